@@ -1,0 +1,36 @@
+# Two commands: `make demo` shows the main job on synthetic data, `make test` passes the tests.
+# Any CPython ≥ 3.13 will do; PYTHON names one where the search below does not find it.
+PYTHON ?= $(shell for p in python3.13 python3.14 python3 "$$HOME/.pyenv/versions/"3.1[3-9]*/bin/python; do \
+	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint ui bench clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "No CPython 3.13 or newer found: install one, or run make PYTHON=/path/to/python" >&2; exit 2; }
+	"$(PYTHON)" -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/cbi demo
+
+test: $(READY) lint
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: $(READY)
+	$(BIN)/cbi ui
+
+bench: $(READY)
+	$(BIN)/python benchmarks/load.py
+
+clean:
+	rm -rf $(VENV) .cbi-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,22 @@
+"""Wires assets, checks, jobs, sensors and resources together; nothing else happens here."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from cbi_assets.pipeline.assets import ALL_ASSETS
+from cbi_assets.pipeline.checks import ALL_CHECKS
+from cbi_assets.pipeline.jobs import ALL_JOBS
+from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.pipeline.sensors import new_drive_files
+
+defs = dg.Definitions(
+    assets=ALL_ASSETS,
+    asset_checks=ALL_CHECKS,
+    jobs=ALL_JOBS,
+    sensors=[
+        new_drive_files,
+        dg.AutomationConditionSensorDefinition("matrix_follows_bars", target="*"),
+    ],
+    resources={"project": ProjectResource(), "clock": Clock(), "loader": Loader()},
+)

@@ -1,0 +1,62 @@
+"""Synthetic bars that keep the exchange's hours: a seeded random walk, never real prices."""
+
+from __future__ import annotations
+
+import datetime as dt
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+from cbi_assets.demo.encoder import bar_records
+from cbi_assets.market.sessions import CHICAGO, Calendar, trade_dates
+
+_HOURS: dict[Calendar, tuple[tuple[int, int], ...]] = {
+    # hours of the Chicago day at which a bar starts, before and on the trade date
+    "grains": ((19, 24), (0, 14)),
+    "livestock": ((0, 0), (8, 14)),
+    "equity": ((17, 24), (0, 16)),
+    "energy": ((17, 24), (0, 16)),
+    "metals": ((17, 24), (0, 16)),
+    "fx": ((17, 24), (0, 16)),
+}
+
+
+def bar_starts(calendar: Calendar, first: dt.date, last: dt.date, minutes: int) -> list[int]:
+    """Starts (ns, UTC) of the bars of `minutes` in the sector's sessions from `first` to `last`."""
+    zone = ZoneInfo(CHICAGO)
+    evening, day = _HOURS[calendar]
+    starts = []
+    for date in trade_dates(calendar, first, last):
+        for on, (begin, end) in ((date - dt.timedelta(days=1), evening), (date, day)):
+            for minute in range(begin * 60, end * 60, minutes):
+                wall = dt.datetime.combine(on, dt.time(minute // 60, minute % 60), zone)
+                starts.append(int(wall.timestamp()) * 1_000_000_000)
+    return starts
+
+
+def random_walk(
+    schema: str,
+    instrument_id: int,
+    starts: list[int],
+    price: float,
+    tick: float,
+    seed: int,
+) -> npt.NDArray[np.void]:
+    """Bars of a random walk in whole ticks from `price`, as DBN records."""
+    rng = np.random.default_rng(seed)
+    moves = rng.integers(-4, 5, size=(len(starts), 4)).cumsum(axis=1)
+    base = round(price / tick) + np.concatenate([[0], moves[:-1, 3].cumsum()])
+    base = np.maximum(base, 50)
+    path = base[:, None] + np.concatenate(
+        [np.zeros((len(starts), 1), dtype=np.int64), moves], axis=1
+    )
+    unit = round(tick * 1_000_000_000)
+    prices = {
+        "open": path[:, 0] * unit,
+        "high": path.max(axis=1) * unit,
+        "low": path.min(axis=1) * unit,
+        "close": path[:, -1] * unit,
+    }
+    volume = rng.integers(1, 5_000, size=len(starts))
+    return bar_records(schema, instrument_id, starts, prices, volume)

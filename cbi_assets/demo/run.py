@@ -1,0 +1,109 @@
+"""Make the demo's drive, load it, build the matrix, print the audit."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from cbi_assets import console
+from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
+from cbi_assets.demo.market import bar_starts, random_walk
+from cbi_assets.drive.listing import by_folder
+from cbi_assets.ingest.books import books_by_file, books_by_table
+from cbi_assets.ingest.build import build
+from cbi_assets.ingest.load import load
+from cbi_assets.pipeline.terminal import record_load
+from cbi_assets.project import Project
+from cbi_assets.settings import Settings
+from cbi_assets.universe import load_universe
+
+DATASET = "DEMO.SYNTH"
+FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 3, 27)
+NOW = dt.datetime(2026, 3, 30, 12, 0, tzinfo=dt.UTC)
+"""The demo's clock: its data end the Friday before."""
+
+_PRICES = {"ZL": 48.0, "ZS": 1050.0, "ZM": 300.0, "MES": 6000.0, "ES": 6000.0, "CL": 70.0}
+
+
+def make_drive(drive: Path) -> None:
+    """Write three jobs: 1h of six roots as DBN, the ZL part again as daily JSON, and MES 1m as CSV.
+
+    The JSON job repeats bars of the first one, so that there is something to drop.
+    """
+    raw = drive / "TrainingData" / "raw"
+    (drive / "TrainingData" / "staging").mkdir(parents=True, exist_ok=True)
+    universe = load_universe()
+    end = LAST + dt.timedelta(days=1)
+    ids = {root: 100 + place for place, root in enumerate(_PRICES)}
+    mapped = mappings({f"{root}.v.0": [(ids[root], FIRST.replace(day=1), end)] for root in _PRICES})
+
+    def bars(root: str, schema: str, minutes: int) -> np.ndarray:
+        spec = universe.roots[root]
+        starts = bar_starts(spec.calendar, FIRST, LAST, minutes)
+        return random_walk(schema, ids[root], starts, _PRICES[root], spec.tick, seed=ids[root])
+
+    hourly = np.concatenate([bars(root, "ohlcv-1h", 60) for root in _PRICES])
+    hourly = hourly[np.argsort(hourly["ts_event"], kind="stable")]
+    name = f"demo-synth-{FIRST:%Y%m%d}-{LAST:%Y%m%d}"
+    write_job(
+        raw / "databento_all" / "DEMO-20260330-AAAAAAAAAA",
+        {f"{name}.ohlcv-1h.dbn.zst": encode_dbn(hourly, DATASET, "ohlcv-1h", mapped)},
+        DATASET, "ohlcv-1h", mapped,
+    )  # fmt: skip
+
+    soybean_oil = hourly[hourly["instrument_id"] == ids["ZL"]]
+    days = soybean_oil["ts_event"] // (86_400 * 10**9)
+    files = {}
+    for day in np.unique(days):
+        dbn = encode_dbn(soybean_oil[days == day], DATASET, "ohlcv-1h", mapped, zstd=False)
+        date = dt.date(1970, 1, 1) + dt.timedelta(days=int(day))
+        files[f"demo-synth-{date:%Y%m%d}.ohlcv-1h.json"] = encode_text(
+            dbn, "json", "ohlcv-1h", mapped
+        )
+    write_job(raw / "databento_zl" / "DEMO-20260330-BBBBBBBBBB", files, DATASET, "ohlcv-1h", mapped)
+
+    minutes = bars("MES", "ohlcv-1m", 1)
+    dbn = encode_dbn(minutes, DATASET, "ohlcv-1m", mapped, zstd=False)
+    text = encode_text(dbn, "csv", "ohlcv-1m", mapped, pretty_px=False, pretty_ts=False, zstd=True)
+    write_job(
+        raw / "databento_mes" / "DEMO-20260330-CCCCCCCCCC",
+        {f"{name}.ohlcv-1m.csv.zst": text}, DATASET, "ohlcv-1m", mapped,
+    )  # fmt: skip
+
+
+def run_demo(home: Path, json: bool = False) -> bool:
+    """Run everything in `home`, from an empty start. True where data fell short."""
+    home = home.expanduser().absolute()
+    shutil.rmtree(home, ignore_errors=True)
+    drive = home / "drive"
+    settings = Settings(
+        _env_file=None, cbi_home=home / "home", cbi_drive=drive, cbi_warehouse="duckdb"
+    )  # type: ignore[call-arg]
+    console.say("Making a small drive with Databento's encoder …")
+    make_drive(drive)
+    project = Project(settings)
+    project.home.create()
+    project.home.demo_mark.write_text("A demo's home: it takes synthetic bars and no others.\n")
+    with project.hold(told=console.say), console.reading() as progress:
+        outcome = load(project, now=NOW, progress=progress, tell=console.say)
+        built = build(project, now=NOW, tell=console.say)
+        with project.open_warehouse() as warehouse:
+            by_file = books_by_file(warehouse)
+    console.say("Showing it in Dagster …")
+    record_load(project, outcome)
+    if json:
+        console.print_json(
+            {"published": outcome.published, "rows": built.rows, "books": by_file.to_dicts()}
+        )
+    console.show_inventory(by_folder(outcome.survey))
+    console.show_load(outcome)
+    console.show_books(books_by_table(by_file), by_file)
+    console.show_checks([*outcome.checks, *built.checks])
+    console.show_build(built)
+    console.say("")
+    console.say("Look at it in Dagster's UI (from this folder):")
+    console.say(f"  CBI_HOME={project.home.root} CBI_DRIVE={drive} cbi ui")
+    return outcome.fell_short or built.fell_short

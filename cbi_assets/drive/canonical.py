@@ -1,0 +1,160 @@
+"""Give decoded bars their symbol, contract, trade date and dataset: the landing zone's columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from cbi_assets.drive.decode import Decoded
+from cbi_assets.drive.sniff import dataset_of_publisher
+from cbi_assets.market.bars import PRICES, is_suspect
+from cbi_assets.market.sessions import Calendar, trade_date_of
+from cbi_assets.market.symbology import describe_symbols, name_contracts
+
+LANDED: Final = {
+    "file_no": pl.Int32,
+    "record_no": pl.Int64,
+    "rtype": pl.Int16,
+    "ts_event": pl.Datetime("us", "UTC"),
+    "trade_date": pl.Date,
+    "root": pl.String,
+    "symbol": pl.String,
+    "kind": pl.String,
+    "contract": pl.String,
+    "instrument_id": pl.Int64,
+    "publisher_id": pl.Int64,
+    **dict.fromkeys(PRICES, pl.Float64),
+    "volume": pl.Int64,
+    "dataset": pl.String,
+    "fault": pl.String,
+    "raw": pl.String,
+}
+"""Columns of the landing zone's Parquet.
+
+`root` and `symbol` are empty where a record names none; `fault` says why a record could not be
+read as a bar; `raw` holds the record as it was read wherever it may be malformed.
+"""
+
+
+@dataclass(frozen=True)
+class FileContext:
+    """What a batch needs to know of one file beside its records."""
+
+    file_no: int
+    dataset: str | None
+    mappings: pl.DataFrame | None
+
+
+def canonicalise(
+    decoded: Decoded,
+    rtype: int,
+    files: Sequence[FileContext],
+    calendars: Mapping[str, Calendar],
+) -> pl.DataFrame:
+    """Turn a decoded batch into LANDED columns; one row a record, in the same order."""
+    frame = decoded.frame.with_columns(
+        ts_event=pl.from_epoch(pl.col("ts_ns") // 1_000, time_unit="us").dt.replace_time_zone(
+            "UTC"
+        ),
+        fault=pl.coalesce(
+            "fault",
+            pl.when(pl.col("ts_ns") % 1_000 != 0).then(
+                pl.lit("ts_event is not on a whole microsecond")
+            ),
+        ),
+    )
+    frame = _name_symbols(frame, files)
+    frame = _describe(frame, calendars)
+    frame = _name_datasets(frame, files)
+    frame = frame.with_columns(pl.col("root", "symbol").fill_null(""))
+    suspects = frame.select(is_suspect(rtype) | pl.col("fault").is_not_null()).to_series()
+    rows = suspects.arg_true().to_list()
+    if rows:
+        raw = pl.Series([decoded.raw(row) for row in rows], dtype=pl.String)
+        frame = frame.with_columns(frame["raw"].scatter(rows, raw))
+    return frame.select(pl.col(name).cast(dtype) for name, dtype in LANDED.items())
+
+
+def _name_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:
+    if frame["symbol"].null_count() == 0:
+        return frame
+    tables = [
+        file.mappings.with_columns(file_no=pl.lit(file.file_no, pl.Int32))
+        for file in files
+        if file.mappings is not None
+    ]
+    nameless = pl.col("symbol").is_null() & pl.col("fault").is_null()
+    frame = frame.with_columns(day=pl.col("ts_event").dt.date())
+    if tables:
+        keys = ["file_no", "instrument_id", "day"]
+        named = (
+            frame.filter(nameless)
+            .select(keys)
+            .unique()
+            .join(pl.concat(tables), on=["file_no", "instrument_id"])
+            .filter((pl.col("d0") <= pl.col("day")) & (pl.col("day") < pl.col("d1")))
+            .group_by(keys)
+            .agg(pl.col("mapped_symbol").unique().sort().alias("names"))
+        )
+        frame = frame.join(named, on=keys, how="left", maintain_order="left").with_columns(
+            symbol=pl.coalesce(
+                "symbol",
+                pl.when(pl.col("names").list.len() == 1).then(pl.col("names").list.first()),
+            ),
+        )
+        several = pl.format(
+            "instrument {} stands for {} on that day: ask for them in separate jobs",
+            "instrument_id",
+            pl.col("names").list.join(" and "),
+        )
+        frame = frame.with_columns(
+            fault=pl.coalesce("fault", pl.when(pl.col("names").list.len() > 1).then(several))
+        ).drop("names")
+    unnamed = pl.format("no symbol for instrument {} on {} (UTC)", "instrument_id", "day")
+    return frame.with_columns(fault=pl.coalesce("fault", pl.when(nameless).then(unnamed))).drop(
+        "day"
+    )
+
+
+def _describe(frame: pl.DataFrame, calendars: Mapping[str, Calendar]) -> pl.DataFrame:
+    symbols = describe_symbols(frame["symbol"].drop_nulls().unique().to_list())
+    frame = frame.join(symbols, on="symbol", how="left", maintain_order="left")
+    if symbols["month"].null_count() < symbols.height:
+        frame = frame.with_columns(name_contracts(pl.col("ts_event").dt.date()))
+    else:
+        frame = frame.with_columns(contract=pl.lit(None, pl.String))
+    by_calendar: dict[Calendar | None, list[str]] = {}
+    for root in symbols["root"].unique().to_list():
+        by_calendar.setdefault(calendars.get(root), []).append(root)
+    date = pl.lit(None, pl.Date)
+    dates: dict[str, pl.Series] = {}
+    for calendar, roots in by_calendar.items():
+        key = "equity" if calendar in (None, "equity") else "other"
+        name = f"trade_date_{key}"
+        if name not in dates:
+            dates[name] = trade_date_of(frame["ts_event"], calendar).alias(name)
+        date = pl.when(pl.col("root").is_in(roots)).then(pl.col(name)).otherwise(date)
+    if len(dates) == 1:
+        date = pl.col(next(iter(dates)))
+    return frame.with_columns(*dates.values()).with_columns(trade_date=date).drop(*dates)
+
+
+def _name_datasets(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:
+    stated = {file.file_no: file.dataset for file in files}
+    if len(names := set(stated.values())) == 1 and None not in names:
+        return frame.with_columns(dataset=pl.lit(names.pop()))
+    by_publisher = {
+        number: dataset_of_publisher(number)
+        for number in frame["publisher_id"].drop_nulls().unique().to_list()
+    }
+    return frame.with_columns(
+        dataset=pl.coalesce(
+            pl.col("file_no").replace_strict(stated, return_dtype=pl.String),
+            pl.col("publisher_id").replace_strict(
+                by_publisher, default=None, return_dtype=pl.String
+            ),
+        )
+    )

@@ -1,0 +1,157 @@
+"""The inventory as people read it: folder says and content says, side by side."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from cbi_assets.drive.catalog import Content, FileRecord
+from cbi_assets.drive.survey import Survey
+
+_CLAIMED_SCHEMA = re.compile(r"\.(ohlcv-\w+)\.")
+
+
+@dataclass
+class FolderRow:
+    """One folder of the drive. `claims` is what names say; the rest is what content says."""
+
+    area: str
+    folder: str
+    claims: str = ""
+    files: int = 0
+    bytes: int = 0
+    records: int = 0
+    schemas: Counter[str] = field(default_factory=Counter)
+    encodings: Counter[str] = field(default_factory=Counter)
+    symbols: set[str] = field(default_factory=set)
+    first: int | None = None
+    last: int | None = None
+    verdicts: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def content(self) -> str:
+        """What the content says: schemas with file counts, symbols."""
+        if not self.schemas:
+            return "no bars"
+        schemas = ", ".join(f"{name} ({count} files)" for name, count in self.schemas.items())
+        names = sorted(self.symbols)
+        listed = ", ".join(names[:4]) + (f" … {len(names)} symbols" if len(names) > 4 else "")
+        return f"{schemas}: {listed}"
+
+    @property
+    def range(self) -> str:
+        """First to last bar, as UTC dates."""
+        if self.first is None or self.last is None:
+            return ""
+        return f"{_date(self.first)} to {_date(self.last)}"
+
+    @property
+    def verdict(self) -> str:
+        """Files by verdict, with the reasons of those that do not load."""
+        counted = ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items()))
+        reasons = "; ".join(reason for reason in self.reasons if reason)
+        return f"{counted}: {reasons}" if reasons else counted
+
+    def shown(self) -> dict[str, Any]:
+        """The row as a table shows it."""
+        return {
+            "folder": self.folder,
+            "folder says": self.claims,
+            "content says": self.content,
+            "encoding": ", ".join(sorted(self.encodings)),
+            "records": self.records,
+            "range": self.range,
+            "verdict": self.verdict,
+        }
+
+
+def by_folder(survey: Survey) -> list[FolderRow]:
+    """One row a folder, in path order; folders without files included."""
+    rows: dict[tuple[str, str], FolderRow] = {}
+    for file in survey.files:
+        folder = file.path.rpartition("/")[0] or "."
+        row = rows.setdefault((file.area, folder), FolderRow(file.area, folder))
+        content = survey.contents.get(file.source_file_id or "")
+        _add(row, file, content if file.verdict == "bars" else None)
+    for (_, folder), row in rows.items():
+        row.claims = _claims(folder, row.claims)
+    for item in survey.unlisted:
+        row = rows.setdefault((item.area, item.path), FolderRow(item.area, item.path))
+        row.claims = _claims(item.path, "")
+        row.verdicts[item.reason] += 1
+    return [rows[key] for key in sorted(rows)]
+
+
+def as_json(survey: Survey) -> dict[str, Any]:
+    """The whole inventory, file by file."""
+    files = []
+    for file in survey.files:
+        content = survey.contents.get(file.source_file_id or "")
+        row: dict[str, Any] = {
+            "area": file.area,
+            "path": file.path,
+            "bytes": file.bytes,
+            "verdict": file.verdict,
+            "reason": file.reason,
+            "sha256": file.source_file_id,
+            **file.facts,
+        }
+        if content is not None:
+            row |= {
+                "schema": content.schema,
+                "records": content.records,
+                "symbols": list(content.symbols),
+                "first": _instant(content.first_ts),
+                "last": _instant(content.last_ts),
+                "same_bytes_as": None if content.path == file.path else content.path,
+            }
+        files.append(row)
+    return {
+        "files": files,
+        "unlisted": [{"area": u.area, "path": u.path, "reason": u.reason} for u in survey.unlisted],
+        "still_changing": [{"path": path, "reason": why} for path, why in survey.changing],
+        "files_read": survey.read,
+    }
+
+
+def _add(row: FolderRow, file: FileRecord, content: Content | None) -> None:
+    row.files += 1
+    row.bytes += file.bytes
+    if match := _CLAIMED_SCHEMA.search(file.path.rpartition("/")[2]):
+        claimed = match[1]
+        if claimed not in row.claims:
+            row.claims = f"{row.claims}, {claimed}".strip(", ")
+    row.verdicts[file.verdict] += 1
+    if file.verdict not in ("bars", "sidecar"):
+        row.reasons[file.reason] += 1
+    if content is None:
+        return
+    row.records += content.records
+    row.schemas[content.schema] += 1
+    row.encodings[content.encoding + ("+zstd" if content.compression == "zstd" else "")] += 1
+    row.symbols |= set(content.symbols)
+    if content.first_ts is not None and content.last_ts is not None:
+        row.first = min(content.first_ts, row.first or content.first_ts)
+        row.last = max(content.last_ts, row.last or content.last_ts)
+
+
+def _claims(folder: str, schemas: str) -> str:
+    """What the names say: the `databento_…` folder and the schemas in the files' names."""
+    named = [part for part in folder.split("/") if part.startswith("databento_")]
+    return " ".join(part for part in (named[-1] if named else "", schemas) if part)
+
+
+def _date(microseconds: int) -> str:
+    return _moment(microseconds).date().isoformat()
+
+
+def _instant(microseconds: int | None) -> str | None:
+    return None if microseconds is None else _moment(microseconds).isoformat()
+
+
+def _moment(microseconds: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=microseconds)

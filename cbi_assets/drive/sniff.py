@@ -1,0 +1,206 @@
+"""Tell what a file is from its first bytes, never from its name or folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import databento_dbn
+import zstandard
+from databento.common.publishers import Publisher
+
+from cbi_assets.drive.streams import ZSTD_MAGIC
+from cbi_assets.errors import SourceError
+from cbi_assets.market.bars import RTYPES, timeframe_of
+
+Encoding = Literal["dbn", "json", "csv", "parquet"]
+Compression = Literal["none", "zstd"]
+
+BAR_COLUMNS = (
+    "ts_event",
+    "rtype",
+    "publisher_id",
+    "instrument_id",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+)
+"""The columns of a bar in Databento's CSV and Parquet; `symbol` may follow."""
+
+FIRST_RECORDS = 20
+"""How many records are tried for one that can be read, so that a bad first one does not decide."""
+
+_PUBLISHER_DATASETS = {publisher.to_int(): publisher.dataset.value for publisher in Publisher}
+
+
+@dataclass(frozen=True)
+class TextShape:
+    """The form of a text file's records: its columns (CSV) and what is pretty-printed."""
+
+    columns: tuple[str, ...]
+    pretty_px: bool
+    pretty_ts: bool
+    has_symbol: bool
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A file of bars: how it is written and what its own content says it holds."""
+
+    encoding: Encoding
+    compression: Compression
+    schema: str
+    rtype: int
+    dataset: str | None = None
+    publisher_id: int | None = None
+    shape: TextShape | None = None
+
+
+@dataclass(frozen=True)
+class NotBars:
+    """A file that cannot load, and why. `verdict` is `foreign`, `refused`, `zip` or `other`."""
+
+    verdict: Literal["foreign", "refused", "zip", "other"]
+    reason: str
+    encoding: str = ""
+    compression: Compression = "none"
+    schema: str | None = None
+    dataset: str | None = None
+
+
+def dataset_of_publisher(publisher_id: int) -> str | None:
+    """The dataset that a publisher id belongs to, by Databento's own list."""
+    return _PUBLISHER_DATASETS.get(publisher_id)
+
+
+def sniff(head: bytes) -> Bars | NotBars:
+    """Tell a file's kind from its first bytes (up to a mebibyte of them)."""
+    if not head:
+        return NotBars("refused", "the file is empty. Fetch it again.")
+    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+        return NotBars("zip", "a zip", "zip")
+    if head.startswith(b"PAR1"):
+        return NotBars("other", "Parquet", "parquet")
+    compression: Compression = "none"
+    if head.startswith(ZSTD_MAGIC):
+        compression = "zstd"
+        try:
+            head = zstandard.ZstdDecompressor().decompressobj().decompress(head)
+        except zstandard.ZstdError as error:
+            return NotBars("refused", f"damaged zstd data ({error}). Fetch the file again.")
+    if head.startswith(b"DBN"):
+        return _sniff_dbn(head, compression)
+    if head.lstrip()[:1] in (b"{", b"["):
+        return _sniff_json(head, compression)
+    return _sniff_csv(head, compression)
+
+
+def dbn_metadata(head: bytes) -> databento_dbn.Metadata:
+    """Decode a DBN header. Raises SourceError when `head` does not hold a whole valid one."""
+    length = dbn_header_length(head)
+    if len(head) < length:
+        raise SourceError("truncated: it ends inside the DBN header. Fetch the file again.")
+    try:
+        return databento_dbn.Metadata.decode(head[:length])
+    except databento_dbn.DBNError as error:
+        raise SourceError(f"unreadable DBN header ({error}).") from None
+
+
+def dbn_header_length(head: bytes) -> int:
+    """The length in bytes of a DBN header, from its first 8 bytes."""
+    return 8 + int.from_bytes(head[4:8], "little")
+
+
+def _sniff_dbn(head: bytes, compression: Compression) -> Bars | NotBars:
+    try:
+        metadata = dbn_metadata(head)
+    except SourceError as error:
+        return NotBars("refused", str(error), "dbn", compression)
+    schema = None if metadata.schema is None else str(metadata.schema)
+    if schema is None:
+        reason = "records of several schemas (a live capture); only ohlcv-1d, -1h and -1m load"
+        return NotBars("foreign", reason, "dbn", compression, dataset=metadata.dataset)
+    rtype = next((number for number, name in RTYPES.items() if name == schema), None)
+    if rtype is None or timeframe_of(schema) is None:
+        return _foreign_schema(schema, "dbn", compression, metadata.dataset)
+    return Bars("dbn", compression, schema, rtype, dataset=metadata.dataset)
+
+
+def _sniff_json(head: bytes, compression: Compression) -> Bars | NotBars:
+    for line in head.split(b"\n", FIRST_RECORDS)[:FIRST_RECORDS]:
+        try:
+            record = json.loads(line)
+            header = record["hd"]
+            rtype, publisher_id = int(header["rtype"]), int(header["publisher_id"])
+            break
+        except (ValueError, KeyError, TypeError):
+            continue
+    else:
+        return NotBars("other", "JSON, but not Databento's records", "json", compression)
+    schema, dataset = RTYPES.get(rtype), dataset_of_publisher(publisher_id)
+    if schema is None or timeframe_of(schema) is None:
+        return _foreign_schema(schema or _rtype_name(rtype), "json", compression, dataset)
+    shape = TextShape(
+        columns=(),
+        pretty_px=_is_pretty_price(record.get("open")),
+        pretty_ts="T" in str(header.get("ts_event")),
+        has_symbol=isinstance(record.get("symbol"), str),
+    )
+    return Bars("json", compression, schema, rtype, None, publisher_id, shape)
+
+
+def _sniff_csv(head: bytes, compression: Compression) -> Bars | NotBars:
+    try:
+        lines = head.decode("utf-8", errors="strict" if len(head) < 4096 else "replace")
+    except UnicodeDecodeError:
+        return NotBars("other", "not a format of Databento's")
+    rows = list(csv.reader(lines.splitlines()[: FIRST_RECORDS + 1]))
+    columns = tuple(rows[0]) if rows else ()
+    if len(set(columns) & set(BAR_COLUMNS)) < 3:
+        return NotBars("other", "not a format of Databento's")
+    missing = [name for name in BAR_COLUMNS if name not in columns]
+    for row in rows[1:]:
+        first = dict(zip(columns, row, strict=False))
+        try:
+            rtype, publisher_id = int(first["rtype"]), int(first["publisher_id"])
+        except (KeyError, ValueError):
+            continue
+        schema, dataset = RTYPES.get(rtype), dataset_of_publisher(publisher_id)
+        if schema is None or timeframe_of(schema) is None:
+            return _foreign_schema(schema or _rtype_name(rtype), "csv", compression, dataset)
+        if not missing:
+            shape = TextShape(
+                columns=columns,
+                pretty_px=_is_pretty_price(first["open"]),
+                pretty_ts="T" in first["ts_event"],
+                has_symbol=bool(first.get("symbol")),
+            )
+            return Bars("csv", compression, schema, rtype, None, publisher_id, shape)
+    if missing:
+        names = ", ".join(missing)
+        return NotBars(
+            "refused", f"the CSV has no column {names}. Fetch the file again.", "csv", compression
+        )
+    return NotBars("refused", "a CSV header without a record that can be read.", "csv", compression)
+
+
+def _foreign_schema(
+    schema: str, encoding: str, compression: Compression, dataset: str | None
+) -> NotBars:
+    reason = f"schema {schema}; only ohlcv-1d, ohlcv-1h and ohlcv-1m load"
+    return NotBars("foreign", reason, encoding, compression, schema, dataset)
+
+
+def _is_pretty_price(value: object) -> bool:
+    return value is None or "." in str(value) or value == ""
+
+
+def _rtype_name(rtype: int) -> str:
+    try:
+        return str(databento_dbn.RType.from_int(rtype))
+    except (ValueError, databento_dbn.DBNError):
+        return f"of rtype {rtype}"

@@ -1,0 +1,92 @@
+"""Floor pivots of the prior trade date and week, on the active contract's own bars.
+
+Formulas (the classic floor trader's pivots): P = (H+L+C)/3, R1 = 2P-L, S1 = 2P-H, R2 = P+(H-L),
+S2 = P-(H-L).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+LEVELS: Final = ("P", "R1", "R2", "S1", "S2")
+
+PIVOT_COLUMNS: Final = (
+    *LEVELS,
+    "distance_to_P",
+    "distance_to_nearest_pivot",
+    "weekly_pivot_distance",
+    "price_above_P",
+)
+
+
+def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFrame:
+    """Pivots for each row of `active`, in native units.
+
+    `active` and `sessions` have SESSION_COLUMNS; `active` is one row a root and trade date, and
+    `sessions` are the sessions of every symbol that may stand behind it. `calendar` lists the trade
+    dates of each root (root, trade_date). Gives root, trade_date and PIVOT_COLUMNS.
+
+    The pivots of a row come from the root's prior trade date on the contract that is active on the
+    row's date; they are null where that contract has no session of its own on that date (a roll
+    inside a continuous symbol, a gap). `distance_to_P` = close - P; `distance_to_nearest_pivot` is
+    the smallest absolute distance to the five levels; `weekly_pivot_distance` = |close - P| of the
+    prior Monday-to-Friday week, null unless the contract has every trade date of that week.
+    """
+    dates = calendar.sort("root", "trade_date").with_columns(
+        prior=pl.col("trade_date").shift(1).over("root"),
+        week=pl.col("trade_date").dt.truncate("1w"),
+    )
+    own = sessions.filter("is_pure").select(
+        "root", "symbol", "contract_key", "trade_date", "high", "low", "close"
+    )
+    rows = active.select("root", "symbol", "contract_key", "trade_date", "close").join(
+        dates, on=["root", "trade_date"], how="left", maintain_order="left"
+    )
+    keys = ["root", "symbol", "contract_key"]
+    daily = rows.join(
+        own.rename({"trade_date": "prior", "high": "H", "low": "L", "close": "C"}),
+        on=[*keys, "prior"],
+        how="left",
+        maintain_order="left",
+    )
+    weekly = _weekly(own, dates, keys)
+    p = (pl.col("H") + pl.col("L") + pl.col("C")) / 3
+    span = pl.col("H") - pl.col("L")
+    distances = [(pl.col("close") - pl.col(level)).abs() for level in LEVELS]
+    return (
+        daily.with_columns(P=p)
+        .with_columns(
+            R1=2 * pl.col("P") - pl.col("L"),
+            S1=2 * pl.col("P") - pl.col("H"),
+            R2=pl.col("P") + span,
+            S2=pl.col("P") - span,
+        )
+        .with_columns(prior_week=pl.col("week").dt.offset_by("-1w"))
+        .join(weekly, on=[*keys, "prior_week"], how="left", maintain_order="left")
+        .with_columns(
+            distance_to_P=pl.col("close") - pl.col("P"),
+            distance_to_nearest_pivot=pl.min_horizontal(distances),
+            weekly_pivot_distance=(pl.col("close") - pl.col("weekly_P")).abs(),
+            price_above_P=pl.col("close") > pl.col("P"),
+        )
+        .select("root", "trade_date", *PIVOT_COLUMNS)
+    )
+
+
+def _weekly(own: pl.DataFrame, dates: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """P of each contract's whole weeks: the keys, prior_week (its Monday), weekly_P."""
+    wanted = dates.group_by("root", "week").agg(pl.len().alias("trade_dates"))
+    return (
+        own.sort("trade_date")
+        .with_columns(week=pl.col("trade_date").dt.truncate("1w"))
+        .group_by(*keys, "week", maintain_order=True)
+        .agg(
+            pl.len().alias("held"),
+            weekly_P=(pl.col("high").max() + pl.col("low").min() + pl.col("close").last()) / 3,
+        )
+        .join(wanted, on=["root", "week"])
+        .filter(pl.col("held") == pl.col("trade_dates"))
+        .select(*keys, pl.col("week").alias("prior_week"), "weekly_P")
+    )

@@ -1,0 +1,1 @@
+"""From landed records to audited tables: load, unload, the books and the checks."""

@@ -1,0 +1,161 @@
+"""Audit staged records in SQL: what of them may be published, and what becomes of the rest."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from cbi_assets.drive.catalog import Content, Slice
+from cbi_assets.drive.landing import pack_path
+from cbi_assets.errors import AuditError
+from cbi_assets.market.bars import RTYPES, SECONDS, Timeframe
+from cbi_assets.warehouse.base import Params, Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+
+_TODO = {
+    "file_no": pl.Int32,
+    "source_file_id": pl.String,
+    "root": pl.String,
+    "job_id": pl.String,
+    "records": pl.Int64,
+    "first_ts": pl.Datetime("us", "UTC"),
+    "last_ts": pl.Datetime("us", "UTC"),
+}
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Landed slices of one timeframe, staged for an audit against `table`.
+
+    `names` are the ids of the staged tables by the placeholder that the SQL files give them.
+    """
+
+    timeframe: Timeframe
+    names: Mapping[str, str]
+    params: Params
+
+
+@dataclass(frozen=True)
+class Audited:
+    """The outcome of an audit. `books` has one row a file and root: records, fresh, own,
+    duplicates, quarantined, conflicts."""
+
+    staged: Staged
+    names: Mapping[str, str]
+    books: pl.DataFrame
+
+
+def stage(
+    warehouse: Warehouse,
+    landing: Path,
+    contents: Mapping[int, Content],
+    slices: Sequence[Slice],
+    datasets: Sequence[str],
+    label: str = "",
+) -> Staged:
+    """Stage slices of one timeframe. `contents` is by file_no."""
+    timeframe = slices[0].timeframe
+    packs = sorted({piece.pack for piece in slices})
+    todo = (
+        pl.DataFrame(
+            [
+                (
+                    piece.file_no,
+                    contents[piece.file_no].source_file_id,
+                    piece.root,
+                    contents[piece.file_no].job_id,
+                    piece.records,
+                    _instant(piece.first_ts),
+                    _instant(piece.last_ts),
+                )
+                for piece in slices
+            ],
+            schema=_TODO,
+            orient="row",
+        )
+        .group_by("file_no", "source_file_id", "root", "job_id", maintain_order=True)
+        .agg(pl.col("records").sum(), pl.col("first_ts").min(), pl.col("last_ts").max())
+    )
+    suffix = f"{label}_{timeframe}"
+    names = {
+        "landed": warehouse.stage_parquet(
+            f"landed{suffix}", [pack_path(landing, timeframe, pack) for pack in packs]
+        ),
+        "todo": warehouse.stage_frame(f"todo{suffix}", todo),
+    }
+    first, last = todo["first_ts"].min(), todo["last_ts"].max()
+    rtype = next(number for number, name in RTYPES.items() if name == f"ohlcv-{timeframe}")
+    params: Params = {
+        "timeframe": timeframe,
+        "rtype": rtype,
+        "step_us": SECONDS[timeframe] * 1_000_000,
+        "datasets": list(datasets),
+        "roots": todo["root"].unique().sort().to_list(),
+        "first_ts": first or _instant(0),
+        "last_ts": last or _instant(0),
+    }
+    return Staged(timeframe, names, params)
+
+
+def reject(warehouse: Warehouse, staged: Staged) -> dict[str, str]:
+    """Stage the records that are no sound bars; the names grow by `rejected`."""
+    names = dict(staged.names)
+    label = f"rejected_{names['todo']}"
+    names["rejected"] = warehouse.stage_query(
+        label, load_sql("audit_rejected", **names), staged.params
+    )
+    return names
+
+
+def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
+    """Decide on every staged record. Raises AuditError when staging lost or doubled a record."""
+    names = reject(warehouse, staged) | {"table": table}
+    for step in ("repeated", "verdicts", "books"):
+        names[step] = warehouse.stage_query(
+            f"{step}_{names['todo']}", load_sql(f"audit_{step}", **names), staged.params
+        )
+    unbalanced = warehouse.query(load_sql("assert_books", **names))
+    if unbalanced.height:
+        file_id, root, landed, found = unbalanced.row(0)
+        raise AuditError(
+            f"{root or 'nameless records'} of file {file_id[:12]}: {landed} records landed, {found} "
+            "staged. Delete the landing zone under CBI_HOME and load again."
+        )
+    return Audited(staged, names, warehouse.query(f"SELECT * FROM `{names['books']}`"))
+
+
+def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[Statement]:
+    """The statements that publish an audited stage with its books; run them in one transaction."""
+    names = dict(audited.names)
+    params = {**audited.staged.params, "load_id": load_id, "loaded_at": loaded_at}
+
+    def statement(name: str, must_hold: str | None = None, **more: str) -> Statement:
+        return Statement(load_sql(name, **names, **more), params, must_hold)
+
+    forget = [
+        statement("publish_forget", ledger=ledger)
+        for ledger in ("ops.loads", "ops.quarantined_bars", "ops.bar_conflicts")
+    ]
+    return [
+        *forget,
+        statement("publish_bars"),
+        statement("publish_own"),
+        statement("publish_quarantined"),
+        statement("publish_conflicts"),
+        statement("publish_books"),
+        statement(
+            "assert_published",
+            "{1} of file {0}: the books enter {2} published bars, the table holds {3}. "
+            "Nothing was published; run the load again.",
+        ),
+    ]
+
+
+def _instant(microseconds: int | None) -> dt.datetime | None:
+    if microseconds is None:
+        return None
+    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=microseconds)

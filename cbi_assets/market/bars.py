@@ -1,0 +1,76 @@
+"""Bars as the vendor defines them: timeframes, record types, price units, malformed records.
+
+Source: Databento's documentation of the OHLCV schemas and of DBN's conventions.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Timeframe = Literal["1d", "1h", "1m"]
+
+TIMEFRAMES: Final[tuple[Timeframe, ...]] = ("1d", "1h", "1m")
+SECONDS: Final[dict[Timeframe, int]] = {"1d": 86_400, "1h": 3_600, "1m": 60}
+RTYPES: Final[dict[int, str]] = {
+    32: "ohlcv-1s",
+    33: "ohlcv-1m",
+    34: "ohlcv-1h",
+    35: "ohlcv-1d",
+    36: "ohlcv-eod",
+}
+"""Schema by the record type that a bar itself carries."""
+
+PRICE_UNIT: Final = 1_000_000_000
+"""Raw prices are int64 multiples of 1e-9."""
+
+UNDEFINED_PRICE: Final = 2**63 - 1
+"""A raw price that means 'undefined'."""
+
+PRICES: Final = ("open", "high", "low", "close")
+
+
+def timeframe_of(schema: str) -> Timeframe | None:
+    """The timeframe whose table takes a schema (`ohlcv-1h` gives `1h`), None if none does."""
+    name = schema.removeprefix("ohlcv-")
+    return next((timeframe for timeframe in TIMEFRAMES if timeframe == name), None)
+
+
+def prices_from_raw(raw: npt.NDArray[np.int64]) -> pl.Series:
+    """Prices as Float64 from raw int64 in units of 1e-9; undefined becomes null.
+
+    int64 / 1e9 rounds once, so below 9,007,199 it is the float64 nearest to the price, the same
+    that parsing the pretty decimal gives.
+    """
+    undefined = raw == UNDEFINED_PRICE
+    prices = pl.Series(raw / PRICE_UNIT)
+    if not undefined.any():
+        return prices
+    return pl.select(
+        pl.when(pl.Series(undefined)).then(None).otherwise(prices).alias("price")
+    ).to_series()
+
+
+def is_suspect(rtype: int) -> pl.Expr:
+    """True where a bar may be malformed, so that its record is kept as it was read.
+
+    Deliberately wider than the audit's own rules (audit_rejected.sql), which decide.
+    """
+    o, h, low, c = (pl.col(name) for name in PRICES)
+    sound = (
+        (low <= o)
+        & (low <= c)
+        & (o <= h)
+        & (c <= h)
+        & (pl.col("volume") >= 0)
+        & (pl.col("rtype") == rtype)
+        & (pl.col("ts_event").dt.timestamp("us") % 60_000_000 == 0)
+        & (pl.col("symbol") != "")
+    )
+    if rtype in (34, 35):
+        step = SECONDS["1h" if rtype == 34 else "1d"] * 1_000_000
+        sound &= pl.col("ts_event").dt.timestamp("us") % step == 0
+    return ~sound.fill_null(False)

@@ -1,0 +1,107 @@
+"""What a Databento symbol names: its kind, root and, for an outright, its contract.
+
+Month codes and one-digit years follow CME Globex; the continuous notation (`ZL.v.0`) is
+Databento's symbology documentation.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import polars as pl
+
+MONTH_CODES = "FGHJKMNQUVXZ"
+"""Contract month codes, January to December."""
+
+Kind = Literal["outright", "spread", "continuous", "other"]
+
+_OUTRIGHT = re.compile(rf"^([A-Z0-9]+?)([{MONTH_CODES}])(\d{{1,2}})$")
+_CONTINUOUS = re.compile(r"^([A-Z0-9]+)\.[vnc]\.\d+$")
+_USER_DEFINED = re.compile(r"^UD:([A-Z0-9]+):")
+_LEADING_ROOT = re.compile(r"^[A-Z0-9]+")
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A parsed symbol. `month` is 1 to 12 and `year_digits` as written; None but for outrights."""
+
+    kind: Kind
+    root: str
+    month: int | None = None
+    year_digits: str | None = None
+
+
+@lru_cache(maxsize=65_536)
+def parse_symbol(symbol: str) -> Symbol:
+    """Parse a vendor's symbol.
+
+    Outrights look like `ESZ5` or `CLZ30`; spreads like `CLM5-CLU6`, `RB:HO G6-H6`,
+    `CL:BF Z4-M5-Z5` or, user-defined, `UD:CL: GN 2540925`; continuous contracts like `ZL.v.0`.
+    A spread's root is its first leg's. Anything else, such as the parent `ZL.FUT`, is `other`.
+    """
+    if match := _CONTINUOUS.match(symbol):
+        return Symbol("continuous", match[1])
+    if match := _OUTRIGHT.match(symbol):
+        return Symbol("outright", match[1], MONTH_CODES.index(match[2]) + 1, match[3])
+    if match := _USER_DEFINED.match(symbol):
+        return Symbol("spread", match[1])
+    first_leg = symbol.partition("-")[0]
+    if first_leg != symbol and (match := _OUTRIGHT.match(first_leg)):
+        return Symbol("spread", match[1])
+    leading = _LEADING_ROOT.match(symbol)
+    root = leading[0] if leading else symbol
+    return Symbol("spread" if ":" in symbol or "-" in symbol else "other", root)
+
+
+def contract_year(digits: str, month: int, on: dt.date) -> int:
+    """The four-digit year of an outright's one- or two-digit year, seen in a bar of `on` (UTC).
+
+    One digit means the first matching year whose contract month is not before the bar's month.
+    """
+    if len(digits) == 2:
+        return 2000 + int(digits)
+    year = on.year + (int(digits) - on.year) % 10
+    return year + 10 if (year, month) < (on.year, on.month) else year
+
+
+def contract_name(symbol: str, on: dt.date) -> str | None:
+    """The contract with a four-digit year (`ZLZ2025`) that an outright names on `on`, else None."""
+    parsed = parse_symbol(symbol)
+    if parsed.month is None or parsed.year_digits is None:
+        return None
+    year = contract_year(parsed.year_digits, parsed.month, on)
+    return f"{parsed.root}{MONTH_CODES[parsed.month - 1]}{year}"
+
+
+def describe_symbols(symbols: Iterable[str]) -> pl.DataFrame:
+    """One row a symbol: symbol, root, kind, and for outrights month (1-12) and year_digits."""
+    rows = [(s, p.root, p.kind, p.month, p.year_digits) for s in symbols for p in [parse_symbol(s)]]
+    schema = {
+        "symbol": pl.String,
+        "root": pl.String,
+        "kind": pl.String,
+        "month": pl.Int16,
+        "year_digits": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def name_contracts(on: pl.Expr) -> pl.Expr:
+    """`contract_name` on a frame with the columns of `describe_symbols`; `on` is a Date (UTC)."""
+    year, digits = on.dt.year().cast(pl.Int32), pl.col("year_digits").cast(pl.Int32)
+    one_digit = year + (digits - year) % 10
+    passed = (one_digit == year) & (pl.col("month") < on.dt.month())
+    full = (
+        pl.when(pl.col("year_digits").str.len_bytes() == 2)
+        .then(2000 + digits)
+        .otherwise(one_digit + 10 * passed.cast(pl.Int32))
+    )
+    code = pl.col("month").replace_strict(
+        {i + 1: code for i, code in enumerate(MONTH_CODES)}, default=None, return_dtype=pl.String
+    )
+    return pl.concat_str(pl.col("root"), code, full.cast(pl.String)).alias("contract")

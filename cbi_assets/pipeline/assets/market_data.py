@@ -1,0 +1,47 @@
+"""The raw tables: their assets take stock of what is published; loading happens one step before."""
+
+import dagster as dg
+
+from cbi_assets.ingest.partitions import profile_partitions
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.pipeline.assets.drive import POOL
+from cbi_assets.pipeline.metadata import column_schema, partition_metadata
+from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
+from cbi_assets.pipeline.reporting import RAW_KEY, table_key
+from cbi_assets.pipeline.resources import ProjectResource
+from cbi_assets.warehouse.tables import RAW
+
+
+def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
+    spec = RAW[timeframe]
+
+    @dg.asset(
+        key=table_key(spec.id),
+        partitions_def=partitions_of((timeframe,)),
+        deps=[dg.AssetDep(RAW_KEY, partition_mapping=dg.IdentityPartitionMapping())],
+        group_name="market_data",
+        kinds={"duckdb", "table"},
+        owners=["team:market-data"],
+        pool=POOL,
+        description=spec.description,
+        metadata={
+            "dagster/column_schema": column_schema(spec),
+            "dagster/table_name": spec.id,
+            "key": ", ".join(spec.key),
+        },
+    )
+    def raw_table(
+        context: dg.AssetExecutionContext, project: ProjectResource
+    ) -> dg.MaterializeResult[None]:
+        root, _ = parse_partition_key(context.partition_key)
+        opened = project.get()
+        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
+            profiles = profile_partitions(warehouse, timeframe, [root])
+        return dg.MaterializeResult(
+            metadata=partition_metadata(profiles[0] if profiles else None, None)
+        )
+
+    return raw_table
+
+
+RAW_TABLES = {timeframe: _raw_table(timeframe) for timeframe in TIMEFRAMES}

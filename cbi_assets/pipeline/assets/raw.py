@@ -1,0 +1,48 @@
+"""raw/databento_ohlcv: one partition a root and timeframe; materializing it loads just that."""
+
+import dagster as dg
+
+from cbi_assets.pipeline.assets.drive import POOL
+from cbi_assets.pipeline.metadata import markdown_table
+from cbi_assets.pipeline.partitions import BARS, parse_partition_key
+from cbi_assets.pipeline.reporting import (
+    RAW_KEY,
+    metadata_by_partition,
+    raise_if_stopped,
+    report_tables,
+)
+from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+
+
+@dg.asset(
+    key=RAW_KEY,
+    partitions_def=BARS,
+    deps=[dg.AssetKey(["drive", "inventory"])],
+    group_name="raw",
+    kinds={"databento", "duckdb"},
+    owners=["team:market-data"],
+    pool=POOL,
+    description="Databento bars of one root in one timeframe. Materializing `ZL|1h` lands what is "
+    "new on the drive, audits its bars and publishes them with their books in one transaction; "
+    "then the table's checks run. A partition without a file says so and is no error.",
+)
+def databento_ohlcv(
+    context: dg.AssetExecutionContext,
+    project: ProjectResource,
+    clock: Clock,
+    loader: Loader,
+) -> dg.MaterializeResult[None]:
+    """Load one partition."""
+    partition = parse_partition_key(context.partition_key)
+    outcome = loader.load(project.get(), clock.now(), [partition], context.log)
+    raise_if_stopped(outcome)
+    report_tables(context, project.get(), outcome, own=partition)
+    refused = [
+        {"path": f.path, "why": f.reason} for f in outcome.survey.files if f.verdict == "refused"
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            **metadata_by_partition(outcome, partition),
+            "refused files": markdown_table(refused[:20]),
+        }
+    )

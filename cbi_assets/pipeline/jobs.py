@@ -1,0 +1,53 @@
+"""Jobs: everything on the drive in one run, one partition, and the matrix."""
+
+import dagster as dg
+
+from cbi_assets.pipeline.assets.drive import POOL
+from cbi_assets.pipeline.assets.features import MATRIX_KEY
+from cbi_assets.pipeline.partitions import BARS, parse_partition_key
+from cbi_assets.pipeline.reporting import RAW_KEY, raise_if_stopped, report_tables
+from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+
+
+class LoadConfig(dg.Config):
+    """`partitions` such as `ZL|1h`; empty for everything on the drive."""
+
+    partitions: list[str] = []
+
+
+@dg.op(pool=POOL, description="Load partitions in one go and report each of them.")
+def load_partitions(
+    context: dg.OpExecutionContext,
+    config: LoadConfig,
+    project: ProjectResource,
+    clock: Clock,
+    loader: Loader,
+) -> None:
+    """Load, then report every partition that was touched."""
+    chosen = [parse_partition_key(key) for key in config.partitions] or None
+    outcome = loader.load(project.get(), clock.now(), chosen, context.log)
+    report_tables(context, project.get(), outcome)
+    raise_if_stopped(outcome)
+    context.log.info(
+        f"{outcome.published:,} bars published in {len(outcome.partitions)} partitions"
+    )
+
+
+@dg.job(description="Load all that is new on the drive, or the partitions named, in one run.")
+def load_drive() -> None:
+    """One run, however many partitions."""
+    load_partitions()
+
+
+load_partition = dg.define_asset_job(
+    "load_partition",
+    selection=[RAW_KEY],
+    partitions_def=BARS,
+    description="Load one root in one timeframe.",
+)
+
+build_matrix = dg.define_asset_job(
+    "build_matrix", selection=[MATRIX_KEY], description="Rebuild daily_ml_matrix and check it."
+)
+
+ALL_JOBS = [load_drive, load_partition, build_matrix]

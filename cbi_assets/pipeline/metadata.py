@@ -1,0 +1,107 @@
+"""Metadata that people see in Dagster: tables, schemas, books, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from cbi_assets.ingest.checks import CheckResult
+from cbi_assets.ingest.load import PartitionLoad
+from cbi_assets.ingest.partitions import PartitionProfile
+from cbi_assets.warehouse.tables import TableSpec
+
+
+def column_schema(spec: TableSpec) -> dg.TableSchema:
+    """A table's columns with types, descriptions and units."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                column.name,
+                column.type,
+                description=column.description,
+                tags={"unit": column.unit.replace(" ", "_")} if column.unit else None,
+                constraints=dg.TableColumnConstraints(nullable=not column.required),
+            )
+            for column in spec.columns
+        ]
+    )
+
+
+def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Rows as a Markdown table, or a dash where there are none."""
+    if not rows:
+        return dg.MetadataValue.md("–")
+    names = list(rows[0])
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def sql_block(sql: str) -> dg.MarkdownMetadataValue:
+    """SQL that a user can paste."""
+    return dg.MetadataValue.md(f"```sql\n{sql.strip()}\n```")
+
+
+def check_metadata(result: CheckResult) -> dict[str, Any]:
+    """`expected`, `actual`, `sample` and `sql` of a check's result."""
+    return {
+        "expected": result.expected,
+        "actual": result.actual,
+        "sample": markdown_table(result.sample),
+        "sql": sql_block(result.sql),
+    }
+
+
+def check_severity(result: CheckResult) -> dg.AssetCheckSeverity:
+    """ERROR or WARN."""
+    return dg.AssetCheckSeverity[result.check.severity]
+
+
+def partition_metadata(
+    profile: PartitionProfile | None, load: PartitionLoad | None
+) -> dict[str, Any]:
+    """What a partition holds and, after a load, what the load did to it."""
+    metadata: dict[str, Any] = {"dagster/partition_row_count": profile.held if profile else 0}
+    if profile is None:
+        metadata["note"] = "No file on the drive holds bars of this root in this timeframe."
+    else:
+        metadata |= {
+            "first bar": profile.first_ts_event.isoformat(),
+            "last bar": profile.last_ts_event.isoformat(),
+            "trade dates": f"{profile.first_trade_date} to {profile.last_trade_date}",
+            "symbols": profile.symbols,
+            "files": profile.files,
+            "newest bars": markdown_table(profile.sample),
+        }
+    if load is not None:
+        metadata |= {
+            "rows before": load.rows_before,
+            "rows after": load.rows_after,
+            "books": markdown_table(
+                [
+                    {
+                        "files": load.files,
+                        "records": load.records,
+                        "published": load.published,
+                        "duplicates": load.duplicates,
+                        "quarantined": load.quarantined,
+                        "conflicts": load.conflicts,
+                    }
+                ]
+            ),
+        }
+    return metadata
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def names(items: Iterable[str], most: int = 20) -> str:
+    """Items in one line, the rest counted."""
+    listed = list(items)
+    shown = ", ".join(listed[:most])
+    return f"{shown} … and {len(listed) - most} more" if len(listed) > most else shown

@@ -1,0 +1,79 @@
+"""Report to Dagster what a load did: every partition it touched, and the checks on it.
+
+One run reports many partitions: a run a partition costs more than reading a gigabyte.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from cbi_assets.ingest.load import LoadOutcome
+from cbi_assets.ingest.unreported import Partition, Unreported
+from cbi_assets.pipeline.metadata import check_metadata, check_severity, partition_metadata
+from cbi_assets.pipeline.partitions import partition_key
+from cbi_assets.project import Project
+from cbi_assets.warehouse.tables import RAW
+
+RAW_KEY = dg.AssetKey(["raw", "databento_ohlcv"])
+
+
+def table_key(table_id: str) -> dg.AssetKey:
+    """The asset key of a table follows its name: dataset, table."""
+    return dg.AssetKey(table_id.split("."))
+
+
+def metadata_by_partition(outcome: LoadOutcome, partition: Partition) -> dict[str, Any]:
+    """The metadata of one partition after a load."""
+    profile = next((p for p in outcome.profiles if (p.root, p.timeframe) == partition), None)
+    loaded = next((p for p in outcome.partitions if (p.root, p.timeframe) == partition), None)
+    return partition_metadata(profile, loaded)
+
+
+def report_tables(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    project: Project,
+    outcome: LoadOutcome,
+    own: Partition | None = None,
+) -> None:
+    """Log materializations and check evaluations of all partitions that the load looked at.
+
+    `own` is the partition whose raw asset the running step materializes itself.
+    """
+    looked_at = {(p.root, p.timeframe) for p in outcome.profiles}
+    for partition in sorted(looked_at):
+        metadata = metadata_by_partition(outcome, partition)
+        keys = [table_key(RAW[partition[1]].id)]
+        if partition != own:
+            keys.insert(0, RAW_KEY)
+        for key in keys:
+            context.log_event(
+                dg.AssetMaterialization(key, partition=partition_key(partition), metadata=metadata)
+            )
+    for result in outcome.checks:
+        if result.timeframe is None or (result.root, result.timeframe) not in looked_at:
+            if result.passed:
+                continue  # nothing is held there, and nothing is wrong with that
+        context.log_event(
+            dg.AssetCheckEvaluation(
+                asset_key=table_key(result.table_id),
+                check_name=result.check.name,
+                passed=result.passed,
+                metadata=check_metadata(result),
+                severity=check_severity(result),
+                description=result.check.sentence,
+                blocking=result.check.severity == "ERROR",
+                partition=result.partition,
+            )
+        )
+    with project.hold():
+        Unreported(project.home).remove(
+            looked_at | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
+        )
+
+
+def raise_if_stopped(outcome: LoadOutcome) -> None:
+    """Fail the step, in one line, where a canary stopped a table's load."""
+    if outcome.stopped:
+        raise dg.Failure("; ".join(outcome.stopped.values()))

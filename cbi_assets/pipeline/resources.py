@@ -1,0 +1,47 @@
+"""Resources: the project as its settings say, and the clock."""
+
+import datetime as dt
+from collections.abc import Collection
+
+import dagster as dg
+
+from cbi_assets.ingest.load import LoadOutcome, load
+from cbi_assets.ingest.unreported import Partition, Unreported
+from cbi_assets.project import Project
+
+
+class ProjectResource(dg.ConfigurableResource[None]):
+    """Opens the project from the environment or `.env`."""
+
+    def get(self) -> Project:
+        """The project."""
+        return Project()
+
+
+class Clock(dg.ConfigurableResource):
+    """The clock, an argument of everything that needs one."""
+
+    fixed: str | None = None
+
+    def now(self) -> dt.datetime:
+        """The instant `fixed` names, else the present one, UTC."""
+        if self.fixed:
+            return dt.datetime.fromisoformat(self.fixed)
+        return dt.datetime.now(dt.UTC)
+
+
+class Loader(dg.ConfigurableResource):
+    """Loads what a run asks for. The command line, which has loaded already, hands in its outcome
+    instead, so that Dagster shows it without a second load."""
+
+    def load(
+        self,
+        project: Project,
+        now: dt.datetime,
+        partitions: Collection[Partition] | None,
+        log: dg.DagsterLogManager,
+    ) -> LoadOutcome:
+        """Hold the home and load; partitions that were asked for are checked in any case."""
+        with project.hold(told=log.info):
+            Unreported(project.home).add(partitions or ())
+            return load(project, now=now, partitions=partitions, tell=log.info)

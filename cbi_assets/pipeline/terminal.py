@@ -1,0 +1,62 @@
+"""Show in Dagster what the command line did, in one run in this process."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+
+import dagster as dg
+
+from cbi_assets.definitions import defs
+from cbi_assets.errors import CbiError
+from cbi_assets.ingest.load import LoadOutcome
+from cbi_assets.ingest.unreported import Partition
+from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.project import Project
+
+
+class _Given(ProjectResource):
+    """The project that the command line opened."""
+
+    def get(self) -> Project:
+        return _HANDED[0][0]
+
+
+class _Done(Loader):
+    """The load that the command line did."""
+
+    def load(
+        self,
+        project: Project,
+        now: dt.datetime,
+        partitions: Collection[Partition] | None,
+        log: dg.DagsterLogManager,
+    ) -> LoadOutcome:
+        return _HANDED[0][1]
+
+
+_HANDED: list[tuple[Project, LoadOutcome]] = []
+
+
+def record_load(project: Project, outcome: LoadOutcome) -> None:
+    """Log a load's materializations and checks into the home's instance.
+
+    Raises CbiError when Dagster does not take them; the load itself stands, and the next one
+    reports it.
+    """
+    _HANDED[:] = [(project, outcome)]
+    job = defs.resolve_job_def("load_drive")
+    with open_instance(project.home) as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            resources={"project": _Given(), "clock": Clock(), "loader": _Done()},
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+            tags={"cbi/load_id": outcome.load_id or "none", "cbi/from": "command line"},
+        )
+    if not result.success and not outcome.stopped:
+        raise CbiError(
+            "The load stands, but Dagster did not take its events. Run `cbi load` again; "
+            "`cbi ui` shows the failed run."
+        )

@@ -1,0 +1,94 @@
+"""A project as the user set it up: settings, universe and sources, and what opens from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from filelock import FileLock, Timeout
+
+from cbi_assets.drive.catalog import Catalog
+from cbi_assets.drive.reader import Rules
+from cbi_assets.errors import HomeBusy, UsageError
+from cbi_assets.settings import Home, Settings, load_settings
+from cbi_assets.sources import Sources, load_sources
+from cbi_assets.universe import Universe, load_universe
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+from cbi_assets.warehouse.tables import ALL_TABLES
+
+WAIT_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Project:
+    """Settings with the universe and the sources they are used with."""
+
+    settings: Settings = field(default_factory=load_settings)
+    universe: Universe = field(default_factory=load_universe)
+    sources: Sources = field(default_factory=load_sources)
+
+    @property
+    def home(self) -> Home:
+        """Where this project's state lies."""
+        return self.settings.home
+
+    @property
+    def rules(self) -> Rules:
+        """What this home takes from a drive."""
+        return Rules(self.sources.datasets(self.home.is_demo), self.universe.calendars())
+
+    @contextmanager
+    def hold(
+        self,
+        wait: float = WAIT_SECONDS,
+        told: Callable[[str], None] = lambda message: None,
+    ) -> Iterator[None]:
+        """Hold the home's lock, so that one process at a time lands or opens the warehouse.
+
+        Waits up to `wait` seconds for the one that holds it, after saying so through `told`.
+        Raises HomeBusy when it does not let go.
+        """
+        self.home.create()
+        lock = FileLock(self.home.lock)
+        holder = self.home.lock.with_suffix(".holder")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text().strip() if holder.exists() else "another process"
+            told(f"{self.home.root}: {who} is at work here; waiting up to {wait:.0f} s for it.")
+            try:
+                lock.acquire(timeout=wait)
+            except Timeout:
+                raise HomeBusy(
+                    f"{self.home.root}: {who} is still at work here after {wait:.0f} s. "
+                    "Let it finish, then run this again."
+                ) from None
+        try:
+            holder.write_text(f"process {os.getpid()}")
+            yield
+        finally:
+            holder.unlink(missing_ok=True)
+            lock.release()
+
+    @contextmanager
+    def open_catalog(self) -> Iterator[Catalog]:
+        """The catalog of what was read from the drive. Hold the home first."""
+        catalog = Catalog(self.home.catalog)
+        try:
+            yield catalog
+        finally:
+            catalog.close()
+
+    @contextmanager
+    def open_warehouse(self) -> Iterator[Warehouse]:
+        """The warehouse with its tables there. Hold the home first."""
+        if self.settings.cbi_warehouse == "bigquery":
+            raise UsageError(
+                "CBI_WAREHOUSE=bigquery: this version loads into DuckDB only. Unset it."
+            )
+        with DuckDBWarehouse(self.home.warehouse, self.home.scratch) as warehouse:
+            warehouse.create_tables(ALL_TABLES)
+            yield warehouse

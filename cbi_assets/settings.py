@@ -1,0 +1,116 @@
+"""Settings from the environment or a `.env` file, and where the state of a home lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cbi_assets.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """Everything a user can set. Names are those of the environment, `CBI_` prefix included."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore")
+
+    cbi_home: Path = Field(default=Path(".cbi"), description="all state")
+    cbi_drive: Path | None = Field(default=None, description="the external drive's root, read-only")
+    cbi_staging: Path | None = Field(
+        default=None, description="staging Parquet files (default: $CBI_DRIVE/TrainingData/staging)"
+    )
+    cbi_warehouse: Literal["duckdb", "bigquery"] = "duckdb"
+    cbi_bq_project: str | None = None
+    cbi_bq_location: str = "us-central1"
+    cbi_bq_endpoint: str | None = None
+    cbi_bq_max_bytes_billed: int = Field(default=10 * 2**30, gt=0)
+    databento_api_key: SecretStr | None = None
+
+    @property
+    def staging(self) -> Path | None:
+        """The staging folder, or None where neither it nor a drive is set."""
+        if self.cbi_staging is not None:
+            return self.cbi_staging
+        return self.cbi_drive / "TrainingData" / "staging" if self.cbi_drive else None
+
+    @property
+    def home(self) -> Home:
+        """The paths inside `CBI_HOME`."""
+        return Home(self.cbi_home.expanduser().absolute())
+
+    def shown(self) -> dict[str, str | None]:
+        """Every setting by its environment name; secrets masked."""
+        rows: dict[str, str | None] = {}
+        for name in type(self).model_fields:
+            value = self.staging if name == "cbi_staging" else getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = "********"
+            rows[name.upper()] = None if value is None else str(value)
+        return rows
+
+
+def load_settings() -> Settings:
+    """Read the settings. Raises UsageError with one line a wrong setting."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            for item in error.errors()
+        ]
+        raise UsageError("; ".join(lines) + ". Correct it in the environment or in .env.") from None
+
+
+@dataclass(frozen=True)
+class Home:
+    """The layout of `CBI_HOME`."""
+
+    root: Path
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB warehouse."""
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def landing(self) -> Path:
+        """Canonical Parquet packs, content-addressed."""
+        return self.root / "landing"
+
+    @property
+    def catalog(self) -> Path:
+        """What was read from the drive, so that it is read once."""
+        return self.root / "catalog.sqlite"
+
+    @property
+    def scratch(self) -> Path:
+        """Spill and half-written files; safe to delete while nothing runs."""
+        return self.root / "tmp"
+
+    @property
+    def dagster(self) -> Path:
+        """`DAGSTER_HOME`: the instance's SQLite files, logs and `dagster.yaml`."""
+        return self.root / "dagster"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that lands or writes."""
+        return self.root / "home.lock"
+
+    @property
+    def demo_mark(self) -> Path:
+        """Present in a demo's home only: such a home takes synthetic bars and nothing else."""
+        return self.root / "DEMO"
+
+    @property
+    def is_demo(self) -> bool:
+        """Whether this home belongs to `cbi demo`."""
+        return self.demo_mark.exists()
+
+    def create(self) -> None:
+        """Make the folders that every run needs."""
+        for folder in (self.root, self.landing, self.scratch, self.dagster):
+            folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,124 @@
+"""The embedded warehouse: one DuckDB file under `CBI_HOME`, one process at a time."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import duckdb
+import polars as pl
+import polars.selectors as cs
+
+from cbi_assets.errors import AuditError, HomeBusy
+from cbi_assets.warehouse.base import Params, Statement
+from cbi_assets.warehouse.sql_files import to_duckdb
+from cbi_assets.warehouse.tables import TableSpec
+
+# sqlglot warns that DuckDB has no partitions, clusters or descriptions; it does not need them.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+MEMORY_LIMIT = "512MB"
+
+
+class DuckDBWarehouse:
+    """A DuckDB file as the warehouse; see the Warehouse protocol for what each method does."""
+
+    def __init__(self, path: Path, scratch: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch.mkdir(parents=True, exist_ok=True)
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": MEMORY_LIMIT,
+            "temp_directory": str(scratch / "duckdb"),
+        }
+        try:
+            self._connection = duckdb.connect(str(path), config=config)
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise
+            raise HomeBusy(
+                f"{path}: another process has the warehouse open. Let it finish, then try again."
+            ) from None
+        self._connection.execute("SET TimeZone = 'UTC'")
+        self._connection.execute("SET preserve_insertion_order = false")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def create_tables(self, specs: Iterable[TableSpec]) -> None:
+        """Create what is absent."""
+        specs = list(specs)
+        existing = {
+            f"{schema}.{name}"
+            for schema, name in self._connection.execute(
+                "SELECT schema_name, table_name FROM duckdb_tables()"
+            ).fetchall()
+        }
+        for spec in specs:
+            if spec.id not in existing:
+                self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{spec.dataset}"')
+                self._connection.execute(to_duckdb(spec.create_statement()))
+
+    def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
+        """A view over the files, so that only what a query asks for is read."""
+        files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+        self._connection.execute(
+            f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM read_parquet([{files}])'
+        )
+        return name
+
+    def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
+        """A temporary table with the frame's rows."""
+        self._connection.register("_staged_frame", frame.to_arrow())
+        self._connection.execute(
+            f'CREATE OR REPLACE TEMP TABLE "{name}" AS SELECT * FROM _staged_frame'
+        )
+        self._connection.unregister("_staged_frame")
+        return name
+
+    def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
+        """A temporary table with the query's rows."""
+        self._run(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {to_duckdb(sql)}', params)
+        return name
+
+    def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
+        """The query's rows as a frame."""
+        table = self._run(to_duckdb(sql), params).to_arrow_table()
+        frame = pl.from_arrow(table)
+        assert isinstance(frame, pl.DataFrame)
+        # DuckDB sums INT64 into HUGEINT, which Arrow knows as a decimal; GoogleSQL keeps INT64
+        return frame.with_columns(cs.decimal().cast(pl.Int64))
+
+    def transact(self, statements: Iterable[Statement]) -> None:
+        """All of the statements, or none."""
+        self._connection.execute("BEGIN TRANSACTION")
+        try:
+            for statement in statements:
+                rows = self._run(to_duckdb(statement.sql), statement.params)
+                if statement.must_hold is not None and (row := rows.fetchone()) is not None:
+                    raise AuditError(statement.must_hold.format(*row))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def _run(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
+        # DuckDB refuses parameters that a statement does not name
+        names = set(re.findall(r"\$(\w+)", sql))
+        named: dict[str, Any] = {k: v for k, v in (params or {}).items() if k in names}
+        return self._connection.execute(sql, named) if named else self._connection.execute(sql)

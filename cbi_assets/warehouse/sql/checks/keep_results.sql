@@ -1,0 +1,6 @@
+-- Keep the new results.
+INSERT INTO `ops.check_results` (
+  table_id, check_name, partition_key, passed, severity, expected, actual, checked_at
+)
+SELECT table_id, check_name, partition_key, passed, severity, expected, actual, checked_at
+FROM `$staged`

@@ -1,0 +1,12 @@
+-- Bars that do not start on a whole bar of this table, or whose file says another schema.
+SELECT
+  bars.root, bars.symbol, bars.ts_event, files.schema,
+  COUNT(*) OVER (PARTITION BY bars.root) AS offenders
+FROM `$table` AS bars
+LEFT JOIN `ops.source_files` AS files ON bars.source_file_id = files.id
+WHERE bars.root IN UNNEST(@roots)
+  AND (
+    MOD(UNIX_SECONDS(bars.ts_event), @seconds) <> 0
+    OR files.schema <> CONCAT('ohlcv-', @timeframe)
+  )
+QUALIFY ROW_NUMBER() OVER (PARTITION BY bars.root ORDER BY bars.symbol, bars.ts_event) <= 20

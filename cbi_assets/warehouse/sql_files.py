@@ -1,0 +1,34 @@
+"""The SQL files: GoogleSQL texts with `$table` placeholders, and their form for DuckDB."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from string import Template
+
+import sqlglot
+from sqlglot import exp
+
+
+@cache
+def _text(name: str) -> str:
+    return resources.files("cbi_assets.warehouse").joinpath(f"sql/{name}.sql").read_text()
+
+
+def load_sql(name: str, **tables: str) -> str:
+    """The GoogleSQL of `sql/<name>.sql` with its placeholders filled in."""
+    return Template(_text(name)).substitute(tables)
+
+
+@cache
+def to_duckdb(sql: str) -> str:
+    """The same statement in DuckDB's dialect."""
+    statement = sqlglot.parse_one(sql, read="bigquery").transform(_count_if)
+    return statement.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)
+
+
+def _count_if(node: exp.Expression) -> exp.Expression:
+    """DuckDB's COUNT_IF over NULLs alone is NULL where GoogleSQL's COUNTIF is 0."""
+    if isinstance(node, exp.CountIf):
+        return exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))]))
+    return node
