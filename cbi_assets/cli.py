@@ -170,16 +170,19 @@ def unload(
     if len(given) != 1:
         raise UsageError("Give exactly one of --file, --load and --job.")
     project = Project()
-    with project.hold(wait, console.say):
-        with project.open_warehouse() as warehouse, project.open_catalog() as catalog:
-            plan = plan_unload(warehouse, *given[0])
-            question = (
-                f"Take {plan.bars:,} bars of {plan.files} files ({given[0][0]} {given[0][1]}) "
-                f"out of {', '.join(sorted(set(plan.entries['timeframe'])))}?"
-            )
-            if not yes and not typer.confirm(question, err=True):
-                raise typer.Exit(1)
-            outcome = run_unload(project, warehouse, catalog, plan, _now())
+    with (
+        project.hold(wait, console.say),
+        project.open_warehouse() as warehouse,
+        project.open_catalog() as catalog,
+    ):
+        plan = plan_unload(warehouse, *given[0])
+        question = (
+            f"Take {plan.bars:,} bars of {plan.files} files ({given[0][0]} {given[0][1]}) "
+            f"out of {', '.join(sorted(set(plan.entries['timeframe'])))}?"
+        )
+        if not yes and not typer.confirm(question, err=True):
+            raise typer.Exit(1)
+        outcome = run_unload(project, warehouse, catalog, plan, _now())
     if json:
         console.print_json(
             {

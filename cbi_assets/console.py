@@ -125,8 +125,8 @@ def show_load(outcome: LoadOutcome) -> None:
         say(f"{outcome.nameless} records that name no root were quarantined.")
     if outcome.overlaps:
         pairs = Counter((o.job, o.other_job, o.timeframe) for o in outcome.overlaps)
-        rows = [(*pair, count) for pair, count in sorted(pairs.items())]
-        table("Jobs that overlap", ["job", "other job", "timeframe", "roots"], rows)
+        listed = [(*pair, count) for pair, count in sorted(pairs.items())]
+        table("Jobs that overlap", ["job", "other job", "timeframe", "roots"], listed)
     say(f"{outcome.published:,} bars published in {len(outcome.partitions)} partitions.")
 
 

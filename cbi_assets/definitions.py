@@ -6,14 +6,14 @@ import dagster as dg
 
 from cbi_assets.pipeline.assets import ALL_ASSETS
 from cbi_assets.pipeline.checks import ALL_CHECKS
-from cbi_assets.pipeline.jobs import ALL_JOBS
+from cbi_assets.pipeline.jobs import build_matrix, load_drive, load_partition
 from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
 from cbi_assets.pipeline.sensors import new_drive_files
 
 defs = dg.Definitions(
     assets=ALL_ASSETS,
     asset_checks=ALL_CHECKS,
-    jobs=ALL_JOBS,
+    jobs=[load_drive, load_partition, build_matrix],
     sensors=[
         new_drive_files,
         dg.AutomationConditionSensorDefinition("matrix_follows_bars", target="*"),

@@ -25,7 +25,7 @@ class SourceError(CbiError):
     """A file on the drive cannot be used as it is; the files beside it still can."""
 
 
-class FileChanging(SourceError):
+class FileChangingError(SourceError):
     """A file changed while it was read: it is not complete yet, and is left for the next run."""
 
 
@@ -33,5 +33,5 @@ class AuditError(CbiError):
     """Staged bars fell short of what their files hold, so nothing of them was published."""
 
 
-class HomeBusy(CbiError):
+class HomeBusyError(CbiError):
     """Another process holds the home's lock."""

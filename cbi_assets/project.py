@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.reader import Rules
-from cbi_assets.errors import HomeBusy, UsageError
+from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.settings import Home, Settings, load_settings
 from cbi_assets.sources import Sources, load_sources
 from cbi_assets.universe import Universe, load_universe
@@ -49,7 +49,7 @@ class Project:
         """Hold the home's lock, so that one process at a time lands or opens the warehouse.
 
         Waits up to `wait` seconds for the one that holds it, after saying so through `told`.
-        Raises HomeBusy when it does not let go.
+        Raises HomeBusyError when it does not let go.
         """
         self.home.create()
         lock = FileLock(self.home.lock)
@@ -62,7 +62,7 @@ class Project:
             try:
                 lock.acquire(timeout=wait)
             except Timeout:
-                raise HomeBusy(
+                raise HomeBusyError(
                     f"{self.home.root}: {who} is still at work here after {wait:.0f} s. "
                     "Let it finish, then run this again."
                 ) from None

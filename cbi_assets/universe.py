@@ -64,7 +64,7 @@ class Universe(BaseModel):
         return {name: root.calendar for name, root in self.roots.items()}
 
     def select(self, roots: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """`roots` if given, else all, in the file's order. Raises UsageError for an unknown root."""
+        """`roots` if given, else all, in the file's order. Raises UsageError for an unknown one."""
         for root in roots:
             if root not in self.roots:
                 raise UsageError(

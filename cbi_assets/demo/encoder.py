@@ -83,7 +83,7 @@ def encode_dbn(
     """A DBN file; with `zstd`, in frames of `frame_records` each (one frame where None)."""
     start = int(records["ts_event"].min()) if len(records) else 0
     end = int(records["ts_event"].max()) + 1 if len(records) else 1
-    metadata = dbn.Metadata(
+    metadata: bytes = dbn.Metadata(
         dataset=dataset,
         start=start,
         end=end,

@@ -10,11 +10,11 @@ import polars as pl
 
 from cbi_assets.drive.decode import Decoded
 from cbi_assets.drive.sniff import dataset_of_publisher
-from cbi_assets.market.bars import PRICES, is_suspect
+from cbi_assets.market.bars import PRICES, Columns, is_suspect
 from cbi_assets.market.sessions import Calendar, trade_date_of
 from cbi_assets.market.symbology import describe_symbols, name_contracts
 
-LANDED: Final = {
+LANDED: Final[Columns] = {
     "file_no": pl.Int32,
     "record_no": pl.Int64,
     "rtype": pl.Int16,

@@ -106,7 +106,8 @@ class Catalog:
             "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts FROM files"
             " ORDER BY area, path"
         )
-        return {(row[0], row[1]): FileRecord(*row[:7], facts=json.loads(row[7])) for row in rows}
+        found = [FileRecord(*columns, facts=json.loads(facts)) for *columns, facts in rows]
+        return {(file.area, file.path): file for file in found}
 
     def contents(self) -> dict[str, Content]:
         """Every landed content, by source_file_id."""

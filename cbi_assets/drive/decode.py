@@ -24,9 +24,9 @@ import pyarrow.csv
 import pyarrow.json
 
 from cbi_assets.drive.sniff import Bars, TextShape
-from cbi_assets.market.bars import PRICES, UNDEFINED_PRICE, prices_from_raw
+from cbi_assets.market.bars import PRICES, UNDEFINED_PRICE, Columns, prices_from_raw
 
-DECODED: Final = {
+DECODED: Final[Columns] = {
     "file_no": pl.Int32,
     "record_no": pl.Int64,
     "rtype": pl.Int16,
@@ -304,7 +304,8 @@ def _parse_price(value: Any) -> float | None:
         return None
     text = str(value)
     if _INTEGER.match(text):
-        return prices_from_raw(np.array([_int64(text)], dtype=np.int64)).to_list()[0]
+        price: float | None = prices_from_raw(np.array([_int64(text)], dtype=np.int64)).item()
+        return price
     if _DECIMAL.match(text):
         return float(text)
     raise ValueError(f"price {text!r}")

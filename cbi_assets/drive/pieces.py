@@ -44,13 +44,13 @@ def pieces_of(
 ) -> Iterator[Part]:
     """All records of a source, in order. Raises SourceError where its structure is broken."""
     if bars.encoding == "dbn":
-        return dbn_pieces(bars, context, source)
+        return _dbn_pieces(bars, context, source)
     if spooled is not None:
-        return parquet_pieces(context, spooled)
-    return text_pieces(bars, context, source)
+        return _parquet_pieces(context, spooled)
+    return _text_pieces(bars, context, source)
 
 
-def dbn_pieces(bars: Bars, context: FileContext, source: SourceStream) -> Iterator[Part]:
+def _dbn_pieces(bars: Bars, context: FileContext, source: SourceStream) -> Iterator[Part]:
     chunks = source.chunks()
     if bars.compression == "zstd":
         chunks = decompress(chunks)
@@ -90,7 +90,7 @@ def dbn_pieces(bars: Bars, context: FileContext, source: SourceStream) -> Iterat
         yield Part(context, piece(block), len(block))
 
 
-def text_pieces(bars: Bars, context: FileContext, source: SourceStream) -> Iterator[Part]:
+def _text_pieces(bars: Bars, context: FileContext, source: SourceStream) -> Iterator[Part]:
     chunks = source.chunks()
     if bars.compression == "zstd":
         chunks = decompress(chunks)
@@ -106,7 +106,7 @@ def text_pieces(bars: Bars, context: FileContext, source: SourceStream) -> Itera
         first += lines
 
 
-def parquet_pieces(context: FileContext, spooled: Path) -> Iterator[Part]:
+def _parquet_pieces(context: FileContext, spooled: Path) -> Iterator[Part]:
     columns = [*BAR_COLUMNS, "symbol"]
     first = 1
     with pq.ParquetFile(spooled) as parquet:
@@ -119,6 +119,7 @@ def parquet_pieces(context: FileContext, spooled: Path) -> Iterator[Part]:
 
 
 def sniff_parquet(path: Path) -> Bars | NotBars:
+    """Tell what a Parquet file holds: Databento's bars, or why it cannot load."""
     with pq.ParquetFile(path) as parquet:
         names = parquet.schema_arrow.names
         rows = parquet.metadata.num_rows

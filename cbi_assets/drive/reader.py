@@ -21,7 +21,7 @@ from cbi_assets.drive.sidecars import SIDECARS, Sidecars, job_of, read_sidecars
 from cbi_assets.drive.sniff import Bars, NotBars, dataset_of_publisher, sniff
 from cbi_assets.drive.streams import SourceStream, open_file, open_member
 from cbi_assets.drive.walk import Entry
-from cbi_assets.errors import FileChanging, SourceError
+from cbi_assets.errors import FileChangingError, SourceError
 from cbi_assets.market.sessions import Calendar
 from cbi_assets.settings import Home
 
@@ -60,7 +60,7 @@ class Reader:
         self._lander.close()
 
     def read(self, entry: Entry, stamp: str) -> None:
-        """Read one new file. Raises FileChanging when it is still being written."""
+        """Read one new file. Raises FileChangingError when it is still being written."""
         record = FileRecord(entry.area, entry.path, stamp, entry.size, "other")
         if entry.area == "staging":
             self._records.append(_staging_record(entry, record))
@@ -73,11 +73,11 @@ class Reader:
             try:
                 with open_file(entry.file, entry.size, entry.mtime_ns) as source:
                     self._read_source(entry, record, source)
-            except FileChanging:
+            except FileChangingError:
                 raise
             except SourceError as error:
                 if _has_changed(entry):
-                    raise FileChanging(
+                    raise FileChangingError(
                         "changed while it was read: still being copied? Left for the next run."
                     ) from None
                 self._refuse(record, str(error))

@@ -1,4 +1,4 @@
-"""The JSON files that Databento puts beside a job's data: manifest, metadata, symbology, condition."""
+"""The JSON files beside a job's data: manifest, metadata, symbology, condition."""
 
 from __future__ import annotations
 

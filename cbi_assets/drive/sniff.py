@@ -81,7 +81,7 @@ def sniff(head: bytes) -> Bars | NotBars:
     """Tell a file's kind from its first bytes (up to a mebibyte of them)."""
     if not head:
         return NotBars("refused", "the file is empty. Fetch it again.")
-    if head.startswith(b"PK\x03\x04") or head.startswith(b"PK\x05\x06"):
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return NotBars("zip", "a zip", "zip")
     if head.startswith(b"PAR1"):
         return NotBars("other", "Parquet", "parquet")

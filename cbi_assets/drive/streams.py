@@ -13,7 +13,7 @@ from typing import IO
 
 import zstandard
 
-from cbi_assets.errors import FileChanging, SourceError
+from cbi_assets.errors import FileChangingError, SourceError
 
 CHUNK = 1 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -22,7 +22,7 @@ MAX_LINE = 64 << 20
 
 @dataclass
 class SourceStream:
-    """The bytes of one source, each read once. `size` and `sha256` are whole after the last chunk."""
+    """The bytes of one source, read once. `size` and `sha256` are whole after the last chunk."""
 
     stream: IO[bytes]
     hold_still: Callable[[], None] = lambda: None
@@ -44,7 +44,7 @@ class SourceStream:
             chunk = self._read()
 
     def drain(self) -> None:
-        """Read what is left, for the hash alone, and hold the source to have held still."""
+        """Read what is left, for the hash alone; raise where the source did not hold still."""
         while self._read():
             pass
         self.hold_still()
@@ -65,14 +65,14 @@ class SourceStream:
 def open_file(path: Path, size: int, mtime_ns: int) -> Iterator[SourceStream]:
     """Open a file of the drive for one reading.
 
-    Reading to its end raises FileChanging when it is not as the directory showed it; SourceError
-    comes up when the system will not read it.
+    Reading to its end raises FileChangingError when it is not as the directory showed it, and any
+    reading SourceError when the system will not have it.
     """
 
     def hold_still() -> None:
         stat = os.stat(path)
         if (stat.st_size, stat.st_mtime_ns) != (size, mtime_ns):
-            raise FileChanging(
+            raise FileChangingError(
                 "changed while it was read: still being copied? Left for the next run."
             )
 

@@ -16,7 +16,7 @@ from cbi_assets.drive.landing import sweep
 from cbi_assets.drive.reader import Reader, Rules
 from cbi_assets.drive.sidecars import SIDECARS
 from cbi_assets.drive.walk import Entry, Unlisted, walk
-from cbi_assets.errors import FileChanging
+from cbi_assets.errors import FileChangingError
 from cbi_assets.settings import Home
 
 COMMIT_BYTES = 512 << 20
@@ -90,7 +90,7 @@ def survey(
             for entry in new:
                 try:
                     reader.read(entry, stamps[entry.area, entry.path])
-                except FileChanging as error:
+                except FileChangingError as error:
                     changing.append((entry.path, str(error)))
                 progress.advance(entry.path, entry.size)
                 since_commit += entry.size

@@ -12,11 +12,11 @@ import polars as pl
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.drive.landing import pack_path
 from cbi_assets.errors import AuditError
-from cbi_assets.market.bars import RTYPES, SECONDS, Timeframe
+from cbi_assets.market.bars import RTYPES, SECONDS, Columns, Timeframe
 from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
-_TODO = {
+_TODO: Columns = {
     "file_no": pl.Int32,
     "source_file_id": pl.String,
     "root": pl.String,
@@ -122,8 +122,8 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
     if unbalanced.height:
         file_id, root, landed, found = unbalanced.row(0)
         raise AuditError(
-            f"{root or 'nameless records'} of file {file_id[:12]}: {landed} records landed, {found} "
-            "staged. Delete the landing zone under CBI_HOME and load again."
+            f"{root or 'nameless records'} of file {file_id[:12]}: {landed} records landed, "
+            f"{found} staged. Delete the landing zone under CBI_HOME and load again."
         )
     return Audited(staged, names, warehouse.query(f"SELECT * FROM `{names['books']}`"))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from cbi_assets.drive.catalog import Content, Slice
+from cbi_assets.market.bars import Columns
 from cbi_assets.universe import Universe
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -80,7 +81,7 @@ def enter_files(
     ]
 
 
-_FILE_SCHEMA = {
+_FILE_SCHEMA: Columns = {
     "id": pl.String,
     "path": pl.String,
     "job_id": pl.String,

@@ -286,7 +286,7 @@ class _Load:
         if fresh == 0:
             return (
                 f"{content.path}: the canary found no sound bar in its {content.records} records, "
-                f"so nothing was loaded into {RAW[timeframe].id}. Look at the file, or take it away."
+                f"so nothing was loaded into {RAW[timeframe].id}. Look at it, or take it away."
             )
         table_only = [
             c for c in RAW_CHECKS if c.name in ("no_duplicate_bars", "ohlc_is_consistent")

@@ -51,7 +51,7 @@ def find_overlaps(
                 pl.from_epoch(pl.col("first", "last"), time_unit="us").dt.replace_time_zone("UTC")
             )
         )
-        both = pl.concat([earlier.select(new.columns).cast(dict(new.schema)), new]).unique()
+        both = pl.concat([earlier.select(new.columns).cast(pl.Schema(new.schema)), new]).unique()
         pairs = (
             new.join(both, on="root", suffix="_other")
             .filter(

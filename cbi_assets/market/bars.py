@@ -10,8 +10,12 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from polars.datatypes import DataTypeClass
 
 Timeframe = Literal["1d", "1h", "1m"]
+
+Columns = dict[str, pl.DataType | DataTypeClass]
+"""A frame's columns and their types."""
 
 TIMEFRAMES: Final[tuple[Timeframe, ...]] = ("1d", "1h", "1m")
 SECONDS: Final[dict[Timeframe, int]] = {"1d": 86_400, "1h": 3_600, "1m": 60}

@@ -9,10 +9,12 @@ from typing import Final
 
 import polars as pl
 
+from cbi_assets.market.bars import Columns
+
 VENDOR_RULES: Final = {"v": "vendor_v0", "n": "vendor_n0", "c": "vendor_c0"}
 OUTRIGHT_RULE: Final = "most_traded_prior_trade_date"
 
-SESSION_COLUMNS: Final = {
+SESSION_COLUMNS: Final[Columns] = {
     "root": pl.String,
     "trade_date": pl.Date,
     "symbol": pl.String,
@@ -52,7 +54,7 @@ def session_bars(bars: pl.DataFrame, hourly: bool) -> pl.DataFrame:
         typical.alias("typical"),
         pl.when(positive).then(ratio.log().pow(2)).alias("squared_return"),
     )
-    measured = {
+    measured: dict[str, pl.Expr] = {
         "vwap": pl.when(pl.col("volume").sum() > 0).then(
             (pl.col("typical") * pl.col("volume")).sum() / pl.col("volume").sum()
         ),

@@ -48,7 +48,8 @@ def _exchange_dates() -> npt.NDArray[np.datetime64]:
         import pandas_market_calendars  # 0.7 s, and only a load or a build needs it
 
         days = pandas_market_calendars.get_calendar("CME_TradeDate").valid_days(FIRST, LAST)
-    return days.tz_localize(None).values.astype("datetime64[D]")
+    dates: npt.NDArray[np.datetime64] = days.tz_localize(None).values.astype("datetime64[D]")
+    return dates
 
 
 @cache
@@ -66,7 +67,8 @@ def trade_dates(
     dates = _trade_dates(calendar)
     low, high = np.searchsorted(dates, np.array([start, end], dtype="datetime64[D]"))
     inclusive = high + (high < len(dates) and dates[high] == np.datetime64(end))
-    return dates[low:inclusive].tolist()
+    found: list[dt.date] = dates[low:inclusive].tolist()
+    return found
 
 
 def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:

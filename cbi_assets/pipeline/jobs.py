@@ -1,6 +1,7 @@
 """Jobs: everything on the drive in one run, one partition, and the matrix."""
 
 import dagster as dg
+from pydantic import Field
 
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.assets.features import MATRIX_KEY
@@ -12,7 +13,7 @@ from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
 class LoadConfig(dg.Config):
     """`partitions` such as `ZL|1h`; empty for everything on the drive."""
 
-    partitions: list[str] = []
+    partitions: list[str] = Field(default_factory=list)
 
 
 @dg.op(pool=POOL, description="Load partitions in one go and report each of them.")
@@ -49,5 +50,3 @@ load_partition = dg.define_asset_job(
 build_matrix = dg.define_asset_job(
     "build_matrix", selection=[MATRIX_KEY], description="Rebuild daily_ml_matrix and check it."
 )
-
-ALL_JOBS = [load_drive, load_partition, build_matrix]

@@ -52,21 +52,20 @@ def report_tables(
                 dg.AssetMaterialization(key, partition=partition_key(partition), metadata=metadata)
             )
     for result in outcome.checks:
-        if result.timeframe is None or (result.root, result.timeframe) not in looked_at:
-            if result.passed:
-                continue  # nothing is held there, and nothing is wrong with that
-        context.log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=table_key(result.table_id),
-                check_name=result.check.name,
-                passed=result.passed,
-                metadata=check_metadata(result),
-                severity=check_severity(result),
-                description=result.check.sentence,
-                blocking=result.check.severity == "ERROR",
-                partition=result.partition,
-            )
+        if result.passed and (result.root, result.timeframe) not in looked_at:
+            continue  # nothing is held there, and nothing is wrong with that
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=table_key(result.table_id),
+            check_name=result.check.name,
+            passed=result.passed,
+            metadata=check_metadata(result),
+            severity=check_severity(result),
+            description=result.check.sentence,
+            blocking=result.check.severity == "ERROR",
+            partition=result.partition,
         )
+        # Dagster's own type for log_event leaves check evaluations out; its event log takes them
+        context.log_event(evaluation)  # type: ignore[arg-type]
     with project.hold():
         Unreported(project.home).remove(
             looked_at | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}

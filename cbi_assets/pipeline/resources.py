@@ -18,7 +18,7 @@ class ProjectResource(dg.ConfigurableResource[None]):
         return Project()
 
 
-class Clock(dg.ConfigurableResource):
+class Clock(dg.ConfigurableResource[None]):
     """The clock, an argument of everything that needs one."""
 
     fixed: str | None = None
@@ -30,7 +30,7 @@ class Clock(dg.ConfigurableResource):
         return dt.datetime.now(dt.UTC)
 
 
-class Loader(dg.ConfigurableResource):
+class Loader(dg.ConfigurableResource[None]):
     """Loads what a run asks for. The command line, which has loaded already, hands in its outcome
     instead, so that Dagster shows it without a second load."""
 

@@ -6,7 +6,7 @@ import json
 import dagster as dg
 
 from cbi_assets.drive.walk import Entry, walk
-from cbi_assets.errors import HomeBusy, UsageError
+from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.ingest.load import inventory
 from cbi_assets.pipeline.jobs import LoadConfig, load_drive
 from cbi_assets.pipeline.partitions import partition_key
@@ -65,7 +65,7 @@ def new_drive_files(
                         if piece.file_no not in before and piece.root in opened.universe.roots
                     }
                 )
-    except HomeBusy as error:
+    except HomeBusyError as error:
         return dg.SkipReason(str(error))
     left = {path: stamp for path, stamp in waiting.items() if path not in ready}
     if not touched:

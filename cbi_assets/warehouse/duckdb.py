@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from cbi_assets.errors import AuditError, HomeBusy
+from cbi_assets.errors import AuditError, HomeBusyError
 from cbi_assets.warehouse.base import Params, Statement
 from cbi_assets.warehouse.sql_files import to_duckdb
 from cbi_assets.warehouse.tables import TableSpec
@@ -39,7 +39,7 @@ class DuckDBWarehouse:
         except duckdb.IOException as error:
             if "lock" not in str(error).lower():
                 raise
-            raise HomeBusy(
+            raise HomeBusyError(
                 f"{path}: another process has the warehouse open. Let it finish, then try again."
             ) from None
         self._connection.execute("SET TimeZone = 'UTC'")
