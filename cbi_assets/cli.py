@@ -227,6 +227,9 @@ def build(
             end=end.date() if end else None,
             tell=console.say,
         )
+    from cbi_assets.pipeline.terminal import record_build
+
+    record_build(project, outcome)
     if json:
         console.print_json(
             {

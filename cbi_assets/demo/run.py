@@ -15,7 +15,7 @@ from cbi_assets.drive.listing import by_folder
 from cbi_assets.ingest.books import books_by_file, books_by_table
 from cbi_assets.ingest.build import build
 from cbi_assets.ingest.load import load
-from cbi_assets.pipeline.terminal import record_load
+from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.project import Project
 from cbi_assets.settings import Settings
 from cbi_assets.universe import load_universe
@@ -94,6 +94,7 @@ def run_demo(home: Path, json: bool = False) -> bool:
             by_file = books_by_file(warehouse)
     console.say("Showing it in Dagster …")
     record_load(project, outcome)
+    record_build(project, built)
     if json:
         console.print_json(
             {"published": outcome.published, "rows": built.rows, "books": by_file.to_dicts()}

@@ -41,11 +41,16 @@ read as a bar; `raw` holds the record as it was read wherever it may be malforme
 
 @dataclass(frozen=True)
 class FileContext:
-    """What a batch needs to know of one file beside its records."""
+    """What a batch needs to know of one file beside its records.
+
+    `dataset` is what the file or its job states; `accepted` the one that it was taken for, by its
+    first records where nothing states it.
+    """
 
     file_no: int
     dataset: str | None
     mappings: pl.DataFrame | None
+    accepted: str | None = None
 
 
 def canonicalise(
@@ -70,12 +75,22 @@ def canonicalise(
     frame = _describe(frame, calendars)
     frame = _name_datasets(frame, files)
     frame = frame.with_columns(pl.col("root", "symbol").fill_null(""))
-    suspects = frame.select(is_suspect(rtype) | pl.col("fault").is_not_null()).to_series()
+    suspects = frame.select(
+        is_suspect(rtype) | pl.col("fault").is_not_null() | _lacks_identity(files)
+    ).to_series()
     rows = suspects.arg_true().to_list()
     if rows:
         raw = pl.Series([decoded.raw(row) for row in rows], dtype=pl.String)
         frame = frame.with_columns(frame["raw"].scatter(rows, raw))
     return frame.select(pl.col(name).cast(dtype) for name, dtype in LANDED.items())
+
+
+def _lacks_identity(files: Sequence[FileContext]) -> pl.Expr:
+    """True where the audit cannot take a record for a bar of its file, sound prices or not."""
+    accepted = {file.file_no: file.accepted or file.dataset for file in files}
+    of_file = pl.col("file_no").replace_strict(accepted, return_dtype=pl.String)
+    needed = ("trade_date", "instrument_id", "publisher_id", "dataset")
+    return pl.any_horizontal(pl.col(needed).is_null()) | pl.col("dataset").ne_missing(of_file)
 
 
 def _name_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:

@@ -106,8 +106,12 @@ class Catalog:
             "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts FROM files"
             " ORDER BY area, path"
         )
-        found = [FileRecord(*columns, facts=json.loads(facts)) for *columns, facts in rows]
-        return {(file.area, file.path): file for file in found}
+        return {
+            (area, path): FileRecord(
+                area, path, stamp, size, verdict, reason, file_id, json.loads(facts)
+            )
+            for area, path, stamp, size, verdict, reason, file_id, facts in rows
+        }
 
     def contents(self) -> dict[str, Content]:
         """Every landed content, by source_file_id."""

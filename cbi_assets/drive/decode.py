@@ -42,7 +42,8 @@ DECODED: Final[Columns] = {
 """Columns of a decoded batch; `ts_ns` is UTC, prices are in native units."""
 
 _DBN_DTYPE = np.dtype(databento_dbn.OHLCVMsg._dtypes)
-_MAX_INT64 = np.uint64(2**63 - 1)
+_MAX_INT64 = 2**63 - 1
+_MAX_RTYPE = 255
 
 _JSON_SCHEMA = pa.schema(
     [
@@ -138,8 +139,21 @@ def _int64_or_null(values: npt.NDArray[np.uint64]) -> pl.Series:
 
 
 def _decode_parquet(pieces: list[Piece]) -> Decoded:
-    table = pa.concat_tables([piece.payload for piece in pieces], promote_options="permissive")
-    columns: dict[str, Any] = dict(_numbered(pieces))
+    # piece by piece: files of one form may still differ in how they hold prices and times
+    frames = [_parquet_frame(piece) for piece in pieces]
+    ends = np.cumsum([piece.count for piece in pieces])
+
+    def raw(row: int) -> str:
+        at = int(np.searchsorted(ends, row, side="right"))
+        place = row - int(ends[at]) + pieces[at].count
+        return json.dumps(pieces[at].payload.slice(place, 1).to_pylist()[0], default=str)
+
+    return Decoded(pl.concat(frames), raw)
+
+
+def _parquet_frame(piece: Piece) -> pl.DataFrame:
+    table = piece.payload
+    columns: dict[str, Any] = dict(_numbered([piece]))
     for name in ("rtype", "publisher_id", "instrument_id"):
         columns[name] = pl.Series(name, table[name])
     timestamps = table["ts_event"]
@@ -155,15 +169,12 @@ def _decode_parquet(pieces: list[Piece]) -> Decoded:
         elif pa.types.is_decimal(price.type):
             columns[name] = pl.Series(name, price.cast(pa.string()).cast(pa.float64()))
         else:
-            columns[name] = pl.Series(name, price.cast(pa.float64())).fill_nan(None)
+            floats = pl.Series(name, price.cast(pa.float64()))
+            columns[name] = floats.replace([float("nan"), float("inf"), float("-inf")], None)
     columns["volume"] = pl.Series("volume", table["volume"]).cast(pl.Int64, strict=False)
     if "symbol" in table.column_names:
         columns["symbol"] = pl.Series("symbol", table["symbol"].cast(pa.string()))
-
-    def raw(row: int) -> str:
-        return json.dumps(table.slice(row, 1).to_pylist()[0], default=str)
-
-    return Decoded(_assemble(columns, table.num_rows), raw)
+    return _assemble(columns, table.num_rows)
 
 
 def _decode_text(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
@@ -181,7 +192,7 @@ def _decode_text(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
         if len(columns["rtype"]) == total:
             converted = _convert(columns, shape)
             return Decoded(_assemble(converted | _numbered(pieces), total), raw)
-    except pa.ArrowInvalid:
+    except pa.ArrowException:
         pass
     return _decode_lines(bars, shape, pieces)
 
@@ -224,9 +235,13 @@ def _convert(columns: dict[str, pa.ChunkedArray], shape: TextShape) -> dict[str,
     timestamp_type = pa.timestamp("ns", "UTC") if shape.pretty_ts else pa.int64()
     ts_ns = columns["ts_event"].cast(timestamp_type).cast(pa.int64())
     converted: dict[str, Any] = {"ts_ns": pl.Series("ts_ns", ts_ns)}
+    columns["symbol"].validate(full=True)  # Arrow's JSON reader lets bytes pass that are no UTF-8
     for name in PRICES:
         if shape.pretty_px:
-            converted[name] = pl.Series(name, columns[name].cast(pa.float64()))
+            prices = columns[name].cast(pa.float64())
+            if pc.all(pc.is_finite(prices)).as_py() is False:
+                raise pa.ArrowInvalid(f"{name}: no number")
+            converted[name] = pl.Series(name, prices)
         else:
             raw = pc.fill_null(columns[name].cast(pa.int64()), UNDEFINED_PRICE)
             converted[name] = prices_from_raw(raw.to_numpy())
@@ -246,7 +261,7 @@ def _decode_lines(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
             try:
                 fields = _json_fields(line) if bars.encoding == "json" else _csv_fields(line, shape)
                 row |= _parse_fields(fields)
-            except (ValueError, KeyError, TypeError, OverflowError) as error:
+            except _UNREADABLE as error:
                 row["fault"] = f"unreadable {bars.encoding.upper()} record: {_reason(error)}"
             row["raw"] = _shown(line)
             rows.append(row)
@@ -270,6 +285,8 @@ def _csv_fields(line: bytes, shape: TextShape) -> dict[str, Any]:
 def _parse_fields(fields: dict[str, Any]) -> dict[str, Any]:
     ids = ("rtype", "publisher_id", "instrument_id")
     row: dict[str, Any] = {name: _int64(fields[name]) for name in ids}
+    if abs(row["rtype"]) > _MAX_RTYPE:
+        raise ValueError(f"rtype {row['rtype']}")
     row["ts_ns"] = _parse_timestamp(str(fields["ts_event"]))
     row |= {name: _parse_price(fields[name]) for name in PRICES}
     row["volume"] = _int64(fields["volume"])
@@ -277,36 +294,40 @@ def _parse_fields(fields: dict[str, Any]) -> dict[str, Any]:
     return row | {"symbol": str(symbol) if symbol else None}
 
 
-_ISO = re.compile(r"^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z$")
-_INTEGER = re.compile(r"^-?\d+$")
-_DECIMAL = re.compile(r"^-?\d+\.\d+$")
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, csv.Error)
+_ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
+_INTEGER = re.compile(r"-?\d+", re.ASCII)
+_DECIMAL = re.compile(r"-?\d+\.\d+", re.ASCII)
 
 
 def _int64(value: Any) -> int:
-    number = int(str(value))
-    if abs(number) > int(_MAX_INT64):
+    text = str(value)
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{text!r} is no whole number")
+    number = int(text)
+    if abs(number) > _MAX_INT64:
         raise ValueError(f"{number} does not fit 64 bits")
     return number
 
 
 def _parse_timestamp(text: str) -> int:
-    if _INTEGER.match(text):
+    if _INTEGER.fullmatch(text):
         return _int64(text)
-    match = _ISO.match(text)
+    match = _ISO.fullmatch(text)
     if not match:
         raise ValueError(f"ts_event {text!r}")
     seconds = np.datetime64(match[1], "s").astype(np.int64)
-    return int(seconds) * 1_000_000_000 + int((match[2] or "0").ljust(9, "0"))
+    return _int64(int(seconds) * 1_000_000_000 + int((match[2] or "0").ljust(9, "0")))
 
 
 def _parse_price(value: Any) -> float | None:
     if value is None or value == "":
         return None
     text = str(value)
-    if _INTEGER.match(text):
+    if _INTEGER.fullmatch(text):
         price: float | None = prices_from_raw(np.array([_int64(text)], dtype=np.int64)).item()
         return price
-    if _DECIMAL.match(text):
+    if _DECIMAL.fullmatch(text):
         return float(text)
     raise ValueError(f"price {text!r}")
 

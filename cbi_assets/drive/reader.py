@@ -195,10 +195,11 @@ class Reader:
         fallback: Callable[[], pl.DataFrame | None],
     ) -> None:
         mappings = sidecars.mappings
-        if bars.shape is not None and not bars.shape.has_symbol and mappings is None:
+        has_symbol = bars.shape is not None and bars.shape.has_symbol
+        if mappings is None and bars.encoding != "dbn" and not has_symbol:
             mappings = fallback()
         number = self._lander.begin()
-        context = FileContext(number, dataset, mappings)
+        context = FileContext(number, dataset, mappings, facts["dataset"])
         held: list[Part] = []
         lines = 0
         try:

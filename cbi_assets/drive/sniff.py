@@ -137,7 +137,7 @@ def _sniff_json(head: bytes, compression: Compression) -> Bars | NotBars:
             header = record["hd"]
             rtype, publisher_id = int(header["rtype"]), int(header["publisher_id"])
             break
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
     else:
         return NotBars("other", "JSON, but not Databento's records", "json", compression)
@@ -158,13 +158,18 @@ def _sniff_csv(head: bytes, compression: Compression) -> Bars | NotBars:
         lines = head.decode("utf-8", errors="strict" if len(head) < 4096 else "replace")
     except UnicodeDecodeError:
         return NotBars("other", "not a format of Databento's")
-    rows = list(csv.reader(lines.splitlines()[: FIRST_RECORDS + 1]))
+    try:
+        rows = list(csv.reader(lines.splitlines()[: FIRST_RECORDS + 1]))
+    except csv.Error:
+        return NotBars("other", "not a format of Databento's")
     columns = tuple(rows[0]) if rows else ()
     if len(set(columns) & set(BAR_COLUMNS)) < 3:
         return NotBars("other", "not a format of Databento's")
     missing = [name for name in BAR_COLUMNS if name not in columns]
     for row in rows[1:]:
-        first = dict(zip(columns, row, strict=False))
+        if len(row) != len(columns):
+            continue
+        first = dict(zip(columns, row, strict=True))
         try:
             rtype, publisher_id = int(first["rtype"]), int(first["publisher_id"])
         except (KeyError, ValueError):

@@ -48,6 +48,8 @@ def build_matrix(
             continue
         sessions = session_bars(bars, hourly=timeframe == "1h")
         active = choose_active(sessions)
+        if active.is_empty():
+            continue  # a single date of outrights: nobody knows yet which one stands
         calendar = _trade_dates_of(active, calendars)
         levels = pivots(active, sessions, calendar)
         rows.append(

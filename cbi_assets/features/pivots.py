@@ -52,7 +52,8 @@ def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame)
         maintain_order="left",
     )
     weekly = _weekly(own, dates, keys)
-    p = (pl.col("H") + pl.col("L") + pl.col("C")) / 3
+    # not `/ 3`: Polars divides a column by a number another way than a single row, an ulp apart
+    p = pl.mean_horizontal("H", "L", "C")
     span = pl.col("H") - pl.col("L")
     distances = [(pl.col("close") - pl.col(level)).abs() for level in LEVELS]
     return (
@@ -84,8 +85,11 @@ def _weekly(own: pl.DataFrame, dates: pl.DataFrame, keys: list[str]) -> pl.DataF
         .group_by(*keys, "week", maintain_order=True)
         .agg(
             pl.len().alias("held"),
-            weekly_P=(pl.col("high").max() + pl.col("low").min() + pl.col("close").last()) / 3,
+            pl.col("high").max(),
+            pl.col("low").min(),
+            pl.col("close").last(),
         )
+        .with_columns(weekly_P=pl.mean_horizontal("high", "low", "close"))
         .join(wanted, on=["root", "week"])
         .filter(pl.col("held") == pl.col("trade_dates"))
         .select(*keys, pl.col("week").alias("prior_week"), "weekly_P")

@@ -143,7 +143,7 @@ def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[
     return [
         *forget,
         statement("publish_bars"),
-        statement("publish_own"),
+        *([statement("publish_own")] if audited.books["own"].sum() else []),
         statement("publish_quarantined"),
         statement("publish_conflicts"),
         statement("publish_books"),

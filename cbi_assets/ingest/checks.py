@@ -62,7 +62,8 @@ MATRIX_CHECKS = (
 
 @dataclass(frozen=True)
 class CheckResult:
-    """A check's outcome on one root of one table. `sample` holds up to 20 offending rows."""
+    """A check's outcome on one root of one table. `sample` holds up to 20 of the offending rows,
+    `offenders` counts them all."""
 
     check: Check
     table_id: str
@@ -71,6 +72,7 @@ class CheckResult:
     passed: bool
     expected: str
     actual: str
+    offenders: int
     sample: list[dict[str, Any]]
     sql: str
 
@@ -217,7 +219,16 @@ def _judge(
         if offenders:
             sample = rows.drop("offenders").to_dicts()
     return CheckResult(
-        check, table_id, root, timeframe, offenders == 0, expected, actual, sample, sql
+        check=check,
+        table_id=table_id,
+        root=root,
+        timeframe=timeframe,
+        passed=offenders == 0,
+        expected=expected,
+        actual=actual,
+        offenders=offenders,
+        sample=sample,
+        sql=sql,
     )
 
 

@@ -45,7 +45,8 @@ def session_bars(bars: pl.DataFrame, hourly: bool) -> pl.DataFrame:
     key = pl.coalesce(
         "contract", pl.format("{}#{}", pl.col("symbol"), pl.col("instrument_id"))
     ).alias("contract_key")
-    typical = (pl.col("high") + pl.col("low") + pl.col("close")) / 3
+    # not `/ 3`: Polars divides a column by a number another way than a single row, an ulp apart
+    typical = pl.mean_horizontal("high", "low", "close")
     start = pl.col("close").shift(1).over("symbol", "trade_date", order_by="ts_event")
     ratio = pl.col("close") / pl.coalesce(start, "open")
     positive = (pl.col("close") > 0) & (pl.coalesce(start, "open") > 0)

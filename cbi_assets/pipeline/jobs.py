@@ -5,7 +5,7 @@ from pydantic import Field
 
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.assets.features import MATRIX_KEY
-from cbi_assets.pipeline.partitions import BARS, parse_partition_key
+from cbi_assets.pipeline.partitions import parse_partition_key
 from cbi_assets.pipeline.reporting import RAW_KEY, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
 
@@ -43,7 +43,6 @@ def load_drive() -> None:
 load_partition = dg.define_asset_job(
     "load_partition",
     selection=[RAW_KEY],
-    partitions_def=BARS,
     description="Load one root in one timeframe.",
 )
 

@@ -7,6 +7,9 @@ from typing import Any
 
 import dagster as dg
 
+from cbi_assets.drive.listing import by_folder
+from cbi_assets.drive.survey import Survey
+from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.checks import CheckResult
 from cbi_assets.ingest.load import PartitionLoad
 from cbi_assets.ingest.partitions import PartitionProfile
@@ -39,9 +42,38 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValu
     return dg.MetadataValue.md("\n".join(lines))
 
 
+def sample_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows as Dagster's own table; instants and dates as text."""
+    columns = list(rows[0]) if rows else ["offending row"]
+    records = [
+        dg.TableRecord(
+            {
+                name: value if isinstance(value, str | int | float | bool) else str(value)
+                for name, value in row.items()
+                if value is not None
+            }
+        )
+        for row in rows
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
+    return dg.MetadataValue.table(records, schema)
+
+
 def sql_block(sql: str) -> dg.MarkdownMetadataValue:
     """SQL that a user can paste."""
     return dg.MetadataValue.md(f"```sql\n{sql.strip()}\n```")
+
+
+def inventory_metadata(survey: Survey) -> dict[str, Any]:
+    """What lies on the drive: folder says and content says, side by side."""
+    troubles = [{"path": f.path, "why": f.reason} for f in survey.files if f.verdict == "refused"]
+    return {
+        "files": len(survey.files),
+        "files read": survey.read,
+        "records on the drive": sum(content.records for content in survey.contents.values()),
+        "folders": markdown_table([row.shown() for row in by_folder(survey)]),
+        "refused": markdown_table(troubles[:50]),
+    }
 
 
 def check_metadata(result: CheckResult) -> dict[str, Any]:
@@ -49,7 +81,8 @@ def check_metadata(result: CheckResult) -> dict[str, Any]:
     return {
         "expected": result.expected,
         "actual": result.actual,
-        "sample": markdown_table(result.sample),
+        "offending rows": result.offenders,
+        "sample": sample_table(result.sample),
         "sql": sql_block(result.sql),
     }
 
@@ -98,6 +131,20 @@ def partition_metadata(
 def _cell(value: Any) -> str:
     text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def matrix_metadata(outcome: BuildOutcome) -> dict[str, Any]:
+    """What a build of the matrix wrote, and what it left as it was."""
+    return {
+        "dagster/row_count": sum(outcome.rows.values()),
+        "trade dates": f"{outcome.first} to {outcome.last}" if outcome.first else "none",
+        "rows by root": markdown_table(
+            [{"root": root, "rows": rows} for root, rows in outcome.rows.items()]
+        ),
+        "not rebuilt": markdown_table(
+            [{"root": root, "why": "; ".join(why)} for root, why in outcome.barred.items()]
+        ),
+    }
 
 
 def names(items: Iterable[str], most: int = 20) -> str:

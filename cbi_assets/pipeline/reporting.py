@@ -5,17 +5,26 @@ One run reports many partitions: a run a partition costs more than reading a gig
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
 
+from cbi_assets.ingest.checks import Check, CheckResult
 from cbi_assets.ingest.load import LoadOutcome
 from cbi_assets.ingest.unreported import Partition, Unreported
-from cbi_assets.pipeline.metadata import check_metadata, check_severity, partition_metadata
+from cbi_assets.pipeline.metadata import (
+    check_metadata,
+    check_severity,
+    inventory_metadata,
+    names,
+    partition_metadata,
+)
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.project import Project
 from cbi_assets.warehouse.tables import RAW
 
+INVENTORY_KEY = dg.AssetKey(["drive", "inventory"])
 RAW_KEY = dg.AssetKey(["raw", "databento_ohlcv"])
 
 
@@ -37,10 +46,14 @@ def report_tables(
     outcome: LoadOutcome,
     own: Partition | None = None,
 ) -> None:
-    """Log materializations and check evaluations of all partitions that the load looked at.
+    """Log the inventory, and materializations and check evaluations of all partitions that the
+    load looked at.
 
     `own` is the partition whose raw asset the running step materializes itself.
     """
+    context.log_event(
+        dg.AssetMaterialization(INVENTORY_KEY, metadata=inventory_metadata(outcome.survey))
+    )
     looked_at = {(p.root, p.timeframe) for p in outcome.profiles}
     for partition in sorted(looked_at):
         metadata = metadata_by_partition(outcome, partition)
@@ -70,6 +83,26 @@ def report_tables(
         Unreported(project.home).remove(
             looked_at | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
         )
+
+
+def whole_table_evaluation(
+    key: dg.AssetKey, check: Check, results: Sequence[CheckResult]
+) -> dg.AssetCheckEvaluation:
+    """One evaluation of a check on an unpartitioned table: it passes where it holds for every
+    root, and shows the first root where it does not."""
+    failed = [result for result in results if not result.passed]
+    metadata: dict[str, Any] = {"expected": "no offending row", "actual": "none"}
+    if failed:
+        metadata = {**check_metadata(failed[0]), "roots": names(r.root for r in failed)}
+    return dg.AssetCheckEvaluation(
+        asset_key=key,
+        check_name=check.name,
+        passed=not failed,
+        metadata=metadata,
+        severity=dg.AssetCheckSeverity[check.severity],
+        description=check.sentence,
+        blocking=check.severity == "ERROR",
+    )
 
 
 def raise_if_stopped(outcome: LoadOutcome) -> None:

@@ -9,9 +9,14 @@ import dagster as dg
 
 from cbi_assets.definitions import defs
 from cbi_assets.errors import CbiError
+from cbi_assets.ingest.build import BuildOutcome
+from cbi_assets.ingest.checks import MATRIX_CHECKS
 from cbi_assets.ingest.load import LoadOutcome
 from cbi_assets.ingest.unreported import Partition
+from cbi_assets.pipeline.assets.features import MATRIX_KEY
 from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.metadata import matrix_metadata
+from cbi_assets.pipeline.reporting import whole_table_evaluation
 from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
 from cbi_assets.project import Project
 
@@ -37,6 +42,19 @@ class _Done(Loader):
 
 
 _HANDED: list[tuple[Project, LoadOutcome]] = []
+
+
+def record_build(project: Project, outcome: BuildOutcome) -> None:
+    """Log a build's materialization and checks into the home's instance."""
+    if not outcome.rows:
+        return
+    with open_instance(project.home) as instance:
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(MATRIX_KEY, metadata=matrix_metadata(outcome))
+        )
+        for check in MATRIX_CHECKS:
+            results = [result for result in outcome.checks if result.check == check]
+            instance.report_runless_asset_event(whole_table_evaluation(MATRIX_KEY, check, results))
 
 
 def record_load(project: Project, outcome: LoadOutcome) -> None:

@@ -2,16 +2,16 @@
 
 import dagster as dg
 
-from cbi_assets.drive.listing import by_folder
 from cbi_assets.ingest.load import inventory as take_inventory
-from cbi_assets.pipeline.metadata import markdown_table
+from cbi_assets.pipeline.metadata import inventory_metadata
+from cbi_assets.pipeline.reporting import INVENTORY_KEY
 from cbi_assets.pipeline.resources import ProjectResource
 
 POOL = "duckdb"
 
 
 @dg.asset(
-    key=["drive", "inventory"],
+    key=INVENTORY_KEY,
     group_name="drive",
     kinds={"databento", "parquet"},
     owners=["team:market-data"],
@@ -27,14 +27,4 @@ def inventory(
     opened = project.get()
     with opened.hold(told=context.log.info):
         survey = take_inventory(opened)
-    rows = by_folder(survey)
-    troubles = [{"path": f.path, "why": f.reason} for f in survey.files if f.verdict == "refused"]
-    return dg.MaterializeResult(
-        metadata={
-            "files": len(survey.files),
-            "files read": survey.read,
-            "bars on the drive": sum(content.records for content in survey.contents.values()),
-            "folders": markdown_table([row.shown() for row in rows]),
-            "refused": markdown_table(troubles[:50]),
-        }
-    )
+    return dg.MaterializeResult(metadata=inventory_metadata(survey))

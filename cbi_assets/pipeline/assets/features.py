@@ -5,7 +5,7 @@ import dagster as dg
 from cbi_assets.ingest.build import build
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.assets.drive import POOL
-from cbi_assets.pipeline.metadata import column_schema, markdown_table
+from cbi_assets.pipeline.metadata import column_schema, matrix_metadata
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
@@ -50,15 +50,4 @@ def daily_ml_matrix(
         outcome = build(opened, now=clock.now(), tell=context.log.info)
     for root, reasons in outcome.barred.items():
         context.log.warning(f"{root} was not rebuilt: {'; '.join(reasons)}")
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": sum(outcome.rows.values()),
-            "trade dates": f"{outcome.first} to {outcome.last}" if outcome.first else "none",
-            "rows by root": markdown_table(
-                [{"root": root, "rows": rows} for root, rows in outcome.rows.items()]
-            ),
-            "not rebuilt": markdown_table(
-                [{"root": r, "why": "; ".join(why)} for r, why in outcome.barred.items()]
-            ),
-        }
-    )
+    return dg.MaterializeResult(metadata=matrix_metadata(outcome))

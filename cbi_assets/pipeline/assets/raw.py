@@ -6,6 +6,7 @@ from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.metadata import markdown_table
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
 from cbi_assets.pipeline.reporting import (
+    INVENTORY_KEY,
     RAW_KEY,
     metadata_by_partition,
     raise_if_stopped,
@@ -17,7 +18,7 @@ from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
 @dg.asset(
     key=RAW_KEY,
     partitions_def=BARS,
-    deps=[dg.AssetKey(["drive", "inventory"])],
+    deps=[INVENTORY_KEY],
     group_name="raw",
     kinds={"databento", "duckdb"},
     owners=["team:market-data"],

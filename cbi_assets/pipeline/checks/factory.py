@@ -18,9 +18,9 @@ from cbi_assets.ingest.checks import (
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.assets.features import MATRIX_KEY
-from cbi_assets.pipeline.metadata import check_metadata, check_severity, names
+from cbi_assets.pipeline.metadata import check_metadata, check_severity
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
-from cbi_assets.pipeline.reporting import table_key
+from cbi_assets.pipeline.reporting import table_key, whole_table_evaluation
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
 
@@ -68,13 +68,12 @@ def _matrix_check(check: Check) -> dg.AssetChecksDefinition:
             roots = list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol"))
             results = [r for r in check_matrix(warehouse, roots) if r.check == check]
             keep_results(warehouse, results, clock.now())
-        failed = [result for result in results if not result.passed]
-        if failed:
-            return _as_dagster(failed[0])
+        told = whole_table_evaluation(MATRIX_KEY, check, results)
         return dg.AssetCheckResult(
-            passed=True,
-            description=check.sentence,
-            metadata={"expected": "no offending row", "actual": "none", "roots": names(roots, 40)},
+            passed=told.passed,
+            severity=told.severity,
+            description=told.description,
+            metadata=told.metadata,
         )
 
     return matrix_check

@@ -1,4 +1,6 @@
 -- First and last trade date of each root against the dates wanted of it and held of the others.
+-- A root may end one trade date before the newest: a file that ends at 00:00 UTC holds the evening
+-- session of some sectors and not of others.
 WITH held AS (
   SELECT root, MIN(trade_date) AS first_date, MAX(trade_date) AS last_date
   FROM `$table`
@@ -6,19 +8,26 @@ WITH held AS (
 ),
 common AS (
   SELECT MIN(first_date) AS first_date, MAX(last_date) AS last_date FROM held
+),
+until AS (
+  SELECT COALESCE(MAX(bars.trade_date), MAX(common.last_date)) AS last_date
+  FROM common
+  LEFT JOIN `$table` AS bars ON bars.trade_date < common.last_date
+),
+wish AS (
+  SELECT
+    wanted.root,
+    IF(wanted.is_wanted, wanted.first_date, GREATEST(wanted.first_date, common.first_date)) AS first_date,
+    until.last_date
+  FROM `$wanted` AS wanted
+  CROSS JOIN common
+  CROSS JOIN until
 )
 SELECT
   held.root,
-  IF(
-    held.first_date > IF(wanted.is_wanted, wanted.first_date, GREATEST(wanted.first_date, common.first_date))
-    OR held.last_date < common.last_date, 1, 0
-  ) AS offenders,
-  CONCAT(
-    CAST(IF(wanted.is_wanted, wanted.first_date, GREATEST(wanted.first_date, common.first_date)) AS STRING),
-    ' to ', CAST(common.last_date AS STRING)
-  ) AS expected,
+  IF(held.first_date > wish.first_date OR held.last_date < wish.last_date, 1, 0) AS offenders,
+  CONCAT(CAST(wish.first_date AS STRING), ' to ', CAST(wish.last_date AS STRING), ' or later') AS expected,
   CONCAT(CAST(held.first_date AS STRING), ' to ', CAST(held.last_date AS STRING)) AS actual
 FROM held
-JOIN `$wanted` AS wanted ON held.root = wanted.root
-CROSS JOIN common
+JOIN wish ON held.root = wish.root
 WHERE held.root IN UNNEST(@roots)

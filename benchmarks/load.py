@@ -1,0 +1,205 @@
+"""`cbi load` against the plain tools, as whole processes, in one run.
+
+    python benchmarks/load.py [--bars 5000000] [--runs 3] [--work DIR] [--only json|dbn]
+
+Makes a drive of daily JSON files (≥ 1 GB and thousands of files at the default size) and one of
+the same bars as DBN+zstd, then times, in turn:
+
+  cbi load             an empty home; inventory, landing, audit, publication, checks, Dagster events
+  DuckDB               typed read_json of all files into a table of a new database file
+  Polars               scan_ndjson of all files with the same columns, collected
+  DBNStore.to_df       of each DBN file
+  cbi load, again      nothing new
+  import dagster       Python's and Dagster's own start
+
+and prints the median seconds, the ratios of medians, and the peak memory of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
+from cbi_assets.demo.market import bar_starts, random_walk
+from cbi_assets.market.sessions import trade_dates
+from cbi_assets.universe import load_universe
+
+ROOTS = ("MES", "ES")
+FIRST_YEAR = 2012
+DUCKDB_PLAIN = """
+import sys, duckdb
+files, target = sys.argv[1], sys.argv[2]
+c = duckdb.connect(target)
+c.execute(f'''
+CREATE TABLE bars AS
+SELECT hd.ts_event AS ts_event, hd.rtype AS rtype, hd.publisher_id AS publisher_id,
+       hd.instrument_id AS instrument_id, open, high, low, close, volume, symbol
+FROM read_json('{files}', format='newline_delimited', columns={{
+  hd: 'STRUCT(ts_event TIMESTAMP, rtype SMALLINT, publisher_id SMALLINT, instrument_id BIGINT)',
+  open: 'DOUBLE', high: 'DOUBLE', low: 'DOUBLE', close: 'DOUBLE', volume: 'BIGINT',
+  symbol: 'VARCHAR'}})''')
+print(c.execute('SELECT COUNT(*) FROM bars').fetchone()[0])
+"""
+POLARS_PLAIN = """
+import sys, polars as pl
+texts = ('open', 'high', 'low', 'close', 'volume', 'symbol')
+hd = pl.Struct({'ts_event': pl.String, 'rtype': pl.Int16, 'publisher_id': pl.Int16,
+                'instrument_id': pl.Int64})
+frame = (
+    pl.scan_ndjson(sys.argv[1], schema={'hd': hd} | dict.fromkeys(texts, pl.String))
+    .unnest('hd')
+    .with_columns(
+        pl.col('ts_event').str.to_datetime('%Y-%m-%dT%H:%M:%S%.9fZ', time_unit='us'),
+        pl.col('open', 'high', 'low', 'close').cast(pl.Float64),
+        pl.col('volume').cast(pl.Int64),
+    )
+    .collect()
+)
+print(frame.height)
+"""
+TO_DF = """
+import sys, glob, databento
+total = 0
+for path in sorted(glob.glob(sys.argv[1])):
+    total += len(databento.DBNStore.from_file(path).to_df())
+print(total)
+"""
+
+
+@dataclass
+class Timed:
+    """One process: wall seconds and its peak memory in MiB."""
+
+    seconds: float
+    peak: float
+
+
+def run(command: list[str], environment: dict[str, str] | None = None) -> Timed:
+    """Run a command to its end and time it from outside. Raises where it fails."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        env=os.environ | (environment or {}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    told = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    if status:
+        raise SystemExit(f"{command[:4]} failed: {told.decode()[-800:]}")
+    return Timed(seconds, usage.ru_maxrss / 1024)
+
+
+def make_drives(work: Path, bars: int) -> int:
+    """Write the JSON and the DBN drive; give the number of bars in each."""
+    universe = load_universe()
+    per_day = 23 * 60
+    days = -(-bars // (len(ROOTS) * per_day))
+    import datetime as dt
+
+    dates = trade_dates("equity", dt.date(FIRST_YEAR, 1, 3))[:days]
+    total = 0
+    for place, root in enumerate(ROOTS):
+        mapped = mappings(
+            {f"{root}.v.0": [(100 + place, dates[0].replace(month=1, day=1), dt.date(2040, 1, 1))]}
+        )
+        starts = np.array(bar_starts("equity", dates[0], dates[-1], 1))
+        records = random_walk("ohlcv-1m", 100 + place, list(starts), 5000.0, 0.25, seed=place)
+        total += len(records)
+        day = records["ts_event"] // (86_400 * 10**9)
+        texts, files = {}, {}
+        for date in np.unique(day):
+            name = f"glbx-mdp3-{np.datetime64(int(date), 'D')}".replace("-20", "-20")
+            dbn = encode_dbn(records[day == date], "GLBX.MDP3", "ohlcv-1m", mapped, zstd=False)
+            texts[f"{name}.ohlcv-1m.json"] = encode_text(dbn, "json", "ohlcv-1m", mapped)
+        month = np.array(day, dtype="datetime64[D]").astype("datetime64[M]")
+        for value in np.unique(month):
+            files[f"glbx-mdp3-{value}.ohlcv-1m.dbn.zst"] = encode_dbn(
+                records[month == value], "GLBX.MDP3", "ohlcv-1m", mapped
+            )
+        folder = f"databento_{root.lower()}/GLBX-20251118-{'ABCDEFGHIJ'[place] * 10}"
+        write_job(work / "json/TrainingData/raw" / folder, texts, "GLBX.MDP3", "ohlcv-1m", mapped)
+        write_job(work / "dbn/TrainingData/raw" / folder, files, "GLBX.MDP3", "ohlcv-1m", mapped)
+    assert universe.roots
+    return total
+
+
+def cbi(work: Path, drive: str, fresh: bool) -> Timed:
+    home = work / f"home_{drive}"
+    if fresh:
+        shutil.rmtree(home, ignore_errors=True)
+    settings = {"CBI_HOME": str(home), "CBI_DRIVE": str(work / drive), "CBI_WAREHOUSE": "duckdb"}
+    return run([sys.executable, "-m", "cbi_assets.cli", "load"], settings)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--bars", type=int, default=5_000_000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--only", choices=("json", "dbn"))
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
+    if not (work / "json").exists():
+        print(f"making {options.bars:,} bars under {work} …", flush=True)
+        make_drives(work, options.bars)
+    texts = sorted((work / "json").rglob("*.ohlcv-1m.json"))
+    size = sum(path.stat().st_size for path in texts)
+    dbns = sorted((work / "dbn").rglob("*.dbn.zst"))
+    print(f"{len(texts):,} JSON files, {size / 1e9:.2f} GB; {len(dbns)} DBN+zstd files", flush=True)
+    plain = [sys.executable, "-c"]
+    files = str(work / "json/TrainingData/raw/*/*/*.ohlcv-1m.json")
+    times: dict[str, list[Timed]] = {}
+    for _ in range(options.runs):
+        if options.only != "dbn":
+            times.setdefault("cbi load (JSON)", []).append(cbi(work, "json", fresh=True))
+            times.setdefault("cbi load again", []).append(cbi(work, "json", fresh=False))
+            target = work / "plain.duckdb"
+            target.unlink(missing_ok=True)
+            times.setdefault("DuckDB read_json", []).append(
+                run([*plain, DUCKDB_PLAIN, files, str(target)])
+            )
+            times.setdefault("Polars scan_ndjson", []).append(run([*plain, POLARS_PLAIN, files]))
+        if options.only != "json":
+            times.setdefault("cbi load (DBN)", []).append(cbi(work, "dbn", fresh=True))
+            pattern = str(work / "dbn/TrainingData/raw/*/*/*.dbn.zst")
+            times.setdefault("DBNStore.to_df", []).append(run([*plain, TO_DF, pattern]))
+        times.setdefault("import dagster", []).append(run([*plain, "import dagster"]))
+    median = {name: statistics.median(t.seconds for t in found) for name, found in times.items()}
+    print(f"{'':22} {'median s':>9} {'min':>7} {'max':>7} {'peak MiB':>9}")
+    for name, found in times.items():
+        seconds = [t.seconds for t in found]
+        peak = max(t.peak for t in found)
+        print(f"{name:22} {median[name]:9.2f} {min(seconds):7.2f} {max(seconds):7.2f} {peak:9.0f}")
+    ratios = {
+        "JSON: cbi load / DuckDB (aim ≤ 2.5)": ("cbi load (JSON)", "DuckDB read_json"),
+        "JSON: cbi load / Polars (aim < 1)": ("cbi load (JSON)", "Polars scan_ndjson"),
+        "DBN: cbi load / to_df (aim ≤ 0.5)": ("cbi load (DBN)", "DBNStore.to_df"),
+    }
+    for label, (ours, other) in ratios.items():
+        if ours in median:
+            print(f"{label}: {median[ours] / median[other]:.2f}")
+    if "cbi load again" in median:
+        over = median["cbi load again"] - median["import dagster"]
+        print(f"rerun above Python's and Dagster's start (aim ≤ 2 s): {over:.2f} s")
+    print(json.dumps({"bars": options.bars, "medians": median}))
+    if options.work is None:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
