@@ -155,7 +155,7 @@ def _parquet_frame(piece: Piece) -> pl.DataFrame:
     table = piece.payload
     columns: dict[str, Any] = dict(_numbered([piece]))
     for name in ("rtype", "publisher_id", "instrument_id"):
-        columns[name] = pl.Series(name, table[name])
+        columns[name] = pl.Series(name, table[name]).cast(DECODED[name], strict=False)
     timestamps = table["ts_event"]
     if pa.types.is_timestamp(timestamps.type):
         columns["ts_ns"] = pl.Series("ts_ns", timestamps).dt.timestamp("ns")
@@ -291,6 +291,7 @@ def _parse_fields(fields: dict[str, Any]) -> dict[str, Any]:
     row |= {name: _parse_price(fields[name]) for name in PRICES}
     row["volume"] = _int64(fields["volume"])
     symbol = fields.get("symbol")
+    str(symbol).encode()  # JSON can spell half a surrogate pair, which is no text
     return row | {"symbol": str(symbol) if symbol else None}
 
 

@@ -218,6 +218,8 @@ def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str,
     folder = landing / f"ohlcv-{timeframe}"
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{threading.get_ident()}.part"
+    # as categories, strings are written by their codes; a reader sees strings all the same
+    frame = frame.with_columns(pl.col(pl.String).cast(pl.Categorical))
     frame.write_parquet(part, compression="snappy", row_group_size=250_000)
     with open(part, "rb") as raw:
         pack = hashlib.file_digest(raw, "sha256").hexdigest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from cbi_assets.drive.sniff import (
 )
 from cbi_assets.drive.streams import SourceStream, decompress, line_blocks
 from cbi_assets.errors import SourceError
-from cbi_assets.market.bars import RTYPES, timeframe_of
+from cbi_assets.market.bars import PRICES, RTYPES, timeframe_of
 
 BLOCK_BYTES = 8 << 20
 _RECORDS = 131_072
@@ -111,17 +111,36 @@ def _parquet_pieces(context: FileContext, spooled: Path) -> Iterator[Part]:
     first = 1
     with pq.ParquetFile(spooled) as parquet:
         present = [name for name in columns if name in parquet.schema_arrow.names]
-        for batch in parquet.iter_batches(batch_size=_RECORDS, columns=present):
+        batches = parquet.iter_batches(batch_size=_RECORDS, columns=present)
+        while True:
+            try:
+                batch = next(batches)
+                batch.validate(full=True)
+            except StopIteration:
+                break
+            except (pa.ArrowException, OSError) as error:
+                reason = str(error).partition("\n")[0]
+                raise SourceError(f"damaged Parquet ({reason}). Fetch the file again.") from None
             table = pa.Table.from_batches([batch])
             piece = Piece(context.file_no, first, table.num_rows, table)
             yield Part(context, piece, max(table.nbytes, 1))
             first += table.num_rows
+        if first - 1 != parquet.metadata.num_rows:
+            raise SourceError("damaged Parquet (records are missing). Fetch the file again.")
+
+
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+_PARQUET_TYPES: dict[str, tuple[Callable[[pa.DataType], bool], ...]] = {
+    "ts_event": (pa.types.is_timestamp, pa.types.is_integer),
+    **dict.fromkeys(PRICES, _NUMBERS),
+}
 
 
 def sniff_parquet(path: Path) -> Bars | NotBars:
     """Tell what a Parquet file holds: Databento's bars, or why it cannot load."""
     with pq.ParquetFile(path) as parquet:
-        names = parquet.schema_arrow.names
+        types = parquet.schema_arrow
+        names = types.names
         rows = parquet.metadata.num_rows
         if not {"rtype", "publisher_id", "instrument_id"} <= set(names):
             shown = ", ".join(names[:6])
@@ -130,7 +149,9 @@ def sniff_parquet(path: Path) -> Bars | NotBars:
             )
         if rows == 0:
             return NotBars("refused", "Parquet without a record.", "parquet")
-        head = next(parquet.iter_batches(batch_size=1, columns=["rtype", "publisher_id"]))
+        head = next(parquet.iter_batches(batch_size=1, columns=["rtype", "publisher_id"]), None)
+        if head is None or not head.num_rows:
+            return NotBars("refused", "damaged Parquet: no record to read.", "parquet")
         rtype, publisher_id = (head.column(i)[0].as_py() for i in (0, 1))
     schema = RTYPES.get(rtype)
     if schema is None or timeframe_of(schema) is None:
@@ -140,23 +161,32 @@ def sniff_parquet(path: Path) -> Bars | NotBars:
         return NotBars("foreign", reason, "parquet", schema=schema, dataset=dataset)
     if missing := [name for name in BAR_COLUMNS if name not in names]:
         return NotBars("refused", f"the Parquet has no column {', '.join(missing)}.", "parquet")
+    for name in BAR_COLUMNS:
+        held = types.field(name).type
+        if not any(fits(held) for fits in _PARQUET_TYPES.get(name, (pa.types.is_integer,))):
+            reason = f"column {name} of the Parquet is {held}, which is not Databento's."
+            return NotBars("refused", reason, "parquet")
     return Bars("parquet", "none", schema, rtype, None, publisher_id)
 
 
 def sibling_mappings(files: Iterable[Path]) -> pl.DataFrame | None:
-    """The symbol mappings in the header of a DBN file beside a text that has none."""
+    """The symbol mappings in the headers of the DBN files beside a text that has none."""
+    found: list[pl.DataFrame] = []
     for file in files:
-        if ".dbn" not in file.name:
-            continue
-        with open(file, "rb") as raw:
-            chunks: Iterator[bytes] = iter(lambda: raw.read(1 << 16), b"")
-            if file.name.endswith(".zst"):
-                chunks = decompress(chunks)
+        if ".dbn" in file.name:
             try:
-                return mappings_of_metadata(dbn_metadata(_header(chunks)).mappings)
-            except SourceError:
+                found.append(_mappings_of(file))
+            except (OSError, SourceError):
                 continue  # that file is refused where it is read for itself
-    return None
+    return pl.concat(found).unique() if found else None
+
+
+def _mappings_of(file: Path) -> pl.DataFrame:
+    with open(file, "rb") as raw:
+        chunks = iter(lambda: raw.read(1 << 16), b"")
+        if file.name.endswith(".zst"):
+            chunks = decompress(chunks)
+        return mappings_of_metadata(dbn_metadata(_header(chunks)).mappings)
 
 
 def _header(chunks: Iterator[bytes]) -> bytes:

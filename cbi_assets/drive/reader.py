@@ -18,8 +18,8 @@ from cbi_assets.drive.catalog import Catalog, Content, FileRecord
 from cbi_assets.drive.landing import Lander
 from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of, sibling_mappings, sniff_parquet
 from cbi_assets.drive.sidecars import SIDECARS, Sidecars, job_of, read_sidecars
-from cbi_assets.drive.sniff import Bars, NotBars, dataset_of_publisher, sniff
-from cbi_assets.drive.streams import SourceStream, open_file, open_member
+from cbi_assets.drive.sniff import Bars, NotBars, dataset_of_publisher, sniff_source
+from cbi_assets.drive.streams import SourceStream, open_file, open_member, read_member
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import FileChangingError, SourceError
 from cbi_assets.market.sessions import Calendar
@@ -45,6 +45,7 @@ class Reader:
         self._landed = {c.source_file_id for c in catalog.contents().values()}
         self._records: list[FileRecord] = []
         self._sidecars: dict[tuple[str, str], Sidecars] = {}
+        self._mappings: dict[tuple[str, str], pl.DataFrame | None] = {}
         self._beside: dict[tuple[str, str], list[Entry]] = {}
         for entry in entries:
             self._beside.setdefault((entry.area, entry.folder), []).append(entry)
@@ -65,10 +66,7 @@ class Reader:
         if entry.area == "staging":
             self._records.append(_staging_record(entry, record))
         elif entry.name in SIDECARS:
-            sidecars = self._sidecars_of(entry)
-            told = "; ".join(p for p in sidecars.problems if p.startswith(entry.name))
-            facts = _stated(sidecars)
-            self._records.append(replace(record, verdict="sidecar", reason=told, facts=facts))
+            self._records.append(_sidecar_record(record, entry.name, self._sidecars_of(entry)))
         else:
             try:
                 with open_file(entry.file, entry.size, entry.mtime_ns) as source:
@@ -83,19 +81,18 @@ class Reader:
                 self._refuse(record, str(error))
 
     def _read_source(self, entry: Entry, record: FileRecord, source: SourceStream) -> None:
-        kind = sniff(source.head())
+        kind = sniff_source(source)
         if isinstance(kind, NotBars) and kind.verdict == "zip":
             source.drain()
             self._read_zip(entry, replace(record, source_file_id=source.sha256))
             return
-        beside = [other.file for other in self._beside[entry.area, entry.folder]]
         sidecars = self._sidecars_of(entry)
-        self._take(record, kind, source, sidecars, lambda: sibling_mappings(beside))
+        self._take(record, kind, source, sidecars, lambda: self._mappings_beside(entry))
 
     def _read_zip(self, entry: Entry, record: FileRecord) -> None:
         try:
             archive = zipfile.ZipFile(entry.file)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             self._refuse(record, f"the zip cannot be opened: {error}. Fetch it again.")
             return
         with archive:
@@ -118,7 +115,7 @@ class Reader:
     ) -> None:
         prefix = f"{folder}/" if folder else ""
         names = [member.filename.removeprefix(prefix) for member in members]
-        sidecars = read_sidecars(names, lambda name: archive.read(prefix + name))
+        sidecars = read_sidecars(names, lambda name: read_member(archive, prefix + name))
         for member, name in sorted(zip(members, names, strict=True), key=lambda pair: pair[1]):
             if name.startswith(".") or folder.startswith("__MACOSX"):
                 continue
@@ -133,11 +130,11 @@ class Reader:
                 self._refuse(record, "its name in the zip points outside the zip: not read.")
                 continue
             if name in SIDECARS:
-                self._records.append(replace(record, verdict="sidecar", facts=_stated(sidecars)))
+                self._records.append(_sidecar_record(record, name, sidecars))
                 continue
             try:
                 with open_member(archive, member) as source:
-                    self._take(record, sniff(source.head()), source, sidecars, lambda: None)
+                    self._take(record, sniff_source(source), source, sidecars, lambda: None)
             except SourceError as error:
                 self._refuse(record, str(error))
 
@@ -252,9 +249,15 @@ class Reader:
                 out.write(chunk)
         try:
             return spooled, sniff_parquet(spooled)
-        except (pa.ArrowException, OSError) as error:
-            reason = f"unreadable Parquet ({str(error).splitlines()[0]}). Fetch it again."
+        except (pa.ArrowException, OSError, ValueError) as error:
+            reason = f"unreadable Parquet ({str(error).partition('\n')[0]}). Fetch it again."
             return spooled, NotBars("refused", reason, "parquet")
+
+    def _mappings_beside(self, entry: Entry) -> pl.DataFrame | None:
+        key = (entry.area, entry.folder)
+        if key not in self._mappings:
+            self._mappings[key] = sibling_mappings(other.file for other in self._beside[key])
+        return self._mappings[key]
 
     def _sidecars_of(self, entry: Entry) -> Sidecars:
         key = (entry.area, entry.folder)
@@ -303,6 +306,11 @@ def _staging_record(entry: Entry, record: FileRecord) -> FileRecord:
     names = footer.schema.names
     facts = {"encoding": "parquet", "records": footer.num_rows, "columns": names[:12]}
     return replace(record, verdict="staging", reason=reason, facts=facts)
+
+
+def _sidecar_record(record: FileRecord, name: str, sidecars: Sidecars) -> FileRecord:
+    told = "; ".join(problem for problem in sidecars.problems if problem.startswith(name))
+    return replace(record, verdict="sidecar", reason=told, facts=_stated(sidecars))
 
 
 def _stated(sidecars: Sidecars) -> dict[str, Any]:

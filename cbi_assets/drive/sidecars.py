@@ -11,8 +11,13 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.errors import SourceError
+
 SIDECARS = ("manifest.json", "metadata.json", "symbology.json", "condition.json")
 
+_NOT_VENDORS = (
+    OSError, SourceError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+)  # fmt: skip
 _JOB_ID = re.compile(r"^[A-Z0-9]+-\d{8}-[A-Z0-9]{10}$")
 
 MAPPING_SCHEMA = {
@@ -75,7 +80,7 @@ def read_sidecars(names: Iterable[str], read: Callable[[str], bytes]) -> Sidecar
         try:
             found[name] = json.loads(read(name))
             parts |= {k: v for k, v in readers[name](found[name]).items() if v is not None}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _NOT_VENDORS as error:
             problems.append(f"{name} is not what Databento writes ({error}): it was not used")
     return Sidecars(present=present, problems=tuple(problems), **parts)
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import databento_dbn
-import zstandard
 from databento.common.publishers import Publisher
 
-from cbi_assets.drive.streams import ZSTD_MAGIC
+from cbi_assets.drive.streams import CHUNK, ZSTD_MAGIC, SourceStream, decompress
 from cbi_assets.errors import SourceError
 from cbi_assets.market.bars import RTYPES, timeframe_of
 
@@ -33,6 +32,8 @@ BAR_COLUMNS = (
 
 FIRST_RECORDS = 20
 """How many records are tried for one that can be read, so that a bad first one does not decide."""
+
+MAX_HEADER = 256 << 20
 
 _PUBLISHER_DATASETS = {publisher.to_int(): publisher.dataset.value for publisher in Publisher}
 
@@ -77,6 +78,14 @@ def dataset_of_publisher(publisher_id: int) -> str | None:
     return _PUBLISHER_DATASETS.get(publisher_id)
 
 
+def sniff_source(source: SourceStream) -> Bars | NotBars:
+    """Tell a source's kind from its first chunk, or from all of a long DBN header."""
+    head = source.head()
+    if head.startswith(b"DBN") and len(head) >= 8:
+        head = source.head(min(dbn_header_length(head), MAX_HEADER))
+    return sniff(head)
+
+
 def sniff(head: bytes) -> Bars | NotBars:
     """Tell a file's kind from its first bytes (up to a mebibyte of them)."""
     if not head:
@@ -89,14 +98,30 @@ def sniff(head: bytes) -> Bars | NotBars:
     if head.startswith(ZSTD_MAGIC):
         compression = "zstd"
         try:
-            head = zstandard.ZstdDecompressor().decompressobj().decompress(head)
-        except zstandard.ZstdError as error:
-            return NotBars("refused", f"damaged zstd data ({error}). Fetch the file again.")
+            head = _decompressed(head)
+        except SourceError as error:
+            return NotBars("refused", str(error), compression=compression)
+        if not head:
+            return NotBars("refused", "the file is empty. Fetch it again.", compression="zstd")
     if head.startswith(b"DBN"):
         return _sniff_dbn(head, compression)
     if head.lstrip()[:1] in (b"{", b"["):
         return _sniff_json(head, compression)
     return _sniff_csv(head, compression)
+
+
+def _decompressed(head: bytes) -> bytes:
+    """What the first bytes of zstd frames hold. Raises SourceError where they give nothing."""
+    parts: list[bytes] = []
+    try:
+        for part in decompress(iter([head])):
+            parts.append(part)
+            if sum(map(len, parts)) >= CHUNK:
+                break
+    except SourceError:
+        if not parts:
+            raise
+    return b"".join(parts)
 
 
 def dbn_metadata(head: bytes) -> databento_dbn.Metadata:

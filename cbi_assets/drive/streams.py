@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +21,13 @@ from cbi_assets.errors import FileChangingError, SourceError
 CHUNK = 1 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 MAX_LINE = 64 << 20
+DAMAGED_ZIP = "the zip is damaged here: {}. Fetch the zip again."
+
+_READ_ERRORS = (
+    OSError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    NotImplementedError, RuntimeError, ValueError, struct.error,
+)  # fmt: skip
+"""What the system, zipfile and its decompressors raise where bytes cannot be had."""
 
 
 @dataclass
@@ -25,15 +35,19 @@ class SourceStream:
     """The bytes of one source, read once. `size` and `sha256` are whole after the last chunk."""
 
     stream: IO[bytes]
+    expected: int
     hold_still: Callable[[], None] = lambda: None
+    complaint: str = "cannot be read: {}."
     size: int = 0
     _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
     _head: bytes | None = None
 
-    def head(self) -> bytes:
-        """The first chunk, without losing it for `chunks`."""
+    def head(self, wanted: int = 1) -> bytes:
+        """The first chunk or more, until `wanted` bytes are there; `chunks` gives them again."""
         if self._head is None:
             self._head = self._read()
+        while len(self._head) < wanted and (chunk := self._read()):
+            self._head += chunk
         return self._head
 
     def chunks(self) -> Iterator[bytes]:
@@ -55,7 +69,12 @@ class SourceStream:
         return self._digest.hexdigest()
 
     def _read(self) -> bytes:
-        chunk = self.stream.read(CHUNK)
+        # no more than is there: a buffer of a whole chunk costs more than a small file's bytes
+        try:
+            chunk = self.stream.read(min(CHUNK, max(self.expected - self.size, 0) + 1))
+        except _READ_ERRORS as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SourceError(self.complaint.format(reason)) from None
         self._digest.update(chunk)
         self.size += len(chunk)
         return chunk
@@ -70,27 +89,41 @@ def open_file(path: Path, size: int, mtime_ns: int) -> Iterator[SourceStream]:
     """
 
     def hold_still() -> None:
-        stat = os.stat(path)
-        if (stat.st_size, stat.st_mtime_ns) != (size, mtime_ns):
+        try:
+            stat = os.stat(path)
+            still = (stat.st_size, stat.st_mtime_ns) == (size, mtime_ns)
+        except OSError:
+            still = False
+        if not still:
             raise FileChangingError(
                 "changed while it was read: still being copied? Left for the next run."
             )
 
     try:
-        with open(path, "rb", buffering=0) as raw:
-            yield SourceStream(raw, hold_still)
+        raw = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below
     except OSError as error:
         raise SourceError(f"cannot be read: {error.strerror or error}.") from None
+    with raw:
+        yield SourceStream(raw, size, hold_still)
 
 
 @contextmanager
 def open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[SourceStream]:
     """Open one member of a zip for one reading; its checksum is verified at its end."""
     try:
-        with archive.open(info) as raw:
-            yield SourceStream(raw)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
-        raise SourceError(f"the zip is damaged here: {error}. Fetch the zip again.") from None
+        raw = archive.open(info)
+    except _READ_ERRORS as error:
+        raise SourceError(DAMAGED_ZIP.format(error)) from None
+    with raw:
+        yield SourceStream(raw, info.file_size, complaint=DAMAGED_ZIP)
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """All bytes of one small member. Raises SourceError where the zip is damaged there."""
+    try:
+        return archive.read(name)
+    except _READ_ERRORS as error:
+        raise SourceError(DAMAGED_ZIP.format(error)) from None
 
 
 def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -100,8 +100,7 @@ def survey(
             reader.commit()
         finally:
             reader.close()
-        known = catalog.files()
-    return Survey(list(known.values()), unlisted, changing, catalog.contents(), len(new))
+    return Survey(list(catalog.files().values()), unlisted, changing, catalog.contents(), len(new))
 
 
 def _stamps(entries: list[Entry]) -> dict[tuple[str, str], str]:

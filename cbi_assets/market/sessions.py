@@ -71,19 +71,27 @@ def trade_dates(
     return found
 
 
-def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:
-    """The trade date (Date) of each bar start `ts_event` (Datetime, UTC).
+@cache
+def _session_ends(calendar: Calendar | None) -> npt.NDArray[np.int64]:
+    """The instants (microseconds, UTC) at which each trade date ends: 17:00 at Chicago."""
+    dates = pl.Series(_trade_dates(calendar)).cast(pl.Datetime("us"))
+    ends = dates.dt.offset_by("17h").dt.replace_time_zone(CHICAGO)
+    return ends.dt.convert_time_zone("UTC").to_physical().to_numpy()
 
-    Null where `ts_event` is null or lies outside 2000 to 2040.
+
+def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:
+    """The trade date (Date) of each bar start `ts_event` (Datetime in microseconds, UTC).
+
+    It is the first one that has not ended by then. Null where `ts_event` is null or lies outside
+    2000 to 2040.
     """
-    wall = ts_event.dt.convert_time_zone(CHICAGO).dt.replace_time_zone(None)
-    shifted = wall.dt.offset_by("7h").dt.date()
-    dates = _trade_dates(calendar)
-    days = dates.astype(np.int64)  # NumPy searches integers many times faster than dates
-    inside = shifted.is_between(dates[0].item(), dates[-1].item()).fill_null(False)
-    wanted = shifted.to_physical().fill_null(days[0]).clip(days[0], days[-1]).to_numpy()
-    snapped = pl.Series("trade_date", days[np.searchsorted(days, wanted)]).cast(pl.Int32)
-    return pl.select(pl.when(inside).then(snapped.cast(pl.Date))).to_series().alias("trade_date")
+    dates, ends = _trade_dates(calendar), _session_ends(calendar)
+    index = np.searchsorted(ends, ts_event.to_physical().fill_null(0).to_numpy(), side="right")
+    start = ends[0] - 86_400_000_000
+    inside = (ts_event.to_physical() >= start) & (ts_event.to_physical() < ends[-1])
+    days = dates.astype(np.int64)[np.minimum(index, len(dates) - 1)]
+    found = pl.Series("trade_date", days).cast(pl.Int32).cast(pl.Date)
+    return pl.select(pl.when(inside).then(found)).to_series().alias("trade_date")
 
 
 def session_close(trade_date: dt.date, calendar: Calendar) -> dt.datetime:

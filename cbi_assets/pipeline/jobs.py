@@ -40,6 +40,23 @@ def load_drive() -> None:
     load_partitions()
 
 
+@dg.op(description="Report every partition that a load in a terminal touched.")
+def report_partitions(
+    context: dg.OpExecutionContext, project: ProjectResource, clock: Clock, loader: Loader
+) -> None:
+    """Report what was loaded already. In no pool: it opens no warehouse, and a killed run would
+    keep the pool's slot for ever where no daemon frees it."""
+    outcome = loader.load(project.get(), clock.now(), None, context.log)
+    report_tables(context, project.get(), outcome)
+    raise_if_stopped(outcome)
+
+
+@dg.job(description="Show a load that the command line did.")
+def show_load() -> None:
+    """Run by `cbi load` in its own process."""
+    report_partitions()
+
+
 load_partition = dg.define_asset_job(
     "load_partition",
     selection=[RAW_KEY],

@@ -7,7 +7,6 @@ from collections.abc import Collection
 
 import dagster as dg
 
-from cbi_assets.definitions import defs
 from cbi_assets.errors import CbiError
 from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.checks import MATRIX_CHECKS
@@ -15,6 +14,7 @@ from cbi_assets.ingest.load import LoadOutcome
 from cbi_assets.ingest.unreported import Partition
 from cbi_assets.pipeline.assets.features import MATRIX_KEY
 from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.jobs import show_load
 from cbi_assets.pipeline.metadata import matrix_metadata
 from cbi_assets.pipeline.reporting import whole_table_evaluation
 from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
@@ -64,9 +64,8 @@ def record_load(project: Project, outcome: LoadOutcome) -> None:
     reports it.
     """
     _HANDED[:] = [(project, outcome)]
-    job = defs.resolve_job_def("load_drive")
     with open_instance(project.home) as instance:
-        result = job.execute_in_process(
+        result = show_load.execute_in_process(
             instance=instance,
             resources={"project": _Given(), "clock": Clock(), "loader": _Done()},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
