@@ -18,6 +18,7 @@ and prints the median seconds, the ratios of medians, and the peak memory of one
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import shutil
@@ -29,15 +30,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
-from cbi_assets.demo.market import bar_starts, random_walk
-from cbi_assets.market.sessions import trade_dates
-from cbi_assets.universe import load_universe
-
-ROOTS = ("MES", "ES")
-FIRST_YEAR = 2012
+ROOTS = ("ES", "NQ", "MES", "MNQ")
+START = dt.date(2020, 1, 2)
 DUCKDB_PLAIN = """
 import sys, duckdb
 files, target = sys.argv[1], sys.argv[2]
@@ -104,38 +98,43 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> Timed:
     return Timed(seconds, usage.ru_maxrss / 1024)
 
 
-def make_drives(work: Path, bars: int) -> int:
-    """Write the JSON and the DBN drive; give the number of bars in each."""
-    universe = load_universe()
-    per_day = 23 * 60
-    days = -(-bars // (len(ROOTS) * per_day))
-    import datetime as dt
+def make_drives(work: Path, bars: int) -> None:
+    """Write the JSON drive, a file a root and day, and the DBN drive, a file a month."""
+    import numpy as np
 
-    dates = trade_dates("equity", dt.date(FIRST_YEAR, 1, 3))[:days]
-    total = 0
+    from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
+    from cbi_assets.demo.market import bar_starts, random_walk
+    from cbi_assets.market.sessions import trade_dates
+
+    schema, dataset = "ohlcv-1m", "GLBX.MDP3"
+    days = -(-bars // (len(ROOTS) * 23 * 60))
+    dates = trade_dates("equity", START)[:days]
+    starts = bar_starts("equity", dates[0], dates[-1], 1)
+    span = (dt.date(2010, 1, 1), dt.date(2040, 1, 1))
+    mapped = mappings({f"{root}.v.0": [(100 + i, *span)] for i, root in enumerate(ROOTS)})
+    parts = []
     for place, root in enumerate(ROOTS):
-        mapped = mappings(
-            {f"{root}.v.0": [(100 + place, dates[0].replace(month=1, day=1), dt.date(2040, 1, 1))]}
-        )
-        starts = np.array(bar_starts("equity", dates[0], dates[-1], 1))
-        records = random_walk("ohlcv-1m", 100 + place, list(starts), 5000.0, 0.25, seed=place)
-        total += len(records)
+        records = random_walk(schema, 100 + place, starts, 5000.0, 0.25, seed=place)
+        parts.append(records)
         day = records["ts_event"] // (86_400 * 10**9)
-        texts, files = {}, {}
+        texts = {}
         for date in np.unique(day):
-            name = f"glbx-mdp3-{np.datetime64(int(date), 'D')}".replace("-20", "-20")
-            dbn = encode_dbn(records[day == date], "GLBX.MDP3", "ohlcv-1m", mapped, zstd=False)
-            texts[f"{name}.ohlcv-1m.json"] = encode_text(dbn, "json", "ohlcv-1m", mapped)
-        month = np.array(day, dtype="datetime64[D]").astype("datetime64[M]")
-        for value in np.unique(month):
-            files[f"glbx-mdp3-{value}.ohlcv-1m.dbn.zst"] = encode_dbn(
-                records[month == value], "GLBX.MDP3", "ohlcv-1m", mapped
-            )
-        folder = f"databento_{root.lower()}/GLBX-20251118-{'ABCDEFGHIJ'[place] * 10}"
-        write_job(work / "json/TrainingData/raw" / folder, texts, "GLBX.MDP3", "ohlcv-1m", mapped)
-        write_job(work / "dbn/TrainingData/raw" / folder, files, "GLBX.MDP3", "ohlcv-1m", mapped)
-    assert universe.roots
-    return total
+            dbn = encode_dbn(records[day == date], dataset, schema, mapped, zstd=False)
+            name = f"glbx-mdp3-{np.datetime64(int(date), 'D')}.{schema}.json"
+            texts[name] = encode_text(dbn, "json", schema, mapped)
+        folder = f"databento_{root.lower()}/GLBX-20251118-{'ABCD'[place] * 10}"
+        write_job(work / "json/TrainingData/raw" / folder, texts, dataset, schema, mapped)
+    together = np.concatenate(parts)
+    together = together[np.argsort(together["ts_event"], kind="stable")]
+    month = (together["ts_event"] // 10**9).astype("datetime64[s]").astype("datetime64[M]")
+    files = {
+        f"glbx-mdp3-{value}.{schema}.dbn.zst": encode_dbn(
+            together[month == value], dataset, schema, mapped
+        )
+        for value in np.unique(month)
+    }
+    folder = "databento_all/GLBX-20251216-AAAAAAAAAA"
+    write_job(work / "dbn/TrainingData/raw" / folder, files, dataset, schema, mapped)
 
 
 def cbi(work: Path, drive: str, fresh: bool) -> Timed:
@@ -152,11 +151,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--only", choices=("json", "dbn"))
+    parser.add_argument("--make", action="store_true", help="only make the drives in --work")
     options = parser.parse_args()
+    if options.make:
+        make_drives(options.work, options.bars)
+        return
     work = options.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
     if not (work / "json").exists():
         print(f"making {options.bars:,} bars under {work} …", flush=True)
-        make_drives(work, options.bars)
+        # a process of its own: the peak memory of a child starts from its parent's
+        making = [sys.executable, __file__, "--make", "--work", str(work)]
+        subprocess.run([*making, "--bars", str(options.bars)], check=True)
     texts = sorted((work / "json").rglob("*.ohlcv-1m.json"))
     size = sum(path.stat().st_size for path in texts)
     dbns = sorted((work / "dbn").rglob("*.dbn.zst"))

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Annotated, Any
 
 import typer
@@ -96,7 +98,7 @@ def load(
 
     project = Project()
     partitions = choose_partitions(project.universe, tuple(symbol or ()), tuple(timeframe or ()))
-    with project.hold(wait, console.say), console.reading() as progress:
+    with project.hold(wait, console.say), console.reading(_warm_up) as progress:
         outcome = run_load(
             project, now=_now(), partitions=partitions, progress=progress, tell=console.say
         )
@@ -115,6 +117,11 @@ def load(
             console.show_checks(outcome.checks)
     if outcome.fell_short:
         raise typer.Exit(1)
+
+
+def _warm_up() -> None:
+    """Import Dagster beside the reading of new files, which leaves the interpreter to others."""
+    Thread(target=import_module, args=("cbi_assets.pipeline.terminal",), daemon=True).start()
 
 
 def _load_document(outcome: Any, by_file: Any) -> dict[str, Any]:

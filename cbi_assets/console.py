@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,12 +43,14 @@ def print_json(document: Any) -> None:
 class ReadingProgress:
     """A progress bar over the new files of a drive."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Progress, started: Callable[[], None]) -> None:
         self._bar = bar
+        self._started = started
         self._task: TaskID | None = None
 
     def start(self, files: int, nbytes: int) -> None:
         """So many new files and bytes are to be read."""
+        self._started()
         self._task = self._bar.add_task(f"reading {files:,} new files", total=nbytes)
 
     def advance(self, path: str, nbytes: int) -> None:
@@ -58,11 +60,11 @@ class ReadingProgress:
 
 
 @contextmanager
-def reading() -> Iterator[ReadingProgress]:
-    """Show a progress bar while the drive is read."""
+def reading(started: Callable[[], None] = lambda: None) -> Iterator[ReadingProgress]:
+    """Show a progress bar while the drive is read; `started` is called where there is news."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console) as bar:
-        yield ReadingProgress(bar)
+        yield ReadingProgress(bar, started)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -58,7 +58,8 @@ class Project:
             lock.acquire(timeout=0)
         except Timeout:
             who = holder.read_text().strip() if holder.exists() else "another process"
-            told(f"{self.home.root}: {who} is at work here; waiting up to {wait:.0f} s for it.")
+            if wait > 0:
+                told(f"{self.home.root}: {who} is at work here; waiting up to {wait:.0f} s for it.")
             try:
                 lock.acquire(timeout=wait)
             except Timeout:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,8 @@ def run_demo(home: Path, json: bool = False) -> bool:
     console.show_checks([*outcome.checks, *built.checks])
     console.show_build(built)
     console.say("")
-    console.say("Look at it in Dagster's UI (from this folder):")
-    console.say(f"  CBI_HOME={project.home.root} CBI_DRIVE={drive} cbi ui")
+    console.say("Look at it in Dagster's UI:")
+    paths = {"CBI_HOME": project.home.root, "CBI_DRIVE": drive}
+    told = " ".join(f"{name}={shlex.quote(str(path))}" for name, path in paths.items())
+    console.say(f"  {told} {shlex.quote(sys.argv[0])} ui")
     return outcome.fell_short or built.fell_short

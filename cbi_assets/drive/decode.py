@@ -189,7 +189,7 @@ def _decode_text(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
 
     try:
         columns = _read_json(block) if bars.encoding == "json" else _read_csv(block, shape)
-        if len(columns["rtype"]) == total:
+        if len(columns["rtype"]) == total and not columns["rtype"].null_count:
             converted = _convert(columns, shape)
             return Decoded(_assemble(converted | _numbered(pieces), total), raw)
     except pa.ArrowException:

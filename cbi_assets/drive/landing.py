@@ -28,7 +28,7 @@ from cbi_assets.market.sessions import Calendar
 from cbi_assets.settings import Home
 
 BATCH_BYTES = 16 << 20
-PACK_RECORDS = 1_000_000
+PACK_RECORDS = 500_000
 _IN_FLIGHT = 3
 _THREADS = 2
 
@@ -160,9 +160,7 @@ class Lander:
             self._settle(self._writing.popleft())
 
     def _write_frames(self, timeframe: Timeframe, frames: list[pl.DataFrame]) -> _Written:
-        frame = pl.concat(frames)
-        if frame["root"].n_unique() > 1:
-            frame = frame.sort("root", "file_no", "record_no")
+        frame = pl.concat(frames, rechunk=False)
         pack, nbytes = write_pack(self._home.landing, timeframe, frame)
         dated = pl.col("ts_event").filter(pl.col("trade_date").is_not_null())
         counted = frame.group_by("file_no", "root").agg(

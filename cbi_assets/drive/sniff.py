@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,7 @@ from databento.common.publishers import Publisher
 
 from cbi_assets.drive.streams import CHUNK, ZSTD_MAGIC, SourceStream, decompress
 from cbi_assets.errors import SourceError
-from cbi_assets.market.bars import RTYPES, timeframe_of
+from cbi_assets.market.bars import PRICES, RTYPES, timeframe_of
 
 Encoding = Literal["dbn", "json", "csv", "parquet"]
 Compression = Literal["none", "zstd"]
@@ -156,41 +157,39 @@ def _sniff_dbn(head: bytes, compression: Compression) -> Bars | NotBars:
 
 
 def _sniff_json(head: bytes, compression: Compression) -> Bars | NotBars:
+    undecided: Bars | NotBars | None = None
     for line in head.split(b"\n", FIRST_RECORDS)[:FIRST_RECORDS]:
         try:
             record = json.loads(line)
             header = record["hd"]
             rtype, publisher_id = int(header["rtype"]), int(header["publisher_id"])
-            break
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
-    else:
-        return NotBars("other", "JSON, but not Databento's records", "json", compression)
-    schema, dataset = RTYPES.get(rtype), dataset_of_publisher(publisher_id)
-    if schema is None or timeframe_of(schema) is None:
-        return _foreign_schema(schema or _rtype_name(rtype), "json", compression, dataset)
-    shape = TextShape(
-        columns=(),
-        pretty_px=_is_pretty_price(record.get("open")),
-        pretty_ts="T" in str(header.get("ts_event")),
-        has_symbol=isinstance(record.get("symbol"), str),
-    )
-    return Bars("json", compression, schema, rtype, None, publisher_id, shape)
+        schema, dataset = RTYPES.get(rtype), dataset_of_publisher(publisher_id)
+        if schema is None or timeframe_of(schema) is None:
+            return _foreign_schema(schema or _rtype_name(rtype), "json", compression, dataset)
+        pretty_px = _is_pretty(record.get(name) for name in PRICES)
+        shape = TextShape(
+            columns=(),
+            pretty_px=pretty_px is not False,
+            pretty_ts="T" in str(header.get("ts_event")),
+            has_symbol=isinstance(record.get("symbol"), str),
+        )
+        kind = Bars("json", compression, schema, rtype, None, publisher_id, shape)
+        if pretty_px is not None:
+            return kind
+        undecided = undecided or kind
+    return undecided or NotBars("other", "JSON, but not Databento's records", "json", compression)
 
 
 def _sniff_csv(head: bytes, compression: Compression) -> Bars | NotBars:
-    try:
-        lines = head.decode("utf-8", errors="strict" if len(head) < 4096 else "replace")
-    except UnicodeDecodeError:
-        return NotBars("other", "not a format of Databento's")
-    try:
-        rows = list(csv.reader(lines.splitlines()[: FIRST_RECORDS + 1]))
-    except csv.Error:
-        return NotBars("other", "not a format of Databento's")
-    columns = tuple(rows[0]) if rows else ()
+    lines = head.split(b"\n", FIRST_RECORDS + 1)[: FIRST_RECORDS + 1]
+    rows = [_csv_values(line) for line in lines]
+    columns = tuple(rows[0])
     if len(set(columns) & set(BAR_COLUMNS)) < 3:
         return NotBars("other", "not a format of Databento's")
     missing = [name for name in BAR_COLUMNS if name not in columns]
+    undecided: Bars | None = None
     for row in rows[1:]:
         if len(row) != len(columns):
             continue
@@ -202,20 +201,40 @@ def _sniff_csv(head: bytes, compression: Compression) -> Bars | NotBars:
         schema, dataset = RTYPES.get(rtype), dataset_of_publisher(publisher_id)
         if schema is None or timeframe_of(schema) is None:
             return _foreign_schema(schema or _rtype_name(rtype), "csv", compression, dataset)
-        if not missing:
-            shape = TextShape(
-                columns=columns,
-                pretty_px=_is_pretty_price(first["open"]),
-                pretty_ts="T" in first["ts_event"],
-                has_symbol=bool(first.get("symbol")),
-            )
-            return Bars("csv", compression, schema, rtype, None, publisher_id, shape)
+        if missing:
+            break
+        pretty_px = _is_pretty(first[name] for name in PRICES)
+        shape = TextShape(
+            columns=columns,
+            pretty_px=pretty_px is not False,
+            pretty_ts="T" in first["ts_event"],
+            has_symbol=bool(first.get("symbol")),
+        )
+        kind = Bars("csv", compression, schema, rtype, None, publisher_id, shape)
+        if pretty_px is not None:
+            return kind
+        undecided = undecided or kind
     if missing:
         names = ", ".join(missing)
         return NotBars(
             "refused", f"the CSV has no column {names}. Fetch the file again.", "csv", compression
         )
-    return NotBars("refused", "a CSV header without a record that can be read.", "csv", compression)
+    return undecided or NotBars(
+        "refused", "a CSV header without a record that can be read.", "csv", compression
+    )
+
+
+def _is_pretty(prices: Iterable[object]) -> bool | None:
+    """Whether a record's prices are decimals; None where they do not agree or none is there."""
+    forms = {"." in str(price) for price in prices if price not in (None, "")}
+    return forms.pop() if len(forms) == 1 else None
+
+
+def _csv_values(line: bytes) -> list[str]:
+    try:
+        return next(csv.reader([line.decode("utf-8", errors="replace").rstrip("\r")]), [])
+    except csv.Error:
+        return []
 
 
 def _foreign_schema(
@@ -223,10 +242,6 @@ def _foreign_schema(
 ) -> NotBars:
     reason = f"schema {schema}; only ohlcv-1d, ohlcv-1h and ohlcv-1m load"
     return NotBars("foreign", reason, encoding, compression, schema, dataset)
-
-
-def _is_pretty_price(value: object) -> bool:
-    return value is None or "." in str(value) or value == ""
 
 
 def _rtype_name(rtype: int) -> str:
