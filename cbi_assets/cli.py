@@ -7,17 +7,16 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import Annotated, Any
 
 import typer
 
 from cbi_assets import __version__
 from cbi_assets.errors import CbiError, UsageError
-from cbi_assets.settings import load_settings
+from cbi_assets.settings import Home, load_settings
 
 app = typer.Typer(
     add_completion=True,
@@ -98,7 +97,11 @@ def load(
 
     project = Project()
     partitions = choose_partitions(project.universe, tuple(symbol or ()), tuple(timeframe or ()))
-    with project.hold(wait, console.say), console.reading(_warm_up) as progress:
+    with (
+        ThreadPoolExecutor(1) as beside,
+        project.hold(wait, console.say),
+        console.reading(lambda: beside.submit(_start_dagster, project.home)) as progress,
+    ):
         outcome = run_load(
             project, now=_now(), partitions=partitions, progress=progress, tell=console.say
         )
@@ -119,9 +122,12 @@ def load(
         raise typer.Exit(1)
 
 
-def _warm_up() -> None:
-    """Import Dagster beside the reading of new files, which leaves the interpreter to others."""
-    Thread(target=import_module, args=("cbi_assets.pipeline.terminal",), daemon=True).start()
+def _start_dagster(home: Home) -> None:
+    """Import Dagster and make its instance, beside a reading that leaves the interpreter idle."""
+    from cbi_assets.pipeline import instance, terminal
+
+    assert terminal  # imported for its own sake
+    instance.open_instance(home).dispose()
 
 
 def _load_document(outcome: Any, by_file: Any) -> dict[str, Any]:

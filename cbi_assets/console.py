@@ -43,7 +43,7 @@ def print_json(document: Any) -> None:
 class ReadingProgress:
     """A progress bar over the new files of a drive."""
 
-    def __init__(self, bar: Progress, started: Callable[[], None]) -> None:
+    def __init__(self, bar: Progress, started: Callable[[], object]) -> None:
         self._bar = bar
         self._started = started
         self._task: TaskID | None = None
@@ -51,6 +51,7 @@ class ReadingProgress:
     def start(self, files: int, nbytes: int) -> None:
         """So many new files and bytes are to be read."""
         self._started()
+        self._bar.start()
         self._task = self._bar.add_task(f"reading {files:,} new files", total=nbytes)
 
     def advance(self, path: str, nbytes: int) -> None:
@@ -60,11 +61,15 @@ class ReadingProgress:
 
 
 @contextmanager
-def reading(started: Callable[[], None] = lambda: None) -> Iterator[ReadingProgress]:
+def reading(started: Callable[[], object] = lambda: None) -> Iterator[ReadingProgress]:
     """Show a progress bar while the drive is read; `started` is called where there is news."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, console=console) as bar:
+    bar = Progress(*columns, console=console)
+    try:
         yield ReadingProgress(bar, started)
+    finally:
+        if bar.live.is_started:  # else it would print an empty line
+            bar.stop()
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

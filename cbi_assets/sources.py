@@ -37,7 +37,8 @@ class Sources(BaseModel):
 def parse_sources(text: str, name: str = "sources.yaml") -> Sources:
     """Read the hierarchy from YAML. Raises UsageError naming the key that is wrong."""
     try:
-        return Sources.model_validate(yaml.safe_load(text))
+        # as plain text: YAML's own dates fail without saying where
+        return Sources.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
     except (yaml.YAMLError, ValidationError) as error:
         raise UsageError(f"{name}: {' '.join(str(error).split())}") from None
 

@@ -85,7 +85,8 @@ def select_timeframes(timeframes: tuple[str, ...] = ()) -> tuple[Timeframe, ...]
 def parse_universe(text: str, name: str = "universe.yaml") -> Universe:
     """Read a universe from YAML. Raises UsageError naming the key that is wrong."""
     try:
-        return Universe.model_validate(yaml.safe_load(text))
+        # as plain text: YAML's own dates fail without saying where
+        return Universe.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
     except yaml.YAMLError as error:
         raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
     except ValidationError as error:

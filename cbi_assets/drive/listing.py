@@ -16,7 +16,8 @@ _CLAIMED_SCHEMA = re.compile(r"\.(ohlcv-\w+)\.")
 
 @dataclass
 class FolderRow:
-    """One folder of the drive. `claims` is what names say; the rest is what content says."""
+    """One folder of the drive, or one file of staging. `claims` is what names say; the rest is what
+    content says, `columns` that of a Parquet file that holds no Databento bars."""
 
     area: str
     folder: str
@@ -31,10 +32,13 @@ class FolderRow:
     last: int | None = None
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    columns: tuple[str, ...] = ()
 
     @property
     def content(self) -> str:
         """What the content says: schemas with file counts, symbols."""
+        if self.columns:
+            return f"Parquet: {', '.join(self.columns[:4])} …"
         if not self.schemas:
             return "no bars"
         schemas = ", ".join(f"{name} ({count} files)" for name, count in self.schemas.items())
@@ -73,7 +77,7 @@ def by_folder(survey: Survey) -> list[FolderRow]:
     """One row a folder, in path order; folders without files included."""
     rows: dict[tuple[str, str], FolderRow] = {}
     for file in survey.files:
-        folder = file.path.rpartition("/")[0] or "."
+        folder = file.path if file.area == "staging" else file.path.rpartition("/")[0] or "."
         row = rows.setdefault((file.area, folder), FolderRow(file.area, folder))
         content = survey.contents.get(file.source_file_id or "")
         _add(row, file, content if file.verdict == "bars" else None)
@@ -128,6 +132,9 @@ def _add(row: FolderRow, file: FileRecord, content: Content | None) -> None:
     row.verdicts[file.verdict] += 1
     if file.verdict not in ("bars", "sidecar"):
         row.reasons[file.reason] += 1
+    if file.area == "staging":
+        row.columns = tuple(file.facts.get("columns", ()))
+        row.records = file.facts.get("records", 0)
     if content is None:
         return
     row.records += content.records

@@ -58,7 +58,7 @@ def walk(drive: Path | None, staging: Path | None) -> Iterator[Entry | Unlisted]
 
 
 def _walk(area: Area, root: Path, folder: Path, skip: Path | None) -> Iterator[Entry | Unlisted]:
-    shown = folder.relative_to(root).as_posix()
+    shown = _shown(folder, root)
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -78,13 +78,16 @@ def _walk(area: Area, root: Path, folder: Path, skip: Path | None) -> Iterator[E
         try:
             stat = entry.stat()
         except OSError as error:
-            yield Unlisted(
-                area, path.relative_to(root).as_posix(), f"cannot be read: {error.strerror}."
-            )
+            yield Unlisted(area, _shown(path, root), f"cannot be read: {error.strerror}.")
             continue
         if os.path.isdir(entry.path):
             continue  # a link to a folder could lead in circles
-        relative = path.relative_to(root).as_posix()
-        yield Entry(area, relative, path, stat.st_size, stat.st_mtime_ns)
+        yield Entry(area, _shown(path, root), path, stat.st_size, stat.st_mtime_ns)
     if not seen:
         yield Unlisted(area, shown, "empty folder")
+
+
+def _shown(path: Path, root: Path) -> str:
+    """The path under `root`; bytes that are no text, as a foreign file system may have, escaped."""
+    relative = path.relative_to(root).as_posix()
+    return os.fsencode(relative).decode("utf-8", errors="backslashreplace")

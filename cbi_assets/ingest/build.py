@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -61,6 +62,7 @@ def build(
         tables: dict[Timeframe, str] = {t: RAW[t].id for t in _SOURCES}
         matrix = build_matrix(bars["1h"], bars["1d"], project.universe.calendars(), tables, now)
         if matrix.is_empty():
+            _take_out(warehouse, sound, start, end)
             return BuildOutcome({}, barred)
         window = matrix.filter(
             pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
@@ -80,6 +82,25 @@ def build(
 _SOURCES: tuple[Timeframe, ...] = ("1h", "1d")
 
 
+def _take_out(
+    warehouse: Warehouse, roots: list[str], start: dt.date | None, end: dt.date | None
+) -> None:
+    """No bar is left that a row could rest on."""
+    span, params = _span(roots, start, end)
+    warehouse.transact([Statement(f"DELETE FROM `{DAILY_ML_MATRIX.id}` WHERE {span}", params)])
+
+
+def _span(
+    roots: list[str], start: dt.date | None, end: dt.date | None
+) -> tuple[str, dict[str, Any]]:
+    params = {
+        "roots": roots,
+        "start": start or dt.date(1900, 1, 1),
+        "end": end or dt.date(2200, 1, 1),
+    }
+    return "symbol IN UNNEST(@roots) AND data_date BETWEEN @start AND @end", params
+
+
 def _publish(
     warehouse: Warehouse,
     rows: pl.DataFrame,
@@ -88,15 +109,10 @@ def _publish(
     end: dt.date | None,
 ) -> None:
     staged = warehouse.stage_frame("matrix_rows", rows)
-    params = {
-        "roots": roots,
-        "start": start or dt.date(1900, 1, 1),
-        "end": end or dt.date(2200, 1, 1),
-        "rows": rows.height,
-    }
+    span, params = _span(roots, start, end)
+    params["rows"] = rows.height
     columns = ", ".join(DAILY_ML_MATRIX.column_names)
     table = DAILY_ML_MATRIX.id
-    span = "symbol IN UNNEST(@roots) AND data_date BETWEEN @start AND @end"
     warehouse.transact(
         [
             Statement(f"DELETE FROM `{table}` WHERE {span}", params),
