@@ -33,5 +33,5 @@ class AuditError(CbiError):
     """Staged bars fell short of what their files hold, so nothing of them was published."""
 
 
-class HomeBusyError(CbiError):
-    """Another process holds the home's lock."""
+class HomeBusyError(ServiceError):
+    """Another process holds the home's lock and did not let go in time."""

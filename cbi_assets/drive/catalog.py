@@ -154,6 +154,11 @@ class Catalog:
                 ],
             )  # fmt: skip
             self._db.executemany(
+                "DELETE FROM slices WHERE file_no IN"
+                " (SELECT file_no FROM contents WHERE source_file_id = ? AND file_no <> ?)",
+                [(c.source_file_id, c.file_no) for c in contents],
+            )
+            self._db.executemany(
                 "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
                 [(c.file_no, c.source_file_id, json.dumps(asdict(c))) for c in contents],
             )

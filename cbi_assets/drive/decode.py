@@ -238,10 +238,10 @@ def _convert(columns: dict[str, pa.ChunkedArray], shape: TextShape) -> dict[str,
     columns["symbol"].validate(full=True)  # Arrow's JSON reader lets bytes pass that are no UTF-8
     for name in PRICES:
         if shape.pretty_px:
-            prices = columns[name].cast(pa.float64())
-            if pc.all(pc.is_finite(prices)).as_py() is False:
-                raise pa.ArrowInvalid(f"{name}: no number")
-            converted[name] = pl.Series(name, prices)
+            # without a point it is a raw price, or no number at all: each line has to tell
+            if pc.all(pc.match_substring(columns[name], ".")).as_py() is False:
+                raise pa.ArrowInvalid(f"{name}: no decimal")
+            converted[name] = pl.Series(name, columns[name].cast(pa.float64()))
         else:
             raw = pc.fill_null(columns[name].cast(pa.int64()), UNDEFINED_PRICE)
             converted[name] = prices_from_raw(raw.to_numpy())

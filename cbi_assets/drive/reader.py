@@ -42,7 +42,9 @@ class Reader:
         self._catalog = catalog
         self._rules = rules
         self._lander = Lander(home, catalog, rules.calendars)
-        self._landed = {c.source_file_id for c in catalog.contents().values()}
+        known = catalog.contents().values()
+        self._landed = {content.source_file_id for content in known}
+        self._nameless = {c.source_file_id for c in known if c.records and not c.symbols}
         self._records: list[FileRecord] = []
         self._sidecars: dict[tuple[str, str], Sidecars] = {}
         self._mappings: dict[tuple[str, str], pl.DataFrame | None] = {}
@@ -211,7 +213,9 @@ class Reader:
         except SourceError:
             self._lander.abandon(number)
             raise
-        if source.sha256 in self._landed:
+        # what had no symbols at all is landed anew once there is something that names them
+        named_now = mappings is not None and source.sha256 in self._nameless
+        if source.sha256 in self._landed and not named_now:
             self._lander.abandon(number)
             self._records.append(
                 replace(record, verdict="bars", source_file_id=source.sha256, facts=facts)
@@ -220,6 +224,7 @@ class Reader:
         for part in held:
             self._lander.add(bars, part)
         self._landed.add(source.sha256)
+        self._nameless.discard(source.sha256)
         content = Content(
             file_no=number,
             source_file_id=source.sha256,

@@ -12,10 +12,10 @@ import polars as pl
 from cbi_assets.drive.catalog import Catalog, FileRecord, Slice
 from cbi_assets.drive.survey import Progress, Survey, survey
 from cbi_assets.drive.walk import Entry
-from cbi_assets.ingest.audit import Audited, Staged, audit, publication, stage
+from cbi_assets.ingest.audit import Audited, audit, publication, stage
 from cbi_assets.ingest.books import enter_files
+from cbi_assets.ingest.canary import fly_canary
 from cbi_assets.ingest.checks import (
-    RAW_CHECKS,
     CheckResult,
     check_raw,
     keep_results,
@@ -178,13 +178,17 @@ class _Load:
 
     def run(self) -> LoadOutcome:
         entered, reopened = self._entered()
+        renamed = self._renamed(entered)
+        entered -= renamed
         todo = self._todo(entered - reopened)
         stopped: dict[Timeframe, str] = {}
         for timeframe, slices in list(todo.items()):
-            if reason := self._canary(timeframe, slices):
+            if reason := fly_canary(
+                self._project, self._warehouse, self._contents, slices, self._now, self._tell
+            ):
                 stopped[timeframe] = reason
                 del todo[timeframe]
-        new_files = self._new_files()
+        new_files = self._new_files(renamed)
         if not todo and not new_files:
             checks, profiles = self._look_at(self._unreported.partitions())
             return LoadOutcome(self._survey, stopped=stopped, checks=checks, profiles=profiles)
@@ -192,7 +196,8 @@ class _Load:
         before = {t: roots_held(self._warehouse, RAW[t].id) for t in todo}
         overlaps = find_overlaps(self._warehouse, self._contents, todo)
         audited = {t: self._audit(t, slices) for t, slices in todo.items()}
-        statements = [s for a in audited.values() for s in publication(a, load_id, self._now)]
+        statements = self._forget(renamed)
+        statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
         self._unreported.add(touched)
         self._warehouse.transact([*statements, *self._enter_files(todo, entered, new_files)])
@@ -236,6 +241,27 @@ class _Load:
         entered = {row[:3] for row in rows.iter_rows()}
         return entered, {row[:3] for row in rows.iter_rows() if row[3] > 0}
 
+    def _renamed(self, entered: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Entries of records that named no root, of files that were landed anew with symbols."""
+        held = {
+            (self._contents[piece.file_no].source_file_id, piece.timeframe, piece.root)
+            for piece in self._slices
+        }
+        landed = {content.source_file_id for content in self._contents.values()}
+        return {entry for entry in entered - held if entry[0] in landed and not entry[2]}
+
+    def _forget(self, entries: set[tuple[str, str, str]]) -> list[Statement]:
+        """The statements that take ledger entries out again."""
+        if not entries:
+            return []
+        columns = ["source_file_id", "timeframe", "root"]
+        frame = pl.DataFrame(sorted(entries), schema=columns, orient="row")
+        chosen = self._warehouse.stage_frame("renamed", frame)
+        return [
+            Statement(load_sql("unload_entries", ledger=ledger, chosen=chosen))
+            for ledger in ("ops.loads", "ops.quarantined_bars")
+        ]
+
     def _todo(self, settled: set[tuple[str, str, str]]) -> dict[Timeframe, list[Slice]]:
         """Slices to load, by timeframe, in the order of landing."""
         todo: dict[Timeframe, list[Slice]] = {}
@@ -256,64 +282,17 @@ class _Load:
                 todo.setdefault(piece.timeframe, []).append(piece)
         return {t: sorted(todo[t], key=_order) for t in TIMEFRAMES if t in todo}
 
-    def _canary(self, timeframe: Timeframe, slices: Sequence[Slice]) -> str | None:
-        """Before anything enters an empty table, try one file end to end in a scratch table."""
-        if roots_held(self._warehouse, RAW[timeframe].id):
-            return None
-        named = [piece for piece in slices if piece.root]
-        if not named:
-            return None
-        first = [piece for piece in slices if piece.file_no == named[0].file_no]
-        content = self._contents[named[0].file_no]
-        self._tell(f"canary for {RAW[timeframe].id}: {content.path}")
-        scratch = self._warehouse.stage_query(
-            f"canary_{timeframe}", f"SELECT * FROM `{RAW[timeframe].id}` WHERE FALSE"
-        )
-        staged = self._stage(first, label="_canary")
-        audited = audit(self._warehouse, staged, scratch)
-        params = {**staged.params, "load_id": "canary", "loaded_at": self._now}
-        self._warehouse.transact(
-            [
-                Statement(load_sql("publish_bars", **audited.names), params),
-                Statement(
-                    load_sql("assert_published", **audited.names),
-                    params,
-                    f"{content.path}: the canary entered {{2}} bars of {{1}} and found {{3}}.",
-                ),
-            ]
-        )
-        fresh = int(audited.books["fresh"].sum())
-        if fresh == 0:
-            return (
-                f"{content.path}: the canary found no sound bar in its {content.records} records, "
-                f"so nothing was loaded into {RAW[timeframe].id}. Look at it, or take it away."
-            )
-        table_only = [
-            c for c in RAW_CHECKS if c.name in ("no_duplicate_bars", "ohlc_is_consistent")
-        ]
-        results = check_raw(
-            self._project, self._warehouse, timeframe,
-            sorted({piece.root for piece in named}), self._now, checks=table_only, table=scratch,
-        )  # fmt: skip
-        failed = [result for result in results if result.failed]
-        if failed:
-            return f"{content.path}: the canary failed {failed[0].check.name}; nothing was loaded."
-        return None
-
-    def _stage(self, slices: Sequence[Slice], label: str = "") -> Staged:
-        return stage(
+    def _audit(self, timeframe: Timeframe, slices: Sequence[Slice]) -> Audited:
+        records = sum(piece.records for piece in slices)
+        self._tell(f"auditing {records:,} records for {RAW[timeframe].id}")
+        staged = stage(
             self._warehouse,
             self._project.home.landing,
             self._contents,
             slices,
             self._project.rules.datasets,
-            label,
         )
-
-    def _audit(self, timeframe: Timeframe, slices: Sequence[Slice]) -> Audited:
-        records = sum(piece.records for piece in slices)
-        self._tell(f"auditing {records:,} records for {RAW[timeframe].id}")
-        return audit(self._warehouse, self._stage(slices), RAW[timeframe].id)
+        return audit(self._warehouse, staged, RAW[timeframe].id)
 
     def _load_id(self, todo: Mapping[Timeframe, Iterable[Slice]]) -> str:
         digest = hashlib.sha256()
@@ -323,8 +302,9 @@ class _Load:
                 digest.update(f"{file_id} {timeframe} {piece.root}\n".encode())
         return f"L{self._now:%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
-    def _new_files(self) -> set[int]:
+    def _new_files(self, renamed: set[tuple[str, str, str]]) -> set[int]:
         known = set(self._warehouse.query("SELECT id FROM `ops.source_files`")["id"].to_list())
+        known -= {file_id for file_id, _, _ in renamed}
         return {n for n in self._present if self._contents[n].source_file_id not in known}
 
     def _enter_files(

@@ -1,0 +1,150 @@
+"""The landing zone: few packs, bounded pieces; only what the catalog names counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from cbi_assets.drive import landing, pieces, reader, streams
+from cbi_assets.project import Project
+from cbi_assets_tests.drive.jobs import MAPPED, mixed, mixed_rows, parquet_variants
+from cbi_assets_tests.helpers import (
+    NAME,
+    bars,
+    dbn_file,
+    expected_rows,
+    landed,
+    landed_rows,
+    load_once,
+    published,
+    refusals,
+    take_inventory,
+    text_file,
+)
+
+
+def in_frames(text: bytes) -> bytes:
+    """The text in zstd frames that end in the middle of lines."""
+    return b"".join(zstandard.compress(text[i : i + 333]) for i in range(0, len(text), 333))
+
+
+def packs(project: Project) -> set[Path]:
+    return set(project.home.landing.glob("*/*.parquet"))
+
+
+def test_many_small_files_become_few_packs(project: Project, drive: Path) -> None:
+    """300 files of one bar each: 150 of text, 150 of DBN."""
+    records = bars(300, schema="ohlcv-1m")
+    for n in range(300):
+        one = records[n : n + 1]
+        data = dbn_file(one, "ohlcv-1m") if n % 2 else text_file(one, schema="ohlcv-1m")
+        (drive / f"{n:03}.{'dbn.zst' if n % 2 else 'json'}").write_bytes(data)
+    found = take_inventory(project)
+    assert refusals(found) == {}
+    assert len(found.contents) == 300
+    assert len(packs(project)) <= 2
+    assert landed(project).height == 300
+    load_once(project)
+    assert published(project, "1m") == expected_rows(records)
+
+
+@pytest.mark.parametrize("form", ["json", "csv.zst", "dbn", "dbn.zst", "parquet"])
+def test_one_file_in_many_pieces_and_packs(
+    project: Project, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    data = {
+        "json": lambda: text_file(mixed(), "json", mapped=MAPPED),
+        "csv.zst": lambda: in_frames(text_file(mixed(), "csv", mapped=MAPPED)),
+        "dbn": lambda: dbn_file(mixed(), mapped=MAPPED, zstd=False),
+        "dbn.zst": lambda: dbn_file(mixed(), mapped=MAPPED, frame_records=4),
+        "parquet": lambda: next(data for _, data, _ in parquet_variants(tmp_path)),
+    }[form]()
+    monkeypatch.setattr(streams, "CHUNK", 1000)
+    monkeypatch.setattr(pieces, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(pieces, "_RECORDS", 5)
+    monkeypatch.setattr(landing, "BATCH_BYTES", 600)
+    monkeypatch.setattr(landing, "PACK_RECORDS", 10)
+    name = f"{NAME}.{form}"
+    (drive / name).write_bytes(data)
+    load_once(project)
+    assert len(packs(project)) >= 4
+    assert landed_rows(project, name) == mixed_rows()
+    # records keep their numbers through all of it
+    first = 2 if form == "csv.zst" else 1
+    assert landed(project)["record_no"].to_list() == list(range(first, first + 72))
+    assert published(project) == mixed_rows()
+
+
+def test_large_file_that_turns_out_bad_counts_nowhere(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was landed piece by piece before its end was seen to be missing."""
+    monkeypatch.setattr(pieces, "_RECORDS", 2)
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(landing, "BATCH_BYTES", 200)
+    monkeypatch.setattr(landing, "PACK_RECORDS", 6)
+    good = bars(7, symbol="ZS.v.0")
+    (drive / "a.dbn").write_bytes(dbn_file(good, zstd=False))
+    (drive / "b.dbn").write_bytes(dbn_file(bars(24), zstd=False)[:-9])
+    (drive / "c.dbn").write_bytes(dbn_file(bars(3), zstd=False))
+    outcome = load_once(project)
+    assert refusals(outcome).keys() == {"b.dbn"}
+    assert published(project) == expected_rows(bars(3)) + expected_rows(good, "ZS.v.0", "ZS")
+    load_once(project)  # sweeps what only the bad file was in
+    assert landed(project).height == 10
+    assert published(project) == expected_rows(bars(3)) + expected_rows(good, "ZS.v.0", "ZS")
+
+
+def test_leftovers_of_a_killed_run_are_swept(project: Project, drive: Path) -> None:
+    (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
+    take_inventory(project)
+    [pack] = packs(project)
+    orphan = pack.with_name("0" * 64 + ".parquet")
+    orphan.write_bytes(pack.read_bytes())
+    half = pack.with_name(".140000.part")
+    half.write_bytes(pack.read_bytes()[:100])
+    assert take_inventory(project).read == 0
+    assert packs(project) == {pack}
+    assert not half.exists()
+
+
+def test_lost_pack_makes_its_files_be_read_again(project: Project, drive: Path) -> None:
+    (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
+    (drive / "b.dbn").write_bytes(dbn_file(bars(24, schema="ohlcv-1m"), "ohlcv-1m"))
+    load_once(project)
+    [hourly] = project.home.landing.glob("ohlcv-1h/*.parquet")
+    hourly.unlink()
+    found = take_inventory(project)
+    assert found.read == 1
+    assert landed_rows(project, "a.dbn") == expected_rows(bars(24))
+    assert load_once(project).published == 0
+    assert published(project) == expected_rows(bars(24))
+
+
+def test_lost_catalog_makes_everything_be_read_again(project: Project, drive: Path) -> None:
+    (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
+    load_once(project)
+    for file in project.home.root.glob("catalog.sqlite*"):
+        file.unlink()
+    outcome = load_once(project)
+    assert (outcome.survey.read, outcome.published) == (1, 0)
+    assert published(project) == expected_rows(bars(24))
+
+
+def test_run_that_dies_before_its_commit(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
+
+    def die(self: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landing.Lander, "commit", die)
+        with pytest.raises(KeyboardInterrupt):
+            take_inventory(project)
+    assert load_once(project).published == 24
+    assert published(project) == expected_rows(bars(24))

@@ -1,0 +1,118 @@
+"""What the system will not show: one line each, and the rest is there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbi_assets.project import Project
+from cbi_assets_tests.helpers import bars, dbn_file, expected_rows, load_once, published
+
+CLI = [sys.executable, "-c", "from cbi_assets.cli import main; main()"]
+LOCKED = "cannot be listed: Permission denied. Mend its permissions."
+
+
+def test_unreadable_folder_and_file(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user sees it: `cbi inventory` in a process that may not read everything."""
+    (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
+    (drive / "shut.dbn").write_bytes(dbn_file(bars(3)))
+    (drive / "locked").mkdir()
+    (drive / "locked" / "a.dbn").write_bytes(dbn_file(bars(3)))
+    command = [*CLI, "inventory", "--json"]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            _with_a_scandir_that_refuses(project, drive, monkeypatch)
+            return
+        # root reads everything unless it gives up the right to
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    environment = os.environ | {
+        "CBI_HOME": str(project.home.root),
+        "CBI_DRIVE": str(drive),
+        "DAGSTER_HOME": "",
+    }
+    (drive / "locked").chmod(0)
+    (drive / "shut.dbn").chmod(0)
+    try:
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    finally:
+        (drive / "locked").chmod(0o700)
+        (drive / "shut.dbn").chmod(0o600)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    document: dict[str, Any] = json.loads(done.stdout)
+    assert document["unlisted"] == [{"area": "drive", "path": "locked", "reason": LOCKED}]
+    told = {file["path"]: (file["verdict"], file["reason"]) for file in document["files"]}
+    assert told == {
+        "good.dbn": ("bars", ""),
+        "shut.dbn": ("refused", "cannot be read: Permission denied."),
+    }
+
+
+def _with_a_scandir_that_refuses(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if Path(path).name == "locked":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listing(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", scandir)
+        outcome = load_once(project)
+    assert [(u.path, u.reason) for u in outcome.survey.unlisted] == [("locked", LOCKED)]
+    assert outcome.fell_short
+
+
+def test_unlistable_folder_falls_short_and_the_rest_loads(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
+    (drive / "locked").mkdir()
+    _with_a_scandir_that_refuses(project, drive, monkeypatch)
+    assert published(project) == expected_rows(bars(24))
+
+
+def test_dangling_link_and_link_to_a_folder(project: Project, drive: Path) -> None:
+    (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
+    (drive / "dangling.dbn").symlink_to(drive / "nowhere")
+    (drive / "loop").symlink_to(drive)
+    outcome = load_once(project)
+    assert [(u.path, u.reason) for u in outcome.survey.unlisted] == [
+        ("dangling.dbn", "cannot be read: No such file or directory.")
+    ]
+    assert [file.path for file in outcome.survey.files] == ["good.dbn"]
+    assert published(project) == expected_rows(bars(24))
+
+
+def test_full_disk_is_no_fault_of_the_file(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of the landing zone must not be booked as one of the file that was being read."""
+    from cbi_assets.drive import landing, pieces, reader
+
+    (drive / "good.dbn").write_bytes(dbn_file(bars(24), zstd=False))
+    monkeypatch.setattr(pieces, "_RECORDS", 2)
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(landing, "BATCH_BYTES", 100)
+    monkeypatch.setattr(landing, "PACK_RECORDS", 2)
+
+    def write_pack(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(landing, "write_pack", write_pack)
+        with pytest.raises(OSError, match="No space left"):
+            load_once(project)
+    assert load_once(project).published == 24

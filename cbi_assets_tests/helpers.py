@@ -1,0 +1,199 @@
+"""Make jobs with Databento's encoder, load them, and say what must be in the tables.
+
+Expected rows are worked out from the arrays that went in, one bar after another, in plain
+Python's exact decimals: never with the code under test.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from cbi_assets.demo.encoder import (
+    SymbolIntervals,
+    bar_records,
+    encode_dbn,
+    encode_text,
+    mappings,
+    write_job,
+)
+from cbi_assets.drive.survey import Survey
+from cbi_assets.ingest.load import LoadOutcome, inventory, load
+from cbi_assets.project import Project
+
+NOW = dt.datetime(2025, 1, 10, 12, tzinfo=dt.UTC)
+"""The clock of every test."""
+
+START = dt.datetime(2025, 1, 6, 15, tzinfo=dt.UTC)
+"""Monday, 09:00 at Chicago: where `bars` start unless told otherwise."""
+
+DATASET = "GLBX.MDP3"
+JOB = "GLBX-20250110-AAAAAAAAAA"
+NAME = "glbx-mdp3-20250106-20250108"
+IDS = {"ZL.v.0": 10, "ZS.v.0": 20, "MES.v.0": 30, "ES.v.0": 40}
+MAPPED = mappings(
+    {symbol: [(number, dt.date(2025, 1, 1), dt.date(2025, 2, 1))] for symbol, number in IDS.items()}
+)
+STEPS = {"ohlcv-1m": 60, "ohlcv-1h": 3_600, "ohlcv-1d": 86_400}
+PRICE_COLUMNS = ("open", "high", "low", "close")
+
+Records = npt.NDArray[Any]
+
+
+def bars(
+    count: int = 24,
+    symbol: str = "ZL.v.0",
+    start: dt.datetime = START,
+    schema: str = "ohlcv-1h",
+    price: str = "45.01",
+    instrument_id: int | None = None,
+) -> Records:
+    """`count` sound bars in a row: each opens a cent above the one before and closes two higher.
+
+    Bar i: open = price + i cents, high = open + 5 cents, low = open - 3 cents, close = open + 2
+    cents, volume = 100 + i.
+    """
+    cent = 10_000_000
+    opens = int(Decimal(price) * 10**9) + cent * np.arange(count, dtype=np.int64)
+    first = int(start.timestamp()) * 10**9
+    step = STEPS[schema] * 10**9
+    return bar_records(
+        schema,
+        IDS[symbol] if instrument_id is None else instrument_id,
+        first + step * np.arange(count, dtype=np.int64),
+        {
+            "open": opens,
+            "high": opens + 5 * cent,
+            "low": opens - 3 * cent,
+            "close": opens + 2 * cent,
+        },
+        100 + np.arange(count, dtype=np.int64),
+    )
+
+
+def dbn_file(records: Records, schema: str = "ohlcv-1h", **options: Any) -> bytes:
+    """The records as a DBN file of GLBX.MDP3, zstd unless told otherwise."""
+    mapped = options.pop("mapped", MAPPED)
+    return encode_dbn(records, options.pop("dataset", DATASET), schema, mapped, **options)
+
+
+def text_file(
+    records: Records,
+    encoding: str = "json",
+    schema: str = "ohlcv-1h",
+    mapped: Sequence[SymbolIntervals] = MAPPED,
+    **options: Any,
+) -> bytes:
+    """The records as JSON lines or CSV; pretty and with symbols unless told otherwise."""
+    plain = dbn_file(records, schema, zstd=False, mapped=mapped or MAPPED)
+    return encode_text(plain, encoding, schema, mapped, **options)  # type: ignore[arg-type]
+
+
+def put_job(
+    drive: Path,
+    files: Mapping[str, bytes],
+    job: str = JOB,
+    schema: str = "ohlcv-1h",
+    mapped: Sequence[SymbolIntervals] = MAPPED,
+    **options: Any,
+) -> Path:
+    """Write a job's files and sidecars into `drive/job`; give the folder."""
+    return write_job(drive / job, files, options.pop("dataset", DATASET), schema, mapped, **options)
+
+
+def load_once(project: Project, **options: Any) -> LoadOutcome:
+    """`cbi load` without its terminal."""
+    with project.hold():
+        return load(project, now=options.pop("now", NOW), **options)
+
+
+def take_inventory(project: Project) -> Survey:
+    """`cbi inventory` without its terminal."""
+    with project.hold():
+        return inventory(project)
+
+
+def query(project: Project, sql: str) -> pl.DataFrame:
+    """Rows of a GoogleSQL query on the project's warehouse."""
+    with project.hold(), project.open_warehouse() as warehouse:
+        return warehouse.query(sql)
+
+
+def table(project: Project, timeframe: str = "1h") -> pl.DataFrame:
+    """A raw table, sorted by its key, without what differs between two loads of the same bars."""
+    frame = query(project, f"SELECT * FROM `market_data.databento_futures_ohlcv_{timeframe}`")
+    return frame.drop("load_id", "loaded_at").sort("symbol", "ts_event")
+
+
+def refusals(found: Survey | LoadOutcome) -> dict[str, str]:
+    """Why each refused file was refused, by its path."""
+    survey = found.survey if isinstance(found, LoadOutcome) else found
+    return {file.path: file.reason for file in survey.files if file.verdict == "refused"}
+
+
+def decimal_price(raw: int) -> float:
+    """The float64 nearest to a raw price, by exact decimal arithmetic."""
+    return float(Decimal(int(raw)) / 10**9)
+
+
+def expected_rows(
+    records: Records,
+    symbol: str = "ZL.v.0",
+    root: str = "ZL",
+    kind: str = "continuous",
+    contract: str | None = None,
+    dataset: str = DATASET,
+) -> list[dict[str, Any]]:
+    """The rows that sound bars of one symbol must become, by ts_event.
+
+    Their trade date is right between 2025-01-05 and 2025-01-08: ordinary days in winter, when
+    17:00 at Chicago, where the next trade date starts, is 23:00 UTC.
+    """
+    rows = []
+    for record in np.sort(records, order="ts_event"):
+        start = dt.datetime.fromtimestamp(int(record["ts_event"]) // 10**9, dt.UTC)
+        row = {
+            "ts_event": start,
+            "trade_date": (start + dt.timedelta(hours=1)).date(),
+            "root": root,
+            "symbol": symbol,
+            "kind": kind,
+            "contract": contract,
+            "instrument_id": int(record["instrument_id"]),
+            "publisher_id": int(record["publisher_id"]),
+        }
+        row |= {name: decimal_price(record[name]) for name in PRICE_COLUMNS}
+        rows.append(row | {"volume": int(record["volume"]), "dataset": dataset})
+    return rows
+
+
+def landed(project: Project) -> pl.DataFrame:
+    """Every landed record that counts, as LANDED, with the `path` its file was landed from."""
+    with project.open_catalog() as catalog:
+        paths = {content.file_no: content.path for content in catalog.contents().values()}
+    packs = list(project.home.landing.glob("*/*.parquet"))
+    frame = pl.concat([pl.read_parquet(pack) for pack in packs])
+    named = frame.with_columns(
+        path=pl.col("file_no").replace_strict(paths, default=None, return_dtype=pl.String)
+    )
+    return named.filter(pl.col("path").is_not_null()).sort("file_no", "record_no")
+
+
+def landed_rows(project: Project, path: str) -> list[dict[str, Any]]:
+    """What was landed from one file, in the form of `expected_rows`; all of it must be sound."""
+    frame = landed(project).filter(pl.col("path") == path).sort("symbol", "ts_event")
+    faults = frame["fault"].drop_nulls().to_list()
+    assert faults == []
+    return frame.drop("file_no", "record_no", "rtype", "fault", "raw", "path").to_dicts()
+
+
+def published(project: Project, timeframe: str = "1h") -> list[dict[str, Any]]:
+    """A raw table's rows in the form of `expected_rows`."""
+    return table(project, timeframe).drop("source_file_id").to_dicts()

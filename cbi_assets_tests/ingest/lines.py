@@ -1,0 +1,58 @@
+"""JSON records written by hand, so that one thing at a time can be wrong with them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cbi_assets_tests.helpers import IDS, START
+
+LATER_JOB = "GLBX-20250111-BBBBBBBBBB"
+RTYPES = {"1m": 33, "1h": 34, "1d": 35}
+STEPS = {"1m": dt.timedelta(minutes=1), "1h": dt.timedelta(hours=1), "1d": dt.timedelta(days=1)}
+
+
+def record(
+    place: int = 0, symbol: str | None = "ZL.v.0", timeframe: str = "1h", **change: Any
+) -> str:
+    """A sound bar, the `place`-th of its symbol, with some of its fields changed.
+
+    Prices are 10, 13, 9 and 12; the volume is 5. A field that is changed to `...` is left out,
+    as is a symbol of None.
+    """
+    start = START.replace(hour=0) if timeframe == "1d" else START
+    header: dict[str, Any] = {
+        "ts_event": f"{start + place * STEPS[timeframe]:%Y-%m-%dT%H:%M:%S}.000000000Z",
+        "rtype": RTYPES[timeframe],
+        "publisher_id": 1,
+        "instrument_id": IDS.get(str(symbol), 99),
+    }
+    body: dict[str, Any] = {
+        "open": "10.000000000",
+        "high": "13.000000000",
+        "low": "9.000000000",
+        "close": "12.000000000",
+        "volume": "5",
+        **({} if symbol is None else {"symbol": symbol}),
+    }
+    for name, value in change.items():
+        target = header if name in header else body
+        if value is ...:
+            del target[name]
+        else:
+            target[name] = value
+    return json.dumps({"hd": header, **body})
+
+
+def put_lines(
+    drive: Path, lines: Sequence[str], name: str = "a.json", job: str = "GLBX-20250110-AAAAAAAAAA"
+) -> str:
+    """Write records as a job's file without sidecars; give the file's sha256."""
+    text = "".join(f"{line}\n" for line in lines).encode()
+    (drive / job).mkdir(exist_ok=True)
+    (drive / job / name).write_bytes(text)
+    return hashlib.sha256(text).hexdigest()

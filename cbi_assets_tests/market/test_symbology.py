@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cbi_assets.market.symbology import (
+    MONTH_CODES,
+    Symbol,
+    contract_name,
+    contract_year,
+    describe_symbols,
+    name_contracts,
+    parse_symbol,
+)
+
+roots = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=4)
+months = st.integers(1, 12)
+# days beyond the 28th add nothing: a contract's year depends on the month alone
+days = st.builds(dt.date, st.integers(2010, 2039), months, st.integers(1, 28))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "parsed"),
+    [
+        ("ESZ5", Symbol("outright", "ES", 12, "5")),
+        ("CLZ30", Symbol("outright", "CL", 12, "30")),
+        ("6EH5", Symbol("outright", "6E", 3, "5")),
+        ("M2KM25", Symbol("outright", "M2K", 6, "25")),
+        ("ZLF6", Symbol("outright", "ZL", 1, "6")),
+        ("CLM5-CLU6", Symbol("spread", "CL")),
+        ("ESH5-ESM5", Symbol("spread", "ES")),
+        ("M2KH5-M2KM5", Symbol("spread", "M2K")),
+        ("RB:HO G6-H6", Symbol("spread", "RB")),
+        ("CL:BF Z4-M5-Z5", Symbol("spread", "CL")),
+        ("UD:CL: GN 2540925", Symbol("spread", "CL")),
+        ("UD:ZL: VT 1234567", Symbol("spread", "ZL")),
+        ("ZL.v.0", Symbol("continuous", "ZL")),
+        ("ZL.n.0", Symbol("continuous", "ZL")),
+        ("MES.c.1", Symbol("continuous", "MES")),
+        ("ZL.FUT", Symbol("other", "ZL")),
+        ("ES.OPT", Symbol("other", "ES")),
+        ("VIX", Symbol("other", "VIX")),
+    ],
+)
+def test_examples_of_the_vendor(symbol: str, parsed: Symbol) -> None:
+    assert parse_symbol(symbol) == parsed
+
+
+@pytest.mark.parametrize(
+    ("symbol", "on", "contract"),
+    [
+        ("ESU2", dt.date(2012, 3, 1), "ESU2012"),
+        ("ESU2", dt.date(2022, 3, 1), "ESU2022"),
+        ("ESU2", dt.date(2012, 9, 21), "ESU2012"),  # in its own month still this decade's
+        ("ESU2", dt.date(2012, 10, 1), "ESU2022"),  # a month later only the next can be meant
+        ("ZLZ5", dt.date(2025, 1, 6), "ZLZ2025"),
+        ("ZLF5", dt.date(2025, 1, 6), "ZLF2025"),
+        ("ZLF5", dt.date(2024, 12, 31), "ZLF2025"),
+        ("ZLZ4", dt.date(2025, 1, 6), "ZLZ2034"),
+        ("CLZ0", dt.date(2019, 6, 1), "CLZ2020"),
+        ("CLZ30", dt.date(2019, 6, 1), "CLZ2030"),
+        ("CLZ30", dt.date(2031, 6, 1), "CLZ2030"),  # two digits leave no choice
+        ("ESH5-ESM5", dt.date(2025, 1, 6), None),
+        ("ZL.v.0", dt.date(2025, 1, 6), None),
+        ("ZL.FUT", dt.date(2025, 1, 6), None),
+    ],
+)
+def test_contract_has_a_four_digit_year(symbol: str, on: dt.date, contract: str | None) -> None:
+    assert contract_name(symbol, on) == contract
+
+
+@settings(deadline=None)
+@given(root=roots, month=months, year=st.integers(2010, 2050), early=st.integers(0, 119))
+def test_one_digit_year_round_trips(root: str, month: int, year: int, early: int) -> None:
+    """A contract seen in any of the 120 months up to its own is named with its own year."""
+    code = MONTH_CODES[month - 1]
+    seen = year * 12 + (month - 1) - early
+    on = dt.date(seen // 12, seen % 12 + 1, 15)
+    assert parse_symbol(f"{root}{code}{year % 10}") == Symbol("outright", root, month, str(year)[3])
+    assert contract_name(f"{root}{code}{year % 10}", on) == f"{root}{code}{year}"
+
+
+@settings(deadline=None)
+@given(root=roots, month=months, year=st.integers(2000, 2099), on=days)
+def test_two_digit_year_round_trips(root: str, month: int, year: int, on: dt.date) -> None:
+    code = MONTH_CODES[month - 1]
+    symbol = f"{root}{code}{year % 100:02}"
+    assert parse_symbol(symbol) == Symbol("outright", root, month, f"{year % 100:02}")
+    assert contract_name(symbol, on) == f"{root}{code}{year}"
+
+
+@settings(deadline=None)
+@given(digit=st.integers(0, 9), month=months, on=days)
+def test_one_digit_year_is_the_first_that_fits(digit: int, month: int, on: dt.date) -> None:
+    fitting = (
+        year
+        for year in range(on.year, on.year + 20)
+        if year % 10 == digit and dt.date(year, month, 1) >= on.replace(day=1)
+    )
+    assert contract_year(str(digit), month, on) == next(fitting)
+
+
+outrights = st.builds(
+    lambda root, code, digits: f"{root}{code}{digits}",
+    roots,
+    st.sampled_from(MONTH_CODES),
+    st.from_regex(r"\d{1,2}", fullmatch=True).filter(str.isascii),
+)
+others = st.sampled_from(["ZL.v.0", "ZL.FUT", "ESH5-ESM5", "RB:HO G6-H6", "UD:CL: GN 2540925"])
+
+
+@settings(deadline=None, max_examples=50)
+@given(seen=st.lists(st.tuples(outrights | others, days), min_size=1, max_size=30))
+def test_columns_agree_with_single_symbols(seen: list[tuple[str, dt.date]]) -> None:
+    frame = pl.DataFrame(seen, schema={"symbol": pl.String, "on": pl.Date}, orient="row")
+    described = describe_symbols(frame["symbol"].unique().to_list())
+    named = frame.join(described, on="symbol", how="left", maintain_order="left").with_columns(
+        name_contracts(pl.col("on"))
+    )
+    assert named["contract"].to_list() == [contract_name(symbol, on) for symbol, on in seen]
+    assert named["kind"].to_list() == [parse_symbol(symbol).kind for symbol, _ in seen]
+    assert named["root"].to_list() == [parse_symbol(symbol).root for symbol, _ in seen]
+
+
+@settings(deadline=None)
+@given(text=st.text(max_size=20))
+def test_any_text_has_a_kind(text: str) -> None:
+    assert parse_symbol(text).kind in ("outright", "spread", "continuous", "other")

@@ -1,0 +1,39 @@
+"""A project that Dagster's resources find, and an instance of its own home."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.project import Project
+from cbi_assets_tests.helpers import NOW
+
+
+@pytest.fixture(autouse=True)
+def _environment(
+    project: Project, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CBI_HOME", str(project.home.root))
+    monkeypatch.setenv("CBI_DRIVE", str(drive))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def instance(project: Project) -> Iterator[dg.DagsterInstance]:
+    with open_instance(project.home) as opened:
+        yield opened
+
+
+@pytest.fixture
+def resources() -> dict[str, Any]:
+    return {
+        "project": ProjectResource(),
+        "clock": Clock(fixed=NOW.isoformat()),
+        "loader": Loader(),
+    }

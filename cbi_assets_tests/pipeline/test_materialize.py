@@ -1,0 +1,263 @@
+"""What Dagster shows of a load: partitions, metadata, checks; and what it holds back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cbi_assets.definitions import defs
+from cbi_assets.ingest.checks import RAW_CHECKS
+from cbi_assets.ingest.unreported import Unreported
+from cbi_assets.pipeline.reporting import RAW_KEY, table_key
+from cbi_assets.pipeline.terminal import record_load
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets_tests.helpers import load_once, query, table
+from cbi_assets_tests.ingest.lines import put_lines, record
+
+HOURLY = table_key(RAW["1h"].id)
+MATRIX = table_key(DAILY_ML_MATRIX.id)
+NAMES = {check.name for check in RAW_CHECKS}
+
+
+@pytest.fixture
+def materialize(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Any:
+    """Materialize assets or run checks of the definitions, in process."""
+    known = [*(defs.assets or ()), *(defs.asset_checks or ())]
+
+    def run(
+        selection: dg.AssetSelection, partition: str | None = None
+    ) -> dg.ExecuteInProcessResult:
+        return dg.materialize(
+            known,
+            selection=selection,
+            instance=instance,
+            resources=resources,
+            partition_key=partition,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+        )
+
+    return run
+
+
+def raw_alone() -> dg.AssetSelection:
+    return dg.AssetSelection.assets(RAW_KEY).without_checks()
+
+
+def materializations(
+    result: dg.ExecuteInProcessResult,
+) -> dict[tuple[str, str | None], dict[str, Any]]:
+    """Metadata values by asset and partition."""
+    found = {}
+    for event in result.all_events:
+        if event.is_step_materialization:
+            logged = event.step_materialization_data.materialization
+            values = {name: value.value for name, value in logged.metadata.items()}
+            found[logged.asset_key.to_user_string(), logged.partition] = values
+    return found
+
+
+def evaluations(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], bool]:
+    return {(e.check_name, e.partition): e.passed for e in result.get_asset_check_evaluations()}
+
+
+def fill(drive: Path) -> None:
+    """Two bars of ZL and one of ZS by the hour, one of ZL by the minute; a malformed one of ZL."""
+    lines = [record(0), record(1), record(1), record(2, volume="-1"), record(0, "ZS.v.0")]
+    put_lines(drive, lines)
+    put_lines(drive, [record(0, timeframe="1m")], "m.json")
+
+
+def test_a_partition_loads_just_that(materialize: Any, project: Project, drive: Path) -> None:
+    fill(drive)
+    result = materialize(raw_alone(), "ZL|1h")
+    assert result.success
+    assert set(table(project)["root"]) == {"ZL"}
+    assert table(project, "1m").is_empty()
+
+    found = materializations(result)
+    assert set(found) == {
+        ("drive/inventory", None),
+        ("raw/databento_ohlcv", "ZL|1h"),
+        ("market_data/databento_futures_ohlcv_1h", "ZL|1h"),
+    }
+    for metadata in (found[asset, "ZL|1h"] for asset, key in found if key):
+        assert (metadata["rows before"], metadata["rows after"]) == (0, 2)
+        assert metadata["dagster/partition_row_count"] == 2
+        assert metadata["first bar"] == "2025-01-06T15:00:00+00:00"
+        assert metadata["last bar"] == "2025-01-06T16:00:00+00:00"
+        assert metadata["trade dates"] == "2025-01-06 to 2025-01-06"
+        assert (metadata["symbols"], metadata["files"]) == (1, 1)
+        # files, records, published, duplicates, quarantined, conflicts
+        assert metadata["books"].splitlines()[-1] == "| 1 | 4 | 2 | 1 | 1 | 0 |"
+        assert "ZL.v.0" in metadata["newest bars"]
+    assert set(evaluations(result)) == {(name, "ZL|1h") for name in NAMES}
+
+
+def test_each_check_tells_what_it_expected_and_found(
+    materialize: Any, project: Project, drive: Path
+) -> None:
+    fill(drive)
+    result = materialize(raw_alone(), "ZL|1h")
+    for evaluation in result.get_asset_check_evaluations():
+        assert {"expected", "actual", "sample", "sql"} <= set(evaluation.metadata)
+        assert evaluation.asset_key == HOURLY
+        assert "```sql" in evaluation.metadata["sql"].value
+
+
+def test_the_rest_loads_later_and_adds_to_it(
+    materialize: Any, project: Project, drive: Path
+) -> None:
+    fill(drive)
+    materialize(raw_alone(), "ZL|1h")
+    put_lines(drive, [record(5)], "b.json")
+    found = materializations(materialize(raw_alone(), "ZL|1h"))
+    metadata = found["raw/databento_ohlcv", "ZL|1h"]
+    assert (metadata["rows before"], metadata["rows after"]) == (2, 3)
+
+
+def test_a_partition_without_a_file_says_so_and_is_no_error(
+    materialize: Any, project: Project, drive: Path
+) -> None:
+    fill(drive)
+    result = materialize(raw_alone(), "MES|1m")
+    assert result.success
+    found = materializations(result)
+    assert found["raw/databento_ohlcv", "MES|1m"]["note"].startswith("No file on the drive")
+    assert table(project).is_empty()
+    assert not (project.home.root / "unreported.json").exists()
+
+
+def test_a_canary_that_stops_fails_the_step(
+    materialize: Any, project: Project, drive: Path
+) -> None:
+    put_lines(drive, [record(0, volume="-1")])
+    result = materialize(raw_alone(), "ZL|1h")
+    assert not result.success
+    (failure,) = result.get_step_failure_events()
+    assert (
+        "the canary found no sound bar" in failure.step_failure_data.user_failure_data.description
+    )
+
+
+def test_loading_everything_is_one_run(
+    project: Project, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
+) -> None:
+    fill(drive)
+    job = defs.resolve_job_def("load_drive")
+    result = job.execute_in_process(instance=instance, resources=resources)
+    touched = {"ZL|1h", "ZS|1h", "ZL|1m"}
+    assert instance.get_materialized_partitions(RAW_KEY) == touched
+    assert instance.get_materialized_partitions(HOURLY) == {"ZL|1h", "ZS|1h"}
+    assert set(evaluations(result)) == {(name, key) for name in NAMES for key in touched}
+    assert instance.get_runs_count() == 1
+
+
+def test_a_load_in_a_terminal_shows_in_dagster(
+    project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    fill(drive)
+    outcome = load_once(project)
+    assert Unreported(project.home).partitions() == {("ZL", "1h"), ("ZS", "1h"), ("ZL", "1m")}
+    record_load(project, outcome)
+    assert instance.get_materialized_partitions(RAW_KEY) == {"ZL|1h", "ZS|1h", "ZL|1m"}
+    assert Unreported(project.home).partitions() == set()
+    (run,) = instance.get_runs()
+    assert run.is_success
+    assert run.tags["cbi/load_id"] == outcome.load_id
+    checks = instance.event_log_storage.get_asset_check_summary_records(
+        [dg.AssetCheckKey(HOURLY, name) for name in NAMES]
+    )
+    assert len(checks) == len(NAMES)
+
+
+def test_what_was_not_reported_is_reported_by_the_next_load(
+    project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    fill(drive)
+    load_once(project)  # and killed before Dagster had a word of it
+    again = load_once(project)
+    assert again.load_id is None
+    assert {result.partition for result in again.checks} == {"ZL|1h", "ZS|1h", "ZL|1m"}
+    record_load(project, again)
+    assert instance.get_materialized_partitions(RAW_KEY) == {"ZL|1h", "ZS|1h", "ZL|1m"}
+    assert load_once(project).checks == []
+
+
+def spoil(project: Project) -> None:
+    with project.hold(), project.open_warehouse() as warehouse:
+        sql = f"UPDATE `{RAW['1h'].id}` SET high = low - 1 WHERE root = 'ZL'"
+        warehouse.transact([Statement(sql)])
+
+
+def test_a_table_and_its_checks_run_by_partition(
+    materialize: Any, project: Project, drive: Path
+) -> None:
+    fill(drive)
+    load_once(project)
+    spoil(project)
+    selection = dg.AssetSelection.assets(HOURLY)
+    sound, bad = (materialize(selection, key) for key in ("ZS|1h", "ZL|1h"))
+    assert sound.success
+    assert {name for name, _ in evaluations(sound)} == NAMES
+    assert (
+        materializations(sound)[HOURLY.to_user_string(), "ZS|1h"]["dagster/partition_row_count"]
+        == 1
+    )
+    failed = {e.check_name: e for e in bad.get_asset_check_evaluations() if not e.passed}
+    assert failed["ohlc_is_consistent"].severity == dg.AssetCheckSeverity.ERROR
+    assert failed["ohlc_is_consistent"].metadata["actual"].value == "2 offending rows"
+    assert "ZL.v.0" in str(failed["ohlc_is_consistent"].metadata["sample"].value)
+    assert not bad.success  # it blocks
+    kept = query(
+        project,
+        "SELECT partition_key FROM `ops.check_results` "
+        "WHERE check_name = 'ohlc_is_consistent' AND NOT passed",
+    )
+    assert kept["partition_key"].to_list() == ["ZL|1h"]
+
+
+def test_the_matrix_leaves_out_a_root_with_a_failed_check(
+    materialize: Any, project: Project, drive: Path
+) -> None:
+    fill(drive)
+    load_once(project)
+    spoil(project)
+    materialize(dg.AssetSelection.assets(HOURLY), "ZL|1h")
+    result = materialize(dg.AssetSelection.assets(MATRIX))
+    assert result.success
+    metadata = materializations(result)[MATRIX.to_user_string(), None]
+    assert "| ZL | ohlc_is_consistent on ZL\\|1h |" in metadata["not rebuilt"]
+    assert metadata["dagster/row_count"] == 1
+    held = query(project, f"SELECT symbol FROM `{DAILY_ML_MATRIX.id}`")
+    assert held["symbol"].to_list() == ["ZS"]
+    assert set(evaluations(result).values()) == {True}
+
+
+def test_the_matrix_checks_block(materialize: Any, project: Project, drive: Path) -> None:
+    fill(drive)
+    load_once(project)
+    materialize(dg.AssetSelection.assets(MATRIX))
+    with project.hold(), project.open_warehouse() as warehouse:
+        name = DAILY_ML_MATRIX.id
+        warehouse.transact([Statement(f"INSERT INTO `{name}` SELECT * FROM `{name}`")])
+    result = materialize(dg.AssetSelection.checks_for_assets(MATRIX))
+    assert evaluations(result)["one_row_per_trade_date", None] is False
+
+
+def test_the_inventory_tells_what_lies_on_the_drive(
+    materialize: Any, project: Project, drive: Path
+) -> None:
+    fill(drive)
+    put_lines(drive, ["ts_event,rtype,publisher_id", "1,34,1"], "broken.csv")
+    result = materialize(dg.AssetSelection.assets(dg.AssetKey(["drive", "inventory"])))
+    metadata = materializations(result)["drive/inventory", None]
+    assert (metadata["files"], metadata["files read"]) == (3, 3)
+    assert metadata["records on the drive"] == 6
+    assert "broken.csv" in metadata["refused"]
+    assert table(project).is_empty()

@@ -1,0 +1,90 @@
+"""The demo: everything on a small synthetic drive, in a home of its own."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from cbi_assets.demo import run_demo
+from cbi_assets.demo.run import DATASET, FIRST, LAST
+from cbi_assets.ingest.books import books_by_file
+from cbi_assets.market.sessions import trade_dates
+from cbi_assets.project import Project
+from cbi_assets.settings import Settings
+from cbi_assets_tests.conftest import MakeProject
+from cbi_assets_tests.helpers import load_once, query, table
+
+HOURS = {"grains": 5 + 14, "equity": 7 + 16, "energy": 7 + 16}
+"""Hours a session in the demo's drive: the evening's and the day's."""
+
+ROOTS = {"ZL": "grains", "ZS": "grains", "ZM": "grains", "MES": "equity", "ES": "equity",
+         "CL": "energy"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo's folder, after it ran: data did not fall short."""
+    root = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert run_demo(root / "demo") is False
+    return root / "demo"
+
+
+def open_demo(root: Path) -> Project:
+    settings = Settings(_env_file=None, cbi_home=root / "home", cbi_drive=root / "drive")  # type: ignore[call-arg]
+    return Project(settings)
+
+
+def sessions(sector: str) -> int:
+    return len(trade_dates(sector, FIRST, LAST))  # type: ignore[arg-type]
+
+
+def test_the_books_balance_and_the_repeated_job_is_dropped(demo: Path) -> None:
+    project = open_demo(demo)
+    with project.hold(), project.open_warehouse() as warehouse:
+        by_file = books_by_file(warehouse)
+    assert set(by_file["difference"]) == {0}
+    assert by_file["quarantined"].sum() == by_file["conflicts"].sum() == 0
+    # the second job holds every hour of ZL once more: 58 trade dates of 19 hours
+    weekdays = [FIRST + dt.timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
+    holidays = {dt.date(2026, 1, 19), dt.date(2026, 2, 16)}  # King and Washington
+    traded = [day for day in weekdays if day.weekday() < 5 and day not in holidays]
+    assert by_file["duplicates"].sum() == len(traded) * HOURS["grains"] == 1_102
+
+
+def test_every_bar_is_published_once(demo: Path) -> None:
+    project = open_demo(demo)
+    held = dict(table(project).group_by("root").len().iter_rows())
+    assert held == {root: sessions(sector) * HOURS[sector] for root, sector in ROOTS.items()}
+    minutes = table(project, "1m")
+    assert set(minutes["root"]) == {"MES"}
+    assert minutes.height == sessions("equity") * HOURS["equity"] * 60
+
+
+def test_the_matrix_has_a_row_a_trade_date(demo: Path) -> None:
+    rows = query(open_demo(demo), "SELECT symbol FROM `features.daily_ml_matrix`")
+    counts = dict(rows.group_by("symbol").len().iter_rows())
+    assert counts == {root: sessions(sector) for root, sector in ROOTS.items()}
+
+
+def test_no_real_home_takes_the_demos_bars(demo: Path, make_project: MakeProject) -> None:
+    real = make_project(cbi_drive=demo / "drive")
+    outcome = load_once(real)
+    assert outcome.load_id is None
+    assert table(real).is_empty()
+    reasons = {file.reason for file in outcome.survey.files if file.verdict == "foreign"}
+    assert reasons == {f"dataset {DATASET}; this home takes only GLBX.MDP3"}
+
+
+def test_a_demos_home_takes_no_real_bars(make_project: MakeProject, drive: Path) -> None:
+    from cbi_assets_tests.ingest.lines import put_lines, record
+
+    put_lines(drive, [record(0)])
+    project = make_project(demo=True)
+    outcome = load_once(project)
+    assert outcome.load_id is None
+    (file,) = outcome.survey.files
+    assert file.reason == "dataset GLBX.MDP3; this home takes only DEMO.SYNTH"

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbi_assets.errors import UsageError
+from cbi_assets.settings import load_settings
+
+NAMES = {
+    "CBI_HOME",
+    "CBI_DRIVE",
+    "CBI_STAGING",
+    "CBI_WAREHOUSE",
+    "CBI_BQ_PROJECT",
+    "CBI_BQ_LOCATION",
+    "CBI_BQ_ENDPOINT",
+    "CBI_BQ_MAX_BYTES_BILLED",
+    "DATABENTO_API_KEY",
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no .env of the caller's lies."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_defaults() -> None:
+    assert load_settings().shown() == {
+        "CBI_HOME": ".cbi",
+        "CBI_DRIVE": None,
+        "CBI_STAGING": None,
+        "CBI_WAREHOUSE": "duckdb",
+        "CBI_BQ_PROJECT": None,
+        "CBI_BQ_LOCATION": "us-central1",
+        "CBI_BQ_ENDPOINT": None,
+        "CBI_BQ_MAX_BYTES_BILLED": "10737418240",
+        "DATABENTO_API_KEY": None,
+    }
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CBI_DRIVE", "/mnt/drive")
+    monkeypatch.setenv("CBI_HOME", "/var/cbi")
+    settings = load_settings()
+    assert settings.shown()["CBI_STAGING"] == "/mnt/drive/TrainingData/staging"
+    assert settings.home.warehouse == Path("/var/cbi/warehouse.duckdb")
+    monkeypatch.setenv("CBI_STAGING", "/mnt/other")
+    assert load_settings().staging == Path("/mnt/other")
+
+
+def test_env_file_and_the_environment_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("CBI_DRIVE=/from/file\nCBI_HOME=/home/file\nOTHER=1\n")
+    monkeypatch.setenv("CBI_HOME", "/home/environment")
+    shown = load_settings().shown()
+    assert shown["CBI_DRIVE"] == "/from/file"
+    assert shown["CBI_HOME"] == "/home/environment"
+    assert shown.keys() == NAMES
+
+
+def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABENTO_API_KEY", "db-supersecret")
+    settings = load_settings()
+    assert settings.shown()["DATABENTO_API_KEY"] == "********"
+    assert "supersecret" not in repr(settings)
+    assert "supersecret" not in str(settings.shown())
+    assert settings.databento_api_key is not None
+    assert settings.databento_api_key.get_secret_value() == "db-supersecret"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CBI_WAREHOUSE", "postgres"),
+        ("CBI_BQ_MAX_BYTES_BILLED", "0"),
+        ("CBI_BQ_MAX_BYTES_BILLED", "ten"),
+    ],
+)
+def test_wrong_setting_is_one_clear_line(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as raised:
+        load_settings()
+    assert str(raised.value).startswith(f"{name}: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_home_follows_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CBI_HOME", "~/cbi")
+    assert load_settings().home.root == tmp_path / "cbi"

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+
+from cbi_assets.errors import AuditError, HomeBusyError
+from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+from cbi_assets.warehouse.tables import ALL_TABLES, Column, TableSpec
+
+PAIRS = TableSpec(
+    "ops",
+    "pairs",
+    "numbers by name",
+    (Column("name", "STRING", "a name"), Column("number", "INT64", "a number")),
+    ("name",),
+)
+INSERT = "INSERT INTO `ops.pairs` (name, number) VALUES (@name, @number)"
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
+    with DuckDBWarehouse(tmp_path / "w.duckdb", tmp_path / "tmp") as opened:
+        opened.create_tables([PAIRS])
+        opened.transact([insert("old", 1)])
+        yield opened
+
+
+def insert(name: str, number: int) -> Statement:
+    return Statement(INSERT, {"name": name, "number": number})
+
+
+def rows(warehouse: DuckDBWarehouse) -> list[tuple[object, ...]]:
+    return warehouse.query("SELECT name, number FROM `ops.pairs` ORDER BY name").rows()
+
+
+def test_transaction_keeps_everything(warehouse: DuckDBWarehouse) -> None:
+    unique = "SELECT name, COUNT(*) FROM `ops.pairs` GROUP BY name HAVING COUNT(*) > 1"
+    warehouse.transact([insert("a", 2), Statement(unique, must_hold="{0} is there {1} times")])
+    assert rows(warehouse) == [("a", 2), ("old", 1)]
+
+
+def test_failing_must_hold_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> None:
+    unique = "SELECT name, COUNT(*) FROM `ops.pairs` GROUP BY name HAVING COUNT(*) > 1"
+    with pytest.raises(AuditError, match=r"^old is there 2 times$"):
+        warehouse.transact(
+            [
+                insert("a", 2),
+                insert("old", 3),
+                Statement(unique, must_hold="{0} is there {1} times"),
+            ]
+        )
+    assert rows(warehouse) == [("old", 1)]
+
+
+def test_exception_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> None:
+    with pytest.raises(duckdb.Error):
+        warehouse.transact([insert("a", 2), Statement("SELECT * FROM `ops.nowhere`")])
+    assert rows(warehouse) == [("old", 1)]
+    with pytest.raises(duckdb.ConstraintException):
+        warehouse.transact([insert("a", 2), Statement(INSERT, {"name": None, "number": 1})])
+    assert rows(warehouse) == [("old", 1)]
+
+
+def test_interrupt_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> None:
+    def statements() -> Iterator[Statement]:
+        yield insert("a", 2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        warehouse.transact(statements())
+    assert rows(warehouse) == [("old", 1)]
+    warehouse.transact([insert("b", 3)])  # and the next transaction starts afresh
+    assert rows(warehouse) == [("b", 3), ("old", 1)]
+
+
+def test_values_are_values_and_never_sql(warehouse: DuckDBWarehouse) -> None:
+    odd = 'it\'s "x"; DROP TABLE ops.pairs;-- @number $1 {0}'
+    warehouse.transact([insert(odd, 2)])
+    found = warehouse.query("SELECT number FROM `ops.pairs` WHERE name = @name", {"name": odd})
+    assert found.rows() == [(2,)]
+
+
+def test_tables_are_created_once(warehouse: DuckDBWarehouse) -> None:
+    warehouse.create_tables([PAIRS, *ALL_TABLES])
+    warehouse.create_tables([PAIRS, *ALL_TABLES])
+    assert rows(warehouse) == [("old", 1)]
+    for spec in ALL_TABLES:
+        assert warehouse.query(f"SELECT * FROM `{spec.id}`").columns == list(spec.column_names)
+
+
+def test_stages(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"n": [3, 1, 2]})
+    quoted = tmp_path / "it's.parquet"
+    frame.write_parquet(quoted)
+    for staged in (
+        warehouse.stage_frame("frame", frame),
+        warehouse.stage_parquet("parquet", [quoted]),
+        warehouse.stage_query("query", "SELECT n FROM UNNEST([3, 1, 2]) AS n"),
+    ):
+        assert warehouse.query(f"SELECT n FROM `{staged}` ORDER BY n")["n"].to_list() == [1, 2, 3]
+    warehouse.stage_frame("frame", frame.head(1))
+    assert warehouse.query("SELECT n FROM `frame`")["n"].to_list() == [3]
+
+
+def test_instants_come_back_in_utc_and_sums_as_integers(warehouse: DuckDBWarehouse) -> None:
+    moment = dt.datetime(2025, 7, 1, 12, 30, tzinfo=dt.UTC)
+    found = warehouse.query(
+        "SELECT @moment AS moment, SUM(number) AS total FROM `ops.pairs`", {"moment": moment}
+    )
+    assert found.row(0) == (moment, 1)
+    assert found.schema == {"moment": pl.Datetime("us", "UTC"), "total": pl.Int64}
+
+
+def test_a_warehouse_that_is_open_elsewhere(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    """DuckDB lets one process in; the other is told which file, and what to do."""
+    program = (
+        "import sys, pathlib\n"
+        "from cbi_assets.errors import HomeBusyError\n"
+        "from cbi_assets.warehouse.duckdb import DuckDBWarehouse\n"
+        "path = pathlib.Path(sys.argv[1])\n"
+        "try:\n"
+        "    DuckDBWarehouse(path, path.parent / 'tmp2')\n"
+        "except HomeBusyError as error:\n"
+        "    print(error)\n"
+    )
+    path = str(tmp_path / "w.duckdb")
+    done = subprocess.run(
+        [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"{path}: another process has the warehouse open.")
+    assert issubclass(HomeBusyError, Exception)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from cbi_assets.warehouse.tables import ALL_TABLES, RAW, TableSpec
+
+
+def parsed(spec: TableSpec) -> exp.Create:
+    create = sqlglot.parse_one(spec.create_statement(), read="bigquery")
+    assert isinstance(create, exp.Create)
+    return create
+
+
+CONTRACT = {
+    # by hand from the contract
+    "ts_event": "TIMESTAMP",
+    "trade_date": "DATE",
+    "root": "STRING",
+    "symbol": "STRING",
+    "kind": "STRING",
+    "contract": "STRING",
+    "instrument_id": "INT64",
+    "publisher_id": "INT64",
+    "open": "FLOAT64",
+    "high": "FLOAT64",
+    "low": "FLOAT64",
+    "close": "FLOAT64",
+    "volume": "INT64",
+    "dataset": "STRING",
+    "source_file_id": "STRING",
+    "load_id": "STRING",
+    "loaded_at": "TIMESTAMP",
+}
+
+
+@pytest.mark.parametrize("timeframe", ["1d", "1h", "1m"])
+def test_raw_tables_keep_the_contract(timeframe: str) -> None:
+    spec = RAW[timeframe]  # type: ignore[index]
+    assert spec.id == f"market_data.databento_futures_ohlcv_{timeframe}"
+    assert {column.name: column.type for column in spec.columns} == CONTRACT
+    assert spec.key == ("symbol", "ts_event")
+    optional = {column.name for column in spec.columns if not column.required}
+    assert optional == {"contract", "open", "high", "low", "close"}
+    assert "PARTITION BY TIMESTAMP_TRUNC(ts_event, MONTH)" in spec.create_statement()
+    assert "CLUSTER BY root, symbol" in spec.create_statement()
+
+
+def test_the_contract_has_these_tables() -> None:
+    assert {spec.id for spec in ALL_TABLES} >= {
+        *(f"market_data.databento_futures_ohlcv_{timeframe}" for timeframe in ("1d", "1h", "1m")),
+        "ops.source_files",
+        "ops.loads",
+        "ops.quarantined_bars",
+        "ops.bar_conflicts",
+        "ops.check_results",
+        "features.daily_ml_matrix",
+    }
+
+
+@pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
+def test_ddl(spec: TableSpec) -> None:
+    create = parsed(spec)
+    columns = list(create.this.find_all(exp.ColumnDef))
+    top = [column for column in columns if column.parent is create.this]
+    assert [column.name for column in top] == list(spec.column_names)
+    for column, written in zip(spec.columns, top, strict=True):
+        required = any(isinstance(c.kind, exp.NotNullColumnConstraint) for c in written.constraints)
+        assert required == column.required
+        assert column.description
+    assert "expiration" not in spec.create_statement().lower()
+    assert spec.description
+    assert set(spec.key) <= set(spec.column_names)
+    assert all(column.required for column in spec.columns if column.name in spec.key)
+    partition = create.find(exp.PartitionedByProperty)
+    assert (partition is None) == (spec.partition_by is None)
+    if partition is not None:
+        assert "MONTH" in partition.sql("bigquery")
+        assert spec.partition_by in spec.column_names
+    assert set(spec.cluster_by) <= set(spec.column_names)
+
+
+def test_tables_with_bars_are_partitioned_by_month() -> None:
+    by_month = {spec.id for spec in ALL_TABLES if spec.partition_by}
+    assert by_month == {spec.id for spec in RAW.values()} | {"features.daily_ml_matrix"}
+
+
+def test_descriptions_with_quotes_survive() -> None:
+    spec = TableSpec("ops", "odd", "it's a \\ table", (RAW["1d"].columns[0],), ("ts_event",))
+    text = parsed(spec).sql("bigquery")
+    assert "it\\'s a \\\\ table" in text
