@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from cbi_assets.drive.canonical import FileContext, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
@@ -131,6 +132,7 @@ class Lander:
     def close(self) -> None:
         """Stop the decoding threads; what was not committed does not count."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        pa.default_memory_pool().release_unused()
 
     def _submit(self) -> None:
         if not self._pieces:

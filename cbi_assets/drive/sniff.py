@@ -6,10 +6,10 @@ import csv
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import databento_dbn
-from databento.common.publishers import Publisher
 
 from cbi_assets.drive.streams import CHUNK, ZSTD_MAGIC, SourceStream, decompress
 from cbi_assets.errors import SourceError
@@ -35,8 +35,6 @@ FIRST_RECORDS = 20
 """How many records are tried for one that can be read, so that a bad first one does not decide."""
 
 MAX_HEADER = 256 << 20
-
-_PUBLISHER_DATASETS = {publisher.to_int(): publisher.dataset.value for publisher in Publisher}
 
 
 @dataclass(frozen=True)
@@ -74,9 +72,17 @@ class NotBars:
     dataset: str | None = None
 
 
+@cache
+def _publisher_datasets() -> dict[int, str]:
+    # half a second, with the whole client behind it; only a text without metadata.json needs it
+    from databento.common.publishers import Publisher
+
+    return {publisher.to_int(): publisher.dataset.value for publisher in Publisher}
+
+
 def dataset_of_publisher(publisher_id: int) -> str | None:
     """The dataset that a publisher id belongs to, by Databento's own list."""
-    return _PUBLISHER_DATASETS.get(publisher_id)
+    return _publisher_datasets().get(publisher_id)
 
 
 def sniff_source(source: SourceStream) -> Bars | NotBars:
@@ -165,9 +171,14 @@ def _sniff_json(head: bytes, compression: Compression) -> Bars | NotBars:
             rtype, publisher_id = int(header["rtype"]), int(header["publisher_id"])
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
-        schema, dataset = RTYPES.get(rtype), dataset_of_publisher(publisher_id)
+        schema = RTYPES.get(rtype)
         if schema is None or timeframe_of(schema) is None:
-            return _foreign_schema(schema or _rtype_name(rtype), "json", compression, dataset)
+            return _foreign_schema(
+                schema or _rtype_name(rtype),
+                "json",
+                compression,
+                dataset_of_publisher(publisher_id),
+            )
         pretty_px = _is_pretty(record.get(name) for name in PRICES)
         shape = TextShape(
             columns=(),
@@ -198,9 +209,11 @@ def _sniff_csv(head: bytes, compression: Compression) -> Bars | NotBars:
             rtype, publisher_id = int(first["rtype"]), int(first["publisher_id"])
         except (KeyError, ValueError):
             continue
-        schema, dataset = RTYPES.get(rtype), dataset_of_publisher(publisher_id)
+        schema = RTYPES.get(rtype)
         if schema is None or timeframe_of(schema) is None:
-            return _foreign_schema(schema or _rtype_name(rtype), "csv", compression, dataset)
+            return _foreign_schema(
+                schema or _rtype_name(rtype), "csv", compression, dataset_of_publisher(publisher_id)
+            )
         if missing:
             break
         pretty_px = _is_pretty(first[name] for name in PRICES)

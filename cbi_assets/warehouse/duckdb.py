@@ -21,7 +21,7 @@ from cbi_assets.warehouse.tables import TableSpec
 # sqlglot warns that DuckDB has no partitions, clusters or descriptions; it does not need them.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-MEMORY_LIMIT = "512MB"
+MEMORY_LIMIT = "384MB"
 
 
 class DuckDBWarehouse:
