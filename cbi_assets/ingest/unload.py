@@ -17,6 +17,7 @@ from cbi_assets.drive.catalog import Catalog, Content, Slice
 from cbi_assets.errors import UsageError
 from cbi_assets.ingest.audit import reject, stage
 from cbi_assets.ingest.checks import CheckResult, check_raw, keep_results, roots_held
+from cbi_assets.ingest.unreported import Unreported
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
@@ -140,6 +141,8 @@ def unload(
         ),
     ]
     before = _total(warehouse, timeframes)
+    # Dagster still shows these partitions as they were; the next load reports them anew
+    Unreported(project.home).add({(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root})
     warehouse.transact(statements)
     checks: list[CheckResult] = []
     touched: list[str] = []

@@ -283,3 +283,14 @@ def test_one_bad_first_record_does_not_decide_what_prices_mean(encoding: str) ->
     ):
         rows = read(b"\n".join([*lines[:first], bad, *lines[first + 1 :]])).to_dicts()
         assert [row["open"] for row in rows[1:]] == [row["open"] for row in ROWS[1:]]
+
+
+@pytest.mark.parametrize("encoding", ["json", "csv"])
+def test_a_raw_price_among_pretty_ones_is_read_in_its_own_unit(encoding: str) -> None:
+    """Small prices too: 0.00635 dollars a yen are 6,350,000 raw, which could pass for a price."""
+    lines = FORMS[encoding, True].splitlines()
+    last = lines[-1].replace(f"{ROWS[-1]['open']:.9f}".encode(), b"6350000")
+    assert last != lines[-1]
+    rows = read(b"\n".join([*lines[:-1], last])).to_dicts()
+    assert rows[-1]["open"] == 0.00635
+    assert [row["open"] for row in rows[:-1]] == [row["open"] for row in ROWS[:-1]]

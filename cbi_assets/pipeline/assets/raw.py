@@ -3,7 +3,7 @@
 import dagster as dg
 
 from cbi_assets.pipeline.assets.drive import POOL
-from cbi_assets.pipeline.metadata import markdown_table
+from cbi_assets.pipeline.metadata import column_schema, markdown_table
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
 from cbi_assets.pipeline.reporting import (
     INVENTORY_KEY,
@@ -13,6 +13,7 @@ from cbi_assets.pipeline.reporting import (
     report_tables,
 )
 from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.warehouse.tables import RAW
 
 
 @dg.asset(
@@ -23,6 +24,7 @@ from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
     kinds={"databento", "duckdb"},
     owners=["team:market-data"],
     pool=POOL,
+    metadata={"dagster/column_schema": column_schema(RAW["1h"])},
     description="Databento bars of one root in one timeframe. Materializing `ZL|1h` lands what is "
     "new on the drive, audits its bars and publishes them with their books in one transaction; "
     "then the table's checks run. A partition without a file says so and is no error.",
