@@ -306,16 +306,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> 
 
     settings = load_settings()
     dagster_home = prepare_instance(settings.home)
-    environment = dict(os.environ, DAGSTER_HOME=str(dagster_home))
-    environment |= {
-        name: str(value.expanduser().absolute())
-        for name, value in (
-            ("CBI_HOME", settings.cbi_home),
-            ("CBI_DRIVE", settings.cbi_drive),
-            ("CBI_STAGING", settings.cbi_staging),
-        )
-        if value is not None
-    }
+    environment = os.environ | settings.environment() | {"DAGSTER_HOME": str(dagster_home)}
     say(f"Dagster at http://127.0.0.1:{port} for {settings.home.root} (Ctrl-C stops it)")
     workspace = project_file("workspace.yaml")
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace)]

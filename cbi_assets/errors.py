@@ -25,6 +25,10 @@ class SourceError(CbiError):
     """A file on the drive cannot be used as it is; the files beside it still can."""
 
 
+class UnreadableError(SourceError):
+    """The system would not read a file: its permissions, or the drive itself."""
+
+
 class FileChangingError(SourceError):
     """A file changed while it was read: it is not complete yet, and is left for the next run."""
 

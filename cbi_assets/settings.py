@@ -41,6 +41,19 @@ class Settings(BaseSettings):
         """The paths inside `CBI_HOME`."""
         return Home(self.cbi_home.expanduser().absolute())
 
+    def environment(self) -> dict[str, str]:
+        """The settings as environment variables for a child process, paths absolute."""
+        values: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            elif isinstance(value, Path):
+                value = value.expanduser().absolute()
+            if value is not None:
+                values[name.upper()] = str(value)
+        return values
+
     def shown(self) -> dict[str, str | None]:
         """Every setting by its environment name; secrets masked."""
         rows: dict[str, str | None] = {}

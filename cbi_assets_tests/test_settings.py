@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cbi_assets.errors import UsageError
-from cbi_assets.settings import load_settings
+from cbi_assets.settings import Settings, load_settings
 
 NAMES = {
     "CBI_HOME",
@@ -93,3 +93,20 @@ def test_home_follows_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CBI_HOME", "~/cbi")
     assert load_settings().home.root == tmp_path / "cbi"
+
+
+def test_a_child_process_gets_every_setting_with_absolute_paths(tmp_path: Path) -> None:
+    settings = Settings(
+        _env_file=None,
+        cbi_home=Path("home"),
+        cbi_drive=tmp_path / "drive",
+        cbi_bq_max_bytes_billed=5,
+        databento_api_key="db-key",
+    )
+    child = settings.environment()
+    assert child["CBI_HOME"] == str(Path.cwd() / "home")
+    assert child["CBI_DRIVE"] == str(tmp_path / "drive")
+    assert child["CBI_BQ_MAX_BYTES_BILLED"] == "5"
+    assert child["DATABENTO_API_KEY"] == "db-key"
+    assert "CBI_STAGING" not in child
+    assert "CBI_BQ_PROJECT" not in child

@@ -81,6 +81,13 @@ def by_folder(survey: Survey) -> list[FolderRow]:
         row = rows.setdefault((file.area, folder), FolderRow(file.area, folder))
         content = survey.contents.get(file.source_file_id or "")
         _add(row, file, content if file.verdict == "bars" else None)
+    present = {(file.area, file.path) for file in survey.files}
+    for file in survey.files:
+        folder, _, name = file.path.rpartition("/")
+        for listed in file.facts.get("lists", ()) if name == "manifest.json" else ():
+            if (file.area, f"{folder}/{listed}".lstrip("/")) not in present:
+                missing = f"{listed} is in the manifest, not here"
+                rows[file.area, folder or "."].reasons[missing] += 1
     for (_, folder), row in rows.items():
         row.claims = _claims(folder, row.claims)
     for item in survey.unlisted:

@@ -21,7 +21,7 @@ from cbi_assets.drive.sidecars import SIDECARS, Sidecars, job_of, read_sidecars
 from cbi_assets.drive.sniff import Bars, NotBars, dataset_of_publisher, sniff_source
 from cbi_assets.drive.streams import SourceStream, open_file, open_member, read_member
 from cbi_assets.drive.walk import Entry
-from cbi_assets.errors import FileChangingError, SourceError
+from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 from cbi_assets.market.sessions import Calendar
 from cbi_assets.settings import Home
 
@@ -80,7 +80,9 @@ class Reader:
                     raise FileChangingError(
                         "changed while it was read: still being copied? Left for the next run."
                     ) from None
-                self._refuse(record, str(error))
+                # what the system would not read is tried again, a broken file once it changes
+                again = isinstance(error, UnreadableError)
+                self._refuse(replace(record, stamp="") if again else record, str(error))
 
     def _read_source(self, entry: Entry, record: FileRecord, source: SourceStream) -> None:
         kind = sniff_source(source)
@@ -159,9 +161,8 @@ class Reader:
                 source.drain()
                 facts |= {"encoding": kind.encoding, "compression": kind.compression,
                           "schema": kind.schema, "dataset": kind.dataset}  # fmt: skip
-                verdict = "refused" if kind.verdict == "refused" else kind.verdict
                 self._records.append(
-                    replace(record, verdict=verdict, reason=kind.reason,
+                    replace(record, verdict=kind.verdict, reason=kind.reason,
                             source_file_id=source.sha256, facts=facts)
                 )  # fmt: skip
                 return
@@ -199,15 +200,17 @@ class Reader:
             mappings = fallback()
         number = self._lander.begin()
         context = FileContext(number, dataset, mappings, facts["dataset"])
-        held: list[Part] = []
-        lines = 0
+        held: list[Part] = []  # of a small file, until it is verified; a large one streams through
+        lines = held_bytes = 0
         try:
             for part in pieces_of(bars, context, source, spooled):
                 lines += part.piece.count
-                if record.bytes > BLOCK_BYTES:
-                    self._lander.add(bars, part)
-                else:
-                    held.append(part)
+                held.append(part)
+                held_bytes += part.nbytes
+                if held_bytes > 2 * BLOCK_BYTES:
+                    for item in held:
+                        self._lander.add(bars, item)
+                    held, held_bytes = [], 2 * BLOCK_BYTES
             source.drain()
             _verify(record, source, sidecars)
         except SourceError:

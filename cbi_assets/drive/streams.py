@@ -16,7 +16,7 @@ from typing import IO
 
 import zstandard
 
-from cbi_assets.errors import FileChangingError, SourceError
+from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 
 CHUNK = 1 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
@@ -74,7 +74,8 @@ class SourceStream:
             chunk = self.stream.read(min(CHUNK, max(self.expected - self.size, 0) + 1))
         except _READ_ERRORS as error:
             reason = getattr(error, "strerror", None) or error
-            raise SourceError(self.complaint.format(reason)) from None
+            kind = UnreadableError if isinstance(error, OSError) else SourceError
+            raise kind(self.complaint.format(reason)) from None
         self._digest.update(chunk)
         self.size += len(chunk)
         return chunk
@@ -102,7 +103,7 @@ def open_file(path: Path, size: int, mtime_ns: int) -> Iterator[SourceStream]:
     try:
         raw = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below
     except OSError as error:
-        raise SourceError(f"cannot be read: {error.strerror or error}.") from None
+        raise UnreadableError(f"cannot be read: {error.strerror or error}.") from None
     with raw:
         yield SourceStream(raw, size, hold_still)
 

@@ -13,8 +13,20 @@ from typing import Any
 
 import pytest
 
+from cbi_assets.drive.listing import by_folder
+from cbi_assets.drive.streams import SourceStream
+from cbi_assets.errors import UnreadableError
 from cbi_assets.project import Project
-from cbi_assets_tests.helpers import bars, dbn_file, expected_rows, load_once, published
+from cbi_assets_tests.helpers import (
+    bars,
+    dbn_file,
+    expected_rows,
+    load_once,
+    published,
+    put_job,
+    refusals,
+    take_inventory,
+)
 
 CLI = [sys.executable, "-c", "from cbi_assets.cli import main; main()"]
 LOCKED = "cannot be listed: Permission denied. Mend its permissions."
@@ -116,3 +128,29 @@ def test_full_disk_is_no_fault_of_the_file(
         with pytest.raises(OSError, match="No space left"):
             load_once(project)
     assert load_once(project).published == 24
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loose cable is no property of the file, which stays as it was."""
+    (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
+    with monkeypatch.context() as loose:
+
+        def fail(self: SourceStream) -> bytes:
+            raise UnreadableError(f"cannot be read: {os.strerror(errno.EIO)}.")
+
+        loose.setattr(SourceStream, "_read", fail)
+        outcome = load_once(project)
+    assert refusals(outcome) == {"good.dbn": "cannot be read: Input/output error."}
+    assert outcome.published == 0
+    assert load_once(project).published == 24
+
+
+def test_what_the_manifest_lists_and_the_folder_lacks_is_named(
+    project: Project, drive: Path
+) -> None:
+    folder = put_job(drive, {"a.dbn": dbn_file(bars(3)), "b.dbn": dbn_file(bars(4))})
+    (folder / "b.dbn").unlink()
+    [row] = by_folder(take_inventory(project))
+    assert row.verdict == "1 bars, 4 sidecar: b.dbn is in the manifest, not here"
