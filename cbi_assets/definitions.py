@@ -7,7 +7,7 @@ import dagster as dg
 from cbi_assets.pipeline.assets import ALL_ASSETS
 from cbi_assets.pipeline.checks import ALL_CHECKS
 from cbi_assets.pipeline.jobs import build_matrix, load_drive, load_partition
-from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.sensors import new_drive_files
 
 defs = dg.Definitions(
@@ -18,5 +18,5 @@ defs = dg.Definitions(
         new_drive_files,
         dg.AutomationConditionSensorDefinition("matrix_follows_bars", target="*"),
     ],
-    resources={"project": ProjectResource(), "clock": Clock(), "loader": Loader()},
+    resources={"project": ProjectResource(), "clock": Clock()},
 )

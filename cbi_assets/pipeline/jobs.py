@@ -7,7 +7,7 @@ from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.assets.features import MATRIX_KEY
 from cbi_assets.pipeline.partitions import parse_partition_key
 from cbi_assets.pipeline.reporting import RAW_KEY, raise_if_stopped, report_tables
-from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 
 
 class LoadConfig(dg.Config):
@@ -22,11 +22,10 @@ def load_partitions(
     config: LoadConfig,
     project: ProjectResource,
     clock: Clock,
-    loader: Loader,
 ) -> None:
     """Load, then report every partition that was touched."""
     chosen = [parse_partition_key(key) for key in config.partitions] or None
-    outcome = loader.load(project.get(), clock.now(), chosen, context.log)
+    outcome = project.load(clock.now(), chosen, context.log)
     report_tables(context, project.get(), outcome)
     raise_if_stopped(outcome)
     context.log.info(
@@ -38,23 +37,6 @@ def load_partitions(
 def load_drive() -> None:
     """One run, however many partitions."""
     load_partitions()
-
-
-@dg.op(description="Report every partition that a load in a terminal touched.")
-def report_partitions(
-    context: dg.OpExecutionContext, project: ProjectResource, clock: Clock, loader: Loader
-) -> None:
-    """Report what was loaded already. In no pool: it opens no warehouse, and a killed run would
-    keep the pool's slot for ever where no daemon frees it."""
-    outcome = loader.load(project.get(), clock.now(), None, context.log)
-    report_tables(context, project.get(), outcome)
-    raise_if_stopped(outcome)
-
-
-@dg.job(description="Show a load that the command line did.")
-def show_load() -> None:
-    """Run by `cbi load` in its own process."""
-    report_partitions()
 
 
 load_partition = dg.define_asset_job(

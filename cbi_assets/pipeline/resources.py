@@ -17,6 +17,18 @@ class ProjectResource(dg.ConfigurableResource[None]):
         """The project."""
         return Project()
 
+    def load(
+        self,
+        now: dt.datetime,
+        partitions: Collection[Partition] | None,
+        log: dg.DagsterLogManager,
+    ) -> LoadOutcome:
+        """Hold the home and load; partitions that were asked for are checked in any case."""
+        project = self.get()
+        with project.hold(told=log.info):
+            Unreported(project.home).add(partitions or ())
+            return load(project, now=now, partitions=partitions, tell=log.info)
+
 
 class Clock(dg.ConfigurableResource[None]):
     """The clock, an argument of everything that needs one."""
@@ -28,20 +40,3 @@ class Clock(dg.ConfigurableResource[None]):
         if self.fixed:
             return dt.datetime.fromisoformat(self.fixed)
         return dt.datetime.now(dt.UTC)
-
-
-class Loader(dg.ConfigurableResource[None]):
-    """Loads what a run asks for. The command line, which has loaded already, hands in its outcome
-    instead, so that Dagster shows it without a second load."""
-
-    def load(
-        self,
-        project: Project,
-        now: dt.datetime,
-        partitions: Collection[Partition] | None,
-        log: dg.DagsterLogManager,
-    ) -> LoadOutcome:
-        """Hold the home and load; partitions that were asked for are checked in any case."""
-        with project.hold(told=log.info):
-            Unreported(project.home).add(partitions or ())
-            return load(project, now=now, partitions=partitions, tell=log.info)

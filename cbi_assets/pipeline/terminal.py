@@ -1,47 +1,16 @@
 """Show in Dagster what the command line did, in one run in this process."""
 
-from __future__ import annotations
-
-import datetime as dt
-from collections.abc import Collection
-
 import dagster as dg
 
 from cbi_assets.errors import CbiError
 from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.checks import MATRIX_CHECKS
 from cbi_assets.ingest.load import LoadOutcome
-from cbi_assets.ingest.unreported import Partition
 from cbi_assets.pipeline.assets.features import MATRIX_KEY
 from cbi_assets.pipeline.instance import open_instance
-from cbi_assets.pipeline.jobs import show_load
 from cbi_assets.pipeline.metadata import matrix_metadata
-from cbi_assets.pipeline.reporting import whole_table_evaluation
-from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.pipeline.reporting import raise_if_stopped, report_tables, whole_table_evaluation
 from cbi_assets.project import Project
-
-
-class _Given(ProjectResource):
-    """The project that the command line opened."""
-
-    def get(self) -> Project:
-        return _HANDED[0][0]
-
-
-class _Done(Loader):
-    """The load that the command line did."""
-
-    def load(
-        self,
-        project: Project,
-        now: dt.datetime,
-        partitions: Collection[Partition] | None,
-        log: dg.DagsterLogManager,
-    ) -> LoadOutcome:
-        return _HANDED[0][1]
-
-
-_HANDED: list[tuple[Project, LoadOutcome]] = []
 
 
 def record_build(project: Project, outcome: BuildOutcome) -> None:
@@ -63,11 +32,21 @@ def record_load(project: Project, outcome: LoadOutcome) -> None:
     Raises CbiError when Dagster does not take them; the load itself stands, and the next one
     reports it.
     """
-    _HANDED[:] = [(project, outcome)]
+
+    # In no pool: it opens no warehouse, and where no daemon runs, nobody would free the slot of a
+    # run that was killed.
+    @dg.op(description="Report every partition that a load in a terminal touched.")
+    def report_partitions(context: dg.OpExecutionContext) -> None:
+        report_tables(context, project, outcome)
+        raise_if_stopped(outcome)
+
+    @dg.job(description="Show a load that the command line did.")
+    def show_load() -> None:
+        report_partitions()
+
     with open_instance(project.home) as instance:
         result = show_load.execute_in_process(
             instance=instance,
-            resources={"project": _Given(), "clock": Clock(), "loader": _Done()},
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
             tags={"cbi/load_id": outcome.load_id or "none", "cbi/from": "command line"},

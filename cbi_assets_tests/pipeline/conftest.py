@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from cbi_assets.pipeline.instance import open_instance
-from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.project import Project
 from cbi_assets_tests.helpers import NOW
 
@@ -35,5 +35,4 @@ def resources() -> dict[str, Any]:
     return {
         "project": ProjectResource(),
         "clock": Clock(fixed=NOW.isoformat()),
-        "loader": Loader(),
     }

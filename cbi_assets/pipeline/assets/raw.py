@@ -12,7 +12,7 @@ from cbi_assets.pipeline.reporting import (
     raise_if_stopped,
     report_tables,
 )
-from cbi_assets.pipeline.resources import Clock, Loader, ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.warehouse.tables import RAW
 
 
@@ -33,11 +33,10 @@ def databento_ohlcv(
     context: dg.AssetExecutionContext,
     project: ProjectResource,
     clock: Clock,
-    loader: Loader,
 ) -> dg.MaterializeResult[None]:
     """Load one partition."""
     partition = parse_partition_key(context.partition_key)
-    outcome = loader.load(project.get(), clock.now(), [partition], context.log)
+    outcome = project.load(clock.now(), [partition], context.log)
     raise_if_stopped(outcome)
     report_tables(context, project.get(), outcome, own=partition)
     refused = [
