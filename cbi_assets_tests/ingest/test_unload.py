@@ -13,6 +13,7 @@ from cbi_assets import cli
 from cbi_assets.errors import UsageError
 from cbi_assets.ingest.books import books_by_file
 from cbi_assets.ingest.unload import Scope, UnloadOutcome, plan_unload, unload
+from cbi_assets.ingest.unreported import Unreported
 from cbi_assets.project import Project
 from cbi_assets_tests.helpers import JOB, NOW, load_once, query, table
 from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
@@ -225,3 +226,18 @@ def test_the_command_line_asks_first(
 def test_the_command_line_wants_one_scope(arguments: list[str]) -> None:
     result = CliRunner().invoke(cli.app, ["unload", *arguments])
     assert isinstance(result.exception, UsageError)
+
+
+def test_the_next_load_looks_at_what_an_unload_changed(
+    project: Project, drive: Path, two_jobs: tuple[str, str]
+) -> None:
+    """Dagster still shows the partition as it was: the next load has to report it, news or none."""
+    with project.hold():
+        Unreported(project.home).remove(Unreported(project.home).partitions())
+    take_out(project, "file", two_jobs[1])
+    for path in drive.rglob("b.json"):
+        path.unlink()
+    outcome = load_once(project)
+    assert outcome.published == 0
+    assert [(p.root, p.timeframe, p.held) for p in outcome.profiles] == [("ZL", "1h", 4)]
+    assert {result.partition for result in outcome.checks} == {"ZL|1h", "ZS|1h"}
