@@ -144,6 +144,7 @@ def _load_document(outcome: Any, by_file: Any) -> dict[str, Any]:
         ],
         "still_changing": [{"path": p, "reason": why} for p, why in outcome.survey.changing],
         "files_read": outcome.survey.read,
+        "spent": outcome.spent,
         "books": by_file.to_dicts(),
         "checks": [_check_document(result) for result in outcome.checks],
     }
@@ -264,7 +265,7 @@ def build(
 def check(json: Json = False, wait: Wait = 600.0) -> None:
     """Run every check and print the table. Example: cbi check"""
     from cbi_assets import console
-    from cbi_assets.ingest.checks import check_everything
+    from cbi_assets.ingest.checks import TABLE_CHECK, check_everything
     from cbi_assets.ingest.load import missing_days_of
     from cbi_assets.project import Project
 
@@ -276,10 +277,10 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
             results = check_everything(project, warehouse, _now(), missing)
     if json:
         console.print_json([_check_document(result) for result in results])
-    elif results:
-        console.show_checks(results)
     else:
-        console.say("Nothing is loaded yet: no check to run. Start with `cbi load`.")
+        console.show_checks(results)
+        if all(result.check == TABLE_CHECK for result in results):
+            console.say("Nothing is loaded yet, so there are no bars to check: run `cbi load`.")
     if any(result.failed for result in results):
         raise typer.Exit(1)
 

@@ -22,6 +22,7 @@ from cbi_assets.ingest.books import BOOK_COLUMNS
 from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.checks import CheckResult
 from cbi_assets.ingest.load import LoadOutcome
+from cbi_assets.warehouse.base import Spent
 
 # A file or a pipe has no width; a terminal's own is kept.
 console = Console(
@@ -117,6 +118,8 @@ def show_load(outcome: LoadOutcome) -> None:
             say(f"refused: {unlisted.path}: {unlisted.reason}")
     for reason in outcome.stopped.values():
         say(f"stopped: {reason}")
+    if outcome.spent is not None:
+        say(f"BigQuery: {describe_spent(outcome.spent)}")
     if outcome.load_id is None:
         say("Nothing new on the drive: 0 bars published.")
         return
@@ -137,6 +140,14 @@ def show_load(outcome: LoadOutcome) -> None:
     say(f"{outcome.published:,} bars published in {len(outcome.partitions)} partitions.")
 
 
+def describe_spent(spent: Spent) -> str:
+    """What a warehouse's jobs cost, in one line."""
+    return (
+        f"{spent.jobs} jobs, {spent.bytes_uploaded / 1e6:,.1f} MB sent, "
+        f"{spent.bytes_billed / 1e6:,.1f} MB billed, {spent.slot_ms / 1e3:,.1f} s of slot time."
+    )
+
+
 def show_checks(results: Sequence[CheckResult]) -> None:
     """Checks by table, with the partitions that did not hold."""
     groups: dict[tuple[str, str, str], list[CheckResult]] = {}
@@ -146,11 +157,12 @@ def show_checks(results: Sequence[CheckResult]) -> None:
     rows = []
     for (table_id, name, severity), group in groups.items():
         failed = [result for result in group if not result.passed]
+        partitions = sum(1 for result in group if result.partition) or None
         verdict = "holds" if not failed else ("warns" if severity == "WARN" else "FAILS")
-        where = ", ".join(f"{r.partition} ({r.actual})" for r in failed[:3])
+        where = ", ".join(f"{r.partition} ({r.actual})".strip() for r in failed[:3])
         if len(failed) > 3:
             where += f" … and {len(failed) - 3} more"
-        rows.append((table_id.partition(".")[2], name, verdict, len(group), where))
+        rows.append((table_id.partition(".")[2], name, verdict, partitions, where))
     table(
         "Checks", ["table", "check", "verdict", "partitions", "where not, and what was found"], rows
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from cbi_assets.pipeline.assets import ALL_ASSETS
+from cbi_assets.pipeline.bigquery import BigQuery
 from cbi_assets.pipeline.checks import ALL_CHECKS
 from cbi_assets.pipeline.jobs import build_matrix, load_drive, load_partition
 from cbi_assets.pipeline.resources import Clock, ProjectResource
@@ -18,5 +19,9 @@ defs = dg.Definitions(
         new_drive_files,
         dg.AutomationConditionSensorDefinition("matrix_follows_bars", target="*"),
     ],
-    resources={"project": ProjectResource(), "clock": Clock()},
+    resources={
+        "bigquery": (bigquery := BigQuery()),
+        "project": ProjectResource(bigquery=bigquery),
+        "clock": Clock(),
+    },
 )

@@ -37,5 +37,9 @@ class AuditError(CbiError):
     """Staged bars fell short of what their files hold, so nothing of them was published."""
 
 
+class LedgerMovedError(AuditError):
+    """Another publication went through between an audit and its transaction."""
+
+
 class HomeBusyError(ServiceError):
     """Another process holds the home's lock and did not let go in time."""

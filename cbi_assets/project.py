@@ -6,29 +6,37 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.reader import Rules
 from cbi_assets.errors import HomeBusyError, UsageError
-from cbi_assets.settings import Home, Settings, load_settings
+from cbi_assets.settings import Home, Settings, WarehouseName, load_settings
 from cbi_assets.sources import Sources, load_sources
 from cbi_assets.universe import Universe, load_universe
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets.warehouse.tables import ALL_TABLES
 
+if TYPE_CHECKING:
+    from cbi_assets.warehouse.bigquery.connection import Options
+
 WAIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
 class Project:
-    """Settings with the universe and the sources they are used with."""
+    """Settings with the universe and the sources they are used with.
+
+    `bigquery` says how to connect where something else than the settings does.
+    """
 
     settings: Settings = field(default_factory=load_settings)
     universe: Universe = field(default_factory=load_universe)
     sources: Sources = field(default_factory=load_sources)
+    bigquery: Options | None = None
 
     @property
     def home(self) -> Home:
@@ -85,11 +93,33 @@ class Project:
 
     @contextmanager
     def open_warehouse(self) -> Iterator[Warehouse]:
-        """The warehouse with its tables there. Hold the home first."""
-        if self.settings.cbi_warehouse == "bigquery":
-            raise UsageError(
-                "CBI_WAREHOUSE=bigquery: this version loads into DuckDB only. Unset it."
-            )
-        with DuckDBWarehouse(self.home.warehouse, self.home.scratch) as warehouse:
-            warehouse.create_tables(ALL_TABLES)
+        """The warehouse that the settings name, with its tables there. Hold the home first.
+
+        Raises UsageError for settings that do not lead to one.
+        """
+        with self.open_named(self.settings.cbi_warehouse) as warehouse:
             yield warehouse
+
+    @contextmanager
+    def open_named(self, name: WarehouseName) -> Iterator[Warehouse]:
+        """One of the two warehouses of this project, with its tables there."""
+        if name == "duckdb":
+            with DuckDBWarehouse(self.home.warehouse, self.home.scratch) as embedded:
+                embedded.create_tables(ALL_TABLES)
+                yield embedded
+            return
+        if self.home.is_demo:
+            raise UsageError(
+                f"CBI_WAREHOUSE=bigquery: {self.home.root} is a demo's home, and synthetic bars "
+                "enter no real warehouse. Choose another CBI_HOME, or unset CBI_WAREHOUSE."
+            )
+        # the clients take a second to import, which the embedded warehouse does not owe them
+        from cbi_assets.warehouse.bigquery.connection import Options, connect
+        from cbi_assets.warehouse.bigquery.warehouse import BigQueryWarehouse
+
+        with (
+            connect(self.bigquery or Options.of(self.settings)) as connection,
+            BigQueryWarehouse(connection, self.home.identify(), self.home.scratch) as remote,
+        ):
+            remote.create_tables(ALL_TABLES)
+            yield remote

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,8 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cbi_assets.errors import UsageError
+
+WarehouseName = Literal["duckdb", "bigquery"]
 
 
 class Settings(BaseSettings):
@@ -22,11 +25,30 @@ class Settings(BaseSettings):
     cbi_staging: Path | None = Field(
         default=None, description="staging Parquet files (default: $CBI_DRIVE/TrainingData/staging)"
     )
-    cbi_warehouse: Literal["duckdb", "bigquery"] = "duckdb"
+    cbi_warehouse: WarehouseName = "duckdb"
     cbi_bq_project: str | None = None
     cbi_bq_location: str = "us-central1"
-    cbi_bq_endpoint: str | None = None
-    cbi_bq_max_bytes_billed: int = Field(default=10 * 2**30, gt=0)
+    cbi_bq_credentials: Path | None = Field(
+        default=None, description="a service account's JSON key (default: application-default)"
+    )
+    cbi_bq_max_bytes_billed: int = Field(
+        default=10 * 2**30, gt=0, description="what a query may be billed, bytes"
+    )
+    cbi_bq_bucket: str | None = Field(
+        default=None,
+        description="a bucket for uploads above 64 MiB (default: the client sends them)",
+    )
+    cbi_bq_timeout: float = Field(default=120.0, gt=0, description="seconds a request may take")
+    cbi_bq_patience: float = Field(
+        default=600.0, gt=0, description="seconds that passing errors are retried"
+    )
+    cbi_bq_endpoint: str | None = Field(default=None, description="an emulator on loopback")
+    cbi_bq_storage_endpoint: str | None = Field(
+        default=None, description="the emulator's Storage Read API, host:port on loopback"
+    )
+    cbi_bq_bucket_endpoint: str | None = Field(
+        default=None, description="an emulated bucket on loopback"
+    )
     databento_api_key: SecretStr | None = None
 
     @property
@@ -112,6 +134,18 @@ class Home:
     def lock(self) -> Path:
         """Held by the one process that lands or writes."""
         return self.root / "home.lock"
+
+    @property
+    def identity(self) -> Path:
+        """The name by which a shared warehouse knows this home."""
+        return self.root / "home.id"
+
+    def identify(self) -> str:
+        """This home's own name, eight hex digits, made up at the first call."""
+        if not self.identity.exists():
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.identity.write_text(uuid.uuid4().hex[:8] + "\n")
+        return self.identity.read_text().strip()
 
     @property
     def demo_mark(self) -> Path:

@@ -14,8 +14,14 @@ NAMES = {
     "CBI_WAREHOUSE",
     "CBI_BQ_PROJECT",
     "CBI_BQ_LOCATION",
-    "CBI_BQ_ENDPOINT",
+    "CBI_BQ_CREDENTIALS",
     "CBI_BQ_MAX_BYTES_BILLED",
+    "CBI_BQ_BUCKET",
+    "CBI_BQ_TIMEOUT",
+    "CBI_BQ_PATIENCE",
+    "CBI_BQ_ENDPOINT",
+    "CBI_BQ_STORAGE_ENDPOINT",
+    "CBI_BQ_BUCKET_ENDPOINT",
     "DATABENTO_API_KEY",
 }
 
@@ -34,8 +40,14 @@ def test_defaults() -> None:
         "CBI_WAREHOUSE": "duckdb",
         "CBI_BQ_PROJECT": None,
         "CBI_BQ_LOCATION": "us-central1",
-        "CBI_BQ_ENDPOINT": None,
+        "CBI_BQ_CREDENTIALS": None,
         "CBI_BQ_MAX_BYTES_BILLED": "10737418240",
+        "CBI_BQ_BUCKET": None,
+        "CBI_BQ_TIMEOUT": "120.0",
+        "CBI_BQ_PATIENCE": "600.0",
+        "CBI_BQ_ENDPOINT": None,
+        "CBI_BQ_STORAGE_ENDPOINT": None,
+        "CBI_BQ_BUCKET_ENDPOINT": None,
         "DATABENTO_API_KEY": None,
     }
 

@@ -38,6 +38,10 @@ LANDED: Final[Columns] = {
 read as a bar; `raw` holds the record as it was read wherever it may be malformed.
 """
 
+ALWAYS_THERE: Final = frozenset({"file_no", "record_no", "root", "symbol"})
+"""Columns that no record lacks: their Parquet fields are not nullable, so that a warehouse may
+require them."""
+
 
 @dataclass(frozen=True)
 class FileContext:

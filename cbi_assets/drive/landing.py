@@ -19,7 +19,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from cbi_assets.drive.canonical import FileContext, canonicalise
+from cbi_assets.drive.canonical import ALWAYS_THERE, FileContext, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
 from cbi_assets.drive.decode import Piece, decode
 from cbi_assets.drive.pieces import Part
@@ -220,7 +220,13 @@ def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str,
     part = folder / f".{threading.get_ident()}.part"
     # as categories, strings are written by their codes; a reader sees strings all the same
     frame = frame.with_columns(pl.col(pl.String).cast(pl.Categorical))
-    frame.write_parquet(part, compression="snappy", row_group_size=250_000)
+    schema = pa.schema(
+        [
+            field.with_nullable(field.name not in ALWAYS_THERE)
+            for field in frame.head(0).to_arrow().schema
+        ]
+    )
+    frame.write_parquet(part, compression="snappy", row_group_size=250_000, arrow_schema=schema)
     with open(part, "rb") as raw:
         pack = hashlib.file_digest(raw, "sha256").hexdigest()
         os.fsync(raw.fileno())

@@ -31,10 +31,12 @@ _TODO: Columns = {
 class Staged:
     """Landed slices of one timeframe, staged for an audit against `table`.
 
-    `names` are the ids of the staged tables by the placeholder that the SQL files give them.
+    `names` are the ids of the staged tables by the placeholder that the SQL files give them;
+    `suffix` tells this stage's tables from another's.
     """
 
     timeframe: Timeframe
+    suffix: str
     names: Mapping[str, str]
     params: Params
 
@@ -98,15 +100,14 @@ def stage(
         "first_ts": first or _instant(0),
         "last_ts": last or _instant(0),
     }
-    return Staged(timeframe, names, params)
+    return Staged(timeframe, suffix, names, params)
 
 
 def reject(warehouse: Warehouse, staged: Staged) -> dict[str, str]:
     """Stage the records that are no sound bars; the names grow by `rejected`."""
     names = dict(staged.names)
-    label = f"rejected_{names['todo']}"
     names["rejected"] = warehouse.stage_query(
-        label, load_sql("audit_rejected", **names), staged.params
+        f"rejected{staged.suffix}", load_sql("audit_rejected", **names), staged.params
     )
     return names
 
@@ -116,7 +117,7 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
     names = reject(warehouse, staged) | {"table": table}
     for step in ("repeated", "verdicts", "books"):
         names[step] = warehouse.stage_query(
-            f"{step}_{names['todo']}", load_sql(f"audit_{step}", **names), staged.params
+            f"{step}{staged.suffix}", load_sql(f"audit_{step}", **names), staged.params
         )
     unbalanced = warehouse.query(load_sql("assert_books", **names))
     if unbalanced.height:

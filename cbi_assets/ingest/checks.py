@@ -18,8 +18,9 @@ from cbi_assets.market.bars import SECONDS, TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Params, Statement, Warehouse
+from cbi_assets.warehouse.drift import differences
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.warehouse.tables import ALL_TABLES, DAILY_ML_MATRIX, RAW, TableSpec
 
 Severity = Literal["ERROR", "WARN"]
 
@@ -58,6 +59,10 @@ MATRIX_CHECKS = (
     Check("one_row_per_trade_date", "One row a root and trade date."),
     Check("prices_come_from_databento", "Every price comes from loaded Databento bars."),
 )
+TABLE_CHECK = Check(
+    "table_matches_its_spec",
+    "The table has the columns, partitions and clusters it should have, and nothing in it expires.",
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class CheckResult:
 
     @property
     def partition(self) -> str:
-        """`ZL|1h`, or the bare root for a table without timeframes."""
+        """`ZL|1h`, or the bare root for a table without timeframes; empty for a whole table."""
         return f"{self.root}|{self.timeframe}" if self.timeframe else self.root
 
     @property
@@ -118,6 +123,24 @@ def check_matrix(warehouse: Warehouse, roots: Sequence[str]) -> list[CheckResult
     return _run(warehouse, MATRIX_CHECKS, names, {"roots": list(roots)}, roots, None)
 
 
+def check_table(warehouse: Warehouse, spec: TableSpec) -> CheckResult:
+    """Hold a live table against its spec."""
+    live = warehouse.live_table(spec)
+    faults = ["the table is missing"] if live is None else differences(spec, live)
+    return CheckResult(
+        check=TABLE_CHECK,
+        table_id=spec.id,
+        root="",
+        timeframe=None,
+        passed=not faults,
+        expected="no difference",
+        actual="; ".join(faults) or "none",
+        offenders=len(faults),
+        sample=[{"difference": fault} for fault in faults],
+        sql=spec.create_statement(),
+    )
+
+
 def roots_held(warehouse: Warehouse, table_id: str, column: str = "root") -> dict[str, int]:
     """Rows held by root."""
     rows = warehouse.query(
@@ -132,8 +155,8 @@ def check_everything(
     as_of: dt.datetime,
     missing_days: Sequence[dt.date] = (),
 ) -> list[CheckResult]:
-    """Run every check on everything that is held, and keep the results."""
-    results: list[CheckResult] = []
+    """Run every check on every table and on everything that is held, and keep the results."""
+    results = [check_table(warehouse, spec) for spec in ALL_TABLES]
     for timeframe in TIMEFRAMES:
         if roots := list(roots_held(warehouse, RAW[timeframe].id)):
             results += check_raw(project, warehouse, timeframe, roots, as_of, missing_days)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import polars as pl
 
 from cbi_assets.drive.catalog import Catalog, FileRecord, Slice
 from cbi_assets.drive.survey import Progress, Survey, survey
 from cbi_assets.drive.walk import Entry
+from cbi_assets.errors import LedgerMovedError
 from cbi_assets.ingest.audit import Audited, audit, publication, stage
 from cbi_assets.ingest.books import enter_files
 from cbi_assets.ingest.canary import fly_canary
@@ -21,17 +22,21 @@ from cbi_assets.ingest.checks import (
     keep_results,
     roots_held,
 )
+from cbi_assets.ingest.ledger import guarded, ledger_version
 from cbi_assets.ingest.overlaps import Overlap, find_overlaps
 from cbi_assets.ingest.partitions import PartitionProfile, profile_partitions
 from cbi_assets.ingest.unreported import Partition, Unreported
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.project import Project
 from cbi_assets.universe import Universe, select_timeframes
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Spent, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets.warehouse.tables import RAW
 
 Tell = Callable[[str], None]
+
+_ROUNDS = 3
+"""How often a load audits anew because another one was published meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class PartitionLoad:
 class LoadOutcome:
     """What a load found and did. `load_id` is None where nothing was new.
 
-    `stopped` says, by timeframe, why its canary kept it from being loaded.
+    `stopped` says, by timeframe, why its canary kept it from being loaded; `spent` what it cost
+    where the warehouse bills.
     """
 
     survey: Survey
@@ -70,6 +76,7 @@ class LoadOutcome:
     overlaps: list[Overlap] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
     profiles: list[PartitionProfile] = field(default_factory=list)
+    spent: Spent | None = None
 
     @property
     def published(self) -> int:
@@ -118,7 +125,15 @@ def load(
     with project.open_catalog() as catalog:
         found = _survey(project, catalog, progress)
         with project.open_warehouse() as warehouse:
-            return _Load(project, catalog, warehouse, found, partitions, now, tell).run()
+            for left in reversed(range(_ROUNDS)):
+                run = _Load(project, catalog, warehouse, found, partitions, now, tell)
+                try:
+                    return run.run()
+                except LedgerMovedError:
+                    if not left:
+                        raise
+                    tell("another load published meanwhile; auditing against what it left")
+    raise AssertionError("unreachable")
 
 
 def choose_partitions(
@@ -177,6 +192,7 @@ class _Load:
         self._present = {n for n, c in self._contents.items() if c.source_file_id in present}
 
     def run(self) -> LoadOutcome:
+        version = ledger_version(self._warehouse)
         entered, reopened = self._entered()
         renamed = self._renamed(entered)
         entered -= renamed
@@ -191,7 +207,13 @@ class _Load:
         new_files = self._new_files(renamed)
         if not todo and not new_files:
             checks, profiles = self._look_at(self._unreported.partitions())
-            return LoadOutcome(self._survey, stopped=stopped, checks=checks, profiles=profiles)
+            return LoadOutcome(
+                self._survey,
+                stopped=stopped,
+                checks=checks,
+                profiles=profiles,
+                spent=self._warehouse.spent,
+            )
         load_id = self._load_id(todo)
         before = {t: roots_held(self._warehouse, RAW[t].id) for t in todo}
         overlaps = find_overlaps(self._warehouse, self._contents, todo)
@@ -200,9 +222,14 @@ class _Load:
         statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
         self._unreported.add(touched)
-        self._warehouse.transact([*statements, *self._enter_files(todo, entered, new_files)])
+        statements += self._enter_files(todo, entered, new_files)
+        self._warehouse.transact(guarded(statements, version))
         partitions, nameless = self._partitions(audited, before)
         checks, profiles = self._look_at(self._unreported.partitions())
+        spent = self._warehouse.spent
+        if spent is not None:
+            params = {"load_id": load_id, "recorded_at": self._now} | asdict(spent)
+            self._warehouse.transact([Statement(load_sql("publish_costs"), params)])
         return LoadOutcome(
             self._survey,
             load_id=load_id,
@@ -212,6 +239,7 @@ class _Load:
             overlaps=overlaps,
             checks=checks,
             profiles=profiles,
+            spent=spent,
         )
 
     def _look_at(

@@ -17,10 +17,11 @@ from cbi_assets.drive.catalog import Catalog, Content, Slice
 from cbi_assets.errors import UsageError
 from cbi_assets.ingest.audit import reject, stage
 from cbi_assets.ingest.checks import CheckResult, check_raw, keep_results, roots_held
+from cbi_assets.ingest.ledger import guarded, ledger_version
 from cbi_assets.ingest.unreported import Unreported
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.project import Project
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets.warehouse.tables import RAW
 
@@ -32,11 +33,13 @@ _COLUMN: dict[Scope, str] = {"file": "source_file_id", "load": "load_id", "job":
 @dataclass(frozen=True)
 class UnloadPlan:
     """What an unload would take out. `entries` has one row a file, timeframe and root:
-    source_file_id, timeframe, root, records, published, path."""
+    source_file_id, timeframe, root, records, published, first_ts_event, last_ts_event, path.
+    `version` is the ledger's when it was looked up."""
 
     scope: Scope
     value: str
     entries: pl.DataFrame
+    version: int
 
     @property
     def bars(self) -> int:
@@ -65,9 +68,11 @@ def plan_unload(warehouse: Warehouse, scope: Scope, value: str) -> UnloadPlan:
 
     Raises UsageError when nothing is found, or when the id's start fits several files.
     """
+    version = ledger_version(warehouse)
     entries = warehouse.query(
         f"SELECT loads.source_file_id, loads.timeframe, loads.root, loads.records, "
-        f"loads.published, files.path FROM `ops.loads` AS loads "
+        f"loads.published, loads.first_ts_event, loads.last_ts_event, files.path "
+        f"FROM `ops.loads` AS loads "
         f"JOIN `ops.source_files` AS files ON loads.source_file_id = files.id "
         f"WHERE STARTS_WITH(loads.{_COLUMN[scope]}, @value) "
         f"AND (@exact = '' OR loads.{_COLUMN[scope]} = @exact) "
@@ -81,7 +86,7 @@ def plan_unload(warehouse: Warehouse, scope: Scope, value: str) -> UnloadPlan:
         )
     if scope == "file" and entries["source_file_id"].n_unique() > 1:
         raise UsageError(f"--file {value}: more than one file's id starts so. Give more of it.")
-    return UnloadPlan(scope, value, entries)
+    return UnloadPlan(scope, value, entries, version)
 
 
 def unload(
@@ -95,7 +100,7 @@ def unload(
 
     Raises UsageError when a file that repeats these bars is no longer landed.
     """
-    chosen = warehouse.stage_frame("chosen", plan.entries)
+    chosen = warehouse.stage_frame("chosen", plan.entries.drop("path"))
     contents = {content.file_no: content for content in catalog.contents().values()}
     slices = catalog.slices()
     statements: list[Statement] = []
@@ -103,7 +108,7 @@ def unload(
     timeframes = [t for t in TIMEFRAMES if t in set(plan.entries["timeframe"])]
     for timeframe in timeframes:
         of_timeframe = plan.entries.filter(pl.col("timeframe") == timeframe)
-        params = {"timeframe": timeframe}
+        params: Params = {"timeframe": timeframe} | _span(of_timeframe)
         names = {"table": RAW[timeframe].id, "chosen": chosen}
         names["gone"] = warehouse.stage_query(
             f"gone_{timeframe}", load_sql("unload_gone", **names), params
@@ -143,7 +148,7 @@ def unload(
     before = _total(warehouse, timeframes)
     # Dagster still shows these partitions as they were; the next load reports them anew
     Unreported(project.home).add({(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root})
-    warehouse.transact(statements)
+    warehouse.transact(guarded(statements, plan.version))
     checks: list[CheckResult] = []
     touched: list[str] = []
     for timeframe in timeframes:
@@ -154,6 +159,16 @@ def unload(
     keep_results(warehouse, checks, now)
     removed = before - _total(warehouse, timeframes)
     return UnloadOutcome(plan, removed, reopened, tuple(touched), checks)
+
+
+def _span(entries: pl.DataFrame) -> dict[str, dt.datetime]:
+    """First and last bar of the entries, so that a statement touches their partitions only."""
+    epoch = dt.datetime.fromtimestamp(0, dt.UTC)
+    first, last = entries["first_ts_event"].min(), entries["last_ts_event"].max()
+    return {
+        "first_ts": first if isinstance(first, dt.datetime) else epoch,
+        "last_ts": last if isinstance(last, dt.datetime) else epoch,
+    }
 
 
 def _total(warehouse: Warehouse, timeframes: list[Timeframe]) -> int:

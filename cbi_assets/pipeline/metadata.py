@@ -13,6 +13,7 @@ from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.checks import CheckResult
 from cbi_assets.ingest.load import PartitionLoad
 from cbi_assets.ingest.partitions import PartitionProfile
+from cbi_assets.warehouse.base import Spent
 from cbi_assets.warehouse.tables import TableSpec
 
 
@@ -90,6 +91,18 @@ def check_metadata(result: CheckResult) -> dict[str, Any]:
 def check_severity(result: CheckResult) -> dg.AssetCheckSeverity:
     """ERROR or WARN."""
     return dg.AssetCheckSeverity[result.check.severity]
+
+
+def spent_metadata(spent: Spent | None) -> dict[str, Any]:
+    """What a load cost where the warehouse bills; of the whole load, not of one partition."""
+    if spent is None:
+        return {}
+    return {
+        "jobs of the load": spent.jobs,
+        "bytes sent": spent.bytes_uploaded,
+        "bytes billed": spent.bytes_billed,
+        "slot seconds": spent.slot_ms / 1_000,
+    }
 
 
 def partition_metadata(

@@ -19,6 +19,7 @@ from cbi_assets.pipeline.metadata import (
     inventory_metadata,
     names,
     partition_metadata,
+    spent_metadata,
 )
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.project import Project
@@ -37,7 +38,7 @@ def metadata_by_partition(outcome: LoadOutcome, partition: Partition) -> dict[st
     """The metadata of one partition after a load."""
     profile = next((p for p in outcome.profiles if (p.root, p.timeframe) == partition), None)
     loaded = next((p for p in outcome.partitions if (p.root, p.timeframe) == partition), None)
-    return partition_metadata(profile, loaded)
+    return {**partition_metadata(profile, loaded), **spent_metadata(outcome.spent)}
 
 
 def report_tables(

@@ -2,6 +2,8 @@
 
 import datetime as dt
 from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
 
 import dagster as dg
 
@@ -11,11 +13,17 @@ from cbi_assets.project import Project
 
 
 class ProjectResource(dg.ConfigurableResource[None]):
-    """Opens the project from the environment or `.env`."""
+    """Opens the project from the environment or `.env`; BigQuery by the resource beside it."""
+
+    # pipeline.bigquery.BigQuery, which is not imported here: see there
+    bigquery: dg.ResourceDependency[Any]
 
     def get(self) -> Project:
         """The project."""
-        return Project()
+        project = Project()
+        if project.settings.cbi_warehouse == "bigquery":
+            return replace(project, bigquery=self.bigquery.options(project.settings))
+        return project
 
     def load(
         self,

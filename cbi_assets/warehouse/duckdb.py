@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,10 +14,11 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from cbi_assets.errors import AuditError, HomeBusyError
+from cbi_assets.errors import HomeBusyError
 from cbi_assets.warehouse.base import Params, Statement
+from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions
 from cbi_assets.warehouse.sql_files import to_duckdb
-from cbi_assets.warehouse.tables import TableSpec
+from cbi_assets.warehouse.tables import TableSpec, canonical_type
 
 # sqlglot warns that DuckDB has no partitions, clusters or descriptions; it does not need them.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -58,19 +60,40 @@ class DuckDBWarehouse:
     ) -> None:
         self.close()
 
+    @property
+    def spent(self) -> None:
+        """Nothing is billed here."""
+        return None
+
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
-        """Create what is absent."""
-        specs = list(specs)
-        existing = {
-            f"{schema}.{name}"
-            for schema, name in self._connection.execute(
-                "SELECT schema_name, table_name FROM duckdb_tables()"
-            ).fetchall()
-        }
+        """Create what is absent, add columns that are new."""
         for spec in specs:
-            if spec.id not in existing:
-                self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{spec.dataset}"')
-                self._connection.execute(to_duckdb(spec.create_statement()))
+            live = self.live_table(spec)
+            if live is not None:
+                for column in additions(spec, live):
+                    self._connection.execute(to_duckdb(spec.add_statement(column)))
+                continue
+            self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{spec.dataset}"')
+            self._connection.execute("BEGIN TRANSACTION")
+            self._connection.execute(to_duckdb(replace(spec, seed=None).create_statement()))
+            if spec.seed:
+                self._connection.execute(f"INSERT INTO {spec.id} {to_duckdb(spec.seed)}")
+            self._connection.execute("COMMIT")
+
+    def live_table(self, spec: TableSpec) -> LiveTable | None:
+        """The table as it is."""
+        rows = self._connection.execute(
+            "SELECT column_name, data_type, NOT is_nullable FROM duckdb_columns() "
+            "WHERE schema_name = $schema AND table_name = $name ORDER BY column_index",
+            {"schema": spec.dataset, "name": spec.name},
+        ).fetchall()
+        if not rows:
+            return None
+        columns = tuple(
+            LiveColumn(name, canonical_type(kind, "duckdb"), required)
+            for name, kind, required in rows
+        )
+        return LiveTable(columns, has_layout=False)
 
     def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
         """A view over the files, so that only what a query asks for is read."""
@@ -109,7 +132,7 @@ class DuckDBWarehouse:
             for statement in statements:
                 rows = self._run(to_duckdb(statement.sql), statement.params)
                 if statement.must_hold is not None and (row := rows.fetchone()) is not None:
-                    raise AuditError(statement.must_hold.format(*row))
+                    raise statement.error(statement.must_hold.format(*row))
             self._connection.execute("COMMIT")
         except BaseException:
             self._connection.execute("ROLLBACK")

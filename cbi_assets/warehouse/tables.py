@@ -6,8 +6,13 @@ keys. Types are BigQuery's; the DuckDB ones are translated from them.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
+
+from sqlglot import exp
 
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 
@@ -25,7 +30,10 @@ class Column:
 
 @dataclass(frozen=True)
 class TableSpec:
-    """One table: `dataset.name`, its key, MONTH partition column and clustering."""
+    """One table: `dataset.name`, its key, MONTH partition column and clustering.
+
+    `seed` is a query for the row that a new table starts with.
+    """
 
     dataset: str
     name: str
@@ -34,6 +42,7 @@ class TableSpec:
     key: tuple[str, ...]
     partition_by: str | None = None
     cluster_by: tuple[str, ...] = ()
+    seed: str | None = None
 
     @property
     def id(self) -> str:
@@ -45,21 +54,64 @@ class TableSpec:
         """The columns, in the table's order."""
         return tuple(column.name for column in self.columns)
 
+    @property
+    def fingerprint(self) -> str:
+        """Of the statement that creates the table; a live table is labelled with it."""
+        text = self._create_statement("")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The table's labels in BigQuery."""
+        return {"tool": "cbi_assets", "spec": self.fingerprint}
+
     def create_statement(self) -> str:
-        """`CREATE TABLE IF NOT EXISTS` in GoogleSQL: MONTH partitions, clustered, no expiration."""
-        lines = ",\n  ".join(
-            f"{column.name} {column.type}{' NOT NULL' if column.required else ''}"
-            f" OPTIONS (description={_quoted(_described(column))})"
-            for column in self.columns
+        """`CREATE TABLE IF NOT EXISTS` in GoogleSQL: MONTH partitions, clustered, no expiration,
+        the key as a constraint that is not enforced."""
+        labels = ", ".join(f"('{name}', '{value}')" for name, value in self.labels.items())
+        return self._create_statement(f", labels=[{labels}]")
+
+    def add_statement(self, column: Column) -> str:
+        """`ALTER TABLE … ADD COLUMN`; a live table takes a column as NULLABLE only."""
+        return f"ALTER TABLE `{self.id}` ADD COLUMN IF NOT EXISTS {_defined(column, False)}"
+
+    def _create_statement(self, more_options: str) -> str:
+        lines = ",\n  ".join(_defined(column, column.required) for column in self.columns)
+        statement = (
+            f"CREATE TABLE IF NOT EXISTS `{self.id}` (\n  {lines},\n"
+            f"  PRIMARY KEY ({', '.join(self.key)}) NOT ENFORCED\n)"
         )
-        statement = f"CREATE TABLE IF NOT EXISTS `{self.id}` (\n  {lines}\n)"
         if self.partition_by:
             kind = next(c.type for c in self.columns if c.name == self.partition_by)
             trunc = "DATE_TRUNC" if kind == "DATE" else "TIMESTAMP_TRUNC"
             statement += f"\nPARTITION BY {trunc}({self.partition_by}, MONTH)"
         if self.cluster_by:
             statement += f"\nCLUSTER BY {', '.join(self.cluster_by)}"
-        return statement + f"\nOPTIONS (description={_quoted(self.description)})"
+        statement += f"\nOPTIONS (description={_quoted(self.description)}{more_options})"
+        return statement + (f"\nAS {self.seed}" if self.seed else "")
+
+
+@cache
+def canonical_type(text: str, dialect: str = "bigquery") -> str:
+    """A type as GoogleSQL writes it, from the words of GoogleSQL or another dialect."""
+    kind = exp.DataType.build(text, dialect=dialect)
+    for name in kind.find_all(exp.Identifier):
+        name.set("quoted", False)
+    return kind.sql("bigquery")
+
+
+def plain_id(name: str) -> str:
+    """The name, if it may be a table's id. Raises ValueError: a `$` would name a partition."""
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", name):
+        raise ValueError(f"{name!r} is no table's id: letters, digits and _ only")
+    return name
+
+
+def _defined(column: Column, required: bool) -> str:
+    return (
+        f"{column.name} {column.type}{' NOT NULL' if required else ''}"
+        f" OPTIONS (description={_quoted(_described(column))})"
+    )
 
 
 def _described(column: Column) -> str:
@@ -262,5 +314,31 @@ DAILY_ML_MATRIX = TableSpec(
     cluster_by=("symbol",),
 )
 
-LEDGER: Final = (SOURCE_FILES, LOADS, QUARANTINED_BARS, BAR_CONFLICTS, CHECK_RESULTS)
-ALL_TABLES: Final = (*RAW.values(), *LEDGER, DAILY_ML_MATRIX)
+LOAD_COSTS = TableSpec(
+    dataset="ops",
+    name="load_costs",
+    description="What a load cost where the warehouse bills: jobs, bytes and slot time, from "
+    "staging to the checks behind it.",
+    columns=(
+        Column("load_id", "STRING", "the load"),
+        Column("jobs", "INT64", "jobs run"),
+        Column("bytes_uploaded", "INT64", "sent into staging", unit="bytes"),
+        Column("bytes_billed", "INT64", "billed by queries", unit="bytes"),
+        Column("slot_ms", "INT64", "slot time", unit="ms"),
+        Column("recorded_at", "TIMESTAMP", "when", unit="UTC"),
+    ),
+    key=("load_id",),
+)
+
+LEDGER_VERSION = TableSpec(
+    dataset="ops",
+    name="ledger_version",
+    description="One row. Every publication raises it by one, and none goes through that started "
+    "from an older one: so two loads at once cannot both publish the same bars.",
+    columns=(Column("version", "INT64", "publications so far"),),
+    key=("version",),
+    seed="SELECT 0 AS version",
+)
+
+LEDGER: Final = (SOURCE_FILES, LOADS, QUARANTINED_BARS, BAR_CONFLICTS, CHECK_RESULTS, LOAD_COSTS)
+ALL_TABLES: Final = (*RAW.values(), *LEDGER, LEDGER_VERSION, DAILY_ML_MATRIX)

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from cbi_assets.pipeline.bigquery import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.project import Project
@@ -33,6 +34,6 @@ def instance(project: Project) -> Iterator[dg.DagsterInstance]:
 @pytest.fixture
 def resources() -> dict[str, Any]:
     return {
-        "project": ProjectResource(),
+        "project": ProjectResource(bigquery=BigQuery()),
         "clock": Clock(fixed=NOW.isoformat()),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from cbi_assets.definitions import defs
-from cbi_assets.ingest.checks import MATRIX_CHECKS, RAW_CHECKS
+from cbi_assets.ingest.checks import MATRIX_CHECKS, RAW_CHECKS, TABLE_CHECK
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.checks import ALL_CHECKS
 from cbi_assets.pipeline.instance import prepare_instance, project_file
@@ -69,6 +69,8 @@ def test_every_check_is_there_and_errors_block() -> None:
             assert spec.description == check.sentence
     for check in MATRIX_CHECKS:
         assert found.pop((table_key(DAILY_ML_MATRIX.id), check.name)).blocking
+    for table in (*RAW.values(), DAILY_ML_MATRIX):
+        assert found.pop((table_key(table.id), TABLE_CHECK.name)).blocking
     assert not found
 
 

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from cbi_assets.definitions import defs
-from cbi_assets.ingest.checks import RAW_CHECKS
+from cbi_assets.ingest.checks import RAW_CHECKS, TABLE_CHECK
 from cbi_assets.ingest.unreported import Unreported
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.terminal import record_load
@@ -21,7 +21,7 @@ from cbi_assets_tests.ingest.lines import put_lines, record
 
 HOURLY = table_key(RAW["1h"].id)
 MATRIX = table_key(DAILY_ML_MATRIX.id)
-NAMES = {check.name for check in RAW_CHECKS}
+NAMES = {check.name for check in (*RAW_CHECKS, TABLE_CHECK)}
 
 
 @pytest.fixture

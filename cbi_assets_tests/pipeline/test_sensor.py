@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from cbi_assets.pipeline.bigquery import BigQuery
 from cbi_assets.pipeline.resources import ProjectResource
 from cbi_assets.pipeline.sensors import new_drive_files
 from cbi_assets.project import Project
@@ -25,8 +26,9 @@ def tick() -> Tick:
     instance = dg.DagsterInstance.ephemeral()
 
     def run(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-        context = dg.build_sensor_context(instance=instance, cursor=cursor)
-        found = new_drive_files(context, project=ProjectResource())
+        resources = {"project": ProjectResource(bigquery=BigQuery())}
+        with dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context:
+            found = new_drive_files(context)
         assert isinstance(found, dg.SensorResult | dg.SkipReason)
         return found
 

@@ -8,10 +8,12 @@ import dagster as dg
 from cbi_assets.ingest.checks import (
     MATRIX_CHECKS,
     RAW_CHECKS,
+    TABLE_CHECK,
     Check,
     CheckResult,
     check_matrix,
     check_raw,
+    check_table,
     keep_results,
     roots_held,
 )
@@ -22,7 +24,7 @@ from cbi_assets.pipeline.metadata import check_metadata, check_severity
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.reporting import table_key, whole_table_evaluation
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW, TableSpec
 
 
 def _as_dagster(result: CheckResult) -> dg.AssetCheckResult:
@@ -79,7 +81,28 @@ def _matrix_check(check: Check) -> dg.AssetChecksDefinition:
     return matrix_check
 
 
+def _table_check(spec: TableSpec) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=table_key(spec.id),
+        name=TABLE_CHECK.name,
+        description=TABLE_CHECK.sentence,
+        blocking=True,
+        pool=POOL,
+    )
+    def table_check(
+        context: dg.AssetCheckExecutionContext, project: ProjectResource, clock: Clock
+    ) -> dg.AssetCheckResult:
+        opened = project.get()
+        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
+            result = check_table(warehouse, spec)
+            keep_results(warehouse, [result], clock.now())
+        return _as_dagster(result)
+
+    return table_check
+
+
 ALL_CHECKS = [
+    *(_table_check(spec) for spec in (*RAW.values(), DAILY_ML_MATRIX)),
     *(_raw_check(check, timeframe) for timeframe in TIMEFRAMES for check in RAW_CHECKS),
     *(_matrix_check(check) for check in MATRIX_CHECKS),
 ]

@@ -4,3 +4,4 @@ FROM `$table` AS bars
 JOIN `$chosen` AS chosen
   ON bars.source_file_id = chosen.source_file_id AND bars.root = chosen.root
 WHERE chosen.timeframe = @timeframe
+  AND bars.ts_event BETWEEN @first_ts AND @last_ts

@@ -1,0 +1,204 @@
+"""Clients for BigQuery, its Storage Read API and a bucket, as the settings ask for them.
+
+Credentials are handed to the clients; the process environment is read and never written.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import google.auth
+import google.auth.credentials
+import grpc
+import requests
+from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry
+from google.auth import exceptions as auth_exceptions
+from google.auth.transport.requests import AuthorizedSession
+from google.cloud import bigquery, storage
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+    BigQueryReadGrpcTransport,
+)
+from google.oauth2 import service_account
+
+from cbi_assets.errors import UsageError
+from cbi_assets.settings import Settings
+
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a connection needs to know. `credentials` is the path of a service account's key, `key`
+    the key itself; `timeout` is what one request may take, `patience` how long the client's own
+    list of passing errors is retried; seconds."""
+
+    project: str
+    location: str
+    max_bytes_billed: int
+    credentials: Path | None = None
+    key: Mapping[str, str] | None = None
+    endpoint: str | None = None
+    storage_endpoint: str | None = None
+    bucket: str | None = None
+    bucket_endpoint: str | None = None
+    timeout: float = 120.0
+    patience: float = 600.0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Options:
+        """The options that the settings give. Raises UsageError where they do not go together."""
+        if not settings.cbi_bq_project:
+            raise UsageError(
+                "CBI_BQ_PROJECT: not set. Name the Google Cloud project that holds the warehouse."
+            )
+        for name in ("cbi_bq_endpoint", "cbi_bq_storage_endpoint", "cbi_bq_bucket_endpoint"):
+            if (endpoint := getattr(settings, name)) and not is_loopback(endpoint):
+                raise UsageError(
+                    f"{name.upper()}: {endpoint} is not on loopback. An endpoint is asked without "
+                    "credentials and is for an emulator on this machine; unset it for BigQuery."
+                )
+        return cls(
+            project=settings.cbi_bq_project,
+            location=settings.cbi_bq_location,
+            max_bytes_billed=settings.cbi_bq_max_bytes_billed,
+            credentials=settings.cbi_bq_credentials,
+            endpoint=settings.cbi_bq_endpoint,
+            storage_endpoint=settings.cbi_bq_storage_endpoint,
+            bucket=settings.cbi_bq_bucket,
+            bucket_endpoint=settings.cbi_bq_bucket_endpoint,
+            timeout=settings.cbi_bq_timeout,
+            patience=settings.cbi_bq_patience,
+        )
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Open clients. `reader` is None where an emulator has no Storage Read API."""
+
+    options: Options
+    client: bigquery.Client
+    reader: BigQueryReadClient | None
+    bucket: storage.Bucket | None
+
+    @property
+    def retry(self) -> Retry:
+        """The client's own list of what is retried, for as long as the options say."""
+        retry: Retry = DEFAULT_RETRY.with_timeout(self.options.patience)
+        return retry
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether an endpoint, with or without a scheme, is an address of this machine's loopback."""
+    host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def find_credentials(options: Options) -> google.auth.credentials.Credentials:
+    """The service account's key, else application-default credentials; none for an emulator.
+
+    Raises UsageError where there are none, or the key is unreadable.
+    """
+    if options.endpoint:
+        return google.auth.credentials.AnonymousCredentials()
+    if options.key or options.credentials:
+        try:
+            return _of_service_account(options)
+        except (OSError, ValueError) as error:
+            raise UsageError(
+                f"CBI_BQ_CREDENTIALS: {options.credentials or 'what the resource was given'} is no "
+                f"service account's key ({error}). Point it at the JSON key, or unset it for "
+                "application-default credentials."
+            ) from None
+    try:
+        found, _ = google.auth.default(scopes=SCOPES, quota_project_id=options.project)
+    except auth_exceptions.DefaultCredentialsError:
+        raise UsageError(
+            "Google credentials: none found. Run `gcloud auth application-default login`, or set "
+            "CBI_BQ_CREDENTIALS to a service account's JSON key."
+        ) from None
+    return found
+
+
+def _of_service_account(options: Options) -> google.auth.credentials.Credentials:
+    made: google.auth.credentials.Credentials
+    if options.key:
+        made = service_account.Credentials.from_service_account_info(options.key, scopes=SCOPES)
+    else:
+        path = str((options.credentials or Path()).expanduser())
+        made = service_account.Credentials.from_service_account_file(path, scopes=SCOPES)
+    return made
+
+
+@contextmanager
+def connect(options: Options) -> Iterator[Connection]:
+    """Open the clients, and close them at the end."""
+    credentials = find_credentials(options)
+    client = bigquery.Client(
+        project=options.project,
+        location=options.location,
+        credentials=credentials,
+        client_options=_options(options.endpoint),
+        _http=_Session(credentials, options.timeout),
+    )
+    reader = _reader(options, credentials)
+    bucket_client: storage.Client | None = None
+    try:
+        if options.bucket:
+            bucket_client = storage.Client(
+                project=options.project,
+                credentials=credentials,
+                client_options=_options(options.bucket_endpoint),
+            )
+        bucket = bucket_client.bucket(options.bucket) if bucket_client else None
+        yield Connection(options, client, reader, bucket)
+    finally:
+        client.close()
+        if reader is not None:
+            reader.transport.close()
+        if bucket_client is not None:
+            bucket_client.close()
+
+
+class _Session(AuthorizedSession):
+    """Requests that end: the client itself waits for ever on one that hangs."""
+
+    def __init__(self, credentials: google.auth.credentials.Credentials, timeout: float) -> None:
+        AuthorizedSession.__init__(self, credentials)
+        self._timeout = timeout
+
+    def request(self, *args: Any, **options: Any) -> requests.Response:
+        options["timeout"] = options.get("timeout") or self._timeout
+        response: requests.Response = AuthorizedSession.request(self, *args, **options)
+        return response
+
+
+def _options(endpoint: str | None) -> ClientOptions | None:
+    return ClientOptions(api_endpoint=endpoint) if endpoint else None
+
+
+def _reader(
+    options: Options, credentials: google.auth.credentials.Credentials
+) -> BigQueryReadClient | None:
+    if not options.endpoint:
+        return BigQueryReadClient(credentials=credentials)
+    if not options.storage_endpoint:
+        return None
+    # the client's own channels have no limit; rows come in messages of megabytes
+    channel = grpc.insecure_channel(
+        options.storage_endpoint, options=[("grpc.max_receive_message_length", -1)]
+    )
+    return BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))

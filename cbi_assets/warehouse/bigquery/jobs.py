@@ -1,0 +1,371 @@
+"""Run jobs so that asking twice does nothing twice: ids of their own, limits, retries, costs.
+
+Reading and `CREATE OR REPLACE` may be repeated at will, so the client's own retries serve. A load
+job or a transaction has an id that follows from what it does: a repeated request meets 409 and is
+looked up, and only a job that is known to have failed is tried under a new id.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from google.api_core import exceptions
+from google.api_core.retry import Retry
+from google.auth import exceptions as auth_exceptions
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
+from requests import exceptions as request_exceptions
+
+from cbi_assets.errors import CbiError, ServiceError, UsageError
+from cbi_assets.warehouse.base import Params, Spent, Statement
+from cbi_assets.warehouse.bigquery.connection import Connection
+from cbi_assets.warehouse.tables import ALL_TABLES
+
+LABELS = {"tool": "cbi_assets"}
+
+BUCKET_BYTES = 64 << 20
+"""Larger files go through the bucket where one is set; else the client sends them in chunks."""
+
+_LARGE = tuple(spec.id for spec in ALL_TABLES if spec.partition_by)
+_CONFLICT = re.compile(r"aborted due to concurrent update|could not serialize access", re.I)
+_BYTES_LIMIT = re.compile(r"bytes ?billed", re.I)
+_BROKEN_RULE = re.compile(r"cbi-must-hold (\d+) (\{.*\})", re.S)
+_PARAMETER = re.compile(r"('(?:[^'\\]|\\.)*'|--[^\n]*)|@(\w+)")
+
+
+class Jobs:
+    """Runs jobs over one connection and adds up what they cost. `owner` marks this home's jobs."""
+
+    def __init__(self, connection: Connection, owner: str) -> None:
+        self._connection = connection
+        self._client = connection.client
+        self._owner = owner
+        # Two runs may have the same statements to run, and the second means it: only a repeated
+        # request of one run is the same transaction.
+        self._run = uuid.uuid4().hex[:12]
+        self._transactions = 0
+        self._sizes: dict[str, int] = {}
+        self.spent = Spent()
+
+    def query(self, sql: str, params: Params | None = None) -> pa.Table:
+        """Run a query that changes nothing, or that may be repeated; give its rows."""
+        with telling():
+            self._refuse_costly([(sql, params)])
+            return self._repeatable(sql, params).to_arrow(
+                bqstorage_client=self._connection.reader, create_bqstorage_client=False
+            )
+
+    def script(self, statements: Sequence[str]) -> None:
+        """Run statements that may be repeated, one after the other."""
+        with telling():
+            self._repeatable(";\n".join(statements), None)
+
+    def _repeatable(self, sql: str, params: Params | None) -> Any:
+        again = DEFAULT_JOB_RETRY.with_timeout(self._connection.options.patience)
+        job = self._client.query(
+            sql,
+            job_config=self._config(query_parameters(params)),
+            retry=self._connection.retry,
+            job_retry=again,
+        )
+        rows = job.result(retry=self._connection.retry, job_retry=again)
+        self._account(job)
+        return rows
+
+    def transact(self, statements: Sequence[Statement]) -> None:
+        """Run the statements as one multi-statement transaction. A transaction that was cancelled
+        for a conflicting one, or failed for a passing reason, is rolled back, and tried again."""
+        with telling():
+            self._refuse_costly([(s.sql, s.params) for s in statements if s.must_hold is None])
+            script, params = transaction_script(statements)
+            self._transactions += 1
+            base = f"cbi-{self._owner}-{self._run}-transaction-{self._transactions}"
+            attempts = 0
+
+            def attempt() -> None:
+                nonlocal attempts
+                attempts += 1
+                job = self._submit(script, params, f"{base}-{attempts}")
+                try:
+                    job.result(retry=self._connection.retry, job_retry=None)
+                finally:
+                    self._account(job)
+
+            self._sizes.clear()
+            try:
+                self._again(_is_passing)(attempt)()
+            except exceptions.GoogleAPICallError as error:
+                if found := _BROKEN_RULE.search(str(error)):
+                    statement = statements[int(found[1])]
+                    values = json.loads(found[2]).values()
+                    raise statement.error((statement.must_hold or "").format(*values)) from None
+                raise
+
+    def load(self, path: Path, table: bigquery.Table, name: str) -> None:
+        """Append a Parquet file to a table by a load job; once, however often it is asked for.
+
+        `name` tells the file's content. The job's id names table, content and attempt, and when the
+        table was made: what was loaded into an earlier table of the same name does not count.
+        """
+        assert table.created is not None
+        base = f"cbi-{table.table_id}-{table.created:%Y%m%d%H%M%S%f}-{name}"
+        attempts = 0
+
+        def attempt() -> None:
+            nonlocal attempts
+            attempts += 1
+            job_id = f"{base}-{attempts}"
+            job = self._find(job_id) or self._send(path, table, job_id)
+            job.result(retry=self._connection.retry)
+
+        with telling():
+            self._again(_is_passing)(attempt)()
+
+    def _send(self, path: Path, table: bigquery.Table, job_id: str) -> bigquery.LoadJob:
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            labels=LABELS,
+        )
+        # without it, a list arrives as a record of records
+        parquet = bigquery.ParquetOptions()
+        parquet.enable_list_inference = True
+        config.parquet_options = parquet
+        size = path.stat().st_size
+        bucket = self._connection.bucket
+        try:
+            if bucket is not None and size > BUCKET_BYTES:
+                blob = bucket.blob(f"cbi_assets/{job_id}.parquet")
+                blob.upload_from_filename(str(path), timeout=self._connection.options.timeout)
+                try:
+                    job = self._client.load_table_from_uri(
+                        f"gs://{bucket.name}/{blob.name}",
+                        table.reference,
+                        job_id=job_id,
+                        job_config=config,
+                        retry=self._connection.retry,
+                    )
+                    job.result(retry=self._connection.retry)
+                finally:
+                    blob.delete()
+            else:
+                with open(path, "rb") as file:
+                    job = self._client.load_table_from_file(
+                        file,
+                        table.reference,
+                        size=size,
+                        job_id=job_id,
+                        job_config=config,
+                        timeout=self._connection.options.timeout,
+                    )
+        except exceptions.Conflict:
+            found: bigquery.LoadJob | None = self._find(job_id)
+            if found is None:
+                raise
+            return found
+        self.spent.bytes_uploaded += size
+        self.spent.jobs += 1
+        return job
+
+    def _find(self, job_id: str) -> Any:
+        try:
+            return self._client.get_job(job_id, retry=self._connection.retry)
+        except exceptions.NotFound:
+            return None
+
+    def _submit(
+        self, script: str, params: list[bigquery.ScalarQueryParameter], job_id: str
+    ) -> bigquery.QueryJob:
+        config = self._config(params)
+        options = bigquery.ScriptOptions()
+        options.statement_byte_budget = self._connection.options.max_bytes_billed
+        config.script_options = options
+        try:
+            return self._client.query(
+                script,
+                job_config=config,
+                job_id=job_id,
+                retry=self._connection.retry,
+                job_retry=None,
+            )
+        except exceptions.Conflict:
+            job: bigquery.QueryJob | None = self._find(job_id)
+            if job is None:
+                raise
+            return job
+
+    def _again(self, predicate: Callable[[Exception], bool]) -> Retry:
+        return Retry(
+            predicate=predicate,
+            initial=1.0,
+            maximum=30.0,
+            multiplier=2.0,
+            timeout=self._connection.options.patience,
+        )
+
+    def _config(self, params: Sequence[Any]) -> bigquery.QueryJobConfig:
+        return bigquery.QueryJobConfig(
+            query_parameters=params,
+            maximum_bytes_billed=self._connection.options.max_bytes_billed,
+            labels=LABELS,
+        )
+
+    def _refuse_costly(self, statements: Sequence[tuple[str, Params | None]]) -> None:
+        """Ask what statements would read, where the tables they name could be too much."""
+        limit = self._connection.options.max_bytes_billed
+        for sql, params in statements:
+            if sum(sql.count(f"`{name}`") * self._size(name) for name in _LARGE) <= limit:
+                continue
+            config = self._config(query_parameters(params))
+            config.dry_run = True
+            job = self._client.query(
+                sql, job_config=config, retry=self._connection.retry, job_retry=None
+            )
+            if (job.total_bytes_processed or 0) > limit:
+                raise UsageError(_too_costly(job.total_bytes_processed, limit))
+
+    def _size(self, table_id: str) -> int:
+        """A table's bytes, as they were when this object last changed something."""
+        if table_id not in self._sizes:
+            try:
+                table = self._client.get_table(table_id, retry=self._connection.retry)
+                self._sizes[table_id] = table.num_bytes or 0
+            except exceptions.NotFound:
+                self._sizes[table_id] = 0
+        return self._sizes[table_id]
+
+    def _account(self, job: bigquery.QueryJob) -> None:
+        self.spent.jobs += 1
+        self.spent.bytes_billed += job.total_bytes_billed or 0
+        self.spent.slot_ms += job.slot_millis or 0
+
+
+def query_parameters(params: Params | None, prefix: str = "") -> list[Any]:
+    """The values as BigQuery's query parameters; an empty list counts as strings."""
+    found: list[Any] = []
+    for name, value in (params or {}).items():
+        if isinstance(value, list | tuple):
+            kind = _kind(value[0]) if value else "STRING"
+            found.append(bigquery.ArrayQueryParameter(prefix + name, kind, list(value)))
+        else:
+            found.append(bigquery.ScalarQueryParameter(prefix + name, _kind(value), value))
+    return found
+
+
+def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]:
+    """One script of the statements: each with parameters of its own, each `must_hold` as a query
+    whose first row, if there is one, is raised and so rolls everything back."""
+    lines = ["DECLARE broken STRING DEFAULT NULL;", "BEGIN TRANSACTION;"]
+    params: list[Any] = []
+    for number, statement in enumerate(statements):
+        prefix = f"s{number}_"
+        named = set(_names(statement.sql))
+        used = {name: value for name, value in statement.params.items() if name in named}
+        params += query_parameters(used, prefix)
+        sql = _PARAMETER.sub(partial(_prefixed, prefix), statement.sql).strip()
+        if statement.must_hold is None:
+            lines.append(f"{sql};")
+            continue
+        lines.append(
+            f"SET broken = (SELECT TO_JSON_STRING(offender) FROM (\n{sql}\n) AS offender LIMIT 1);"
+        )
+        lines.append(
+            "IF broken IS NOT NULL THEN "
+            f"RAISE USING MESSAGE = CONCAT('cbi-must-hold {number} ', broken); END IF;"
+        )
+    return "\n".join([*lines, "COMMIT TRANSACTION;"]), params
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Turn what the clients raise into one line a user can act on."""
+    try:
+        yield
+    except CbiError:
+        raise
+    except auth_exceptions.GoogleAuthError as error:
+        raise UsageError(
+            f"Google credentials: {_line(error)}. Run `gcloud auth application-default login` "
+            "again, or look at CBI_BQ_CREDENTIALS."
+        ) from error
+    except exceptions.RetryError as error:
+        raise ServiceError(
+            f"BigQuery did not answer soundly for {_line(error.cause or error)}. Nothing is half "
+            "done; run this again."
+        ) from error
+    except exceptions.Forbidden as error:
+        raise UsageError(
+            f"BigQuery refused: {_line(error)}. `cbi config --check` says which role is missing."
+        ) from error
+    except exceptions.NotFound as error:
+        raise UsageError(
+            f"BigQuery: {_line(error)}. Look at CBI_BQ_PROJECT and CBI_BQ_LOCATION; "
+            "`cbi config --check` tells which is wrong."
+        ) from error
+    except exceptions.GoogleAPICallError as error:
+        if _BYTES_LIMIT.search(str(error)):
+            raise UsageError(
+                f"BigQuery: {_line(error)}. Raise CBI_BQ_MAX_BYTES_BILLED, or do fewer roots at "
+                "a time."
+            ) from error
+        raise ServiceError(f"BigQuery: {_line(error)}. Run this again.") from error
+    except (exceptions.GoogleAPIError, request_exceptions.RequestException) as error:
+        raise ServiceError(
+            f"BigQuery could not be reached: {_line(error)}. Run this again when it can."
+        ) from error
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether a job failed for a reason that the client's own list, or a conflict, says passes."""
+    if isinstance(error, exceptions.GoogleAPICallError):
+        if _CONFLICT.search(str(error)):
+            return True
+        return bool(DEFAULT_JOB_RETRY._predicate(error))
+    return False
+
+
+def _too_costly(needed: int, limit: int) -> str:
+    gib = 1 << 30
+    return (
+        f"CBI_BQ_MAX_BYTES_BILLED: a query would read {needed / gib:,.2f} GiB, and "
+        f"{limit / gib:,.2f} GiB are allowed. Raise it, or do fewer roots at a time; nothing was "
+        "billed."
+    )
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split("\n\n")[0].split()).rstrip(".")
+
+
+def _prefixed(prefix: str, match: re.Match[str]) -> str:
+    return match[1] or f"@{prefix}{match[2]}"
+
+
+def _names(sql: str) -> list[str]:
+    return [match[2] for match in _PARAMETER.finditer(sql) if match[2]]
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "BOOL"
+    if isinstance(value, int):
+        return "INT64"
+    if isinstance(value, float):
+        return "FLOAT64"
+    if isinstance(value, dt.datetime):
+        return "TIMESTAMP"
+    if isinstance(value, dt.date):
+        return "DATE"
+    if isinstance(value, str):
+        return "STRING"
+    raise TypeError(f"no query parameter can hold {type(value).__name__}")

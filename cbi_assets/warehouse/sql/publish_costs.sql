@@ -1,0 +1,3 @@
+-- What a load has cost.
+INSERT INTO `ops.load_costs` (load_id, jobs, bytes_uploaded, bytes_billed, slot_ms, recorded_at)
+SELECT @load_id, @jobs, @bytes_uploaded, @bytes_billed, @slot_ms, @recorded_at

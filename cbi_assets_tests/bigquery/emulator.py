@@ -1,0 +1,102 @@
+"""The BigQuery emulator as a process of its own, over REST and gRPC on loopback.
+
+`python -m cbi_assets_tests.bigquery.emulator FOLDER` keeps everything under FOLDER, prints its two
+ports as a line of JSON and runs until its standard input closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+EXTENSIONS = ("ducklake", "icu", "spatial")
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """Where the emulator listens: a URL for REST, host:port for gRPC; `bucket` is its `gs://`."""
+
+    rest: str
+    grpc: str
+    bucket: Path
+
+    def settings(self, project: str) -> dict[str, Any]:
+        """The settings that lead to one of its projects."""
+        return {
+            "cbi_warehouse": "bigquery",
+            "cbi_bq_project": project,
+            "cbi_bq_endpoint": self.rest,
+            "cbi_bq_storage_endpoint": self.grpc,
+        }
+
+
+@contextmanager
+def run_emulator(folder: Path) -> Iterator[Emulator]:
+    """Start it, and stop it at the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    # its DuckDB looks for extensions in the home folder, and the user's is not for tests
+    environment = {**os.environ, "HOME": str(folder), "PYTHONWARNINGS": "ignore"}
+    with (
+        open(folder / "emulator.log", "w") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", __name__, str(folder)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, (folder / "emulator.log").read_text()
+        ports = json.loads(line)
+        try:
+            yield Emulator(
+                f"http://127.0.0.1:{ports['rest']}",
+                f"127.0.0.1:{ports['grpc']}",
+                folder / "data" / "gcs",
+            )
+        finally:
+            process.kill()
+
+
+def _serve(folder: Path) -> None:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        for name in EXTENSIONS:
+            file = f"extensions/v{duckdb.__version__}/{name}.duckdb_extension"
+            path = resources.files(f"duckdb_extension_{name}").joinpath(file)
+            connection.execute(f"INSTALL '{path}'")
+
+    import uvicorn
+    from local_bigquery import app
+    from local_bigquery.grpc import server
+    from local_bigquery.settings import settings
+
+    settings.data_dir = folder / "data"
+    storage, grpc_port = server.start("127.0.0.1", 0)
+    rest = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    thread = threading.Thread(target=rest.run, daemon=True)
+    thread.start()
+    while not rest.started and thread.is_alive():
+        thread.join(0.01)
+    rest_port = rest.servers[0].sockets[0].getsockname()[1]
+    sys.stdout.write(json.dumps({"rest": rest_port, "grpc": grpc_port}) + "\n")
+    sys.stdout.flush()
+    sys.stdin.read()
+    storage.stop(None)
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))
