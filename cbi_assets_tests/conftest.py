@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,20 @@ import pytest
 
 from cbi_assets.project import Project
 from cbi_assets.settings import Settings
+from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 
 MakeProject = Callable[..., Project]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked `both_warehouses` on DuckDB and on BigQuery, what is marked `bigquery` on
+    BigQuery alone, and all else on DuckDB."""
+    if "warehouse" in metafunc.fixturenames:
+        marks = {mark.name for mark in metafunc.definition.iter_markers()}
+        if "both_warehouses" in marks:
+            metafunc.parametrize("warehouse", ["duckdb", "bigquery"], indirect=True)
+        elif "bigquery" in marks:
+            metafunc.parametrize("warehouse", ["bigquery"], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -30,12 +42,31 @@ def drive(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    """The BigQuery emulator, one process for the whole session."""
+    with run_emulator(tmp_path_factory.mktemp("bigquery")) as running:
+        yield running
+
+
 @pytest.fixture
-def make_project(tmp_path: Path, drive: Path) -> MakeProject:
-    """Make a project: `make_project("other")` has a home of its own on the same drive."""
+def warehouse(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of the warehouse that a test runs on; an empty one in any case."""
+    if getattr(request, "param", "duckdb") == "duckdb":
+        return {"cbi_warehouse": "duckdb"}
+    running: Emulator = request.getfixturevalue("emulator")
+    return running.empty_project("cbi-tests")
+
+
+@pytest.fixture
+def make_project(tmp_path: Path, drive: Path, warehouse: dict[str, Any]) -> MakeProject:
+    """Make a project: `make_project("other")` has a home of its own on the same drive.
+
+    On BigQuery, homes of one test share a warehouse.
+    """
 
     def make(home: str = "home", demo: bool = False, **settings: Any) -> Project:
-        settings = {"cbi_home": tmp_path / home, "cbi_drive": drive} | settings
+        settings = {"cbi_home": tmp_path / home, "cbi_drive": drive} | warehouse | settings
         project = Project(Settings(_env_file=None, **settings))  # type: ignore[call-arg]
         project.home.create()
         if demo:

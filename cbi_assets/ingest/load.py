@@ -212,7 +212,7 @@ class _Load:
                 stopped=stopped,
                 checks=checks,
                 profiles=profiles,
-                spent=self._warehouse.spent,
+                spent=self._warehouse.spent(),
             )
         load_id = self._load_id(todo)
         before = {t: roots_held(self._warehouse, RAW[t].id) for t in todo}
@@ -226,7 +226,7 @@ class _Load:
         self._warehouse.transact(guarded(statements, version))
         partitions, nameless = self._partitions(audited, before)
         checks, profiles = self._look_at(self._unreported.partitions())
-        spent = self._warehouse.spent
+        spent = self._warehouse.spent()
         if spent is not None:
             params = {"load_id": load_id, "recorded_at": self._now} | asdict(spent)
             self._warehouse.transact([Statement(load_sql("publish_costs"), params)])

@@ -42,7 +42,6 @@ class Spent:
 class Warehouse(Protocol):
     """Tables, staging, queries and transactions. All SQL is GoogleSQL with `@name` parameters."""
 
-    @property
     def spent(self) -> Spent | None:
         """What this warehouse object has cost so far; None where nothing is billed."""
 

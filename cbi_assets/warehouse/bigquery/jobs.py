@@ -12,6 +12,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +32,9 @@ from cbi_assets.warehouse.bigquery.connection import Connection
 from cbi_assets.warehouse.tables import ALL_TABLES
 
 LABELS = {"tool": "cbi_assets"}
+
+_PAGE_ROWS = 5_000
+"""Results up to here come with the answer, longer ones over the Storage Read API."""
 
 BUCKET_BYTES = 64 << 20
 """Larger files go through the bucket where one is set; else the client sends them in chunks."""
@@ -54,7 +58,18 @@ class Jobs:
         self._run = uuid.uuid4().hex[:12]
         self._transactions = 0
         self._sizes: dict[str, int] = {}
-        self.spent = Spent()
+        self._unaccounted: list[str] = []
+        self._spent = Spent()
+
+    def spent(self) -> Spent:
+        """What the jobs so far have cost. Asks for each job's statistics, which the answer to a
+        query leaves out."""
+        jobs, self._unaccounted = self._unaccounted, []
+        with telling(), ThreadPoolExecutor(max_workers=8) as pool:
+            for job in pool.map(self._find, jobs):
+                if job is not None:
+                    self._account(job)
+        return self._spent
 
     def query(self, sql: str, params: Params | None = None) -> pa.Table:
         """Run a query that changes nothing, or that may be repeated; give its rows."""
@@ -70,15 +85,15 @@ class Jobs:
             self._repeatable(";\n".join(statements), None)
 
     def _repeatable(self, sql: str, params: Params | None) -> Any:
-        again = DEFAULT_JOB_RETRY.with_timeout(self._connection.options.patience)
-        job = self._client.query(
+        rows = self._client.query_and_wait(
             sql,
             job_config=self._config(query_parameters(params)),
             retry=self._connection.retry,
-            job_retry=again,
+            job_retry=DEFAULT_JOB_RETRY.with_timeout(self._connection.options.patience),
+            page_size=_PAGE_ROWS,
         )
-        rows = job.result(retry=self._connection.retry, job_retry=again)
-        self._account(job)
+        if rows.job_id:
+            self._unaccounted.append(rows.job_id)
         return rows
 
     def transact(self, statements: Sequence[Statement]) -> None:
@@ -95,10 +110,8 @@ class Jobs:
                 nonlocal attempts
                 attempts += 1
                 job = self._submit(script, params, f"{base}-{attempts}")
-                try:
-                    job.result(retry=self._connection.retry, job_retry=None)
-                finally:
-                    self._account(job)
+                self._unaccounted.append(job.job_id)
+                job.result(retry=self._connection.retry, job_retry=None)
 
             self._sizes.clear()
             try:
@@ -173,8 +186,8 @@ class Jobs:
             if found is None:
                 raise
             return found
-        self.spent.bytes_uploaded += size
-        self.spent.jobs += 1
+        self._spent.bytes_uploaded += size
+        self._spent.jobs += 1
         return job
 
     def _find(self, job_id: str) -> Any:
@@ -245,9 +258,9 @@ class Jobs:
         return self._sizes[table_id]
 
     def _account(self, job: bigquery.QueryJob) -> None:
-        self.spent.jobs += 1
-        self.spent.bytes_billed += job.total_bytes_billed or 0
-        self.spent.slot_ms += job.slot_millis or 0
+        self._spent.jobs += 1
+        self._spent.bytes_billed += job.total_bytes_billed or 0
+        self._spent.slot_ms += job.slot_millis or 0
 
 
 def query_parameters(params: Params | None, prefix: str = "") -> list[Any]:

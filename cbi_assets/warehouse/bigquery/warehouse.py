@@ -66,10 +66,9 @@ class BigQueryWarehouse:
         if not isinstance(error, ServiceError | KeyboardInterrupt):
             self.close()
 
-    @property
     def spent(self) -> Spent:
         """What this object's jobs have cost so far."""
-        return self._jobs.spent
+        return self._jobs.spent()
 
     @_told
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
