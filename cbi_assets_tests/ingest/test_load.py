@@ -193,7 +193,6 @@ def test_a_negative_price_is_sound(project: Project, drive: Path) -> None:
     assert table(project)["low"].to_list() == [-40.32]
 
 
-@pytest.mark.both_warehouses
 def test_a_second_load_publishes_nothing(project: Project, drive: Path) -> None:
     put_job(drive, {"a.dbn.zst": dbn_file(bars(24))})
     assert load_once(project).published == 24

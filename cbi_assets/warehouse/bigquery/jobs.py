@@ -13,7 +13,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ import pyarrow as pa
 from google.api_core import exceptions
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth_exceptions
-from google.cloud import bigquery
-from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
+from google.cloud import bigquery, storage
+from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 from requests import exceptions as request_exceptions
 
 from cbi_assets.errors import CbiError, ServiceError, UsageError
@@ -87,7 +87,7 @@ class Jobs:
     def _repeatable(self, sql: str, params: Params | None) -> Any:
         rows = self._client.query_and_wait(
             sql,
-            job_config=self._config(query_parameters(params)),
+            job_config=self._config(query_parameters(sql, params)),
             retry=self._connection.retry,
             job_retry=DEFAULT_JOB_RETRY.with_timeout(self._connection.options.patience),
             page_size=_PAGE_ROWS,
@@ -119,7 +119,8 @@ class Jobs:
             except exceptions.GoogleAPICallError as error:
                 if found := _BROKEN_RULE.search(str(error)):
                     statement = statements[int(found[1])]
-                    values = json.loads(found[2]).values()
+                    # the clients repeat a job's message behind it
+                    values = json.JSONDecoder().raw_decode(found[2])[0].values()
                     raise statement.error((statement.must_hold or "").format(*values)) from None
                 raise
 
@@ -131,19 +132,39 @@ class Jobs:
         """
         assert table.created is not None
         base = f"cbi-{table.table_id}-{table.created:%Y%m%d%H%M%S%f}-{name}"
-        attempts = 0
+        number = 1
 
         def attempt() -> None:
-            nonlocal attempts
-            attempts += 1
-            job_id = f"{base}-{attempts}"
-            job = self._find(job_id) or self._send(path, table, job_id)
-            job.result(retry=self._connection.retry)
+            nonlocal number
+            # one that failed, in this run or an earlier one, has loaded nothing
+            while (job := self._find(f"{base}-{number}")) is not None and job.error_result:
+                number += 1
+            with self._sent(path, table, f"{base}-{number}", job) as sent:
+                sent.result(retry=self._connection.retry)
 
         with telling():
-            self._again(_is_passing)(attempt)()
+            self._again(lambda e: _is_passing(e) or DEFAULT_RETRY._predicate(e))(attempt)()
 
-    def _send(self, path: Path, table: bigquery.Table, job_id: str) -> bigquery.LoadJob:
+    @contextmanager
+    def _sent(
+        self, path: Path, table: bigquery.Table, job_id: str, found: bigquery.LoadJob | None
+    ) -> Iterator[bigquery.LoadJob]:
+        """The load job of this id, sent where it was not found; what it reads out of the bucket is
+        deleted afterwards."""
+        bucket = self._connection.bucket
+        if bucket is None or path.stat().st_size <= BUCKET_BYTES:
+            yield found or self._send(path, table, job_id)
+            return
+        blob = bucket.blob(f"cbi_assets/{job_id}.parquet")
+        try:
+            yield found or self._send(path, table, job_id, blob)
+        finally:
+            with suppress(exceptions.NotFound):
+                blob.delete()
+
+    def _send(
+        self, path: Path, table: bigquery.Table, job_id: str, blob: storage.Blob | None = None
+    ) -> bigquery.LoadJob:
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
@@ -155,31 +176,27 @@ class Jobs:
         parquet.enable_list_inference = True
         config.parquet_options = parquet
         size = path.stat().st_size
-        bucket = self._connection.bucket
+        timeout = self._connection.options.timeout
         try:
-            if bucket is not None and size > BUCKET_BYTES:
-                blob = bucket.blob(f"cbi_assets/{job_id}.parquet")
-                blob.upload_from_filename(str(path), timeout=self._connection.options.timeout)
-                try:
-                    job = self._client.load_table_from_uri(
-                        f"gs://{bucket.name}/{blob.name}",
-                        table.reference,
-                        job_id=job_id,
-                        job_config=config,
-                        retry=self._connection.retry,
-                    )
-                    job.result(retry=self._connection.retry)
-                finally:
-                    blob.delete()
+            if blob is not None:
+                blob.upload_from_filename(str(path), timeout=timeout)
+                job = self._client.load_table_from_uri(
+                    f"gs://{blob.bucket.name}/{blob.name}",
+                    table.reference,
+                    job_id=job_id,
+                    job_config=config,
+                    retry=self._connection.retry,
+                )
             else:
                 with open(path, "rb") as file:
                     job = self._client.load_table_from_file(
                         file,
                         table.reference,
                         size=size,
+                        num_retries=0,  # `load` tries again, for as long as the options say
                         job_id=job_id,
                         job_config=config,
-                        timeout=self._connection.options.timeout,
+                        timeout=timeout,
                     )
         except exceptions.Conflict:
             found: bigquery.LoadJob | None = self._find(job_id)
@@ -239,7 +256,7 @@ class Jobs:
         for sql, params in statements:
             if sum(sql.count(f"`{name}`") * self._size(name) for name in _LARGE) <= limit:
                 continue
-            config = self._config(query_parameters(params))
+            config = self._config(query_parameters(sql, params))
             config.dry_run = True
             job = self._client.query(
                 sql, job_config=config, retry=self._connection.retry, job_retry=None
@@ -263,10 +280,14 @@ class Jobs:
         self._spent.slot_ms += job.slot_millis or 0
 
 
-def query_parameters(params: Params | None, prefix: str = "") -> list[Any]:
-    """The values as BigQuery's query parameters; an empty list counts as strings."""
+def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[Any]:
+    """The values that a statement names, as BigQuery's query parameters; an empty list counts as
+    strings."""
+    named = set(_names(sql))
     found: list[Any] = []
     for name, value in (params or {}).items():
+        if name not in named:
+            continue
         if isinstance(value, list | tuple):
             kind = _kind(value[0]) if value else "STRING"
             found.append(bigquery.ArrayQueryParameter(prefix + name, kind, list(value)))
@@ -282,9 +303,7 @@ def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]
     params: list[Any] = []
     for number, statement in enumerate(statements):
         prefix = f"s{number}_"
-        named = set(_names(statement.sql))
-        used = {name: value for name, value in statement.params.items() if name in named}
-        params += query_parameters(used, prefix)
+        params += query_parameters(statement.sql, statement.params, prefix)
         sql = _PARAMETER.sub(partial(_prefixed, prefix), statement.sql).strip()
         if statement.must_hold is None:
             lines.append(f"{sql};")
@@ -332,7 +351,11 @@ def telling() -> Iterator[None]:
                 "a time."
             ) from error
         raise ServiceError(f"BigQuery: {_line(error)}. Run this again.") from error
-    except (exceptions.GoogleAPIError, request_exceptions.RequestException) as error:
+    except (
+        exceptions.GoogleAPIError,
+        request_exceptions.RequestException,
+        TimeoutError,  # what waiting for a job makes of the others
+    ) as error:
         raise ServiceError(
             f"BigQuery could not be reached: {_line(error)}. Run this again when it can."
         ) from error

@@ -1,0 +1,160 @@
+"""A fingerprint is the same for the same rows on either warehouse, and another for any others."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import math
+from collections.abc import Iterator
+from functools import reduce
+from operator import xor
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.fingerprint import Fingerprint, fingerprint
+from cbi_assets.warehouse.tables import Column, TableSpec
+
+NUMBERS = TableSpec(
+    dataset="ops",
+    name="fingerprints",
+    description="for a test",
+    columns=(
+        Column("moment", "TIMESTAMP", "an instant"),
+        Column("day", "DATE", "a day", required=False),
+        Column("price", "FLOAT64", "a float", required=False),
+        Column("pair", "STRUCT<a FLOAT64, b STRING>", "two", required=False),
+        Column("names", "ARRAY<STRING>", "many", required=False),
+        Column("sound", "BOOL", "yes or no", required=False),
+        Column("size", "INT64", "a whole number", required=False),
+    ),
+    key=("moment",),
+    partition_by="moment",
+)
+FIRST = dt.datetime(2024, 12, 31, 23, tzinfo=dt.UTC)
+LATER = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+SCHEMA = {
+    "moment": pl.Datetime("us", "UTC"),
+    "day": pl.Date,
+    "price": pl.Float64,
+    "pair": pl.Struct({"a": pl.Float64, "b": pl.String}),
+    "names": pl.List(pl.String),
+    "sound": pl.Boolean,
+    "size": pl.Int64,
+}
+
+
+def row(moment: dt.datetime = FIRST, **values: Any) -> dict[str, Any]:
+    sound = {
+        "day": dt.date(2025, 1, 2),
+        "price": 45.01,
+        "pair": {"a": -37.63, "b": "x"},
+        "names": ["ZL", "ZS"],
+        "sound": True,
+        "size": 7,
+    }
+    return {"moment": moment} | sound | values
+
+
+def of_rows(warehouse: Warehouse, rows: list[dict[str, Any]]) -> dict[dt.date | None, Fingerprint]:
+    staged = warehouse.stage_frame("rows", pl.DataFrame(rows, schema=SCHEMA))
+    names = ", ".join(NUMBERS.column_names)
+    warehouse.transact(
+        [
+            Statement(f"DELETE FROM `{NUMBERS.id}` WHERE TRUE"),
+            Statement(f"INSERT INTO `{NUMBERS.id}` ({names}) SELECT {names} FROM `{staged}`"),
+        ]
+    )
+    return fingerprint(warehouse, NUMBERS)
+
+
+@pytest.fixture
+def opened(project: Project) -> Iterator[Warehouse]:
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.create_tables([NUMBERS])
+        yield warehouse
+
+
+def by_hand(value: float) -> str:
+    """A float as the fingerprint writes it, by Python's own exact arithmetic."""
+    parts = []
+    rest, scale = value, 2.0**20
+    for _ in range(3):
+        rest *= scale
+        parts.append(str(math.trunc(rest)))
+        rest, scale = rest - math.trunc(rest), 2.0**40
+    return ".".join(parts)
+
+
+def hashed(texts: list[str]) -> Fingerprint:
+    digests = [hashlib.md5(text.encode()).hexdigest() for text in texts]
+    return Fingerprint(
+        len(texts),
+        reduce(xor, (int(digest[:15], 16) for digest in digests)),
+        sum(int(digest[15:22], 16) for digest in digests),
+    )
+
+
+@pytest.mark.both_warehouses
+def test_it_is_what_hashing_by_hand_gives(opened: Warehouse) -> None:
+    floats = [45.01, 0.1, -37.63, 1e-9, 9_007_199.25, 123456.789e-9, 2.0**42 + 0.5]
+    rows = [row(FIRST + dt.timedelta(minutes=n), price=value) for n, value in enumerate(floats)]
+    found = of_rows(opened, [*rows, row(LATER, day=None, names=None, sound=False, size=None)])
+    # 2024-12-31 23:00 is 1735686000 s after 1970, 2025-01-02 is day 20090
+    pair = f"{by_hand(-37.63)};1:x;"
+    texts = [
+        f"{1_735_686_000_000_000 + n * 60_000_000};20090;{by_hand(value)};{pair}aZL,ZS;t;7;"
+        for n, value in enumerate(floats)
+    ]
+    later = f"1735689600000000;n;{by_hand(45.01)};{pair}a;f;n;"
+    assert found == {dt.date(2024, 12, 1): hashed(texts), dt.date(2025, 1, 1): hashed([later])}
+
+
+def test_order_does_not_matter(opened: Warehouse) -> None:
+    rows = [row(FIRST + dt.timedelta(minutes=n), size=n) for n in range(5)]
+    assert of_rows(opened, rows) == of_rows(opened, rows[::-1])
+
+
+@pytest.mark.parametrize(
+    ("value", "other"),
+    [
+        ({"price": 45.01}, {"price": math.nextafter(45.01, 46)}),
+        ({"price": 1e-6}, {"price": math.nextafter(1e-6, 1)}),
+        ({"price": None}, {"price": 0.0}),
+        ({"size": None}, {"size": 0}),
+        ({"sound": None}, {"sound": False}),
+        ({"pair": {"a": None, "b": "x"}}, {"pair": {"a": 0.0, "b": "x"}}),
+        ({"pair": {"a": 1.0, "b": ""}}, {"pair": {"a": 1.0, "b": None}}),
+        ({"names": ["ZL"]}, {"names": []}),
+        ({"day": dt.date(2025, 1, 2)}, {"day": dt.date(2025, 1, 3)}),
+        ({"moment": FIRST}, {"moment": FIRST + dt.timedelta(microseconds=1)}),
+    ],
+)
+def test_another_value_is_another_fingerprint(
+    opened: Warehouse, value: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assert of_rows(opened, [row(**value)]) != of_rows(opened, [row(**other)])
+
+
+def test_a_row_twice_is_not_none(opened: Warehouse) -> None:
+    assert of_rows(opened, [row(), row()]) != of_rows(opened, [])
+
+
+def test_columns_may_be_left_out(opened: Warehouse) -> None:
+    of_rows(opened, [row(size=1)])
+    one = fingerprint(opened, NUMBERS, leave_out=("size",))
+    of_rows(opened, [row(size=2)])
+    assert fingerprint(opened, NUMBERS, leave_out=("size",)) == one
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.floats(-(2.0**42), 2.0**42, allow_subnormal=False))
+def test_any_float_is_taken_apart_exactly(value: float) -> None:
+    parts = [int(part) for part in by_hand(value).split(".")]
+    whole = sum(part * scale for part, scale in zip(parts, (2**80, 2**40, 1), strict=True))
+    assert abs(whole / 2**100 - value) <= 2.0**-100
