@@ -58,10 +58,15 @@ def stage(
     slices: Sequence[Slice],
     datasets: Sequence[str],
     label: str = "",
+    beside: Sequence[Slice] = (),
 ) -> Staged:
-    """Stage slices of one timeframe. `contents` is by file_no."""
+    """Stage slices of one timeframe. `contents` is by file_no.
+
+    The packs of slices `beside` are staged with them, where those are needed soon: a warehouse that
+    is sent the same packs twice is sent them once.
+    """
     timeframe = slices[0].timeframe
-    packs = sorted({piece.pack for piece in slices})
+    packs = sorted({piece.pack for piece in (*slices, *beside)})
     todo = (
         pl.DataFrame(
             [
@@ -85,7 +90,7 @@ def stage(
     suffix = f"{label}_{timeframe}"
     names = {
         "landed": warehouse.stage_parquet(
-            f"landed{suffix}", [pack_path(landing, timeframe, pack) for pack in packs]
+            f"landed_{timeframe}", [pack_path(landing, timeframe, pack) for pack in packs]
         ),
         "todo": warehouse.stage_frame(f"todo{suffix}", todo),
     }

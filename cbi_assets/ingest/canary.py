@@ -40,7 +40,13 @@ def fly_canary(
     tell(f"canary for {table}: {content.path}")
     scratch = warehouse.stage_query(f"canary_{timeframe}", f"SELECT * FROM `{table}` WHERE FALSE")
     staged = stage(
-        warehouse, project.home.landing, contents, first, project.rules.datasets, "_canary"
+        warehouse,
+        project.home.landing,
+        contents,
+        first,
+        project.rules.datasets,
+        "_canary",
+        beside=slices,
     )
     audited = audit(warehouse, staged, scratch)
     params = {**staged.params, "load_id": "canary", "loaded_at": now}

@@ -61,13 +61,14 @@ class Model:
 
     published: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
     books: dict[str, Counter[str]] = field(default_factory=dict)
-    known: set[tuple[Bar, ...]] = field(default_factory=set)
+    known: set[tuple[str, ...]] = field(default_factory=set)
 
     def load(self, files: list[tuple[str, list[Bar]]]) -> None:
         """Take files in path order, all but those whose bytes were seen before."""
         new = []
         for path, bars in sorted(files):
-            content = tuple(bars)
+            # two bars may be one line: a fault can hide the place
+            content = tuple(bar.line() for bar in bars)
             if content not in self.known:
                 self.known.add(content)
                 new.append((path, bars))
