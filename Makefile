@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint ui bench clean
+.PHONY: demo test lint ui bench bigquery-acceptance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -31,6 +31,11 @@ ui: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/load.py
+	PYTHONPATH=. $(BIN)/python benchmarks/bigquery.py
+
+# Runs the tests marked both_warehouses on a real, empty project: CBI_ACCEPTANCE_PROJECT=… make …
+bigquery-acceptance: $(READY)
+	@$(BIN)/python -m cbi_assets_tests.bigquery.acceptance
 
 clean:
 	rm -rf $(VENV) .cbi-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

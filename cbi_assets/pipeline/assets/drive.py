@@ -1,5 +1,7 @@
 """drive/inventory: what lies on the drive, told from content."""
 
+import os
+
 import dagster as dg
 
 from cbi_assets.ingest.load import inventory as take_inventory
@@ -8,6 +10,9 @@ from cbi_assets.pipeline.reporting import INVENTORY_KEY
 from cbi_assets.pipeline.resources import ProjectResource
 
 POOL = "duckdb"
+
+WAREHOUSE = "bigquery" if os.environ.get("CBI_WAREHOUSE") == "bigquery" else "duckdb"
+"""The kind that assets in the warehouse show; `cbi ui` hands its settings over as variables."""
 
 
 @dg.asset(

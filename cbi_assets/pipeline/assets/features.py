@@ -4,7 +4,7 @@ import dagster as dg
 
 from cbi_assets.ingest.build import build
 from cbi_assets.market.bars import TIMEFRAMES
-from cbi_assets.pipeline.assets.drive import POOL
+from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
 from cbi_assets.pipeline.metadata import column_schema, matrix_metadata
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
@@ -30,7 +30,7 @@ _CONDITION = (
     key=MATRIX_KEY,
     deps=[table_key(RAW[timeframe].id) for timeframe in TIMEFRAMES],
     group_name="features",
-    kinds={"duckdb", "table", "polars"},
+    kinds={WAREHOUSE, "table", "polars"},
     owners=["team:quant"],
     pool=POOL,
     automation_condition=_CONDITION,

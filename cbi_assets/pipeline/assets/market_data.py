@@ -4,7 +4,7 @@ import dagster as dg
 
 from cbi_assets.ingest.partitions import profile_partitions
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
-from cbi_assets.pipeline.assets.drive import POOL
+from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
 from cbi_assets.pipeline.metadata import column_schema, partition_metadata
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
@@ -20,7 +20,7 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
         partitions_def=partitions_of((timeframe,)),
         deps=[dg.AssetDep(RAW_KEY, partition_mapping=dg.IdentityPartitionMapping())],
         group_name="market_data",
-        kinds={"duckdb", "table"},
+        kinds={WAREHOUSE, "table"},
         owners=["team:market-data"],
         pool=POOL,
         description=spec.description,

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from cbi_assets.pipeline.assets.drive import POOL
+from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
 from cbi_assets.pipeline.metadata import column_schema, markdown_table
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
 from cbi_assets.pipeline.reporting import (
@@ -21,7 +21,7 @@ from cbi_assets.warehouse.tables import RAW
     partitions_def=BARS,
     deps=[INVENTORY_KEY],
     group_name="raw",
-    kinds={"databento", "duckdb"},
+    kinds={"databento", WAREHOUSE},
     owners=["team:market-data"],
     pool=POOL,
     metadata={"dagster/column_schema": column_schema(RAW["1h"])},
