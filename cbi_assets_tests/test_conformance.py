@@ -106,6 +106,8 @@ def test_tables_are_made_as_their_specs_say(opened: Warehouse) -> None:
         if live.has_layout and spec.partition_by:
             assert (live.partition_by, live.granularity) == (spec.partition_by, "MONTH")
     opened.create_tables([THINGS])  # again changes nothing
+    for statement in LEDGER_VERSION.fill_statements():
+        opened.transact([Statement(statement)])
     assert opened.query(f"SELECT version FROM `{LEDGER_VERSION.id}`")["version"].to_list() == [0]
 
 

@@ -13,7 +13,8 @@ from cbi_assets.warehouse.sql_files import load_sql
 
 def ledger_version(warehouse: Warehouse) -> int:
     """The version to start from; read it before anything that a publication rests on."""
-    return int(warehouse.query("SELECT version FROM `ops.ledger_version`")["version"].item())
+    found = warehouse.query("SELECT COALESCE(MAX(version), 0) AS version FROM `ops.ledger_version`")
+    return int(found["version"].item())
 
 
 def guarded(statements: list[Statement], version: int) -> list[Statement]:
@@ -29,6 +30,10 @@ def guarded(statements: list[Statement], version: int) -> list[Statement]:
             "Nothing was published; run this again.",
             LedgerMovedError,
         ),
-        Statement(load_sql("publish_version")),
+        # of two publications at once, one is cancelled here: both delete the row
+        Statement("DELETE FROM `ops.ledger_version` WHERE TRUE"),
+        Statement(
+            "INSERT INTO `ops.ledger_version` (version) SELECT @version", {"version": version + 1}
+        ),
         *statements,
     ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -73,9 +72,8 @@ class DuckDBWarehouse:
                 continue
             self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{spec.dataset}"')
             self._connection.execute("BEGIN TRANSACTION")
-            self._connection.execute(to_duckdb(replace(spec, seed=None).create_statement()))
-            if spec.seed:
-                self._connection.execute(f"INSERT INTO {spec.id} {to_duckdb(spec.seed)}")
+            for statement in (spec.create_statement(), *spec.fill_statements()):
+                self._connection.execute(to_duckdb(statement))
             self._connection.execute("COMMIT")
 
     def live_table(self, spec: TableSpec) -> LiveTable | None:

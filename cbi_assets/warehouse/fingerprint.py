@@ -53,7 +53,7 @@ def fingerprint_sql(spec: TableSpec, table_id: str, leave_out: Collection[str] =
         for column in spec.columns
         if column.name not in leave_out
     ]
-    month = f"DATE_TRUNC(DATE({spec.partition_by}), MONTH)" if spec.partition_by else "NULL"
+    month = f"DATE_TRUNC(CAST({spec.partition_by} AS DATE), MONTH)" if spec.partition_by else "NULL"
     return f"""SELECT
   month, COUNT(*) AS row_count,
   BIT_XOR(CAST(CONCAT('0x', SUBSTR(digest, 1, 15)) AS INT64)) AS xor_of_hashes,

@@ -32,7 +32,7 @@ class Column:
 class TableSpec:
     """One table: `dataset.name`, its key, MONTH partition column and clustering.
 
-    `seed` is a query for the row that a new table starts with.
+    `seed` is a query for the row that a new table starts with, in the table's columns.
     """
 
     dataset: str
@@ -71,6 +71,16 @@ class TableSpec:
         labels = ", ".join(f"('{name}', '{value}')" for name, value in self.labels.items())
         return self._create_statement(f", labels=[{labels}]")
 
+    def fill_statements(self) -> list[str]:
+        """What gives a new table its first row, where it has one; again, it does nothing."""
+        if self.seed is None:
+            return []
+        names = ", ".join(self.column_names)
+        return [
+            f"INSERT INTO `{self.id}` ({names}) SELECT {names} FROM ({self.seed}) AS seed "
+            f"WHERE NOT EXISTS (SELECT 1 FROM `{self.id}`)"
+        ]
+
     def add_statement(self, column: Column) -> str:
         """`ALTER TABLE … ADD COLUMN`; a live table takes a column as NULLABLE only."""
         return f"ALTER TABLE `{self.id}` ADD COLUMN IF NOT EXISTS {_defined(column, False)}"
@@ -87,8 +97,7 @@ class TableSpec:
             statement += f"\nPARTITION BY {trunc}({self.partition_by}, MONTH)"
         if self.cluster_by:
             statement += f"\nCLUSTER BY {', '.join(self.cluster_by)}"
-        statement += f"\nOPTIONS (description={_quoted(self.description)}{more_options})"
-        return statement + (f"\nAS {self.seed}" if self.seed else "")
+        return statement + f"\nOPTIONS (description={_quoted(self.description)}{more_options})"
 
 
 @cache

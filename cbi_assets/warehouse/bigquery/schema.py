@@ -33,7 +33,9 @@ def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]
             for item in connection.client.list_tables(dataset, retry=connection.retry)
         }
         if absent := [spec for spec in wanted if spec.name not in live]:
-            jobs.script([spec.create_statement() for spec in absent])
+            jobs.script(
+                [s for spec in absent for s in (spec.create_statement(), *spec.fill_statements())]
+            )
         for spec in wanted:
             if (item := live.get(spec.name)) is not None:
                 _refuse_expiration(spec, item)
