@@ -45,11 +45,30 @@ def _main(
 
 
 @app.command()
-def config(json: Json = False) -> None:
-    """Print every setting; secrets are masked. Example: cbi config --json"""
-    from cbi_assets.console import print_json, table
+def config(
+    check: Annotated[
+        bool, typer.Option("--check", help="Say what of home, drive and BigQuery is missing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print every setting; secrets are masked. Example: cbi config --check"""
+    from cbi_assets.console import print_json, say, table
 
-    shown = load_settings().shown()
+    settings = load_settings()
+    if check:
+        from cbi_assets.warehouse.access import check_access
+
+        findings = []
+        for finding in check_access(settings):
+            findings.append(finding)
+            if not json:
+                say(f"{finding.verdict:<8} {finding.name:<24} {finding.text}")
+        if json:
+            print_json(findings)
+        if any(finding.verdict == "missing" for finding in findings):
+            raise typer.Exit(2)
+        return
+    shown = settings.shown()
     if json:
         print_json(shown)
         return
@@ -283,6 +302,30 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
             console.say("Nothing is loaded yet, so there are no bars to check: run `cbi load`.")
     if any(result.failed for result in results):
         raise typer.Exit(1)
+
+
+@app.command()
+def copy(
+    to: Annotated[str, typer.Option(help="bigquery or duckdb: the empty one, to be filled.")],
+    json: Json = False,
+    wait: Wait = 600.0,
+) -> None:
+    """Fill an empty warehouse from the other one. Example: cbi copy --to bigquery"""
+    from cbi_assets import console
+    from cbi_assets.ingest.moving import copy_warehouse
+    from cbi_assets.project import Project
+
+    if to not in ("bigquery", "duckdb"):
+        raise UsageError(f"--to {to}: bigquery or duckdb.")
+    project = Project()
+    with project.hold(wait, console.say):
+        copies = copy_warehouse(project, "bigquery" if to == "bigquery" else "duckdb", console.say)
+    if json:
+        console.print_json(copies)
+        return
+    rows = [(copy.table_id, copy.rows, copy.months) for copy in copies]
+    console.table(f"Copied to {to}", ["table", "rows", "months, each the same"], rows)
+    console.say(f"Both are equal. Set CBI_WAREHOUSE={to} to go on there.")
 
 
 @app.command()

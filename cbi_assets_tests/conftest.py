@@ -11,9 +11,13 @@ import pytest
 
 from cbi_assets.project import Project
 from cbi_assets.settings import Settings
+from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 
 MakeProject = Callable[..., Project]
+
+ACCEPTANCE = acceptance(os.environ)
+"""A real project to test on, in a run of `make bigquery-acceptance`; else None."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -22,7 +26,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "warehouse" in metafunc.fixturenames:
         marks = {mark.name for mark in metafunc.definition.iter_markers()}
         if "both_warehouses" in marks:
-            metafunc.parametrize("warehouse", ["duckdb", "bigquery"], indirect=True)
+            names = ["bigquery"] if ACCEPTANCE else ["duckdb", "bigquery"]
+            metafunc.parametrize("warehouse", names, indirect=True)
         elif "bigquery" in marks:
             metafunc.parametrize("warehouse", ["bigquery"], indirect=True)
 
@@ -54,6 +59,8 @@ def warehouse(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The settings of the warehouse that a test runs on; an empty one in any case."""
     if getattr(request, "param", "duckdb") == "duckdb":
         return {"cbi_warehouse": "duckdb"}
+    if ACCEPTANCE is not None:
+        return ACCEPTANCE.empty()
     running: Emulator = request.getfixturevalue("emulator")
     return running.empty_project("cbi-tests")
 

@@ -47,18 +47,26 @@ def start_cbi(
     drive: Path,
     stderr: Path | None = None,
     moment: Moment | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> ForkServerProcess:
-    """Start `cbi` in a process of its own."""
-    environment = {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)}
+    """Start `cbi` in a process of its own. `settings` are more than its home and drive."""
+    more = {name.upper(): str(value) for name, value in (settings or {}).items()}
+    environment = {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)} | more
     process = SERVER.Process(target=_run_cbi, args=(arguments, environment, stderr, moment))
     process.start()
     return process
 
 
-def run_cbi(*arguments: str, home: Path, drive: Path, moment: Moment | None = None) -> int:
+def run_cbi(
+    *arguments: str,
+    home: Path,
+    drive: Path,
+    moment: Moment | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> int:
     """Run `cbi` to its end; give its exit status, negative where a signal ended it."""
-    process = start_cbi(list(arguments), home, drive, moment=moment)
-    process.join(timeout=60)
+    process = start_cbi(list(arguments), home, drive, moment=moment, settings=settings)
+    process.join(timeout=300)
     assert process.exitcode is not None
     return process.exitcode
 

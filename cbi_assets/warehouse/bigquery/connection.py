@@ -174,14 +174,16 @@ def connect(options: Options) -> Iterator[Connection]:
 
 
 class _Session(AuthorizedSession):
-    """Requests that end: the client itself waits for ever on one that hangs."""
+    """Requests that end: the client itself waits for ever, or minutes, on one that hangs."""
 
     def __init__(self, credentials: google.auth.credentials.Credentials, timeout: float) -> None:
         AuthorizedSession.__init__(self, credentials)
         self._timeout = timeout
 
     def request(self, *args: Any, **options: Any) -> requests.Response:
-        options["timeout"] = options.get("timeout") or self._timeout
+        asked = options.get("timeout")
+        wanted = asked if isinstance(asked, int | float) else self._timeout
+        options["timeout"] = min(wanted, self._timeout)
         response: requests.Response = AuthorizedSession.request(self, *args, **options)
         return response
 

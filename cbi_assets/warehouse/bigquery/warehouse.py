@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext, suppress
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +17,7 @@ import polars.selectors as cs
 import pyarrow.parquet as pq
 from google.cloud import bigquery
 
-from cbi_assets.errors import AuditError, ServiceError
+from cbi_assets.errors import AuditError, CbiError, ServiceError
 from cbi_assets.warehouse.base import Params, Spent, Statement
 from cbi_assets.warehouse.bigquery import schema
 from cbi_assets.warehouse.bigquery.connection import Connection
@@ -63,7 +64,10 @@ class BigQueryWarehouse:
         trace: TracebackType | None,
     ) -> None:
         # what was sent before the service failed is kept for the next run, for a day
-        if not isinstance(error, ServiceError | KeyboardInterrupt):
+        if isinstance(error, ServiceError | KeyboardInterrupt):
+            return
+        # staging goes by itself, too: an error is not to be hidden by one behind it
+        with suppress(CbiError) if error is not None else nullcontext():
             self.close()
 
     def spent(self) -> Spent:

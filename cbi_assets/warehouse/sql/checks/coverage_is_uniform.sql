@@ -10,9 +10,12 @@ common AS (
   SELECT MIN(first_date) AS first_date, MAX(last_date) AS last_date FROM held
 ),
 until AS (
-  SELECT COALESCE(MAX(bars.trade_date), MAX(common.last_date)) AS last_date
-  FROM common
-  LEFT JOIN `$table` AS bars ON bars.trade_date < common.last_date
+  SELECT
+    COALESCE(
+      MAX(IF(bars.trade_date < common.last_date, bars.trade_date, NULL)), MAX(common.last_date)
+    ) AS last_date
+  FROM `$table` AS bars
+  CROSS JOIN common
 ),
 wish AS (
   SELECT

@@ -1,0 +1,118 @@
+"""Run the tests marked `both_warehouses` on a real BigQuery project that holds no warehouse.
+
+`CBI_ACCEPTANCE_PROJECT=my-empty-project make bigquery-acceptance`, with application-default
+credentials. The run marks the project with a dataset that carries its label, and drops nothing
+where the mark is not its own. `CBI_ACCEPTANCE_ENDPOINT` and `CBI_ACCEPTANCE_STORAGE_ENDPOINT` try
+the script itself on an emulator.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from google.api_core import exceptions
+from google.cloud import bigquery
+
+from cbi_assets.errors import CbiError, UsageError
+from cbi_assets.settings import Settings
+from cbi_assets.warehouse.bigquery.access import DATASETS
+from cbi_assets.warehouse.bigquery.connection import Options, connect
+from cbi_assets.warehouse.bigquery.jobs import telling
+
+MARK = "cbi_acceptance"
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """A project that a run has to itself. `run` is the label of its mark."""
+
+    settings: Mapping[str, Any]
+    run: str
+
+    def claim(self) -> None:
+        """Mark the project. Raises UsageError where it holds a warehouse, or another run's mark."""
+        project = self.settings["cbi_bq_project"]
+        with self._client() as client:
+            held = {item.dataset_id for item in client.list_datasets()} & {MARK, *DATASETS}
+            if held:
+                raise UsageError(
+                    f"CBI_ACCEPTANCE_PROJECT: {project} holds {', '.join(sorted(held))} already. "
+                    "Give a project without them; if an earlier run was killed in it, delete them."
+                )
+            mark = bigquery.Dataset(f"{project}.{MARK}")
+            mark.location = self.settings["cbi_bq_location"]
+            mark.labels = {"run": self.run}
+            try:
+                client.create_dataset(mark)
+            except exceptions.Conflict:
+                raise UsageError(
+                    f"CBI_ACCEPTANCE_PROJECT: another run is at work in {project}."
+                ) from None
+
+    def empty(self) -> dict[str, Any]:
+        """The settings of the project, after all that this run's tests made in it was dropped."""
+        with self._client() as client:
+            if client.get_dataset(MARK).labels.get("run") != self.run:
+                raise UsageError(f"dataset {MARK} is another run's; nothing was dropped.")
+            for name in DATASETS:
+                client.delete_dataset(name, delete_contents=True, not_found_ok=True)
+        return dict(self.settings)
+
+    def release(self) -> None:
+        """Leave the project as it was."""
+        self.empty()
+        with self._client() as client:
+            client.delete_dataset(MARK)
+
+    @contextmanager
+    def _client(self) -> Iterator[bigquery.Client]:
+        settings = Settings(_env_file=None, **self.settings)  # type: ignore[call-arg]
+        with telling(), connect(Options.of(settings)) as connection:
+            yield connection.client
+
+
+def acceptance(environment: Mapping[str, str], run: str | None = None) -> Acceptance | None:
+    """The project that the environment names, None where a test session is no acceptance run."""
+    run = run or environment.get("CBI_ACCEPTANCE_RUN")
+    project = environment.get("CBI_ACCEPTANCE_PROJECT")
+    if not run or not project:
+        return None
+    settings: dict[str, Any] = {
+        "cbi_warehouse": "bigquery",
+        "cbi_bq_project": project,
+        "cbi_bq_location": environment.get("CBI_ACCEPTANCE_LOCATION", "us-central1"),
+    }
+    if endpoint := environment.get("CBI_ACCEPTANCE_ENDPOINT"):
+        settings["cbi_bq_endpoint"] = endpoint
+        settings["cbi_bq_storage_endpoint"] = environment.get("CBI_ACCEPTANCE_STORAGE_ENDPOINT")
+    return Acceptance(settings, run)
+
+
+def main(arguments: list[str]) -> int:
+    """Claim the project, run the tests in it, leave it as it was; arguments go to pytest."""
+    run = uuid.uuid4().hex[:12]
+    given = acceptance(os.environ, run)
+    if given is None:
+        raise UsageError("CBI_ACCEPTANCE_PROJECT: not set. Name a project that holds no warehouse.")
+    given.claim()
+    try:
+        command = [sys.executable, "-m", "pytest", "-m", "both_warehouses", *arguments]
+        environment = os.environ | {"CBI_ACCEPTANCE_RUN": run}
+        return subprocess.run(command, env=environment, check=False).returncode
+    finally:
+        given.release()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CbiError as error:
+        sys.stderr.write(f"bigquery-acceptance: {error}\n")
+        sys.exit(error.exit_code)
