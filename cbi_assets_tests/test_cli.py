@@ -84,10 +84,12 @@ def test_data_that_fell_short_is_1_for_load_and_for_check(cbi: Cbi, drive: Path)
         (["load"], {"CBI_DRIVE": "/no/such/drive"}, "/no/such/drive: no such folder"),
         (["load", "--symbol", "XX"], {}, "--symbol XX: not a root of the universe"),
         (["unload", "--job", "GLBX-X"], {}, "--job GLBX-X: nothing of it is loaded"),
+        (["copy", "--to", "mars"], {}, "--to mars: bigquery or duckdb"),
+        (["copy", "--to", "bigquery"], {}, "CBI_BQ_PROJECT: not set"),
         (["config"], {"CBI_WAREHOUSE": "sqlite"}, "CBI_WAREHOUSE: "),
     ],
-    ids=["unset drive", "unmounted drive", "unknown symbol", "unknown job",
-         "wrong setting"],
+    ids=["unset drive", "unmounted drive", "unknown symbol", "unknown job", "unknown target",
+         "no project", "wrong setting"],
 )  # fmt: skip
 def test_wrong_usage_is_2_and_one_line(
     cbi: Cbi, arguments: list[str], environment: dict[str, str | None], told: str

@@ -104,14 +104,21 @@ class Jobs:
             script, params = transaction_script(statements)
             self._transactions += 1
             base = f"cbi-{self._owner}-{self._run}-transaction-{self._transactions}"
-            attempts = 0
+            number = 1
 
             def attempt() -> None:
-                nonlocal attempts
-                attempts += 1
-                job = self._submit(script, params, f"{base}-{attempts}")
-                self._unaccounted.append(job.job_id)
-                job.result(retry=self._connection.retry, job_retry=None)
+                nonlocal number
+                job_id = f"{base}-{number}"
+                job = self._submit(script, params, job_id)
+                if job_id not in self._unaccounted:
+                    self._unaccounted.append(job_id)
+                try:
+                    job.result(retry=self._connection.retry, job_retry=None)
+                except exceptions.GoogleAPICallError:
+                    # not to be asked about is not to have failed: it may still go through
+                    if (found := self._find(job_id)) is not None and found.error_result:
+                        number += 1
+                    raise
 
             self._sizes.clear()
             try:

@@ -11,7 +11,7 @@ from google.cloud import bigquery
 from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.warehouse.bigquery.connection import Connection
 from cbi_assets.warehouse.bigquery.jobs import Jobs
-from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions, lint_live
+from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions, lint_live, lint_specs
 from cbi_assets.warehouse.tables import TableSpec, canonical_type
 
 _LEGACY = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -21,8 +21,11 @@ def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]
     """Create datasets and tables that are absent, and columns that live tables lack.
 
     Raises UsageError for a dataset in another location, and for one or a table that would let
-    rows expire.
+    rows expire; AuditError for a spec that BigQuery would take for something else.
     """
+    specs = list(specs)
+    if faults := lint_specs(specs):
+        raise AuditError(f"{faults[0]}. Nothing was created; mend cbi_assets/warehouse/tables.py.")
     by_dataset: dict[str, list[TableSpec]] = {}
     for spec in specs:
         by_dataset.setdefault(spec.dataset, []).append(spec)
