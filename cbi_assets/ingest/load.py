@@ -12,7 +12,7 @@ import polars as pl
 from cbi_assets.drive.catalog import Catalog, FileRecord, Slice
 from cbi_assets.drive.survey import Progress, Survey, survey
 from cbi_assets.drive.walk import Entry
-from cbi_assets.errors import LedgerMovedError
+from cbi_assets.errors import LedgerMovedError, ServiceError
 from cbi_assets.ingest.audit import Audited, audit, publication, stage
 from cbi_assets.ingest.books import enter_files
 from cbi_assets.ingest.canary import fly_canary
@@ -226,10 +226,7 @@ class _Load:
         self._warehouse.transact(guarded(statements, version))
         partitions, nameless = self._partitions(audited, before)
         checks, profiles = self._look_at(self._unreported.partitions())
-        spent = self._warehouse.spent()
-        if spent is not None:
-            params = {"load_id": load_id, "recorded_at": self._now} | asdict(spent)
-            self._warehouse.transact([Statement(load_sql("publish_costs"), params)])
+        spent = self._keep_costs(load_id)
         return LoadOutcome(
             self._survey,
             load_id=load_id,
@@ -241,6 +238,18 @@ class _Load:
             profiles=profiles,
             spent=spent,
         )
+
+    def _keep_costs(self, load_id: str) -> Spent | None:
+        """Enter what the load cost; the load stands, whether or not that can be asked for."""
+        try:
+            spent = self._warehouse.spent()
+            if spent is not None:
+                params = {"load_id": load_id, "recorded_at": self._now} | asdict(spent)
+                self._warehouse.transact([Statement(load_sql("publish_costs"), params)])
+        except ServiceError as error:
+            self._tell(f"published; what it cost is not known: {error}")
+            return None
+        return spent
 
     def _look_at(
         self, partitions: Collection[Partition]

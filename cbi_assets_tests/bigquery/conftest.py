@@ -12,7 +12,16 @@ import pytest
 from cbi_assets.settings import Settings
 from cbi_assets.warehouse.bigquery.connection import Options, connect
 from cbi_assets.warehouse.bigquery.warehouse import BigQueryWarehouse
+from cbi_assets.warehouse.tables import Column, TableSpec
 from cbi_assets_tests.bigquery.proxy import Proxy, run_proxy
+
+SPOTS = TableSpec(
+    dataset="ops",
+    name="spots",
+    description="a small table",
+    columns=(Column("name", "STRING", "name"), Column("count", "INT64", "count")),
+    key=("name",),
+)
 
 OpenRemote = Callable[..., AbstractContextManager[BigQueryWarehouse]]
 

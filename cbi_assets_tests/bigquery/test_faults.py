@@ -1,0 +1,398 @@
+"""Whatever fails between here and BigQuery, rows arrive once or not at all, and a failure that
+lasts is told in one line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cbi_assets.errors import AuditError, CbiError, LedgerMovedError, ServiceError, UsageError
+from cbi_assets.ingest import load as loading
+from cbi_assets.ingest.books import books_by_file
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets_tests.bigquery.conftest import SPOTS, OpenRemote
+from cbi_assets_tests.bigquery.proxy import (
+    CONFLICT,
+    INSERT_JOB,
+    JOB,
+    QUERY,
+    RESULTS,
+    TABLES,
+    UPLOAD,
+    Action,
+    Proxy,
+    Request,
+    Rule,
+    cut_off,
+    hang,
+    lose_answer,
+    refuse,
+    rewrite,
+)
+from cbi_assets_tests.helpers import load_once, query, table
+from cbi_assets_tests.ingest.lines import put_lines, record
+
+pytestmark = pytest.mark.bigquery
+
+ROWS = [("a", 1), ("b", 2), ("c", 3)]
+FRAME = pl.DataFrame(ROWS, schema={"name": pl.String, "count": pl.Int64}, orient="row")
+
+TRANSACTION, LOAD_JOB = "-transaction-", "^cbi-home_"
+
+
+def publish(warehouse: Warehouse) -> None:
+    """Every kind of request once: tables, an upload, a query, a transaction."""
+    warehouse.create_tables([SPOTS])
+    staged = warehouse.stage_frame("spots", FRAME)
+    chosen = warehouse.stage_query("chosen", f"SELECT * FROM `{staged}` WHERE count > @least",
+                                   {"least": 0})  # fmt: skip
+    columns = ", ".join(SPOTS.column_names)
+    warehouse.transact(
+        [Statement(f"INSERT INTO `{SPOTS.id}` ({columns}) SELECT {columns} FROM `{chosen}`")]
+    )
+
+
+def held(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+    return warehouse.query(f"SELECT name, count FROM `{SPOTS.id}` ORDER BY name, count").rows()
+
+
+def job_ids(proxy: Proxy, pattern: str = "") -> list[str]:
+    """The jobs that were asked for, in order; repeats count."""
+    sent = [r.job_id for r in proxy.sent("POST", r"/jobs$")]
+    return [job_id for job_id in sent if pattern in job_id]
+
+
+def is_transaction(request: Request) -> bool:
+    return "-transaction-" in request.job_id
+
+
+def is_load(request: Request) -> bool:
+    return request.job_id.startswith("cbi-home_")
+
+
+STEPS: dict[str, tuple[str, str, Callable[[Request], bool]]] = {
+    "a dataset": ("GET", r"/datasets/ops$", lambda request: True),
+    "a query": ("POST", QUERY, lambda request: request.sql.startswith("CREATE OR REPLACE")),
+    "a table": ("POST", TABLES, lambda request: True),
+    "an upload": ("POST", UPLOAD, lambda request: True),
+    "a look for a load": ("GET", JOB, is_load),
+    "a transaction": ("POST", INSERT_JOB, is_transaction),
+    "a wait for a transaction": ("GET", RESULTS, is_transaction),
+}
+PASSING: dict[str, Action] = {
+    "503": refuse("backendError"),
+    "429": refuse("rateLimitExceeded"),
+    "a reset": cut_off,
+}
+
+
+@pytest.mark.parametrize("action", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_what_fails_in_passing_is_asked_again(
+    proxy: Proxy, open_remote: OpenRemote, step: Any, action: Action
+) -> None:
+    method, path, when = step
+    rule = proxy.add(Rule(method, path, action, when))
+    with open_remote() as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+    assert rule.fired == 1
+    assert len({*job_ids(proxy, "cbi-home_")}) == 1
+    assert len({*job_ids(proxy, "-transaction-")}) == 1
+
+
+@pytest.mark.parametrize("bytes_read", [0, 700])
+def test_an_upload_that_is_cut_off_in_the_middle_is_sent_again(
+    proxy: Proxy, open_remote: OpenRemote, bytes_read: int
+) -> None:
+    rule = proxy.add(Rule("POST", UPLOAD, bytes_read=bytes_read))
+    with open_remote() as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+    assert rule.fired == 1
+
+
+def test_a_large_upload_that_is_cut_off_in_the_middle_is_sent_again(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    rule = proxy.add(Rule("PUT", UPLOAD, bytes_read=1 << 20))
+    numbers = np.random.default_rng(0).integers(2**62, size=800_000)
+    with open_remote() as warehouse:
+        staged = warehouse.stage_frame("large", pl.DataFrame({"n": numbers}))
+        arrived = warehouse.query(f"SELECT COUNT(*) AS n FROM `{staged}`")["n"].item()
+    assert arrived == len(numbers)
+    assert rule.fired == 1
+    assert len({*job_ids(proxy, "cbi-home_")}) == 1
+
+
+def test_an_upload_that_keeps_failing_is_never_asked_for_under_another_id(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    # the server has it from the first request on, and the client is not told for long
+    def accept_and_refuse(exchange: Any) -> None:
+        exchange.forward()
+        refuse("backendError")(exchange)
+
+    rule = proxy.add(Rule("POST", UPLOAD, accept_and_refuse, times=3))
+    with open_remote() as warehouse:
+        staged = warehouse.stage_frame("spots", FRAME)
+        assert warehouse.query(f"SELECT * FROM `{staged}`").height == len(ROWS)
+    assert rule.fired >= 1
+    assert len({*job_ids(proxy, "cbi-home_")}) == 1
+
+
+HANGS = {
+    name: STEPS[name]
+    for name in ("a dataset", "an upload", "a look for a load", "a wait for a transaction")
+}
+
+
+@pytest.mark.parametrize("step", HANGS.values(), ids=HANGS)
+def test_a_request_that_hangs_is_given_up_and_asked_again(
+    proxy: Proxy, open_remote: OpenRemote, step: Any
+) -> None:
+    method, path, when = step
+    rule = proxy.add(Rule(method, path, hang, when))
+    start = time.monotonic()
+    with open_remote(cbi_bq_timeout=5) as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+    assert rule.fired == 1
+    assert time.monotonic() - start < 60
+
+
+LOST = {
+    "a new dataset": ("POST", r"/datasets$", lambda request: True),
+    **{name: STEPS[name] for name in ("a table", "an upload", "a transaction")},
+}
+
+
+@pytest.mark.parametrize("step", LOST.values(), ids=LOST)
+def test_what_was_done_though_the_answer_was_lost_is_not_done_again(
+    proxy: Proxy, open_remote: OpenRemote, step: Any
+) -> None:
+    method, path, when = step
+    rule = proxy.add(Rule(method, path, lose_answer, when))
+    with open_remote() as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+    assert rule.fired == 1
+    assert len({*job_ids(proxy, "cbi-home_")}) == 1
+    assert len({*job_ids(proxy, "-transaction-")}) == 1
+
+
+def test_a_load_that_shows_only_when_it_is_sent_again_is_the_same(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    lost = proxy.add(Rule("POST", UPLOAD, lose_answer))
+    # looked for before it is sent, and not seen yet after the answer was lost
+    unseen = proxy.add(Rule("GET", JOB, refuse("notFound", "Not found: Job"), is_load, times=2))
+    with open_remote() as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+    assert (lost.fired, unseen.fired) == (1, 2)
+    asked = job_ids(proxy, "cbi-home_")
+    assert len(asked) == 2
+    assert len({*asked}) == 1
+
+
+@pytest.mark.parametrize("reason", ["backendError", "internalError", "rateLimitExceeded"])
+def test_a_load_job_that_failed_in_passing_gets_a_new_attempt(
+    proxy: Proxy, open_remote: OpenRemote, reason: str
+) -> None:
+    rule = proxy.fail_jobs(LOAD_JOB, reason, "Retry the job")
+    with open_remote() as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+    assert rule.fired == 1
+    first, second = job_ids(proxy, "cbi-home_")
+    assert (first[-2:], second[-2:]) == ("-1", "-2")
+    assert first[:-1] == second[:-1]
+
+
+def test_a_load_job_that_failed_for_good_is_told_in_one_line(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    proxy.fail_jobs(LOAD_JOB, "invalid", "Error while reading data.\n\nFile 0 is no Parquet file")
+    with open_remote() as warehouse, pytest.raises(ServiceError) as raised:
+        warehouse.stage_frame("spots", FRAME)
+    assert "Error while reading data" in one_line(raised.value)
+    assert len(job_ids(proxy, "cbi-home_")) == 1
+
+
+def test_what_failed_for_good_is_tried_anew_by_the_next_run(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    proxy.fail_jobs(LOAD_JOB, "quotaExceeded", "Your project exceeded quota for load jobs")
+    with pytest.raises(CbiError, match="exceeded quota"), open_remote() as warehouse:
+        warehouse.stage_frame("spots", FRAME)
+    with open_remote() as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+
+
+def test_a_transaction_that_was_cancelled_for_another_is_tried_again_and_runs_once(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    rule = proxy.fail_jobs(TRANSACTION, "invalidQuery", CONFLICT, times=2)
+    with open_remote() as warehouse:
+        publish(warehouse)
+        assert held(warehouse) == ROWS
+    assert rule.fired == 2
+    asked = job_ids(proxy, "-transaction-")
+    assert [job_id.rpartition("-")[2] for job_id in asked] == ["1", "2", "3"]
+
+
+def test_conflicts_without_end_end_with_the_patience(proxy: Proxy, open_remote: OpenRemote) -> None:
+    rule = proxy.fail_jobs(TRANSACTION, "invalidQuery", CONFLICT, times=None)
+    with open_remote(cbi_bq_patience=2) as warehouse:
+        with pytest.raises(ServiceError) as raised:
+            publish(warehouse)
+        assert "concurrent update" in one_line(raised.value)
+        assert raised.value.exit_code == 3
+        assert held(warehouse) == []
+    assert rule.fired > 1
+
+
+def test_a_statement_that_is_wrong_is_not_tried_again(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    with open_remote() as warehouse:
+        warehouse.create_tables([SPOTS])
+        with pytest.raises(CbiError) as raised:
+            warehouse.transact([Statement("SELECT no_such_column FROM `ops.spots`")])
+        one_line(raised.value)
+    assert len(job_ids(proxy, "-transaction-")) == 1
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_what_is_forbidden_is_a_usage_error_in_one_line(
+    proxy: Proxy, open_remote: OpenRemote, step: Any
+) -> None:
+    method, path, when = step
+    said = "Access Denied: Project cbi-tests: User does not have bigquery.jobs.create permission"
+    rule = proxy.add(Rule(method, path, refuse("accessDenied", said), when, times=None))
+    with open_remote() as warehouse, pytest.raises(UsageError) as raised:
+        publish(warehouse)
+    assert said in one_line(raised.value)
+    assert "cbi config --check" in str(raised.value)
+    assert rule.fired == 1
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+def test_a_service_that_goes_down_is_told_in_one_line(
+    proxy: Proxy, open_remote: OpenRemote, step: Any
+) -> None:
+    method, path, when = step
+    with open_remote(cbi_bq_patience=2) as warehouse:
+        proxy.add(Rule(method, path, cut_off, when, times=None))
+        start = time.monotonic()
+        with pytest.raises(ServiceError) as raised:
+            publish(warehouse)
+        # left to themselves, uploads alone are tried for a minute, and all else for ten
+        assert time.monotonic() - start < 40
+    assert raised.value.exit_code == 3
+    one_line(raised.value)
+
+
+def test_a_service_that_goes_down_while_a_load_job_runs_is_told_in_one_line(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    def run_on(job: Any) -> None:
+        job["status"] = {"state": "RUNNING"}
+
+    proxy.add(Rule("POST", UPLOAD, rewrite(run_on)))
+    proxy.add(Rule("GET", JOB, cut_off, is_load, nth=2, times=None))
+    with open_remote(cbi_bq_patience=2) as warehouse, pytest.raises(ServiceError) as raised:
+        warehouse.stage_frame("spots", FRAME)
+    one_line(raised.value)
+
+
+def one_line(error: CbiError) -> str:
+    text = str(error)
+    assert "\n" not in text
+    assert "Traceback" not in text
+    return text
+
+
+def test_what_must_hold_and_does_not_is_raised_with_its_values_and_undoes_all(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    with open_remote() as warehouse:
+        publish(warehouse)
+        with pytest.raises(LedgerMovedError) as raised:
+            warehouse.transact(
+                [
+                    Statement(f"DELETE FROM `{SPOTS.id}` WHERE TRUE"),
+                    Statement(f"INSERT INTO `{SPOTS.id}` (name, count) VALUES ('it''s {{}}', 7)"
+                              .replace("''", "\\'")),
+                    Statement(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
+                              {"most": 9}, "never {0}"),
+                    Statement(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
+                              {"most": 6}, "found {0}: {1} are too many", LedgerMovedError),
+                ]
+            )  # fmt: skip
+        assert str(raised.value) == "found it's {}: 7 are too many"
+        assert held(warehouse) == ROWS
+    assert len(job_ids(proxy, "-transaction-")) == 2  # the publication's, and this one
+
+
+def test_what_holds_lets_the_transaction_through(open_remote: OpenRemote) -> None:
+    with open_remote() as warehouse:
+        publish(warehouse)
+        warehouse.transact(
+            [
+                Statement(f"SELECT name FROM `{SPOTS.id}` WHERE count > 3", {}, "{0}", AuditError),
+                Statement(f"DELETE FROM `{SPOTS.id}` WHERE count = @count", {"count": 1}),
+            ]
+        )
+        assert held(warehouse) == ROWS[1:]
+
+
+def test_what_went_wrong_is_told_though_the_staging_tables_cannot_be_dropped(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    rule = proxy.add(Rule("DELETE", r"/tables/", refuse("accessDenied"), times=None))
+    must_hold = Statement(f"SELECT name FROM `{SPOTS.id}` ORDER BY name", {}, "{0} is here")
+
+    def publish_and_fail() -> None:
+        with open_remote() as warehouse:
+            publish(warehouse)
+            warehouse.transact([must_hold])
+
+    with pytest.raises(AuditError, match="a is here"):
+        publish_and_fail()
+    assert rule.fired >= 1
+
+
+def test_a_load_that_another_home_overtook_audits_anew_and_doubles_nothing(
+    make_project: Callable[..., Project],
+    drive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    put_lines(drive, [record(0), record(1), record(2, volume="-1")])
+    find, told = loading.find_overlaps, list[str]()
+
+    def overtake(*args: Any) -> Any:
+        monkeypatch.setattr(loading, "find_overlaps", find)
+        assert load_once(make_project("other")).published == 2
+        return find(*args)
+
+    monkeypatch.setattr(loading, "find_overlaps", overtake)
+    project = make_project()
+    outcome = load_once(project, tell=told.append)
+
+    assert any("auditing against what it left" in line for line in told)
+    assert outcome.published == 0
+    assert table(project).height == 2
+    assert query(project, "SELECT * FROM `ops.loads`")["published"].to_list() == [2]
+    assert query(project, "SELECT * FROM `ops.quarantined_bars`").height == 1
+    with project.hold(), project.open_warehouse() as warehouse:
+        assert books_by_file(warehouse)["difference"].to_list() == [0]
