@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/cbi demo
 
 test: $(READY) lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .
