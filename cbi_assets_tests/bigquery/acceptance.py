@@ -24,7 +24,7 @@ from cbi_assets.errors import CbiError, UsageError
 from cbi_assets.settings import Settings
 from cbi_assets.warehouse.bigquery.access import DATASETS
 from cbi_assets.warehouse.bigquery.connection import Options, connect
-from cbi_assets.warehouse.bigquery.jobs import telling
+from cbi_assets.warehouse.bigquery.telling import telling
 
 MARK = "cbi_acceptance"
 

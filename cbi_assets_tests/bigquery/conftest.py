@@ -7,13 +7,15 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from cbi_assets.settings import Settings
+from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.bigquery.connection import Options, connect
 from cbi_assets.warehouse.bigquery.warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.tables import Column, TableSpec
-from cbi_assets_tests.bigquery.proxy import Proxy, run_proxy
+from cbi_assets_tests.bigquery.proxy import Proxy, Request, run_proxy
 
 SPOTS = TableSpec(
     dataset="ops",
@@ -22,6 +24,8 @@ SPOTS = TableSpec(
     columns=(Column("name", "STRING", "name"), Column("count", "INT64", "count")),
     key=("name",),
 )
+
+FRAME = pl.DataFrame({"name": ["a", "b"], "count": [1, 2]})
 
 OpenRemote = Callable[..., AbstractContextManager[BigQueryWarehouse]]
 
@@ -47,3 +51,28 @@ def open_remote(proxy: Proxy, warehouse: dict[str, Any], tmp_path: Path) -> Open
             yield remote
 
     return open_one
+
+
+def work(warehouse: Warehouse) -> None:
+    """Every kind of job once."""
+    warehouse.create_tables([SPOTS])
+    staged = warehouse.stage_frame("spots", FRAME)
+    chosen = warehouse.stage_query("chosen", f"SELECT * FROM `{staged}`")
+    warehouse.transact(
+        [
+            Statement(f"INSERT INTO `{SPOTS.id}` (name, count) SELECT name, count FROM `{chosen}`"),
+            Statement(f"SELECT name FROM `{SPOTS.id}` WHERE count > @most", {"most": 5}, "{0}"),
+        ]
+    )
+    assert warehouse.query(f"SELECT name FROM `{SPOTS.id}`").height == FRAME.height
+
+
+def is_dry(request: Request) -> bool:
+    return isinstance(request.body, dict) and bool(
+        request.body.get("configuration", {}).get("dryRun") or request.body.get("dryRun")
+    )
+
+
+def one_line(error: BaseException) -> str:
+    assert "\n" not in str(error)
+    return str(error)

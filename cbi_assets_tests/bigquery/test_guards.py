@@ -8,16 +8,9 @@ import hashlib
 import json
 import os
 import re
-import threading
-from collections.abc import Callable, Iterator
-from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
 
-import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,13 +19,12 @@ from sqlglot import exp
 
 from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.warehouse import sql_files
-from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.bigquery import jobs
+from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.bigquery.connection import Options
 from cbi_assets.warehouse.bigquery.schema import staging_fields
 from cbi_assets.warehouse.drift import lint_specs
 from cbi_assets.warehouse.tables import ALL_TABLES, RAW, Column, TableSpec, plain_id
-from cbi_assets_tests.bigquery.conftest import SPOTS, OpenRemote
+from cbi_assets_tests.bigquery.conftest import FRAME, SPOTS, OpenRemote, is_dry, one_line, work
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.bigquery.proxy import (
     INSERT_JOB,
@@ -40,10 +32,6 @@ from cbi_assets_tests.bigquery.proxy import (
     TABLES,
     UPLOAD,
     Proxy,
-    Request,
-    Rule,
-    lose_answer,
-    rewrite,
 )
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import bars, dbn_file, load_once, put_job, take_inventory
@@ -52,26 +40,6 @@ pytestmark = pytest.mark.bigquery
 
 LIMIT = 123_456_789
 HOUR_BARS = RAW["1h"].id
-FRAME = pl.DataFrame({"name": ["a", "b"], "count": [1, 2]})
-
-
-def work(warehouse: Warehouse) -> None:
-    """Every kind of job once."""
-    warehouse.create_tables([SPOTS])
-    staged = warehouse.stage_frame("spots", FRAME)
-    chosen = warehouse.stage_query("chosen", f"SELECT * FROM `{staged}`")
-    warehouse.transact(
-        [
-            Statement(f"INSERT INTO `{SPOTS.id}` (name, count) SELECT name, count FROM `{chosen}`"),
-            Statement(f"SELECT name FROM `{SPOTS.id}` WHERE count > @most", {"most": 5}, "{0}"),
-        ]
-    )
-    assert warehouse.query(f"SELECT name FROM `{SPOTS.id}`").height == FRAME.height
-
-
-def one_line(error: BaseException) -> str:
-    assert "\n" not in str(error)
-    return str(error)
 
 
 def test_a_whole_load_keeps_to_all_of_it(
@@ -407,96 +375,6 @@ def test_the_staging_table_is_made_as_the_files_are(
     assert modes == {"a": "REQUIRED", "b": "NULLABLE"}
 
 
-# what a query would cost
-
-
-def is_dry(request: Request) -> bool:
-    return isinstance(request.body, dict) and bool(
-        request.body.get("configuration", {}).get("dryRun") or request.body.get("dryRun")
-    )
-
-
-def grow(proxy: Proxy, table: str, size: int) -> None:
-    """Let a table be of this size."""
-
-    def change(body: Any) -> None:
-        body["numBytes"] = str(size)
-
-    proxy.add(Rule("GET", rf"/tables/{table}$", rewrite(change), times=None))
-
-
-def estimate(proxy: Proxy, size: int) -> None:
-    """Let every dry run tell this size."""
-
-    def change(body: Any) -> None:
-        body["statistics"]["totalBytesProcessed"] = str(size)
-        body["statistics"].setdefault("query", {})["totalBytesProcessed"] = str(size)
-
-    proxy.add(Rule("POST", INSERT_JOB, rewrite(change), is_dry, times=None))
-
-
-NAME = RAW["1h"].name
-
-
-LEAST = {"least": 0}
-DELETE = Statement(f"DELETE FROM `{HOUR_BARS}` WHERE volume > @least", LEAST)
-SELECT = f"SELECT root FROM `{HOUR_BARS}` WHERE volume > @least"
-WAYS: dict[str, Callable[[Warehouse], object]] = {
-    "a query": lambda warehouse: warehouse.query(SELECT, LEAST),
-    "a staged query": lambda warehouse: warehouse.stage_query("chosen", SELECT, LEAST),
-    "a transaction": lambda warehouse: warehouse.transact([DELETE]),
-}
-
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_what_would_cost_too_much_is_refused_and_not_run(
-    proxy: Proxy, open_remote: OpenRemote, way: Callable[[Warehouse], object]
-) -> None:
-    grow(proxy, NAME, LIMIT + 1)
-    estimate(proxy, LIMIT + 1)
-    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
-        warehouse.create_tables([RAW["1h"]])
-        before = len(proxy.requests)
-        with pytest.raises(UsageError) as raised:
-            way(warehouse)
-        assert one_line(raised.value).startswith("CBI_BQ_MAX_BYTES_BILLED: ")
-        after = [r for r in proxy.requests[before:] if r.sql]
-    assert len(after) == 1
-    assert is_dry(after[0])
-
-
-def test_a_large_table_of_which_little_is_read_is_read(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
-    grow(proxy, NAME, LIMIT + 1)
-    estimate(proxy, LIMIT)
-    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
-        warehouse.create_tables([RAW["1h"]])
-        assert warehouse.query(f"SELECT root FROM `{HOUR_BARS}`").height == 0
-    assert sum(map(is_dry, proxy.requests)) == 1
-
-
-def test_a_table_that_is_read_twice_counts_twice(proxy: Proxy, open_remote: OpenRemote) -> None:
-    grow(proxy, NAME, LIMIT // 2 + 1)
-    estimate(proxy, LIMIT + 1)
-    both = f"SELECT a.root FROM `{HOUR_BARS}` AS a JOIN `{HOUR_BARS}` AS b ON a.root = b.root"
-    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
-        warehouse.create_tables([RAW["1h"]])
-        assert warehouse.query(f"SELECT root FROM `{HOUR_BARS}`").height == 0
-        with pytest.raises(UsageError):
-            warehouse.query(both)
-    assert sum(map(is_dry, proxy.requests)) == 1
-
-
-def test_small_tables_are_read_without_a_dry_run(proxy: Proxy, open_remote: OpenRemote) -> None:
-    grow(proxy, NAME, LIMIT)
-    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
-        warehouse.create_tables([RAW["1h"]])
-        assert warehouse.query(f"SELECT root FROM `{HOUR_BARS}`").height == 0
-        work(warehouse)
-    assert not any(map(is_dry, proxy.requests))
-
-
 TOUCHING = (exp.Delete, exp.Update, exp.Merge)
 
 
@@ -509,7 +387,7 @@ def test_whatever_changes_a_partitioned_table_names_the_partitions() -> None:
             continue
         tree = sqlglot.parse_one(text.replace("`$table`", f"`{HOUR_BARS}`"), read="bigquery")
         for found in tree.find_all(*TOUCHING):
-            assert found.this.name == NAME
+            assert found.this.name == RAW["1h"].name
             checked.append(path.stem)
             where = found.args["on"] if isinstance(found, exp.Merge) else found.args["where"]
             # at the top, not inside of a subquery
@@ -552,121 +430,3 @@ def test_an_endpoint_elsewhere_is_refused(
     with pytest.raises(UsageError) as raised:
         Options.of(project.settings)
     assert f"{name.upper()}: {endpoint} is not on loopback" in one_line(raised.value)
-
-
-# the bucket
-
-
-class Bucket:
-    """Objects of a bucket over the JSON API, kept where the emulator looks for `gs://`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.log: list[tuple[str, str]] = []
-
-    def put(self, name: str, data: bytes) -> dict[str, Any]:
-        self.log.append(("put", name))
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        return {"kind": "storage#object", "bucket": self.folder.name, "name": name,
-                "size": str(len(data))}  # fmt: skip
-
-    def delete(self, name: str) -> bool:
-        self.log.append(("delete", name))
-        path = self.folder / name
-        there = path.exists()
-        path.unlink(missing_ok=True)
-        return there
-
-
-@pytest.fixture
-def bucket(emulator: Emulator) -> Iterator[tuple[Bucket, str]]:
-    """A bucket and its endpoint."""
-    kept = Bucket(emulator.bucket / "cbi-bucket")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers["Content-Length"]))
-            head = b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n"
-            message = message_from_bytes(head + raw, policy=policy.HTTP)
-            about, data = (part.get_payload(decode=True) for part in message.iter_parts())
-            assert parse_qs(urlsplit(self.path).query)["uploadType"] == ["multipart"]
-            self.answer(200, kept.put(json.loads(about)["name"], data))
-
-        def do_DELETE(self) -> None:
-            name = unquote(urlsplit(self.path).path.partition("/o/")[2])
-            if kept.delete(name):
-                self.answer(204)
-            else:
-                self.answer(404, {"error": {"code": 404, "message": "No such object"}})
-
-        def answer(self, status: int, body: Any = None) -> None:
-            data = b"" if body is None else json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield kept, f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.mark.parametrize("lost", [False, True], ids=["", "and the answer is lost"])
-def test_large_files_go_through_the_bucket_and_leave_it(
-    proxy: Proxy,
-    open_remote: OpenRemote,
-    bucket: tuple[Bucket, str],
-    monkeypatch: pytest.MonkeyPatch,
-    lost: bool,
-) -> None:
-    kept, endpoint = bucket
-    monkeypatch.setattr(jobs, "BUCKET_BYTES", 10)
-    if lost:
-        proxy.add(Rule("POST", INSERT_JOB, lose_answer, lambda request: not request.sql))
-    with open_remote(cbi_bq_bucket="cbi-bucket", cbi_bq_bucket_endpoint=endpoint) as warehouse:
-        staged = warehouse.stage_frame("spots", FRAME)
-        assert warehouse.query(f"SELECT * FROM `{staged}`").height == FRAME.height
-    assert proxy.sent("POST", UPLOAD) == []
-    loads = proxy.sent("POST", INSERT_JOB)
-    assert len({r.job_id for r in loads}) == 1
-    name = f"cbi_assets/{loads[0].job_id}.parquet"
-    assert loads[0].config("load")["sourceUris"] == [f"gs://cbi-bucket/{name}"]
-    assert loads[0].config("load")["parquetOptions"]["enableListInference"] is True
-    assert loads[0].config("load")["createDisposition"] == "CREATE_NEVER"
-    assert kept.log == [("put", name), ("delete", name)]
-    assert not [path for path in kept.folder.rglob("*") if path.is_file()]
-
-
-def test_small_files_do_not_go_through_the_bucket(
-    proxy: Proxy, open_remote: OpenRemote, bucket: tuple[Bucket, str]
-) -> None:
-    kept, endpoint = bucket
-    with open_remote(cbi_bq_bucket="cbi-bucket", cbi_bq_bucket_endpoint=endpoint) as warehouse:
-        warehouse.stage_frame("spots", FRAME)
-    assert len(proxy.sent("POST", UPLOAD)) == 1
-    assert kept.log == []
-
-
-def test_a_file_too_large_for_one_request_is_sent_resumably_by_the_same_way(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
-    # the client sends from 5 MiB on in chunks, to an address that the server gives
-    numbers = np.random.default_rng(0).integers(2**62, size=800_000)
-    with open_remote() as warehouse:
-        staged = warehouse.stage_frame("large", pl.DataFrame({"n": numbers}))
-        arrived = warehouse.query(f"SELECT COUNT(*) AS n FROM `{staged}`")["n"].item()
-        assert arrived == len(numbers)
-    (started,) = proxy.sent("POST", UPLOAD)
-    assert started.query["uploadType"] == "resumable"
-    assert started.config("load")["createDisposition"] == "CREATE_NEVER"
-    assert len(proxy.sent("PUT", UPLOAD)) == 1

@@ -30,8 +30,8 @@ from cbi_assets.warehouse.bigquery.connection import (
     connect,
     find_credentials,
 )
-from cbi_assets.warehouse.bigquery.jobs import telling
 from cbi_assets.warehouse.bigquery.schema import open_dataset
+from cbi_assets.warehouse.bigquery.telling import telling
 from cbi_assets.warehouse.bigquery.warehouse import STAGING
 from cbi_assets.warehouse.tables import ALL_TABLES
 

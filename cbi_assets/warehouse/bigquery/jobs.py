@@ -7,28 +7,26 @@ looked up, and only a job that is known to have failed is tried under a new id.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from google.api_core import exceptions
 from google.api_core.retry import Retry
-from google.auth import exceptions as auth_exceptions
 from google.cloud import bigquery, storage
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
-from requests import exceptions as request_exceptions
 
-from cbi_assets.errors import CbiError, ServiceError, UsageError
+from cbi_assets.errors import UsageError
 from cbi_assets.warehouse.base import Params, Spent, Statement
 from cbi_assets.warehouse.bigquery.connection import Connection
+from cbi_assets.warehouse.bigquery.script import query_parameters, transaction_script
+from cbi_assets.warehouse.bigquery.telling import telling
 from cbi_assets.warehouse.tables import ALL_TABLES
 
 LABELS = {"tool": "cbi_assets"}
@@ -41,9 +39,7 @@ BUCKET_BYTES = 64 << 20
 
 _LARGE = tuple(spec.id for spec in ALL_TABLES if spec.partition_by)
 _CONFLICT = re.compile(r"aborted due to concurrent update|could not serialize access", re.I)
-_BYTES_LIMIT = re.compile(r"bytes ?billed", re.I)
 _BROKEN_RULE = re.compile(r"cbi-must-hold (\d+) (\{.*\})", re.S)
-_PARAMETER = re.compile(r"('(?:[^'\\]|\\.)*'|--[^\n]*)|@(\w+)")
 
 
 class Jobs:
@@ -287,87 +283,6 @@ class Jobs:
         self._spent.slot_ms += job.slot_millis or 0
 
 
-def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[Any]:
-    """The values that a statement names, as BigQuery's query parameters; an empty list counts as
-    strings."""
-    named = set(_names(sql))
-    found: list[Any] = []
-    for name, value in (params or {}).items():
-        if name not in named:
-            continue
-        if isinstance(value, list | tuple):
-            kind = _kind(value[0]) if value else "STRING"
-            found.append(bigquery.ArrayQueryParameter(prefix + name, kind, list(value)))
-        else:
-            found.append(bigquery.ScalarQueryParameter(prefix + name, _kind(value), value))
-    return found
-
-
-def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]:
-    """One script of the statements: each with parameters of its own, each `must_hold` as a query
-    whose first row, if there is one, is raised and so rolls everything back."""
-    lines = ["DECLARE broken STRING DEFAULT NULL;", "BEGIN TRANSACTION;"]
-    params: list[Any] = []
-    for number, statement in enumerate(statements):
-        prefix = f"s{number}_"
-        params += query_parameters(statement.sql, statement.params, prefix)
-        sql = _PARAMETER.sub(partial(_prefixed, prefix), statement.sql).strip()
-        if statement.must_hold is None:
-            lines.append(f"{sql};")
-            continue
-        lines.append(
-            f"SET broken = (SELECT TO_JSON_STRING(offender) FROM (\n{sql}\n) AS offender LIMIT 1);"
-        )
-        lines.append(
-            "IF broken IS NOT NULL THEN "
-            f"RAISE USING MESSAGE = CONCAT('cbi-must-hold {number} ', broken); END IF;"
-        )
-    return "\n".join([*lines, "COMMIT TRANSACTION;"]), params
-
-
-@contextmanager
-def telling() -> Iterator[None]:
-    """Turn what the clients raise into one line a user can act on."""
-    try:
-        yield
-    except CbiError:
-        raise
-    except auth_exceptions.GoogleAuthError as error:
-        raise UsageError(
-            f"Google credentials: {_line(error)}. Run `gcloud auth application-default login` "
-            "again, or look at CBI_BQ_CREDENTIALS."
-        ) from error
-    except exceptions.RetryError as error:
-        raise ServiceError(
-            f"BigQuery did not answer soundly for {_line(error.cause or error)}. Nothing is half "
-            "done; run this again."
-        ) from error
-    except exceptions.Forbidden as error:
-        raise UsageError(
-            f"BigQuery refused: {_line(error)}. `cbi config --check` says which role is missing."
-        ) from error
-    except exceptions.NotFound as error:
-        raise UsageError(
-            f"BigQuery: {_line(error)}. Look at CBI_BQ_PROJECT and CBI_BQ_LOCATION; "
-            "`cbi config --check` tells which is wrong."
-        ) from error
-    except exceptions.GoogleAPICallError as error:
-        if _BYTES_LIMIT.search(str(error)):
-            raise UsageError(
-                f"BigQuery: {_line(error)}. Raise CBI_BQ_MAX_BYTES_BILLED, or do fewer roots at "
-                "a time."
-            ) from error
-        raise ServiceError(f"BigQuery: {_line(error)}. Run this again.") from error
-    except (
-        exceptions.GoogleAPIError,
-        request_exceptions.RequestException,
-        TimeoutError,  # what waiting for a job makes of the others
-    ) as error:
-        raise ServiceError(
-            f"BigQuery could not be reached: {_line(error)}. Run this again when it can."
-        ) from error
-
-
 def _is_passing(error: BaseException) -> bool:
     """Whether a job failed for a reason that the client's own list, or a conflict, says passes."""
     if isinstance(error, exceptions.GoogleAPICallError):
@@ -384,31 +299,3 @@ def _too_costly(needed: int, limit: int) -> str:
         f"{limit / gib:,.2f} GiB are allowed. Raise it, or do fewer roots at a time; nothing was "
         "billed."
     )
-
-
-def _line(error: object) -> str:
-    return " ".join(str(error).split("\n\n")[0].split()).rstrip(".")
-
-
-def _prefixed(prefix: str, match: re.Match[str]) -> str:
-    return match[1] or f"@{prefix}{match[2]}"
-
-
-def _names(sql: str) -> list[str]:
-    return [match[2] for match in _PARAMETER.finditer(sql) if match[2]]
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, bool):
-        return "BOOL"
-    if isinstance(value, int):
-        return "INT64"
-    if isinstance(value, float):
-        return "FLOAT64"
-    if isinstance(value, dt.datetime):
-        return "TIMESTAMP"
-    if isinstance(value, dt.date):
-        return "DATE"
-    if isinstance(value, str):
-        return "STRING"
-    raise TypeError(f"no query parameter can hold {type(value).__name__}")

@@ -21,7 +21,8 @@ from cbi_assets.errors import AuditError, CbiError, ServiceError
 from cbi_assets.warehouse.base import Params, Spent, Statement
 from cbi_assets.warehouse.bigquery import schema
 from cbi_assets.warehouse.bigquery.connection import Connection
-from cbi_assets.warehouse.bigquery.jobs import LABELS, Jobs, telling
+from cbi_assets.warehouse.bigquery.jobs import LABELS, Jobs
+from cbi_assets.warehouse.bigquery.telling import telling
 from cbi_assets.warehouse.drift import LiveTable
 from cbi_assets.warehouse.tables import TableSpec, plain_id
 

@@ -1,0 +1,77 @@
+"""A transaction as one script of BigQuery's, and values as its query parameters."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from google.cloud import bigquery
+
+from cbi_assets.warehouse.base import Params, Statement
+
+_PARAMETER = re.compile(r"('(?:[^'\\]|\\.)*'|--[^\n]*)|@(\w+)")
+
+
+def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[Any]:
+    """The values that a statement names, as BigQuery's query parameters; an empty list counts as
+    strings."""
+    named = set(_names(sql))
+    found: list[Any] = []
+    for name, value in (params or {}).items():
+        if name not in named:
+            continue
+        if isinstance(value, list | tuple):
+            kind = _kind(value[0]) if value else "STRING"
+            found.append(bigquery.ArrayQueryParameter(prefix + name, kind, list(value)))
+        else:
+            found.append(bigquery.ScalarQueryParameter(prefix + name, _kind(value), value))
+    return found
+
+
+def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]:
+    """One script of the statements: each with parameters of its own, each `must_hold` as a query
+    whose first row, if there is one, is raised and so rolls everything back."""
+    lines = ["DECLARE broken STRING DEFAULT NULL;", "BEGIN TRANSACTION;"]
+    params: list[Any] = []
+    for number, statement in enumerate(statements):
+        prefix = f"s{number}_"
+        params += query_parameters(statement.sql, statement.params, prefix)
+        sql = _PARAMETER.sub(partial(_prefixed, prefix), statement.sql).strip()
+        if statement.must_hold is None:
+            lines.append(f"{sql};")
+            continue
+        lines.append(
+            f"SET broken = (SELECT TO_JSON_STRING(offender) FROM (\n{sql}\n) AS offender LIMIT 1);"
+        )
+        lines.append(
+            "IF broken IS NOT NULL THEN "
+            f"RAISE USING MESSAGE = CONCAT('cbi-must-hold {number} ', broken); END IF;"
+        )
+    return "\n".join([*lines, "COMMIT TRANSACTION;"]), params
+
+
+def _prefixed(prefix: str, match: re.Match[str]) -> str:
+    return match[1] or f"@{prefix}{match[2]}"
+
+
+def _names(sql: str) -> list[str]:
+    return [match[2] for match in _PARAMETER.finditer(sql) if match[2]]
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, bool):
+        return "BOOL"
+    if isinstance(value, int):
+        return "INT64"
+    if isinstance(value, float):
+        return "FLOAT64"
+    if isinstance(value, dt.datetime):
+        return "TIMESTAMP"
+    if isinstance(value, dt.date):
+        return "DATE"
+    if isinstance(value, str):
+        return "STRING"
+    raise TypeError(f"no query parameter can hold {type(value).__name__}")

@@ -1,0 +1,105 @@
+"""What would be billed too much is refused before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from cbi_assets.errors import UsageError
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.tables import RAW
+from cbi_assets_tests.bigquery.conftest import OpenRemote, is_dry, one_line, work
+from cbi_assets_tests.bigquery.proxy import (
+    INSERT_JOB,
+    Proxy,
+    Rule,
+    rewrite,
+)
+
+pytestmark = pytest.mark.bigquery
+
+LIMIT = 123_456_789
+HOUR_BARS = RAW["1h"].id
+
+
+def grow(proxy: Proxy, table: str, size: int) -> None:
+    """Let a table be of this size."""
+
+    def change(body: Any) -> None:
+        body["numBytes"] = str(size)
+
+    proxy.add(Rule("GET", rf"/tables/{table}$", rewrite(change), times=None))
+
+
+def estimate(proxy: Proxy, size: int) -> None:
+    """Let every dry run tell this size."""
+
+    def change(body: Any) -> None:
+        body["statistics"]["totalBytesProcessed"] = str(size)
+        body["statistics"].setdefault("query", {})["totalBytesProcessed"] = str(size)
+
+    proxy.add(Rule("POST", INSERT_JOB, rewrite(change), is_dry, times=None))
+
+
+NAME = RAW["1h"].name
+
+
+LEAST = {"least": 0}
+DELETE = Statement(f"DELETE FROM `{HOUR_BARS}` WHERE volume > @least", LEAST)
+SELECT = f"SELECT root FROM `{HOUR_BARS}` WHERE volume > @least"
+WAYS: dict[str, Callable[[Warehouse], object]] = {
+    "a query": lambda warehouse: warehouse.query(SELECT, LEAST),
+    "a staged query": lambda warehouse: warehouse.stage_query("chosen", SELECT, LEAST),
+    "a transaction": lambda warehouse: warehouse.transact([DELETE]),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_what_would_cost_too_much_is_refused_and_not_run(
+    proxy: Proxy, open_remote: OpenRemote, way: Callable[[Warehouse], object]
+) -> None:
+    grow(proxy, NAME, LIMIT + 1)
+    estimate(proxy, LIMIT + 1)
+    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
+        warehouse.create_tables([RAW["1h"]])
+        before = len(proxy.requests)
+        with pytest.raises(UsageError) as raised:
+            way(warehouse)
+        assert one_line(raised.value).startswith("CBI_BQ_MAX_BYTES_BILLED: ")
+        after = [r for r in proxy.requests[before:] if r.sql]
+    assert len(after) == 1
+    assert is_dry(after[0])
+
+
+def test_a_large_table_of_which_little_is_read_is_read(
+    proxy: Proxy, open_remote: OpenRemote
+) -> None:
+    grow(proxy, NAME, LIMIT + 1)
+    estimate(proxy, LIMIT)
+    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
+        warehouse.create_tables([RAW["1h"]])
+        assert warehouse.query(f"SELECT root FROM `{HOUR_BARS}`").height == 0
+    assert sum(map(is_dry, proxy.requests)) == 1
+
+
+def test_a_table_that_is_read_twice_counts_twice(proxy: Proxy, open_remote: OpenRemote) -> None:
+    grow(proxy, NAME, LIMIT // 2 + 1)
+    estimate(proxy, LIMIT + 1)
+    both = f"SELECT a.root FROM `{HOUR_BARS}` AS a JOIN `{HOUR_BARS}` AS b ON a.root = b.root"
+    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
+        warehouse.create_tables([RAW["1h"]])
+        assert warehouse.query(f"SELECT root FROM `{HOUR_BARS}`").height == 0
+        with pytest.raises(UsageError):
+            warehouse.query(both)
+    assert sum(map(is_dry, proxy.requests)) == 1
+
+
+def test_small_tables_are_read_without_a_dry_run(proxy: Proxy, open_remote: OpenRemote) -> None:
+    grow(proxy, NAME, LIMIT)
+    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
+        warehouse.create_tables([RAW["1h"]])
+        assert warehouse.query(f"SELECT root FROM `{HOUR_BARS}`").height == 0
+        work(warehouse)
+    assert not any(map(is_dry, proxy.requests))
