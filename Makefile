@@ -19,7 +19,7 @@ demo: $(READY)
 	$(BIN)/cbi demo
 
 test: $(READY) lint
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .

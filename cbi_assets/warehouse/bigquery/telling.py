@@ -29,7 +29,7 @@ def telling() -> Iterator[None]:
         ) from error
     except exceptions.RetryError as error:
         raise ServiceError(
-            f"BigQuery did not answer soundly for {_line(error.cause or error)}. Nothing is half "
+            f"BigQuery gave no sound answer ({_line(error.cause or error)}). Nothing is half "
             "done; run this again."
         ) from error
     except exceptions.Forbidden as error:
