@@ -333,6 +333,8 @@ SPOILS = {
     "prices_come_from_databento": f"UPDATE `{DAILY_ML_MATRIX.id}` SET source = STRUCT("
     "'yahoo' AS price_source, source.active_contract AS active_contract, "
     "source.roll_rule AS roll_rule, source.load_ids AS load_ids) WHERE symbol = 'ZL'",
+    "regime_covers_every_row": f"UPDATE `{DAILY_ML_MATRIX.id}` SET regime_name = NULL "
+    "WHERE symbol = 'ZL' AND data_date = DATE '2025-01-07'",
 }
 
 

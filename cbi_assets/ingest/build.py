@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
 from cbi_assets.features.matrix import build_matrix
 from cbi_assets.ingest.checks import CheckResult, check_matrix, failed_upstream, keep_results
 from cbi_assets.market.bars import Timeframe
@@ -46,21 +47,32 @@ def build(
     """Rebuild the matrix of these roots (all, where none given) between two trade dates.
 
     Hold the home first. A root whose raw bars failed an ERROR check when last checked is left as
-    it was. `now` becomes `ingestion_ts`; nothing else depends on it.
+    it was; the crush does not rest on it either. `now` becomes `ingestion_ts`; nothing else depends
+    on it.
     """
     chosen = project.universe.select(roots)
     with project.open_warehouse() as warehouse:
-        barred = failed_upstream(warehouse, chosen)
+        failed = failed_upstream(warehouse, project.universe.select())
+        barred = {root: reasons for root, reasons in failed.items() if root in chosen}
         sound = [root for root in chosen if root not in barred]
-        tell(f"reading the bars of {len(sound)} roots")
+        legs = _crush_legs(project, sound)
+        for leg in legs:
+            if leg in failed:
+                tell(f"{CRUSH_ROOT}'s crush stays empty: the bars of {leg} failed a check")
+        read = [*sound, *(leg for leg in legs if leg not in failed)]
+        tell(f"reading the bars of {len(read)} roots")
         bars = {
             timeframe: warehouse.query(
-                load_sql("matrix_bars", table=RAW[timeframe].id), {"roots": sound}
+                load_sql("matrix_bars", table=RAW[timeframe].id), {"roots": read}
             )
             for timeframe in _SOURCES
         }
         tables: dict[Timeframe, str] = {t: RAW[t].id for t in _SOURCES}
-        matrix = build_matrix(bars["1h"], bars["1d"], project.universe.calendars(), tables, now)
+        matrix = build_matrix(
+            bars["1h"], bars["1d"], project.universe.calendars(), tables, project.regimes, now
+        )
+        if not matrix.is_empty():
+            matrix = matrix.filter(pl.col("symbol").is_in(sound))
         if matrix.is_empty():
             _take_out(warehouse, sound, start, end)
             return BuildOutcome({}, barred)
@@ -80,6 +92,13 @@ def build(
 
 
 _SOURCES: tuple[Timeframe, ...] = ("1h", "1d")
+
+
+def _crush_legs(project: Project, roots: list[str]) -> list[str]:
+    """The roots beside `roots` that their rows need bars of."""
+    if CRUSH_ROOT not in roots:
+        return []
+    return [leg for leg in CRUSH_LEGS if leg not in roots and leg in project.universe.roots]
 
 
 def _take_out(

@@ -58,6 +58,7 @@ RAW_CHECKS = (
 MATRIX_CHECKS = (
     Check("one_row_per_trade_date", "One row a root and trade date."),
     Check("prices_come_from_databento", "Every price comes from loaded Databento bars."),
+    Check("regime_covers_every_row", "Every row lies in a regime."),
 )
 TABLE_CHECK = Check(
     "table_matches_its_spec",

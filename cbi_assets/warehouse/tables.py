@@ -310,6 +310,47 @@ DAILY_ML_MATRIX = TableSpec(
             "floor pivots of the active contract's own prior trade date; NULL where unknown",
             unit=_NATIVE,
         ),
+        # a live table takes new columns as NULLABLE only
+        Column(
+            "fibonacci",
+            "STRUCT<swing_high FLOAT64, swing_low FLOAT64, swing_high_date DATE, "
+            "swing_low_date DATE, direction STRING, confirmed_on DATE, retrace_236 FLOAT64, "
+            "retrace_382 FLOAT64, retrace_50 FLOAT64, retrace_618 FLOAT64, retrace_786 FLOAT64, "
+            "ext_1236 FLOAT64, ext_1382 FLOAT64, ext_1618 FLOAT64, ext_200 FLOAT64, "
+            "ext_2618 FLOAT64>",
+            "levels of the last two swings of a 6% zigzag over the sessions, each known from the "
+            "date that confirmed it; NULL before two are",
+            required=False,
+            unit=_NATIVE,
+        ),
+        Column(
+            "golden_zone",
+            "STRUCT<state INT64, swing_high FLOAT64, swing_low FLOAT64, fib_50 FLOAT64, "
+            "fib_618 FLOAT64, vol_decay_slope FLOAT64, qualified_trigger BOOL>",
+            "of MES' rows: the session's last 1h close against the last confirmed 1h swings (1 "
+            "between the 50% and 61.8% retracements, 2 beyond, 0 before), and whether a bar of the "
+            "session triggered",
+            required=False,
+            unit=_NATIVE,
+        ),
+        Column(
+            "crush",
+            "STRUCT<board_crush FLOAT64, oil_share FLOAT64>",
+            "of ZL's rows, from the closes of ZL, ZM and ZS on the same trade date: board_crush = "
+            "2.2 ZM + 11 ZL - ZS; oil_share = 11 ZL / (11 ZL + 2.2 ZM), a fraction; NULL where a "
+            "close is missing",
+            required=False,
+            unit="US cents per bushel",
+        ),
+        Column(
+            "regime",
+            "STRUCT<name STRING, weight FLOAT64, vol_percentile FLOAT64, k_vol FLOAT64>",
+            "the user's regime on data_date and its weight; vol_percentile = share of the last 252 "
+            "values of 20-day volatility that are at most today's, k_vol = today's over their "
+            "median within [0.5, 3], both NULL before 252",
+            required=False,
+        ),
+        Column("regime_name", "STRING", "the regime's name", required=False),
         Column(
             "source",
             "STRUCT<price_source STRING, active_contract STRING, roll_rule STRING, "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from cbi_assets.ingest.build import BuildOutcome, build
+from cbi_assets.ingest.checks import check_everything
 from cbi_assets.project import Project
+from cbi_assets.regimes import parse_regimes
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
 from cbi_assets_tests.helpers import NOW, load_once, query
@@ -90,6 +93,72 @@ def test_a_root_is_built_alone(project: Project) -> None:
     assert outcome.rows == {"ZS": 4}
     assert set(written(project, "ZL").values()) == {False}
     assert set(written(project, "ZS").values()) == {True}
+
+
+@pytest.fixture
+def meal(project: Project, drive: Path) -> None:
+    """A bar of ZM on each of the four trade dates, too."""
+    put_lines(drive, [record(n, "ZM.v.0") for n in (0, 24, 48, 72)], "meal.json")
+    load_once(project)
+
+
+def crushes(project: Project) -> list[float | None]:
+    rows = matrix(project).filter(pl.col("symbol") == "ZL")
+    return rows["crush"].struct["board_crush"].to_list()
+
+
+@pytest.mark.usefixtures("meal")
+def test_soybean_oil_built_alone_has_its_crush_and_no_other_row(project: Project) -> None:
+    outcome = run(project, roots=("ZL",))
+    assert outcome.rows == {"ZL": 4}
+    assert set(matrix(project)["symbol"]) == {"ZL"}
+    # every close is 12: 2.2·12 + 11·12 − 12 = 26.4 + 132 − 12
+    assert crushes(project) == [pytest.approx(146.4)] * 4
+
+
+@pytest.mark.usefixtures("meal")
+def test_soybean_oil_has_the_same_row_alone_and_beside_the_others(project: Project) -> None:
+    run(project)
+    whole = matrix(project).filter(pl.col("symbol") == "ZL")
+    run(project, roots=("ZL",))
+    assert matrix(project).filter(pl.col("symbol") == "ZL").equals(whole)
+
+
+@pytest.mark.usefixtures("meal")
+@pytest.mark.parametrize("roots", [(), ("ZL",)])
+def test_no_crush_rests_on_bars_that_failed_a_check(
+    project: Project, roots: tuple[str, ...]
+) -> None:
+    spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZM'"
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.transact([Statement(spoilt)])
+        check_everything(project, warehouse, NOW)
+    told: list[str] = []
+    outcome = run(project, roots=roots, tell=told.append)
+    assert outcome.rows["ZL"] == 4
+    assert ("ZM" in outcome.barred) == (not roots)
+    assert crushes(project) == [None] * 4
+    assert "ZL's crush stays empty: the bars of ZM failed a check" in told
+
+
+def test_only_bars_of_a_leg_write_nothing(project: Project) -> None:
+    with project.hold(), project.open_warehouse() as warehouse:
+        gone = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE root = 'ZL'"
+        warehouse.transact([Statement(gone)])
+    assert run(project, roots=("ZL",)).rows == {}
+    assert matrix(project).is_empty()
+
+
+def test_the_projects_regimes_name_the_rows(project: Project) -> None:
+    run(project)
+    # the test's dates lie in January 2025, before the 20th
+    assert set(matrix(project)["regime_name"]) == {"trump_anticipation_2024"}
+    text = "regimes: [{name: mine, start_date: 2025-01-07, end_date: 2025-01-31, weight: 2}]"
+    outcome = run(replace(project, regimes=parse_regimes(text)))
+    assert outcome.fell_short
+    failed = {(result.check.name, result.root) for result in outcome.checks if not result.passed}
+    assert failed == {("regime_covers_every_row", root) for root in ("ZL", "ZS")}
+    assert matrix(project)["regime_name"].to_list() == [None, "mine", "mine", "mine"] * 2
 
 
 def test_rows_of_dates_that_are_gone_leave(project: Project) -> None:

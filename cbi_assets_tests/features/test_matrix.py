@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -13,19 +14,27 @@ from polars.testing import assert_frame_equal
 from cbi_assets.features.matrix import build_matrix
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import Calendar, trade_dates
+from cbi_assets.regimes import load_regimes, parse_regimes
 from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
 from cbi_assets_tests.features.frames import bar, bar_frame
 
 NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
-CALENDARS: dict[str, Calendar] = {"ZL": "grains", "ES": "equity"}
+CALENDARS: dict[str, Calendar] = {
+    "ZL": "grains",
+    "ZM": "grains",
+    "ZS": "grains",
+    "ES": "equity",
+    "MES": "equity",
+}
 TABLES: dict[Timeframe, str] = {"1h": RAW["1h"].id, "1d": RAW["1d"].id}
+REGIMES = load_regimes()
 DAYS = trade_dates("grains", dt.date(2024, 3, 4), dt.date(2024, 3, 26))
 MON, TUE, WED = DAYS[:3]
 FLAT = (10.0, 10.0, 10.0, 10.0)
 
 
 def build(hourly: list[Any], daily: list[Any] | None = None) -> pl.DataFrame:
-    return build_matrix(bar_frame(hourly), bar_frame(daily or []), CALENDARS, TABLES, NOW)
+    return build_matrix(bar_frame(hourly), bar_frame(daily or []), CALENDARS, TABLES, REGIMES, NOW)
 
 
 def test_the_columns_are_the_tables_in_its_order() -> None:
@@ -75,14 +84,134 @@ def test_pivots_come_from_the_prior_trade_date() -> None:
     assert [row["pivots"]["P"] for row in rows.to_dicts()] == [None, 106.0]
 
 
+def test_a_swings_levels_are_known_from_the_date_that_confirmed_it() -> None:
+    rows = build(
+        [
+            bar(MON, 14, (100.0, 101.0, 100.0, 100.5)),
+            bar(TUE, 14, (111.0, 120.0, 110.0, 119.0)),  # 120 ≥ 106: 100 was a low
+            bar(WED, 14, (114.0, 115.0, 111.0, 112.0)),  # 111 ≤ 112.8: 120 was a high
+        ]
+    ).to_dicts()
+    assert [set(row["fibonacci"].values()) for row in rows[:2]] == [{None}, {None}]
+    found = rows[2]["fibonacci"]
+    assert (found["swing_low_date"], found["swing_high_date"]) == (MON, TUE)
+    assert (found["direction"], found["confirmed_on"]) == ("up", WED)
+    # of a leg from 100 to 120
+    assert found["retrace_382"] == pytest.approx(112.36)
+    assert found["retrace_50"] == 110.0
+    assert found["ext_1618"] == pytest.approx(132.36)
+
+
+def test_the_golden_zone_is_of_micro_s_and_p_alone() -> None:
+    def leg(root: str) -> list[Any]:
+        named: dict[str, Any] = {"root": root, "symbol": f"{root}.v.0"}
+        return [
+            bar(MON, 13, (100.0, 100.5, 100.0, 100.2), **named),
+            bar(MON, 14, (108.0, 110.0, 107.0, 109.5), **named),
+            bar(MON, 15, (106.0, 106.5, 104.0, 104.5), **named),
+        ]
+
+    rows = {row["symbol"]: row["golden_zone"] for row in build(leg("MES") + leg("ZL")).to_dicts()}
+    assert rows["ZL"] is None or set(rows["ZL"].values()) == {None}
+    # 110 is a high once the third bar falls to 104; its close lies between 103.82 and 105
+    found = rows["MES"]
+    assert (found["swing_high"], found["swing_low"], found["fib_50"]) == (110.0, 100.0, 105.0)
+    assert found["fib_618"] == pytest.approx(103.82)
+    assert (found["state"], found["qualified_trigger"]) == (1, False)
+
+
+def test_the_crush_stands_on_soybean_oil_alone() -> None:
+    rows = build(
+        [
+            bar(day, 14, (close,) * 4, symbol=f"{root}.v.0", root=root)
+            for root, close in (("ZL", 33.40), ("ZM", 297.20), ("ZS", 956.5))
+            for day in (MON, TUE)
+            if (root, day) != ("ZM", TUE)
+        ]
+    )
+    found = {(row["symbol"], row["data_date"]): row["crush"] for row in rows.to_dicts()}
+    # the published 64.74 on Monday; on Tuesday there is no meal
+    assert found.pop(("ZL", MON)) == {
+        "board_crush": pytest.approx(64.74),
+        "oil_share": pytest.approx(367.40 / 1021.24),
+    }
+    assert len(found) == 4
+    for crush in found.values():
+        assert crush == {"board_crush": None, "oil_share": None}
+
+
+def test_the_crush_takes_either_timeframes_close() -> None:
+    rows = build(
+        [bar(MON, 14, (33.40,) * 4)],
+        [
+            bar(MON, 0, (close,) * 4, symbol=f"{root}.v.0", root=root)
+            for root, close in (("ZL", 99.0), ("ZM", 297.20), ("ZS", 956.5))
+        ],
+    )
+    (row,) = rows.filter(pl.col("symbol") == "ZL").to_dicts()
+    assert row["crush"]["board_crush"] == pytest.approx(64.74)
+
+
+def test_a_row_names_its_regime() -> None:
+    days = trade_dates("grains", dt.date(2025, 1, 17), dt.date(2025, 1, 22))
+    rows = build([bar(day, 14, FLAT) for day in days]).to_dicts()
+    assert [(row["data_date"].day, row["regime"]["weight"]) for row in rows] == [
+        (17, 400.0),
+        (21, 600.0),
+        (22, 600.0),
+    ]
+    names = [row["regime_name"] for row in rows]
+    assert names == ["trump_anticipation_2024", "trump_second_term", "trump_second_term"]
+    assert names == [row["regime"]["name"] for row in rows]
+
+
+def test_a_row_that_no_regime_covers_has_none() -> None:
+    text = "regimes: [{name: later, start_date: 2024-03-05, end_date: 2024-03-05, weight: 1}]"
+    bars = bar_frame([bar(day, 14, FLAT) for day in (MON, TUE, WED)])
+    rows = build_matrix(bars, bar_frame([]), CALENDARS, TABLES, parse_regimes(text), NOW)
+    assert rows["regime_name"].to_list() == [None, "later", None]
+    assert rows["regime"].struct["weight"].to_list() == [None, 1.0, None]
+
+
+YEARS = trade_dates("grains", dt.date(2022, 1, 3), dt.date(2024, 3, 1))
+
+
+def swing(days: list[dt.date], hour: int) -> list[Any]:
+    """Closes of 10 and 11 in turn: each 20 returns deviate alike."""
+    return [bar(day, hour, (10.0 + n % 2,) * 4) for n, day in enumerate(days)]
+
+
+def first_with_volatility(rows: pl.DataFrame) -> int:
+    regimes = rows["regime"].struct
+    known = regimes["k_vol"].is_not_null()
+    assert known.equals(regimes["vol_percentile"].is_not_null().alias("k_vol"))
+    assert regimes["k_vol"].drop_nulls().to_list() == [pytest.approx(1.0)] * known.sum()
+    place = known.arg_max()
+    assert place is not None
+    return place
+
+
+def test_the_volatility_of_a_row_needs_twenty_returns_and_252_such_values() -> None:
+    # row 0 has no return, so row 20 has the first volatility, and row 20 + 251 the 252nd
+    assert first_with_volatility(build(swing(YEARS[:300], 14))) == 271
+
+
+def test_the_volatilitys_windows_reach_over_both_timeframes() -> None:
+    # 1h starts at row 100, whose return has no prior 1h close: row 100 has no volatility
+    rows = build(swing(YEARS[:300], 14)[100:], swing(YEARS[:300], 0))
+    assert first_with_volatility(rows) == 271 + 1
+
+
 def test_no_bars_no_rows() -> None:
     assert build([]).is_empty()
 
 
 def test_the_clock_is_in_ingestion_ts_only() -> None:
     bars = bar_frame([bar(day, 14, FLAT) for day in DAYS])
-    later = build_matrix(bars, bar_frame([]), CALENDARS, TABLES, NOW + dt.timedelta(days=9))
-    now = build_matrix(bars, bar_frame([]), CALENDARS, TABLES, NOW)
+    later = build_matrix(
+        bars, bar_frame([]), CALENDARS, TABLES, REGIMES, NOW + dt.timedelta(days=9)
+    )
+    now = build_matrix(bars, bar_frame([]), CALENDARS, TABLES, REGIMES, NOW)
     assert later.drop("ingestion_ts").equals(now.drop("ingestion_ts"))
 
 
@@ -91,8 +220,11 @@ SYMBOLS = [
     ("ZL", "ZL.c.0", None),
     ("ZL", "ZLH4", "ZLH2024"),
     ("ZL", "ZLK4", "ZLK2024"),
+    ("ZM", "ZM.v.0", None),
+    ("ZS", "ZS.v.0", None),
     ("ES", "ESH4", "ESH2024"),
     ("ES", "ESM4", "ESM2024"),
+    ("MES", "MES.v.0", None),
 ]
 
 
@@ -129,7 +261,8 @@ def test_rows_up_to_a_date_are_the_same_without_what_came_after(
 ) -> None:
     def rows(until: dt.date) -> pl.DataFrame:
         known = pl.col("trade_date") <= until
-        matrix = build_matrix(hourly.filter(known), daily.filter(known), CALENDARS, TABLES, NOW)
+        bars = hourly.filter(known), daily.filter(known)
+        matrix = build_matrix(*bars, CALENDARS, TABLES, REGIMES, NOW)
         return matrix.filter(pl.col("data_date") <= cut) if matrix.height else matrix
 
     early, full = rows(cut), rows(DAYS[-1])

@@ -282,6 +282,11 @@ MATRIX_FAULTS = [
         "['L-unknown'] AS load_ids) WHERE symbol = 'ZL'",
         {"data_date": dt.date(2025, 1, 6), "price_source": TABLE},
     ),
+    Fault(
+        "regime_covers_every_row",
+        f"UPDATE `{MATRIX}` SET regime_name = NULL WHERE symbol = 'ZL'",
+        {"data_date": dt.date(2025, 1, 6)},
+    ),
 ]
 
 

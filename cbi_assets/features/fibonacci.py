@@ -1,0 +1,81 @@
+"""Fibonacci levels of the last confirmed swing of a root's sessions.
+
+Formulas (the usual definition; H the swing high, L the swing low): on an up-leg, from L to H, the
+retracement x is H - x(H-L) and the extension y is L + y(H-L); on a down-leg, from H to L, they are
+L + x(H-L) and H - y(H-L).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from cbi_assets.features.zigzag import join_last_leg
+
+THRESHOLD: Final = 0.06
+
+RETRACEMENTS: Final = {
+    "retrace_236": 0.236,
+    "retrace_382": 0.382,
+    "retrace_50": 0.5,
+    "retrace_618": 0.618,
+    "retrace_786": 0.786,
+}
+
+EXTENSIONS: Final = {
+    "ext_1236": 1.236,
+    "ext_1382": 1.382,
+    "ext_1618": 1.618,
+    "ext_200": 2.0,
+    "ext_2618": 2.618,
+}
+
+FIBONACCI_COLUMNS: Final = (
+    "swing_high",
+    "swing_low",
+    "swing_high_date",
+    "swing_low_date",
+    "direction",
+    "confirmed_on",
+    *RETRACEMENTS,
+    *EXTENSIONS,
+)
+
+
+def fibonacci(active: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFrame:
+    """Levels of the last two swings confirmed on or before each row's date, in native units.
+
+    `active` has root, trade_date, high, low: one row a root and trade date, the whole history.
+    Gives root, trade_date and FIBONACCI_COLUMNS, sorted by root and trade date. `direction` is
+    `up` where the swing high is the later of the two, else `down`; `confirmed_on` is the trade
+    date that confirmed the later. All are null before two swings are confirmed. An extension of a
+    long down-leg may lie below zero.
+
+    The series is taken as it is given. The active contract changes at a roll, so over unadjusted
+    sessions the step from one contract's price to the next is part of the swing, and may confirm
+    one. A date without positive prices moves no swing; its row has the levels already known.
+    """
+    return (
+        join_last_leg(active.select("root", "trade_date", "high", "low"), "trade_date", threshold)
+        .rename({"swing_high_on": "swing_high_date", "swing_low_on": "swing_low_date"})
+        .with_columns(
+            *(retracement(x).alias(name) for name, x in RETRACEMENTS.items()),
+            *(extension(y).alias(name) for name, y in EXTENSIONS.items()),
+        )
+        .select("root", "trade_date", *FIBONACCI_COLUMNS)
+    )
+
+
+def retracement(x: float) -> pl.Expr:
+    """Price at which the leg (swing_high, swing_low, direction) has given back `x` of its range."""
+    high, low = pl.col("swing_high"), pl.col("swing_low")
+    span = high - low
+    return pl.when(pl.col("direction") == "up").then(high - x * span).otherwise(low + x * span)
+
+
+def extension(y: float) -> pl.Expr:
+    """Price at `y` times the leg's range from its origin (swing_high, swing_low, direction)."""
+    high, low = pl.col("swing_high"), pl.col("swing_low")
+    span = high - low
+    return pl.when(pl.col("direction") == "up").then(low + y * span).otherwise(high - y * span)

@@ -1,0 +1,140 @@
+"""The golden zone: where a 1h close stands between the 50% and 61.8% retracements of a swing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from cbi_assets.features.fibonacci import retracement
+from cbi_assets.features.zigzag import join_last_leg
+
+THRESHOLD: Final = 0.01
+"""Of the 1h zigzag: this project's choice, the contract names none."""
+
+SURGE: Final = 1.5
+SURGE_BARS: Final = 24
+
+GOLDEN_ZONE_COLUMNS: Final = (
+    "state",
+    "swing_high",
+    "swing_low",
+    "fib_50",
+    "fib_618",
+    "vol_decay_slope",
+    "qualified_trigger",
+)
+
+
+def golden_zone(hourly: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFrame:
+    """State of each session's last bar against the last confirmed 1h leg, and whether it triggered.
+
+    `hourly` has root, trade_date, ts_event, high, low, close (native units), volume (contracts):
+    the 1h bars of the active contract, the whole history, taken as they are given (a roll's step
+    between two contracts is part of the swing). Gives root, trade_date and GOLDEN_ZONE_COLUMNS,
+    one row a root and trade date, sorted by both. Levels, state and slope are those of the
+    session's last bar; the last leg is that of the last two swings confirmed by that bar.
+
+    state, on an up-leg: 1 where fib_618 ≤ close ≤ fib_50, 2 below fib_618, 0 above fib_50; mirrored
+    on a down-leg. Null without a leg, and where the leg is broken at this bar: its close is below
+    the swing low (up-leg), above the swing high (down-leg).
+
+    vol_decay_slope: the slope a bar of the least-squares line through ln volume of the 5 bars
+    before the entry, which is the first bar of the current stay in the zone. It holds during the
+    stay and at its trigger, and is null elsewhere, or where one of the 5 is missing or has no
+    volume. A stay is of one leg: a swing confirmed meanwhile ends it. Of a trigger that is itself
+    an entry into the new leg's zone, it is the slope of the new stay.
+
+    qualified_trigger: whether any bar of the session triggered, null if no leg was known at any of
+    them. A bar triggers where the bar before it was in the zone, its close is back across fib_50
+    of that zone's leg (above it on an up-leg), its volume is at least 1.5 times the mean of the 24
+    bars before it, and the stay's slope is below 0. The bar before may be of the prior session.
+    """
+    bars = (
+        join_last_leg(
+            hourly.select(
+                "root",
+                "trade_date",
+                "ts_event",
+                "high",
+                "low",
+                pl.col("close").fill_nan(None),
+                "volume",
+            ),
+            "ts_event",
+            threshold,
+        )
+        .with_columns(fib_50=retracement(0.5), fib_618=retracement(0.618))
+        .with_columns(state=_state(), decay=_decay())
+        .with_columns(in_zone=pl.col("state").eq(1).fill_null(False))
+        .with_columns(
+            enters=pl.col("in_zone")
+            & (
+                ~pl.col("in_zone").shift(1, fill_value=False).over("root")
+                | (pl.col("confirmed_on") == pl.col("ts_event"))
+            )
+        )
+        .with_columns(stay=pl.col("enters").cum_sum().over("root"))
+        .with_columns(
+            stay_slope=pl.when("in_zone").then(pl.col("decay").first().over("root", "stay"))
+        )
+        .with_columns(triggers=_triggers())
+        .with_columns(
+            vol_decay_slope=pl.when("in_zone")
+            .then("stay_slope")
+            .when("triggers")
+            .then(pl.col("stay_slope").shift(1).over("root")),
+            triggers=pl.when(pl.col("direction").is_not_null()).then("triggers"),
+        )
+    )
+    last = [name for name in GOLDEN_ZONE_COLUMNS if name != "qualified_trigger"]
+    return (
+        bars.group_by("root", "trade_date", maintain_order=True)
+        .agg(pl.col(last).last(), pl.col("triggers").max().alias("qualified_trigger"))
+        .sort("root", "trade_date")
+        .select("root", "trade_date", *GOLDEN_ZONE_COLUMNS)
+    )
+
+
+def _state() -> pl.Expr:
+    # a down-leg is an up-leg with every price negated, which is exact
+    up = pl.col("direction") == "up"
+    sign = pl.when(up).then(1.0).when(~up).then(-1.0)
+    close = sign * pl.col("close")
+    origin = sign * pl.when(up).then("swing_low").otherwise("swing_high")
+    return (
+        pl.when(close.is_null() | (close < origin))
+        .then(None)
+        .when(close < sign * pl.col("fib_618"))
+        .then(2)
+        .when(close <= sign * pl.col("fib_50"))
+        .then(1)
+        .otherwise(0)
+        .cast(pl.Int64)
+    )
+
+
+def _decay() -> pl.Expr:
+    """Slope of ln volume over the 5 bars before each bar."""
+    log = pl.when(pl.col("volume") > 0).then(pl.col("volume").cast(pl.Float64).log())
+    back = {n: log.shift(n).over("root") for n in range(1, 6)}
+    # Σ(x - mean x)·y / Σ(x - mean x)², x = 1…5: the weights are -2, -1, 0, 1, 2 and their sum is 10
+    slope = (2.0 * (back[1] - back[5]) + (back[2] - back[4])) * 0.1
+    return pl.when(back[3].is_not_null()).then(slope)
+
+
+def _triggers() -> pl.Expr:
+    # the leg is the prior bar's: a rebound may itself confirm the swing that ends it
+    prior = {
+        name: pl.col(name).shift(1).over("root")
+        for name in ("in_zone", "direction", "fib_50", "stay_slope")
+    }
+    crossed = (
+        pl.when(prior["direction"] == "up")
+        .then(pl.col("close") > prior["fib_50"])
+        .otherwise(pl.col("close") < prior["fib_50"])
+    )
+    # whole numbers, so the sum is exact, whatever came before
+    total = pl.col("volume").rolling_sum(SURGE_BARS).shift(1).over("root")
+    surges = pl.col("volume") * SURGE_BARS >= SURGE * total
+    return (prior["in_zone"] & crossed & surges & (prior["stay_slope"] < 0)).fill_null(False)

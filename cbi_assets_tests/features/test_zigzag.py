@@ -1,0 +1,279 @@
+"""The causal zigzag, worked out by hand and checked against its own definition."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from itertools import pairwise
+from math import nan
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cbi_assets.features.zigzag import LEG_COLUMNS, Kind, join_last_leg, zigzag
+
+DAY = dt.date(2024, 3, 4)
+Bar = tuple[float | None, float | None]
+Swing = tuple[Kind, int, float, int]
+
+
+def day(number: int) -> dt.date:
+    return DAY + dt.timedelta(days=number)
+
+
+def bars_of(bars: list[Bar], root: str = "ZL") -> pl.DataFrame:
+    """One bar (high, low) a day, from DAY on."""
+    return pl.DataFrame(
+        {
+            "root": pl.Series([root] * len(bars), dtype=pl.String),
+            "trade_date": pl.Series([day(n) for n in range(len(bars))], dtype=pl.Date),
+            "high": pl.Series([bar[0] for bar in bars], dtype=pl.Float64),
+            "low": pl.Series([bar[1] for bar in bars], dtype=pl.Float64),
+        }
+    )
+
+
+def swings_of(bars: list[Bar], threshold: float = 0.06) -> list[Swing]:
+    """(kind, day of the extreme, price, day of its confirmation)."""
+    found = zigzag(bars_of(bars), "trade_date", threshold)
+    return [
+        (
+            row["kind"],
+            (row["extreme_on"] - DAY).days,
+            row["price"],
+            (row["confirmed_on"] - DAY).days,
+        )
+        for row in found.to_dicts()
+    ]
+
+
+RISE_AND_FALL: list[Bar] = [
+    (97.0, 96.0),
+    (100.0, 98.0),  # the high; 100 < 96 × 1.06, so the low is not confirmed
+    (99.0, 96.0),
+    (98.0, 94.5),  # 94 would confirm it
+    (95.0, 93.0),  # 93 ≤ 94 does
+    (96.0, 90.0),  # the low
+    (95.0, 91.0),  # 90 × 1.06 = 95.4
+    (97.0, 92.0),  # 97 ≥ 95.4 confirms it
+]
+
+
+def test_a_high_is_confirmed_by_the_first_low_at_the_threshold_and_a_low_likewise() -> None:
+    assert swings_of(RISE_AND_FALL) == [("high", 1, 100.0, 4), ("low", 5, 90.0, 7)]
+
+
+@pytest.mark.parametrize("length", range(9))
+def test_a_swing_is_invisible_until_it_is_confirmed(length: int) -> None:
+    seen = [kind for kind, *_ in swings_of(RISE_AND_FALL[:length])]
+    assert seen == (["high"] if length >= 5 else []) + (["low"] if length == 8 else [])
+
+
+def test_a_low_exactly_at_the_threshold_confirms() -> None:
+    # 100 × (1 − 0.25) = 75, exact in binary
+    assert swings_of([(100.0, 90.0), (90.0, 75.0)], 0.25) == [("high", 0, 100.0, 1)]
+    assert swings_of([(100.0, 90.0), (90.0, 75.5)], 0.25) == []
+
+
+def test_a_high_exactly_at_the_threshold_confirms() -> None:
+    # 80 × (1 + 0.25) = 100
+    assert swings_of([(90.0, 80.0), (100.0, 85.0)], 0.25) == [("low", 0, 80.0, 1)]
+    assert swings_of([(90.0, 80.0), (99.5, 85.0)], 0.25) == []
+
+
+def test_an_unconfirmed_extreme_moves_on_and_an_equal_one_does_not_move_it() -> None:
+    bars: list[Bar] = [(100.0, 98.0), (102.0, 99.0), (102.0, 98.0), (98.0, 95.0)]
+    # 102 × 0.94 = 95.88
+    assert swings_of(bars) == [("high", 1, 102.0, 3)]
+
+
+def test_a_bar_that_extends_and_reverses_moves_the_extreme_and_confirms_nothing() -> None:
+    bars: list[Bar] = [
+        (91.0, 90.0),
+        (100.0, 95.0),  # confirms the low of 90; the high is 100
+        (104.0, 92.0),  # extends to 104, and 92 ≤ 94 and ≤ 97.76: in which order nobody knows
+        (103.0, 98.0),  # 98 > 97.76
+        (99.0, 97.0),  # confirms 104, the first later bar at or below 97.76
+    ]
+    assert swings_of(bars) == [("low", 0, 90.0, 1), ("high", 2, 104.0, 4)]
+
+
+def test_the_next_extreme_is_sought_after_the_bar_of_the_last_one() -> None:
+    bars: list[Bar] = [
+        (91.0, 90.0),
+        (100.0, 95.0),  # low of 90 confirmed
+        (104.0, 80.0),  # the high, on a bar whose low of 80 may have come before it
+        (100.0, 97.0),  # confirms 104; the low is 97
+        (103.0, 98.0),  # 97 × 1.06 = 102.82: confirms 97, not 80
+    ]
+    assert swings_of(bars)[1:] == [("high", 2, 104.0, 3), ("low", 3, 97.0, 4)]
+
+
+def test_what_came_before_an_extreme_is_no_part_of_the_next_leg() -> None:
+    up: list[Bar] = [(91.0, 90.0), (100.0, 95.0), (99.0, 94.5), (104.0, 99.0), (100.0, 97.0)]
+    # the low is the 97 after the high of 104, not the 94.5 before it; 97 × 1.06 = 102.82
+    assert swings_of([*up, (103.0, 98.0)])[1:] == [("high", 3, 104.0, 4), ("low", 4, 97.0, 5)]
+    down: list[Bar] = [(100.0, 99.0), (93.0, 90.0), (95.0, 91.0), (91.0, 85.0), (92.0, 87.0)]
+    # the high is the 92 after the low of 85, not the 95 before it; 92 × 0.94 = 86.48
+    assert swings_of([*down, (90.0, 86.4)])[1:] == [("low", 3, 85.0, 4), ("high", 4, 92.0, 5)]
+
+
+def test_a_bar_that_confirms_a_high_does_not_confirm_its_own_low() -> None:
+    bars: list[Bar] = [(100.0, 99.0), (100.0, 80.0), (84.0, 81.0), (85.0, 82.0)]
+    # the second bar's high of 100 is beyond 80 × 1.06 = 84.8, but may have come first
+    assert swings_of(bars) == [("high", 0, 100.0, 1), ("low", 1, 80.0, 3)]
+
+
+def test_the_start_finds_a_low_first_in_a_rise() -> None:
+    assert swings_of([(101.0, 100.0), (105.0, 102.0), (107.0, 104.0)]) == [("low", 0, 100.0, 2)]
+
+
+def test_the_start_confirms_neither_end_of_a_wide_bar_until_a_bar_tells_one_of_them() -> None:
+    wide: list[Bar] = [(100.0, 80.0), (92.0, 81.0)]  # 81 ≤ 94 and 92 ≥ 84.8
+    assert swings_of(wide) == []
+    # 84 < 84.8: only the high; the low that follows it is the 81 of the day between
+    assert swings_of([*wide, (84.0, 82.0), (86.0, 83.0)]) == [
+        ("high", 0, 100.0, 2),
+        ("low", 1, 81.0, 3),  # 81 × 1.06 = 85.86
+    ]
+    # 95 > 94: only the low; the high that follows it is the 96 of this day
+    assert swings_of([*wide, (96.0, 95.0), (95.0, 90.0)]) == [
+        ("low", 0, 80.0, 2),
+        ("high", 2, 96.0, 3),  # 96 × 0.94 = 90.24
+    ]
+    # the high after the low of a wide bar may come on the ambiguous day too
+    assert swings_of([(100.0, 80.0), (99.0, 81.0), (98.0, 95.0), (96.0, 93.0)]) == [
+        ("low", 0, 80.0, 2),
+        ("high", 1, 99.0, 3),  # 99 × 0.94 = 93.06
+    ]
+
+
+@pytest.mark.parametrize("hole", [(None, None), (None, 90.0), (110.0, None), (nan, nan)])
+def test_a_bar_without_prices_is_passed_over(hole: Bar) -> None:
+    bars = [*RISE_AND_FALL[:2], hole, *RISE_AND_FALL[2:]]
+    assert swings_of(bars) == [("high", 1, 100.0, 5), ("low", 6, 90.0, 8)]
+
+
+def test_a_bar_whose_price_is_not_positive_makes_no_swing_and_confirms_none() -> None:
+    bars: list[Bar] = [(20.0, 19.5), (19.5, -37.0), (0.0, -1.0), (19.2, 19.0), (19.0, 18.0)]
+    assert swings_of(bars) == [("high", 0, 20.0, 4)]  # 20 × 0.94 = 18.8
+
+
+def test_a_series_below_zero_has_no_swings() -> None:
+    assert swings_of([(-10.0, -20.0), (-1.0, -5.0), (-30.0, -40.0), (-1.0, -2.0)]) == []
+
+
+def test_each_series_is_read_alone_and_in_its_own_order() -> None:
+    first, second = bars_of(RISE_AND_FALL, "A"), bars_of(RISE_AND_FALL[4:], "B")
+    found = zigzag(pl.concat([second, first]).reverse(), "trade_date", 0.06)
+    # B begins at (95, 93): its only swing is the low of 90, two days on
+    assert found.select("root", "kind", "price", "confirmed_on").rows() == [
+        ("A", "high", 100.0, day(4)),
+        ("A", "low", 90.0, day(7)),
+        ("B", "low", 90.0, day(3)),
+    ]
+
+
+def test_a_caller_may_group_by_contract() -> None:
+    bars = bars_of(RISE_AND_FALL).with_columns(
+        contract=pl.Series(["H"] * 4 + ["K"] * 4, dtype=pl.String)
+    )
+    found = zigzag(bars, "trade_date", 0.06, by=("root", "contract"))
+    assert found.select("contract", "kind", "price").rows() == [("K", "low", 90.0)]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0, -0.06, 6.0])
+def test_a_threshold_that_is_no_fraction_is_refused(threshold: float) -> None:
+    with pytest.raises(ValueError, match="fraction between 0 and 1"):
+        zigzag(bars_of(RISE_AND_FALL), "trade_date", threshold)
+
+
+def test_no_bars_give_no_swings_with_the_same_columns() -> None:
+    none, some = (zigzag(bars_of(bars), "trade_date", 0.06) for bars in ([], RISE_AND_FALL))
+    assert none.is_empty()
+    assert none.schema == some.schema
+
+
+def test_a_leg_stands_from_the_day_its_second_swing_is_confirmed() -> None:
+    rows = join_last_leg(bars_of(RISE_AND_FALL), "trade_date", 0.06).select(LEG_COLUMNS).rows()
+    assert rows[:7] == [(None,) * 6] * 7
+    assert rows[7] == (100.0, 90.0, day(1), day(5), "down", day(7))
+
+
+def test_eighty_thousand_bars_take_well_under_a_second() -> None:
+    generator = np.random.default_rng(1)
+    close = 4000 * np.exp(np.cumsum(generator.normal(0, 0.003, 80_000)))
+    bars = pl.DataFrame({"root": "MES", "n": np.arange(80_000), "high": close, "low": close})
+    started = time.perf_counter()
+    found = zigzag(bars, "n", 0.01)
+    assert time.perf_counter() - started < 1
+    assert found.height > 1000
+
+
+HISTORIES = st.lists(
+    st.tuples(st.integers(-9, 9), st.integers(0, 8), st.integers(0, 8), st.integers(0, 30)),
+    max_size=60,
+)
+
+
+def walk(moves: list[tuple[int, int, int, int]]) -> list[Bar]:
+    """Bars of a random history in whole prices; one in some thirty has no price, one is below 0."""
+    bars: list[Bar] = []
+    price = 100
+    for step, above, below, odd in moves:
+        price = max(price + step, 20)
+        if odd == 0:
+            bars.append((None, None))
+        elif odd == 1:
+            bars.append((float(price), -1.0))
+        else:
+            bars.append((float(price + above), float(price - below)))
+    return bars
+
+
+@settings(max_examples=150, deadline=None)
+@given(HISTORIES)
+def test_a_history_cut_short_has_the_same_swings_up_to_the_cut(
+    moves: list[tuple[int, int, int, int]],
+) -> None:
+    bars = walk(moves)
+    whole = swings_of(bars)
+    for length in range(len(bars) + 1):
+        assert swings_of(bars[:length]) == [swing for swing in whole if swing[3] < length]
+
+
+@settings(max_examples=300, deadline=None)
+@given(HISTORIES)
+def test_every_swing_is_what_its_definition_says(moves: list[tuple[int, int, int, int]]) -> None:
+    bars = walk(moves)
+    priced = [
+        (number, high, low)
+        for number, (high, low) in enumerate(bars)
+        if high is not None and low is not None and low > 0
+    ]
+    swings = swings_of(bars)
+    for kind, at, price, confirmed in swings:
+        tops, bottoms = {n: h for n, h, _ in priced}, {n: lo for n, _, lo in priced}
+        assert at < confirmed
+        if kind == "high":
+            assert price == tops[at]
+            assert bottoms[confirmed] <= price * 0.94
+        else:
+            assert price == bottoms[at]
+            assert tops[confirmed] >= price * 1.06
+    for (before, left, _, known), (kind, at, price, confirmed) in pairwise(swings):
+        assert before != kind
+        assert known < confirmed
+        since = [(n, h, lo) for n, h, lo in priced if left < n <= confirmed]
+        if kind == "high":
+            assert price == max(h for _, h, _ in since)
+            assert at == min(n for n, h, _ in since if h == price)
+            # no bar between them would have confirmed it
+            assert not [n for n, _, lo in since if at < n < confirmed and lo <= price * 0.94]
+        else:
+            assert price == min(lo for _, _, lo in since)
+            assert at == min(n for n, _, lo in since if lo == price)
+            assert not [n for n, h, _ in since if at < n < confirmed and h >= price * 1.06]
