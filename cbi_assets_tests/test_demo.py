@@ -9,6 +9,7 @@ import pytest
 
 from cbi_assets.demo import run_demo
 from cbi_assets.demo.run import DATASET, FIRST, LAST
+from cbi_assets.errors import UsageError
 from cbi_assets.ingest.books import books_by_file
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.project import Project
@@ -88,3 +89,13 @@ def test_a_demos_home_takes_no_real_bars(make_project: MakeProject, drive: Path)
     assert outcome.load_id is None
     (file,) = outcome.survey.files
     assert file.reason == "dataset GLBX.MDP3; this home takes only DEMO.SYNTH"
+
+
+def test_a_demos_home_opens_no_bigquery(make_project: MakeProject) -> None:
+    project = make_project(demo=True, cbi_warehouse="bigquery", cbi_bq_project="mine")
+    with (
+        project.hold(),
+        pytest.raises(UsageError, match="synthetic bars enter no real warehouse"),
+        project.open_warehouse(),
+    ):
+        pass

@@ -114,20 +114,16 @@ def _same(
 
 def _publication(spec: TableSpec, staged: str | None, rows: int) -> list[Statement]:
     names = ", ".join(spec.column_names)
-    empty = Statement(
-        f"SELECT COUNT(*) AS held FROM `{spec.id}` HAVING COUNT(*) > 0",
-        must_hold=f"{spec.id}: {{0}} rows came in meanwhile. Nothing was copied.",
+    whole = Statement(
+        f"SELECT COUNT(*) AS held FROM `{spec.id}` HAVING COUNT(*) <> @rows",
+        {"rows": rows},
+        f"{spec.id}: it would hold {{0}} rows where {rows} were to come. Nothing was copied.",
     )
     if staged is None:
-        return [empty]
+        return [whole]
     return [
-        empty,
         Statement(f"INSERT INTO `{spec.id}` ({names}) SELECT {names} FROM `{staged}`"),
-        Statement(
-            f"SELECT COUNT(*) AS held FROM `{spec.id}` HAVING COUNT(*) <> @rows",
-            {"rows": rows},
-            f"{spec.id}: {{0}} of {rows} rows arrived. Nothing was copied.",
-        ),
+        whole,
     ]
 
 
