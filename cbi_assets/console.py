@@ -17,10 +17,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 from rich.text import Text
 
+from cbi_assets.checks import CheckResult
 from cbi_assets.drive.listing import FolderRow
 from cbi_assets.ingest.books import BOOK_COLUMNS
 from cbi_assets.ingest.build import BuildOutcome
-from cbi_assets.ingest.checks import CheckResult
 from cbi_assets.ingest.load import LoadOutcome
 from cbi_assets.warehouse.base import Spent
 

@@ -17,11 +17,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from cbi_assets.checks import MATRIX_CHECKS, RAW_CHECKS, check_matrix, check_raw
 from cbi_assets.definitions import defs
 from cbi_assets.errors import AuditError
 from cbi_assets.ingest.books import books_by_file
 from cbi_assets.ingest.build import build
-from cbi_assets.ingest.checks import MATRIX_CHECKS, RAW_CHECKS, check_matrix, check_raw
 from cbi_assets.ingest.load import load
 from cbi_assets.ingest.unload import plan_unload, unload
 from cbi_assets.pipeline.bigquery import BigQuery

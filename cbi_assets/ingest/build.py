@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.checks import CheckResult, check_matrix, failed_upstream, keep_results
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
 from cbi_assets.features.matrix import build_matrix
-from cbi_assets.ingest.checks import CheckResult, check_matrix, failed_upstream, keep_results
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse

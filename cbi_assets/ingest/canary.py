@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 
+from cbi_assets.checks import RAW_CHECKS, check_raw, roots_held
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.ingest.audit import audit, stage
-from cbi_assets.ingest.checks import RAW_CHECKS, check_raw, roots_held
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql

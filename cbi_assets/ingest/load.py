@@ -9,6 +9,12 @@ from dataclasses import asdict, dataclass, field
 
 import polars as pl
 
+from cbi_assets.checks import (
+    CheckResult,
+    check_raw,
+    keep_results,
+    roots_held,
+)
 from cbi_assets.drive.catalog import Catalog, FileRecord, Slice
 from cbi_assets.drive.survey import Progress, Survey, survey
 from cbi_assets.drive.walk import Entry
@@ -16,12 +22,6 @@ from cbi_assets.errors import LedgerMovedError, ServiceError
 from cbi_assets.ingest.audit import Audited, audit, publication, stage
 from cbi_assets.ingest.books import enter_files
 from cbi_assets.ingest.canary import fly_canary
-from cbi_assets.ingest.checks import (
-    CheckResult,
-    check_raw,
-    keep_results,
-    roots_held,
-)
 from cbi_assets.ingest.ledger import guarded, ledger_version
 from cbi_assets.ingest.overlaps import Overlap, find_overlaps
 from cbi_assets.ingest.partitions import PartitionProfile, profile_partitions

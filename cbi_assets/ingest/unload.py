@@ -13,10 +13,10 @@ from typing import Literal
 
 import polars as pl
 
+from cbi_assets.checks import CheckResult, check_raw, keep_results, roots_held
 from cbi_assets.drive.catalog import Catalog, Content, Slice
 from cbi_assets.errors import UsageError
 from cbi_assets.ingest.audit import reject, stage
-from cbi_assets.ingest.checks import CheckResult, check_raw, keep_results, roots_held
 from cbi_assets.ingest.ledger import guarded, ledger_version
 from cbi_assets.ingest.unreported import Unreported
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe

@@ -7,10 +7,10 @@ from typing import Any
 
 import dagster as dg
 
+from cbi_assets.checks import CheckResult
 from cbi_assets.drive.listing import by_folder
 from cbi_assets.drive.survey import Survey
 from cbi_assets.ingest.build import BuildOutcome
-from cbi_assets.ingest.checks import CheckResult
 from cbi_assets.ingest.load import PartitionLoad
 from cbi_assets.ingest.partitions import PartitionProfile
 from cbi_assets.warehouse.base import Spent

@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from cbi_assets.ingest.checks import Check, CheckResult
+from cbi_assets.checks import Check, CheckResult
 from cbi_assets.ingest.load import LoadOutcome
 from cbi_assets.ingest.unreported import Partition, Unreported
 from cbi_assets.pipeline.metadata import (

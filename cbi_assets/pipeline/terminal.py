@@ -2,9 +2,9 @@
 
 import dagster as dg
 
+from cbi_assets.checks import MATRIX_CHECKS
 from cbi_assets.errors import CbiError
 from cbi_assets.ingest.build import BuildOutcome
-from cbi_assets.ingest.checks import MATRIX_CHECKS
 from cbi_assets.ingest.load import LoadOutcome
 from cbi_assets.pipeline.assets.features import MATRIX_KEY
 from cbi_assets.pipeline.instance import open_instance

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cbi_assets.checks import check_everything
 from cbi_assets.ingest.build import BuildOutcome, build
-from cbi_assets.ingest.checks import check_everything
 from cbi_assets.project import Project
 from cbi_assets.regimes import parse_regimes
 from cbi_assets.warehouse.base import Statement

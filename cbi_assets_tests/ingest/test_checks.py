@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.ingest.build import build
-from cbi_assets.ingest.checks import (
+from cbi_assets.checks import (
     MATRIX_CHECKS,
     RAW_CHECKS,
     Check,
@@ -20,6 +19,7 @@ from cbi_assets.ingest.checks import (
     check_raw,
     failed_upstream,
 )
+from cbi_assets.ingest.build import build
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, query

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from cbi_assets.checks import MATRIX_CHECKS, RAW_CHECKS, TABLE_CHECK
 from cbi_assets.definitions import defs
-from cbi_assets.ingest.checks import MATRIX_CHECKS, RAW_CHECKS, TABLE_CHECK
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.checks import ALL_CHECKS
 from cbi_assets.pipeline.instance import prepare_instance, project_file

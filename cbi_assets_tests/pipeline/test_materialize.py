@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from cbi_assets.checks import RAW_CHECKS, TABLE_CHECK
 from cbi_assets.definitions import defs
-from cbi_assets.ingest.checks import RAW_CHECKS, TABLE_CHECK
 from cbi_assets.ingest.unreported import Unreported
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.terminal import record_load

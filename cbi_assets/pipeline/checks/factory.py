@@ -5,7 +5,7 @@ Partitioned asset checks are a preview of Dagster's; this is the one module that
 
 import dagster as dg
 
-from cbi_assets.ingest.checks import (
+from cbi_assets.checks import (
     MATRIX_CHECKS,
     RAW_CHECKS,
     TABLE_CHECK,

@@ -25,7 +25,7 @@ def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]
     """
     specs = list(specs)
     if faults := lint_specs(specs):
-        raise AuditError(f"{faults[0]}. Nothing was created; mend cbi_assets/warehouse/tables.py.")
+        raise AuditError(f"{faults[0]}. Nothing was created; mend cbi_assets/warehouse/tables/.")
     by_dataset: dict[str, list[TableSpec]] = {}
     for spec in specs:
         by_dataset.setdefault(spec.dataset, []).append(spec)

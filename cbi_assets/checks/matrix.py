@@ -1,0 +1,44 @@
+"""The checks on the matrix, by root, and on every live table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cbi_assets.checks.model import Check, CheckResult, run_checks
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.drift import differences
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, TableSpec
+
+MATRIX_CHECKS = (
+    Check("one_row_per_trade_date", "One row a root and trade date."),
+    Check("prices_come_from_databento", "Every price comes from loaded Databento bars."),
+    Check("regime_covers_every_row", "Every row lies in a regime."),
+)
+TABLE_CHECK = Check(
+    "table_matches_its_spec",
+    "The table has the columns, partitions and clusters it should have, and nothing in it expires.",
+)
+
+
+def check_matrix(warehouse: Warehouse, roots: Sequence[str]) -> list[CheckResult]:
+    """Run the matrix checks on these roots."""
+    names = {"table": DAILY_ML_MATRIX.id}
+    return run_checks(warehouse, MATRIX_CHECKS, names, {"roots": list(roots)}, roots, None)
+
+
+def check_table(warehouse: Warehouse, spec: TableSpec) -> CheckResult:
+    """Hold a live table against its spec."""
+    live = warehouse.live_table(spec)
+    faults = ["the table is missing"] if live is None else differences(spec, live)
+    return CheckResult(
+        check=TABLE_CHECK,
+        table_id=spec.id,
+        root="",
+        timeframe=None,
+        passed=not faults,
+        expected="no difference",
+        actual="; ".join(faults) or "none",
+        offenders=len(faults),
+        sample=[{"difference": fault} for fault in faults],
+        sql=spec.create_statement(),
+    )

@@ -1,0 +1,13 @@
+"""The command line: the same verbs as in Dagster's UI, for a terminal."""
+
+from cbi_assets.cli import drive, setup, tables
+from cbi_assets.cli.app import app, told
+
+# imported for their commands
+assert all((drive, tables, setup))
+
+
+@told
+def main() -> None:
+    """The `cbi` command."""
+    app()

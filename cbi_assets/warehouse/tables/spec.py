@@ -1,0 +1,133 @@
+"""What a table is, written down once: columns, key, partitions, clusters.
+
+A TableSpec gives a table's DDL, its frames' schema, Dagster's column metadata and the checks'
+keys. Types are BigQuery's; the DuckDB ones are translated from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from sqlglot import exp
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `type` is GoogleSQL; `unit` is shown where a number has one."""
+
+    name: str
+    type: str
+    description: str
+    required: bool = True
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: `dataset.name`, its key, MONTH partition column and clustering.
+
+    `seed` is a query for the row that a new table starts with, in the table's columns.
+    """
+
+    dataset: str
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partition_by: str | None = None
+    cluster_by: tuple[str, ...] = ()
+    seed: str | None = None
+
+    @property
+    def id(self) -> str:
+        """`dataset.name`, as SQL writes it between backticks."""
+        return f"{self.dataset}.{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns, in the table's order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the statement that creates the table; a live table is labelled with it."""
+        text = self._create_statement("")
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The table's labels in BigQuery."""
+        return {"tool": "cbi_assets", "spec": self.fingerprint}
+
+    def create_statement(self) -> str:
+        """`CREATE TABLE IF NOT EXISTS` in GoogleSQL: MONTH partitions, clustered, no expiration,
+        the key as a constraint that is not enforced."""
+        labels = ", ".join(f"('{name}', '{value}')" for name, value in self.labels.items())
+        return self._create_statement(f", labels=[{labels}]")
+
+    def fill_statements(self) -> list[str]:
+        """What gives a new table its first row, where it has one; again, it does nothing."""
+        if self.seed is None:
+            return []
+        names = ", ".join(self.column_names)
+        return [
+            f"INSERT INTO `{self.id}` ({names}) SELECT {names} FROM ({self.seed}) AS seed "
+            f"WHERE NOT EXISTS (SELECT 1 FROM `{self.id}`)"
+        ]
+
+    def add_statement(self, column: Column) -> str:
+        """`ALTER TABLE … ADD COLUMN`; a live table takes a column as NULLABLE only."""
+        return f"ALTER TABLE `{self.id}` ADD COLUMN IF NOT EXISTS {_defined(column, False)}"
+
+    def _create_statement(self, more_options: str) -> str:
+        lines = ",\n  ".join(_defined(column, column.required) for column in self.columns)
+        statement = (
+            f"CREATE TABLE IF NOT EXISTS `{self.id}` (\n  {lines},\n"
+            f"  PRIMARY KEY ({', '.join(self.key)}) NOT ENFORCED\n)"
+        )
+        if self.partition_by:
+            kind = next(c.type for c in self.columns if c.name == self.partition_by)
+            trunc = "DATE_TRUNC" if kind == "DATE" else "TIMESTAMP_TRUNC"
+            statement += f"\nPARTITION BY {trunc}({self.partition_by}, MONTH)"
+        if self.cluster_by:
+            statement += f"\nCLUSTER BY {', '.join(self.cluster_by)}"
+        return statement + f"\nOPTIONS (description={_quoted(self.description)}{more_options})"
+
+
+@cache
+def canonical_type(text: str, dialect: str = "bigquery") -> str:
+    """A type as GoogleSQL writes it, from the words of GoogleSQL or another dialect."""
+    kind = exp.DataType.build(text, dialect=dialect)
+    for name in kind.find_all(exp.Identifier):
+        name.set("quoted", False)
+    return kind.sql("bigquery")
+
+
+def plain_id(name: str) -> str:
+    """The name, if it may be a table's id. Raises ValueError: a `$` would name a partition."""
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", name):
+        raise ValueError(f"{name!r} is no table's id: letters, digits and _ only")
+    return name
+
+
+def _defined(column: Column, required: bool) -> str:
+    return (
+        f"{column.name} {column.type}{' NOT NULL' if required else ''}"
+        f" OPTIONS (description={_quoted(_described(column))})"
+    )
+
+
+def _described(column: Column) -> str:
+    return f"{column.description} ({column.unit})" if column.unit else column.description
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+NATIVE = "native units of the root"
+"""The unit of a price column."""
