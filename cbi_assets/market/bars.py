@@ -14,11 +14,14 @@ from polars.datatypes import DataTypeClass
 
 Timeframe = Literal["1d", "1h", "1m"]
 
+DerivedTimeframe = Literal["5m", "15m", "30m", "4h"]
+
 Columns = dict[str, pl.DataType | DataTypeClass]
 """A frame's columns and their types."""
 
 TIMEFRAMES: Final[tuple[Timeframe, ...]] = ("1d", "1h", "1m")
 SECONDS: Final[dict[Timeframe, int]] = {"1d": 86_400, "1h": 3_600, "1m": 60}
+DERIVED_TIMEFRAMES: Final[tuple[DerivedTimeframe, ...]] = ("5m", "15m", "30m", "4h")
 RTYPES: Final[dict[int, str]] = {
     32: "ohlcv-1s",
     33: "ohlcv-1m",
