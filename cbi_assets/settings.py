@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -21,7 +23,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore")
 
     cbi_home: Path = Field(default=Path(".cbi"), description="all state")
-    cbi_drive: Path | None = Field(default=None, description="the external drive's root, read-only")
+    cbi_drive: Path | None = Field(
+        default=None,
+        description="the external drive's root, read-only but for cbi download's folders",
+    )
     cbi_staging: Path | None = Field(
         default=None, description="staging Parquet files (default: $CBI_DRIVE/TrainingData/staging)"
     )
@@ -50,6 +55,9 @@ class Settings(BaseSettings):
         default=None, description="an emulated bucket on loopback"
     )
     databento_api_key: SecretStr | None = None
+    cbi_databento_endpoint: str | None = Field(
+        default=None, description="a test server in Databento's place, http:// on loopback"
+    )
 
     @property
     def staging(self) -> Path | None:
@@ -99,6 +107,17 @@ def load_settings() -> Settings:
         raise UsageError("; ".join(lines) + ". Correct it in the environment or in .env.") from None
 
 
+def is_loopback(endpoint: str) -> bool:
+    """Whether an endpoint, with or without a scheme, is an address of this machine's loopback."""
+    host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 @dataclass(frozen=True)
 class Home:
     """The layout of `CBI_HOME`."""
@@ -134,6 +153,11 @@ class Home:
     def lock(self) -> Path:
         """Held by the one process that lands or writes."""
         return self.root / "home.lock"
+
+    @property
+    def plans(self) -> Path:
+        """Download plans, each by its hash."""
+        return self.root / "plans"
 
     @property
     def identity(self) -> Path:

@@ -23,6 +23,7 @@ NAMES = {
     "CBI_BQ_STORAGE_ENDPOINT",
     "CBI_BQ_BUCKET_ENDPOINT",
     "DATABENTO_API_KEY",
+    "CBI_DATABENTO_ENDPOINT",
 }
 
 
@@ -49,6 +50,7 @@ def test_defaults() -> None:
         "CBI_BQ_STORAGE_ENDPOINT": None,
         "CBI_BQ_BUCKET_ENDPOINT": None,
         "DATABENTO_API_KEY": None,
+        "CBI_DATABENTO_ENDPOINT": None,
     }
 
 

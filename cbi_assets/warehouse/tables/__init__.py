@@ -3,6 +3,12 @@
 from typing import Final
 
 from cbi_assets.warehouse.tables.derived import CONTINUOUS, DERIVED, ROLL_CALENDAR, SESSIONS
+from cbi_assets.warehouse.tables.downloads import (
+    APPROVAL_USES,
+    APPROVALS,
+    DOWNLOAD_JOBS,
+    DOWNLOADS,
+)
 from cbi_assets.warehouse.tables.features import DAILY_ML_MATRIX
 from cbi_assets.warehouse.tables.ledger import (
     BAR_CONFLICTS,
@@ -16,34 +22,55 @@ from cbi_assets.warehouse.tables.ledger import (
 )
 from cbi_assets.warehouse.tables.raw import RAW
 from cbi_assets.warehouse.tables.spec import Column, TableSpec, canonical_type, plain_id
+from cbi_assets.warehouse.tables.staging import (
+    MACRO_OBSERVATIONS,
+    REFUSED_OBSERVATIONS,
+    STAGING_FILES,
+    STAGING_TABLES,
+    STITCH_STATISTICS,
+    YAHOO_BRIDGE,
+)
+
+BUILT: Final = (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
+"""What a build publishes in one transaction."""
 
 ALL_TABLES: Final = (
     *RAW.values(),
     *LEDGER,
     LEDGER_VERSION,
     *DERIVED.values(),
-    SESSIONS,
-    ROLL_CALENDAR,
-    CONTINUOUS,
-    DAILY_ML_MATRIX,
+    *BUILT,
+    *DOWNLOADS,
+    *STAGING_TABLES,
 )
 
 __all__ = [
     "ALL_TABLES",
+    "APPROVALS",
+    "APPROVAL_USES",
     "BAR_CONFLICTS",
+    "BUILT",
     "CHECK_RESULTS",
     "CONTINUOUS",
     "DAILY_ML_MATRIX",
     "DERIVED",
+    "DOWNLOADS",
+    "DOWNLOAD_JOBS",
     "LEDGER",
     "LEDGER_VERSION",
     "LOADS",
     "LOAD_COSTS",
+    "MACRO_OBSERVATIONS",
     "QUARANTINED_BARS",
     "RAW",
+    "REFUSED_OBSERVATIONS",
     "ROLL_CALENDAR",
     "SESSIONS",
     "SOURCE_FILES",
+    "STAGING_FILES",
+    "STAGING_TABLES",
+    "STITCH_STATISTICS",
+    "YAHOO_BRIDGE",
     "Column",
     "TableSpec",
     "canonical_type",

@@ -26,7 +26,7 @@ DERIVED: Final[dict[DerivedTimeframe, TableSpec]] = {
             Column(
                 "bar_end",
                 "TIMESTAMP",
-                "end of the bar, exclusive; before a whole step where its trade date ends",
+                "end of the bar, exclusive",
                 unit="UTC",
             ),
             Column("trade_date", "DATE", "exchange trade date"),
@@ -78,7 +78,6 @@ SESSIONS = TableSpec(
         ),
         Column("built_from", "STRING", "timeframe of the bars that it is made of: 1m, 1h or 1d"),
         Column("bars", "INT64", "how many they are"),
-        Column("bars_hash", "INT64", "of their starts and values; tells a changed session"),
         Column("load_ids", "ARRAY<STRING>", "loads that published them", required=False),
     ),
     key=("symbol", "trade_date", "built_from"),
@@ -127,7 +126,13 @@ CONTINUOUS = TableSpec(
         *_PRICES,
         Column("volume", "INT64", "contracts traded", required=False, unit="contracts"),
         Column("active_contract", "STRING", "contract behind the row", required=False),
-        Column("roll_flag", "BOOL", "whether the contract is another one than on the row before"),
+        Column(
+            "roll_flag",
+            "BOOL",
+            "whether the contract is another one than on the row before; NULL where the two rows "
+            "name contracts by different rules, or not at all (Yahoo)",
+            required=False,
+        ),
         Column(
             "back_adj",
             "FLOAT64",

@@ -1,0 +1,1 @@
+"""Databento's HTTP API: quotes, batch jobs and their files."""

@@ -1,0 +1,1 @@
+"""What is missing and what it costs, who approved it, and fetching exactly that."""

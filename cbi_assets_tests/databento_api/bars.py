@@ -1,0 +1,162 @@
+"""The bars that the tests' vendor sells: a function of symbol and minute, the same in every job.
+
+1m, 1h and 1d bars of a symbol agree with each other, whatever range they are asked for, so that
+overlapping jobs never disagree. Never real prices.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from cbi_assets.demo.encoder import SymbolIntervals, bar_records, encode_dbn, mappings
+from cbi_assets.demo.market import bar_starts
+from cbi_assets.market.sessions import Calendar
+from cbi_assets.market.symbology import MONTH_CODES
+from cbi_assets.universe import load_universe
+from cbi_assets_tests.helpers import Records
+
+BAR_BYTES = 56
+_DAY = dt.timedelta(days=1)
+_NS = 1_000_000_000
+_EPOCH = dt.date(1970, 1, 1)
+_EVERY_DAY = 24 * 60
+_LONG = dt.timedelta(days=400)
+"""Above it a count is worked out from the weekdays: nobody downloads that much from here."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a customer asks for; `start` to before `end` are UTC dates."""
+
+    dataset: str
+    schema: str
+    symbols: tuple[str, ...]
+    stype_in: str
+    start: dt.date
+    end: dt.date
+
+
+def months_of(start: dt.date, end: dt.date) -> Iterator[tuple[dt.date, dt.date]]:
+    """The calendar months in [start, end), each cut to it, half-open."""
+    while start < end:
+        after = (start.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+        yield start, min(after, end)
+        start = after
+
+
+def make_file(wanted: Wanted, start: dt.date, end: dt.date) -> bytes | None:
+    """The wanted bars in [start, end) as a DBN file, None where there are none."""
+    parts: list[Records] = []
+    for symbol, number, first, last in _held(wanted, start, end):
+        parts.append(_bars(symbol, wanted.schema, number, first, last))
+    records = np.concatenate(parts) if parts else np.zeros(0)
+    if not len(records):
+        return None
+    ordered = records[np.argsort(records["ts_event"], kind="stable")]
+    return encode_dbn(ordered, wanted.dataset, wanted.schema, mapped(wanted), wanted.stype_in)
+
+
+@cache
+def count(wanted: Wanted) -> int:
+    """How many bars a job would hold; of a long range, about how many."""
+    if wanted.end - wanted.start > _LONG:
+        weekdays = int(np.busday_count(wanted.start, wanted.end))
+        a_day = {"ohlcv-1d": 1, "ohlcv-1h": 20, "ohlcv-1m": 1_200}[wanted.schema]
+        each = 3 if wanted.stype_in == "parent" else 1
+        return weekdays * a_day * each * len(wanted.symbols)
+    held = _held(wanted, wanted.start, wanted.end)
+    return sum(len(_bars(s, wanted.schema, n, first, last)) for s, n, first, last in held)
+
+
+def mapped(wanted: Wanted) -> list[SymbolIntervals]:
+    """Which instrument id each symbol of a job has, and when."""
+    intervals: dict[str, list[tuple[int, dt.date, dt.date]]] = {}
+    for symbol, number, first, last in _held(wanted, wanted.start, wanted.end):
+        intervals.setdefault(symbol, []).append((number, first, last))
+    return mappings(intervals)
+
+
+def _held(
+    wanted: Wanted, start: dt.date, end: dt.date
+) -> Iterator[tuple[str, int, dt.date, dt.date]]:
+    """(symbol as mapped, instrument id, first day, day after the last), month by month."""
+    for asked in wanted.symbols:
+        root = asked.partition(".")[0]
+        for first, last in months_of(start, end):
+            near, next_ = _contracts(root, first)
+            if wanted.stype_in == "continuous":
+                yield asked, _number(near), first, last
+            elif wanted.stype_in == "parent":
+                for symbol in (near, next_, f"{near}-{next_}"):
+                    yield symbol, _number(symbol), first, last
+            else:
+                yield asked, _number(asked), first, last
+
+
+def _contracts(root: str, day: dt.date) -> tuple[str, str]:
+    """The two contracts listed next after the month of `day`."""
+    listed = load_universe().roots[root].months
+    found: list[str] = []
+    month = day.replace(day=1)
+    while len(found) < 2:
+        month = (month + dt.timedelta(days=32)).replace(day=1)
+        code = MONTH_CODES[month.month - 1]
+        if code in listed:
+            found.append(f"{root}{code}{month.year % 10}")
+    return found[0], found[1]
+
+
+def _number(symbol: str) -> int:
+    return zlib.crc32(symbol.encode()) & 0x3FFFFFFF
+
+
+def _bars(symbol: str, schema: str, number: int, start: dt.date, end: dt.date) -> Records:
+    root = load_universe().roots[_root_of(symbol)]
+    minutes = 1 if schema == "ohlcv-1m" else 60
+    starts = _starts(root.calendar, start - 5 * _DAY, end + 5 * _DAY, minutes)
+    low, high = (int((day - _EPOCH).days) * 86_400 * _NS for day in (start, end))
+    starts = np.sort(starts[(starts >= low) & (starts < high)])
+    first_minute = starts // (60 * _NS)
+    path = _path(symbol, first_minute[:, None] + np.arange(minutes + 1))
+    volume = 1 + (first_minute[:, None] + np.arange(minutes) + len(symbol)) * 7 % 13
+    opens, closes = path[:, 0], path[:, -1]
+    highs, lows, volumes = path.max(axis=1) + 1, path.min(axis=1) - 1, volume.sum(axis=1)
+    if schema == "ohlcv-1d" and len(starts):
+        days = first_minute // _EVERY_DAY
+        at = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
+        ends = np.append(at[1:], len(days)) - 1
+        starts, opens, closes = days[at] * _EVERY_DAY * 60 * _NS, opens[at], closes[ends]
+        highs, lows = np.maximum.reduceat(highs, at), np.minimum.reduceat(lows, at)
+        volumes = np.add.reduceat(volumes, at)
+    unit = round(root.tick * _NS)
+    prices = {"open": opens, "high": highs, "low": lows, "close": closes}
+    return bar_records(
+        schema, number, starts, {name: column * unit for name, column in prices.items()}, volumes
+    )
+
+
+@cache
+def _starts(
+    calendar: Calendar, first: dt.date, last: dt.date, minutes: int
+) -> npt.NDArray[np.int64]:
+    return np.array(bar_starts(calendar, first, last, minutes), dtype=np.int64)
+
+
+def _root_of(symbol: str) -> str:
+    if "." in symbol:
+        return symbol.partition(".")[0]
+    return symbol.partition("-")[0][:-2]
+
+
+def _path(symbol: str, minute: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The price at the start of each minute, in ticks."""
+    phase = _number(symbol) % 628 / 100
+    wave = 30 * np.sin(minute / 97 + phase) + 400 * np.sin(minute / (_EVERY_DAY * 40) + phase)
+    return 4_000 + np.rint(wave).astype(np.int64)

@@ -1,0 +1,17 @@
+"""A vendor of one's own for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from cbi_assets_tests.databento_api.buying import NOW
+from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    """Databento on loopback, with the tests' clock; its jobs are done at the second look."""
+    with run_vendor(Vendor(now=lambda: NOW)) as running:
+        yield running

@@ -1,0 +1,445 @@
+"""Databento as the tests have it: an HTTP server on loopback with jobs, quotes, files and faults.
+
+It speaks the routes that the real client asks (`/v0/metadata.*`, `/v0/batch.*` and the files of
+`/v0/batch/download/`), keeps a log of every request, and fails on demand. As a process of its own:
+`python -m cbi_assets_tests.databento_api.vendor --port 8123`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import datetime as dt
+import hashlib
+import json
+import random
+import string
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from cbi_assets_tests.databento_api.bars import (
+    BAR_BYTES,
+    Wanted,
+    count,
+    make_file,
+    mapped,
+    months_of,
+)
+
+KEY = "db-TESTSTESTSTESTSTESTSTESTSTEST"
+USER = "46PCMCVF"
+STALL_SECONDS = 20.0
+
+Answer = tuple[int, Mapping[str, str], bytes]
+
+
+@dataclass
+class Fault:
+    """What goes wrong, at the next `times` requests of `route` (`batch.submit_job`, `file`, …).
+
+    `429` (with Retry-After of `value` seconds), `500`, `503`, `400`; `lost`: done, but the line
+    drops before the answer; `dropped`: the line drops and nothing was done; `stall`; and for files
+    `short`: cut off after half, `garbled`: a byte changed, `whole`: Range is not heeded,
+    `moved`: a redirect to `value`.
+    """
+
+    route: str
+    kind: str
+    times: int = 1
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One request as it came in. `key` is the one it carried, `sent` the bytes of the body."""
+
+    route: str
+    params: Mapping[str, str]
+    key: str | None
+    range: str | None
+    status: int
+    sent: int
+
+
+@dataclass
+class Job:
+    """A batch job, its files made at once; done at the `looks`-th look at it."""
+
+    id: str
+    wanted: Wanted
+    asked: Mapping[str, str]
+    received: dt.datetime
+    cost: float
+    files: dict[str, bytes]
+    looks: int = 0
+    expired: bool = False
+
+
+@dataclass
+class Vendor:
+    """The account of one customer. What a test may change: `faults`, `usd_per_gib`, `looks`
+    (until a job is done), `lists_manifest`, `wrong_hash` (files whose listed hash is wrong) and
+    `file_host` (instead of the server's own, in the files' URLs)."""
+
+    key: str = KEY
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    usd_per_gib: float = 100_000.0
+    prices: list[float] = field(default_factory=list)
+    """Prices for the next quotes, one each, before `usd_per_gib` holds again."""
+    looks: int = 2
+    lists_manifest: bool = True
+    wrong_hash: set[str] = field(default_factory=set)
+    file_host: str | None = None
+    faults: list[Fault] = field(default_factory=list)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    log: list[Logged] = field(default_factory=list)
+    url: str = ""
+    closing: threading.Event = field(default_factory=threading.Event)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def fail(self, route: str, kind: str, times: int = 1, value: Any = None) -> None:
+        """Let the next requests of a route fail."""
+        self.faults.append(Fault(route, kind, times, value))
+
+    def asked(self, route: str) -> list[Logged]:
+        """The requests of one route, whatever came of them."""
+        return [logged for logged in self.log if logged.route == route]
+
+    def take_fault(self, route: str) -> Fault | None:
+        """The fault that this request has, if any."""
+        with self.lock:
+            for fault in self.faults:
+                if fault.route == route and fault.times > 0:
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def answer(self, route: str, params: Mapping[str, str]) -> Any:
+        """The JSON document of an API call. Raises LookupError for a job that is not there."""
+        with self.lock:
+            name = route.replace(".", "_")
+            found: Any = getattr(self, name)(params)
+            return found
+
+    def metadata_list_datasets(self, params: Mapping[str, str]) -> list[str]:
+        return ["GLBX.MDP3"]
+
+    def metadata_list_schemas(self, params: Mapping[str, str]) -> list[str]:
+        return ["ohlcv-1m", "ohlcv-1h", "ohlcv-1d"]
+
+    def metadata_list_unit_prices(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
+        prices = dict.fromkeys(self.metadata_list_schemas(params), self.usd_per_gib)
+        return [{"mode": "historical", "unit_prices": prices}]
+
+    def metadata_get_dataset_range(self, params: Mapping[str, str]) -> dict[str, Any]:
+        whole = {"start": "2010-06-06T00:00:00.000000000Z",
+                 "end": f"{self.now().date()}T00:00:00.000000000Z"}  # fmt: skip
+        return whole | {"schema": dict.fromkeys(self.metadata_list_schemas(params), whole)}
+
+    def metadata_get_dataset_condition(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
+        return []
+
+    def metadata_get_record_count(self, params: Mapping[str, str]) -> int:
+        return count(_wanted(params))
+
+    def metadata_get_billable_size(self, params: Mapping[str, str]) -> int:
+        return count(_wanted(params)) * BAR_BYTES
+
+    def metadata_get_cost(self, params: Mapping[str, str]) -> float:
+        price = self.prices.pop(0) if self.prices else self.usd_per_gib
+        return count(_wanted(params)) * BAR_BYTES / 2**30 * price
+
+    def batch_submit_job(self, params: Mapping[str, str]) -> dict[str, Any]:
+        job = self.add_job(_wanted(params), params)
+        return self._described(job)
+
+    def batch_list_jobs(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
+        states = params.get("states", "queued,processing,done").split(",")
+        since = dt.datetime.fromisoformat(params.get("since", "2000-01-01T00:00:00+00:00"))
+        if since.tzinfo is None:
+            since = since.replace(tzinfo=dt.UTC)
+        return [
+            {"id": job.id, "state": state, "ts_received": job.received.isoformat()}
+            for job in sorted(self.jobs.values(), key=lambda job: job.received)
+            if (state := self._look(job)) in states and job.received >= since
+        ]
+
+    def batch_get_job_details(self, params: Mapping[str, str]) -> dict[str, Any]:
+        job = self.jobs[params["job_id"]]
+        self._look(job)
+        return self._described(job)
+
+    def batch_list_files(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
+        job = self.jobs[params["job_id"]]
+        folder = f"{self.file_host or self.url}/v0/batch/download/{USER}/{job.id}"
+        return [
+            {
+                "filename": name,
+                "size": len(data),
+                "hash": f"sha256:{'0' * 64 if name in self.wrong_hash else _sha256(data)}",
+                "urls": {
+                    "https": f"{folder}/{name}",
+                    "ftp": f"ftp://ftp.example/{USER}/{job.id}/{name}",
+                },
+            }
+            for name, data in job.files.items()
+            if self.lists_manifest or name != "manifest.json"
+        ]
+
+    def add_job(self, wanted: Wanted, asked: Mapping[str, str] | None = None) -> Job:
+        """A job received now, with its files."""
+        received = self.now()
+        tail = "".join(random.choices(string.ascii_uppercase + string.digits, k=10))
+        job_id = f"GLBX-{received:%Y%m%d}-{tail}"
+        cost = count(wanted) * BAR_BYTES / 2**30 * self.usd_per_gib
+        files = _files_of(wanted, job_id)
+        job = Job(job_id, wanted, dict(asked or {}), received, cost, files)
+        self.jobs[job_id] = job
+        return job
+
+    def _look(self, job: Job) -> str:
+        job.looks += 1
+        return self._state(job)
+
+    def _state(self, job: Job) -> str:
+        if job.expired:
+            return "expired"
+        if job.looks >= self.looks:
+            return "done"
+        return "processing" if job.looks else "queued"
+
+    def _described(self, job: Job) -> dict[str, Any]:
+        wanted, asked = job.wanted, job.asked
+        done = self._state(job) in ("done", "expired")
+        return {
+            "id": job.id,
+            "user_id": USER,
+            "cost_usd": job.cost if done else None,
+            "dataset": wanted.dataset,
+            "symbols": ",".join(wanted.symbols),
+            "stype_in": wanted.stype_in,
+            "stype_out": "instrument_id",
+            "schema": wanted.schema,
+            "start": f"{wanted.start}T00:00:00.000000000Z",
+            "end": f"{wanted.end}T00:00:00.000000000Z",
+            "limit": None,
+            "encoding": asked.get("encoding", "dbn"),
+            "compression": asked.get("compression", "zstd"),
+            "split_symbols": False,
+            "split_duration": asked.get("split_duration", "day"),
+            "split_size": None,
+            "delivery": "download",
+            "record_count": count(wanted) if done else None,
+            "state": self._state(job),
+            "ts_received": job.received.isoformat(),
+            "ts_expiration": (job.received + dt.timedelta(days=30)).isoformat() if done else None,
+        }
+
+
+def _wanted(params: Mapping[str, str]) -> Wanted:
+    return Wanted(
+        params["dataset"],
+        params["schema"],
+        tuple(params["symbols"].split(",")),
+        params["stype_in"],
+        dt.date.fromisoformat(params["start"][:10]),
+        dt.date.fromisoformat(params["end"][:10]),
+    )
+
+
+def _files_of(wanted: Wanted, job_id: str) -> dict[str, bytes]:
+    """The job's data by month and its sidecars, as the vendor writes them."""
+    files: dict[str, bytes] = {}
+    for start, end in months_of(wanted.start, wanted.end):
+        data = make_file(wanted, start, end)
+        if data is not None:
+            last = end - dt.timedelta(days=1)
+            span = f"{start:%Y%m%d}" if start == last else f"{start:%Y%m%d}-{last:%Y%m%d}"
+            files[f"glbx-mdp3-{span}.{wanted.schema}.dbn.zst"] = data
+    query = {
+        "dataset": wanted.dataset,
+        "schema": wanted.schema,
+        "symbols": list(wanted.symbols),
+        "stype_in": wanted.stype_in,
+        "stype_out": "instrument_id",
+        "encoding": "dbn",
+        "compression": "zstd",
+    }
+    symbols = {
+        item.raw_symbol: [
+            {"d0": str(i.start_date), "d1": str(i.end_date), "s": i.symbol} for i in item.intervals
+        ]
+        for item in mapped(wanted)
+    }
+    days = (wanted.end - wanted.start).days
+    condition = [
+        {"date": str(wanted.start + dt.timedelta(days=n)), "condition": "available",
+         "last_modified_date": None}
+        for n in range(days)
+    ]  # fmt: skip
+    documents: dict[str, Any] = {
+        "metadata.json": {"version": 1, "job_id": job_id, "query": query, "customizations": {}},
+        "symbology.json": {"result": symbols},
+        "condition.json": condition,
+    }
+    for name, document in documents.items():
+        files[name] = json.dumps(document, indent=4).encode()
+    listed = [
+        {"filename": name, "size": len(data), "hash": f"sha256:{_sha256(data)}"}
+        for name, data in files.items()
+    ]
+    files["manifest.json"] = json.dumps({"job_id": job_id, "files": listed}, indent=4).encode()
+    return files
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    vendor: Vendor
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        self._handle(parts.path, dict(parse_qsl(parts.query)))
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._handle(urlsplit(self.path).path, dict(parse_qsl(body.decode())))
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Said nowhere: the vendor keeps its own log."""
+
+    def _handle(self, path: str, params: dict[str, str]) -> None:
+        name = path.removeprefix("/v0/")
+        is_file = name.startswith("batch/download/")
+        route = "file" if is_file else name
+        if is_file:
+            params = {"file": name.rpartition("/")[2], "job_id": name.split("/")[-2]}
+        fault = self.vendor.take_fault(route)
+        kind = fault.kind if fault else ""
+        if fault is not None and kind in ("stall", "dropped"):
+            self._note(route, params, 0, 0)
+            if kind == "stall":
+                self.vendor.closing.wait(fault.value or STALL_SECONDS)
+            self.close_connection = True
+            return
+        status, headers, body = self._answer(route, params, fault)
+        if kind == "lost":
+            self._note(route, params, 0, 0)
+            self.close_connection = True
+            return
+        sent = body[: len(body) // 2] if kind == "short" else body
+        self._note(route, params, status, len(sent))
+        self.send_response(status)
+        for header, value in headers.items():
+            self.send_header(header, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(sent)
+        if len(sent) < len(body):
+            self.close_connection = True
+
+    def _answer(self, route: str, params: dict[str, str], fault: Fault | None) -> Answer:
+        kind = fault.kind if fault else ""
+        if fault is not None and kind.isdigit():
+            headers = {"Retry-After": str(fault.value)} if fault.value is not None else {}
+            return _problem(int(kind), "a fault that a test asked for", headers)
+        if self._key() != self.vendor.key:
+            return _problem(401, "Authentication failed.")
+        if route == "file":
+            return self._file(params, fault)
+        try:
+            document = self.vendor.answer(route, params)
+        except (LookupError, AttributeError, ValueError) as error:
+            return _problem(422, f"{route}: {error!r}")
+        return 200, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+    def _file(self, params: Mapping[str, str], fault: Fault | None) -> Answer:
+        kind = fault.kind if fault else ""
+        if fault is not None and kind == "moved":
+            return 302, {"Location": f"{fault.value}{self.path}"}, b""
+        job = self.vendor.jobs.get(params["job_id"])
+        if job is None or params["file"] not in job.files:
+            return _problem(404, "no such file")
+        data = job.files[params["file"]]
+        headers = {"Content-Type": "application/octet-stream"}
+        asked = self.headers.get("Range")
+        status, body = 200, data
+        if asked and kind != "whole":
+            first = int(asked.removeprefix("bytes=").partition("-")[0])
+            if first >= len(data):
+                return _problem(416, "range", {"Content-Range": f"bytes */{len(data)}"})
+            status, body = 206, data[first:]
+            headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
+        if kind == "garbled":
+            body = bytes([body[0] ^ 1]) + body[1:]
+        return status, headers, body
+
+    def _key(self) -> str | None:
+        scheme, _, encoded = self.headers.get("Authorization", "").partition(" ")
+        if scheme != "Basic":
+            return None
+        return base64.b64decode(encoded).decode().removesuffix(":")
+
+    def _note(self, route: str, params: Mapping[str, str], status: int, sent: int) -> None:
+        logged = Logged(route, params, self._key(), self.headers.get("Range"), status, sent)
+        with self.vendor.lock:
+            self.vendor.log.append(logged)
+
+
+def _problem(status: int, message: str, headers: Mapping[str, str] | None = None) -> Answer:
+    body = {"detail": {"case": "test_fault", "message": message, "docs": None}}
+    return (
+        status,
+        {"Content-Type": "application/json"} | dict(headers or {}),
+        json.dumps(body).encode(),
+    )
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hung up, as a killed one does, is no news."""
+
+
+@contextmanager
+def run_vendor(vendor: Vendor | None = None, port: int = 0) -> Iterator[Vendor]:
+    """Serve an account on 127.0.0.1 until the block is left; `url` says where."""
+    vendor = vendor or Vendor()
+    handler = type("Handler", (_Handler,), {"vendor": vendor})
+    with _Server(("127.0.0.1", port), handler) as server:
+        vendor.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield vendor
+        finally:
+            vendor.closing.set()
+            server.shutdown()
+            thread.join()
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=8123)
+    parser.add_argument("--key", default=KEY)
+    given = parser.parse_args()
+    with run_vendor(Vendor(given.key), given.port) as vendor:
+        print(f"CBI_DATABENTO_ENDPOINT={vendor.url} DATABENTO_API_KEY={vendor.key}", flush=True)
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            return
+
+
+if __name__ == "__main__":
+    main()

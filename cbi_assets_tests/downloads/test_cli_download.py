@@ -1,0 +1,146 @@
+"""`cbi plan`, `approve`, `download` as a person runs them: an empty home to tables that hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cbi_assets_tests.databento_api.buying import SIX, folders
+from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+
+Finished = subprocess.CompletedProcess[str]
+Cbi = Callable[..., Finished]
+
+SCOPE = [*(word for root in SIX for word in ("--symbol", root)), "--to", "2010-07-30"]
+"""Eight weeks of the six roots, in all timeframes that they are wanted in."""
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    """The vendor at the machine's own time, whose jobs are done at the first look."""
+    with run_vendor(Vendor(looks=1, usd_per_gib=50.0)) as running:
+        yield running
+
+
+@pytest.fixture
+def cbi(tmp_path: Path, drive: Path, vendor: Vendor) -> Cbi:
+    (tmp_path / "cwd").mkdir()
+
+    def run(*arguments: str, **environment: str) -> Finished:
+        settings = {
+            "CBI_HOME": str(tmp_path / "home"),
+            "CBI_DRIVE": str(drive),
+            "CBI_DATABENTO_ENDPOINT": vendor.url,
+            "DATABENTO_API_KEY": vendor.key,
+        }
+        finished = subprocess.run(
+            [sys.executable, "-m", "cbi_assets.cli", *arguments],
+            env=os.environ | settings | environment,
+            cwd=tmp_path / "cwd",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert vendor.key not in finished.stdout + finished.stderr
+        return finished
+
+    return run
+
+
+def planned(cbi: Cbi, *more: str) -> str:
+    """`cbi plan`; the start of its hash."""
+    finished = cbi("plan", *(more or SCOPE), "--json")
+    assert finished.returncode == 0, finished.stderr
+    plan_hash: str = json.loads(finished.stdout)["plan_hash"]
+    return plan_hash[:12]
+
+
+def one_line(finished: Finished) -> str:
+    assert finished.stdout == ""
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("cbi: ")
+    return line
+
+
+def test_from_nothing_to_tables_that_hold(cbi: Cbi, drive: Path, vendor: Vendor) -> None:
+    plan = planned(cbi)
+    # ZL in three timeframes, ZS and ZM in two, the others in one
+    assert cbi("approve", plan, "--by", "Ada", "--max-usd", "5").returncode == 0
+    assert vendor.asked("batch.submit_job") == []
+
+    downloaded = cbi("download", plan, "--json")
+    assert downloaded.returncode == 0, downloaded.stderr
+    document = json.loads(downloaded.stdout)
+    assert len(document["jobs"]) == document["submitted"] == len(vendor.jobs) == 10
+    assert {job["state"] for job in document["jobs"]} == {"downloaded"}
+    assert document["load"]["published"] == sum(
+        entry["records"] for entry in document["load"]["books"]
+    )
+    assert folders(drive) == sorted(
+        f"raw/databento_{job.wanted.symbols[0].partition('.')[0].lower()}/{job.id}"
+        for job in vendor.jobs.values()
+    )
+
+    verified = cbi("plan", "--verify", *SCOPE)
+    assert verified.returncode == 0, verified.stderr
+    checked = cbi("check", "--json")
+    assert checked.returncode == 0, checked.stderr
+    assert all(c["passed"] for c in json.loads(checked.stdout) if c["severity"] == "ERROR")
+
+    again = cbi("download", plan)
+    assert again.returncode == 2
+    assert "used up" in one_line(again)
+    assert len(vendor.jobs) == 10
+    assert {logged.key for logged in vendor.log} == {vendor.key}
+
+
+def test_not_loaded_where_that_is_left(cbi: Cbi, drive: Path) -> None:
+    plan = planned(cbi, "--symbol", "ES", "--to", "2010-06-30")
+    cbi("approve", plan, "--by", "Ada", "--max-usd", "5")
+    downloaded = cbi("download", plan, "--no-load")
+    assert downloaded.returncode == 0, downloaded.stderr
+    assert downloaded.stdout == ""
+    assert "1 jobs submitted now, 1 fetched now" in downloaded.stderr
+    loaded = cbi("load", "--json")
+    assert json.loads(loaded.stdout)["published"] > 0
+
+
+def test_each_fault_is_one_line(cbi: Cbi, tmp_path: Path, vendor: Vendor) -> None:
+    plan = planned(cbi, "--symbol", "ES", "--to", "2010-06-30")
+    unapproved = cbi("download", plan)
+    assert unapproved.returncode == 2
+    assert f"plan {plan}: not approved" in one_line(unapproved)
+    assert "no plan of" in one_line(cbi("download", "0123abcd"))
+    assert "/no/such.json: No such file" in one_line(cbi("download", "/no/such.json"))
+    cbi("approve", plan, "--by", "Ada", "--max-usd", "5")
+    assert "DATABENTO_API_KEY: not set" in one_line(cbi("download", plan, DATABENTO_API_KEY=""))
+    unmounted = cbi("download", plan, CBI_DRIVE="/no/such/drive")
+    assert unmounted.returncode == 2
+    assert "Is the drive mounted?" in one_line(unmounted)
+    remote = cbi("download", plan, CBI_DATABENTO_ENDPOINT="https://example.org")
+    assert remote.returncode == 2
+    assert "is not http:// on loopback" in one_line(remote)
+
+    page = tmp_path / "cwd" / "docs" / "data" / "DATABENTO_DOWNLOAD_SPEC_FINAL.json"
+    page.write_text(page.read_text().replace("ES.FUT", "CL.FUT"))
+    edited = cbi("download", str(page))
+    assert edited.returncode == 2
+    assert "edited since it was made" in one_line(edited)
+
+    vendor.usd_per_gib = 1e9
+    dear = cbi("download", plan)
+    assert dear.returncode == 2
+    assert "above the 5.00 USD that Ada approved" in one_line(dear)
+    vendor.usd_per_gib = 50.0
+    vendor.file_host = "http://127.0.0.2:1"
+    foreign = cbi("download", plan)
+    assert foreign.returncode == 3
+    assert foreign.stderr.splitlines()[-1].startswith("cbi: job GLBX-")
+    assert "is not Databento's" in foreign.stderr
+    assert len(vendor.asked("batch.submit_job")) == 1

@@ -1,0 +1,146 @@
+"""`cbi plan`, `cbi approve` and `cbi approvals` as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbi_assets.downloads.model import Plan
+from cbi_assets_tests.databento_api.vendor import KEY, Vendor
+
+Finished = subprocess.CompletedProcess[str]
+Cbi = Callable[..., Finished]
+SPEC = Path("docs/data/DATABENTO_DOWNLOAD_SPEC_FINAL")
+
+
+@pytest.fixture
+def cwd(tmp_path: Path) -> Path:
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def cbi(tmp_path: Path, drive: Path, cwd: Path) -> Cbi:
+    def run(*arguments: str, **environment: str) -> Finished:
+        settings = {"CBI_HOME": str(tmp_path / "home"), "CBI_DRIVE": str(drive)} | environment
+        return subprocess.run(
+            [sys.executable, "-m", "cbi_assets.cli", *arguments],
+            env=os.environ | settings,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def document(finished: Finished) -> Any:
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def test_from_a_plan_to_an_approval(cbi: Cbi, cwd: Path, tmp_path: Path) -> None:
+    made = document(cbi("plan", "--symbol", "ZL", "--to", "2025-01-10", "--json"))
+    assert [(r["symbols"], r["start"], r["end"]) for r in made["requests"]] == [
+        (["ZL.FUT"], "2010-06-06", "2025-01-11"),
+        (["ZL.v.0"], "2010-06-06", "2025-01-11"),
+        (["ZL.v.0"], "2010-06-06", "2025-01-11"),
+    ]
+    name = made["plan_hash"][:12]
+    written = Plan.load(cwd / SPEC.with_suffix(".json"))
+    assert written == Plan.load(tmp_path / "home" / "plans" / f"{name}.json")
+    assert written.plan_hash == made["plan_hash"]
+    assert f"Plan `{name}`" in (cwd / SPEC.with_suffix(".md")).read_text()
+
+    again = cbi("plan", "--symbol", "ZL", "--to", "2025-01-10")
+    assert again.stdout == ""
+    assert f"cbi approve {name} --by NAME --max-usd N" in again.stderr
+
+    given = document(
+        cbi("approve", name, "--by", "Ada", "--max-usd", "5", "--expires", "2099-12-31", "--json")
+    )
+    assert (given["plan_hash"], given["max_usd"]) == (made["plan_hash"], 5.0)
+    assert given["expires_at"] == "2100-01-01T00:00:00+00:00"
+    by_file = cbi("approve", str(SPEC.with_suffix(".json")), "--by", "Grace", "--max-usd", "6")
+    assert by_file.returncode == 0, by_file.stderr
+    assert "asks for the price first and stops above the ceiling" in by_file.stderr
+    listed = document(cbi("approvals", "--json"))
+    assert [(e["approval"]["approved_by"], e["state"]) for e in listed] == [
+        ("Ada", "valid"), ("Grace", "valid"),
+    ]  # fmt: skip
+    assert "Grace" in cbi("approvals").stderr
+
+    short = cbi("plan", "--verify", "--symbol", "ZL", "--to", "2025-01-10", "--json")
+    assert short.returncode == 1
+    found = json.loads(short.stdout)
+    assert not found["whole"]
+    for row in found["coverage"]:
+        assert row["wanted"] == row["published"] + row["gaps"] + row["missing"]
+        assert row["ranges"] == ["2010-06-07 to 2025-01-10"]
+
+
+def test_a_plan_is_quoted_where_a_key_is_set(cbi: Cbi, tmp_path: Path, vendor: Vendor) -> None:
+    asked = {"DATABENTO_API_KEY": KEY, "CBI_DATABENTO_ENDPOINT": vendor.url}
+    # the vendor's clock says 2025-04-01, a Tuesday: it has Monday's whole day and nothing later
+    finished = cbi("plan", "--symbol", "ZM", "--timeframe", "1d", "--json", **asked)
+    made = document(finished)
+    assert made["through"] == "2025-03-31"
+    assert [r["basis"] for r in made["requests"]] == ["quoted"]
+    assert made["requests"][0]["records"] * 56 == made["requests"][0]["bytes"]
+    cost = made["requests"][0]["cost_usd"]
+    refused = cbi("approve", made["plan_hash"], "--by", "Ada", "--max-usd", f"{cost / 2:.2f}")
+    assert refused.returncode == 2
+    assert "the plan was quoted at" in refused.stderr
+    assert vendor.asked("batch.submit_job") == []
+    # the key is in nothing that was printed or written
+    written = [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert written
+    assert KEY not in finished.stdout + finished.stderr + refused.stderr
+    assert not any(KEY.encode() in path.read_bytes() for path in written)
+
+
+def test_a_key_that_is_not_taken_is_one_line(cbi: Cbi, vendor: Vendor) -> None:
+    wrong = "db-WRONGWRONGWRONG"
+    finished = cbi("plan", DATABENTO_API_KEY=wrong, CBI_DATABENTO_ENDPOINT=vendor.url)
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("cbi: DATABENTO_API_KEY: ")
+    assert wrong not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "told"),
+    [
+        (["plan", "--symbol", "VX"], {}, "--symbol VX: not a root of the universe"),
+        (["plan", "--timeframe", "4h"], {}, "--timeframe 4h: take one of"),
+        (["approve", "abcdef", "--by", "A", "--max-usd", "1"], {}, "abcdef: no plan of"),
+        (["approve", "no.json", "--by", "A", "--max-usd", "1"], {}, "no.json: No such file"),
+        (
+            ["plan"],
+            {"DATABENTO_API_KEY": "db-x", "CBI_DATABENTO_ENDPOINT": "http://10.0.0.1"},
+            "CBI_DATABENTO_ENDPOINT: http://10.0.0.1 is not http:// on loopback",
+        ),
+    ],
+    ids=["root", "timeframe", "hash", "file", "endpoint"],
+)
+def test_wrong_usage_is_2_and_one_line(
+    cbi: Cbi, arguments: list[str], environment: dict[str, str], told: str
+) -> None:
+    finished = cbi(*arguments, **environment)
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert told in line
+    assert "db-x" not in line
+
+
+def test_no_approval_yet(cbi: Cbi) -> None:
+    assert "No plan was ever approved" in cbi("approvals").stderr

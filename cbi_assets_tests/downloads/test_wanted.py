@@ -1,0 +1,249 @@
+"""What is missing becomes the fewest ranges that bring it and no published day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cbi_assets.downloads.planning import Scope, gaps_of, make_plan, survey_project
+from cbi_assets.downloads.verify import verify
+from cbi_assets.downloads.wanted import Coverage, Range, find_ranges, last_complete
+from cbi_assets.market.sessions import trade_dates
+from cbi_assets.project import Project
+from cbi_assets_tests.helpers import JOB, bars, dbn_file, load_once, put_job
+
+NOW = dt.datetime(2010, 8, 2, 12, tzinfo=dt.UTC)
+"""A Monday: the last whole trade date is Friday 2010-07-30."""
+
+DAY = dt.timedelta(days=1)
+FIRST, LAST = dt.date(2010, 6, 6), dt.date(2010, 7, 30)
+DATES = trade_dates("grains", FIRST, LAST)
+BEFORE = dt.date(2010, 6, 4)
+
+
+def date(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)
+
+
+def ranges(held: set[dt.date], gaps: set[dt.date] = frozenset()) -> list[tuple[str, str, str, int]]:  # type: ignore[assignment]
+    found = find_ranges(DATES, BEFORE, FIRST, held, gaps)
+    return [(str(r.start), str(r.end), r.kind, len(r.trade_dates)) for r in found]
+
+
+def whole(start: str, end: str) -> set[dt.date]:
+    """Every day from `start` to `end` but Saturdays, as a vendor's job brings them."""
+    days = (date(end) - date(start)).days + 1
+    return {d for n in range(days) if (d := date(start) + DAY * n).weekday() != 5}
+
+
+def test_nothing_published_is_one_range_from_the_first_day() -> None:
+    # 2010-06-06 is the Sunday whose evening opens Monday's trade date
+    assert ranges(set()) == [("2010-06-06", "2010-07-31", "all", 39)]
+
+
+def test_all_published_is_no_range() -> None:
+    assert ranges(whole("2010-06-06", "2010-07-30")) == []
+
+
+def test_head_hole_and_tail_are_told_apart() -> None:
+    held = whole("2010-06-13", "2010-06-16") | whole("2010-06-20", "2010-07-22")
+    assert ranges(held) == [
+        ("2010-06-06", "2010-06-12", "head", 5),
+        ("2010-06-17", "2010-06-19", "hole", 2),
+        ("2010-07-23", "2010-07-31", "tail", 6),
+    ]
+
+
+def test_a_monday_missing_with_its_sunday_asks_for_both() -> None:
+    held = whole("2010-06-06", "2010-07-30") - {date("2010-06-13"), date("2010-06-14")}
+    assert ranges(held) == [("2010-06-13", "2010-06-15", "hole", 1)]
+
+
+def test_a_monday_whose_sunday_is_published_asks_for_monday_alone() -> None:
+    held = whole("2010-06-06", "2010-07-30") - {date("2010-06-14")}
+    assert ranges(held) == [("2010-06-14", "2010-06-15", "hole", 1)]
+
+
+def test_holidays_are_not_asked_for_but_their_stub_is() -> None:
+    # Monday 2010-07-05, Independence Day observed, trades for Tuesday
+    around = whole("2010-06-06", "2010-07-30")
+    assert ranges(around - {date("2010-07-05")}) == []
+    assert ranges(around - {date("2010-07-05"), date("2010-07-06")}) == [
+        ("2010-07-05", "2010-07-07", "hole", 1)
+    ]
+
+
+def test_a_known_gap_is_neither_asked_for_nor_splits_a_range() -> None:
+    gap = date("2010-06-16")
+    held = whole("2010-06-06", "2010-07-30") - {gap}
+    assert ranges(held, {gap}) == []
+    assert ranges(set(), {gap}) == [("2010-06-06", "2010-07-31", "all", 38)]
+    assert ranges(held - {date("2010-06-15")}, {gap}) == [("2010-06-15", "2010-06-16", "hole", 1)]
+    assert ranges(held - {date("2010-06-17")}, {gap}) == [("2010-06-17", "2010-06-18", "hole", 1)]
+
+
+_ALL_DAYS = [FIRST + DAY * n for n in range((LAST - FIRST).days + 1)]
+_SUBSET = st.sets(st.sampled_from(_ALL_DAYS))
+
+
+@given(held=_SUBSET, gaps=st.sets(st.sampled_from(DATES)))
+@example(held={date("2010-06-13")}, gaps=set())
+def test_ranges_bring_all_that_is_missing_and_nothing_published(
+    held: set[dt.date], gaps: set[dt.date]
+) -> None:
+    found = find_ranges(DATES, BEFORE, FIRST, held, gaps)
+    covered = [r.start + DAY * n for r in found for n in range((r.end - r.start).days)]
+    missing = set(DATES) - held - gaps
+    # they never overlap one another or what is published, and stay inside what is wanted
+    assert len(covered) == len(set(covered))
+    assert not set(covered) & held
+    assert set(covered) <= set(_ALL_DAYS)
+    # wanted - published - gaps, each once; the only other trade dates inside are gaps
+    assert [d for r in found for d in r.trade_dates] == sorted(missing)
+    assert set(covered) & set(DATES) - missing <= gaps
+    # nothing is asked for before or after what is missing
+    for r in found:
+        assert r.end - DAY == r.trade_dates[-1]
+        earlier = max([d for d in [BEFORE, *DATES] if d < r.trade_dates[0]])
+        assert r.start > earlier
+    # as few as there can be: between two ranges something is published
+    for a, b in pairwise(found):
+        assert any(a.end <= day < b.start for day in held)
+
+
+@pytest.mark.parametrize(
+    ("now", "last"),
+    [
+        ("2010-08-02T12:00:00+00:00", "2010-07-30"),
+        # Friday's session is over, its UTC day is not
+        ("2010-07-30T23:59:59+00:00", "2010-07-29"),
+        ("2010-07-31T00:00:00+00:00", "2010-07-30"),
+        # a national day of mourning, on which all but equities traded
+        ("2025-01-10T00:00:00+00:00", "2025-01-09"),
+        # the same instant, told elsewhere
+        ("2010-07-30T19:00:00-05:00", "2010-07-30"),
+    ],
+)
+def test_the_last_trade_date_is_one_whose_utc_day_is_over(now: str, last: str) -> None:
+    assert last_complete(dt.datetime.fromisoformat(now)) == date(last)
+
+
+def test_an_earlier_end_may_be_stated() -> None:
+    assert last_complete(NOW, date("2010-07-04")) == date("2010-07-02")
+    assert last_complete(NOW, date("2011-01-01")) == date("2010-07-30")
+
+
+def load_hours(drive: Path, project: Project, *starts: tuple[str, int], symbol: str = "ZL.v.0",
+               schema: str = "ohlcv-1h", job: str = JOB) -> None:  # fmt: skip
+    """Load so many bars from each start on."""
+    records = np.concatenate(
+        [
+            bars(count, symbol=symbol, start=dt.datetime.fromisoformat(start), schema=schema)
+            for start, count in starts
+        ]
+    )
+    name = f"{schema}-{symbol}.dbn.zst"
+    put_job(drive, {name: dbn_file(records, schema)}, job=job, schema=schema)
+    load_once(project, now=NOW)
+
+
+def cover(project: Project, root: str, timeframe: str, now: dt.datetime = NOW) -> Coverage:
+    with project.hold():
+        wanted = survey_project(project, now, Scope(through=None))
+    return next(c for c in wanted.coverages if (c.root, c.timeframe) == (root, timeframe))
+
+
+def test_the_evening_before_alone_is_not_the_trade_date(drive: Path, project: Project) -> None:
+    # two whole days, and the hour from 23:00 UTC on Tuesday: 17:00 at Chicago, so Wednesday's
+    load_hours(
+        drive, project,
+        ("2025-01-06T00:00:00+00:00", 23), ("2025-01-07T00:00:00+00:00", 24), symbol="MES.v.0",
+    )  # fmt: skip
+    found = cover(project, "MES", "1h", dt.datetime(2025, 1, 9, tzinfo=dt.UTC))
+    assert found.published == 2
+    assert found.ranges[-1] == Range(
+        date("2025-01-08"), date("2025-01-09"), (date("2025-01-08"),), "tail"
+    )
+
+
+def test_a_day_with_its_evening_alone_is_asked_for(drive: Path, project: Project) -> None:
+    # the hour from 23:00 UTC on Tuesday, then all of Wednesday: Tuesday's own trade date lacks
+    load_hours(drive, project, ("2025-01-07T23:00:00+00:00", 20), symbol="MES.v.0")
+    found = cover(project, "MES", "1h", dt.datetime(2025, 1, 9, tzinfo=dt.UTC))
+    assert found.published == 1
+    assert (found.ranges[-1].kind, found.ranges[-1].end) == ("head", date("2025-01-08"))
+    assert found.ranges[-1].trade_dates[-1] == date("2025-01-07")
+
+
+@pytest.mark.both_warehouses
+def test_only_the_series_that_is_wanted_counts(drive: Path, project: Project) -> None:
+    # ZL's 1d is wanted as contracts; the vendor's continuous one does not stand in for them
+    load_hours(drive, project, ("2025-01-06T00:00:00+00:00", 3), schema="ohlcv-1d")
+    now = dt.datetime(2025, 1, 9, tzinfo=dt.UTC)
+    assert cover(project, "ZL", "1d", now).published == 0
+    with project.hold():
+        plan = make_plan(project, now, Scope(roots=("ZL",), timeframes=("1d",)))
+    (held,) = plan.held
+    assert (held.series, held.counts, held.trade_dates, held.bars) == ("ZL.v.0", False, 3, 3)
+    assert [(r.symbols, r.stype_in) for r in plan.requests] == [(("ZL.FUT",), "parent")]
+
+
+def test_days_that_a_job_calls_missing_are_not_asked_for(drive: Path, project: Project) -> None:
+    load_hours(
+        drive, project,
+        ("2025-01-06T00:00:00+00:00", 9), ("2025-01-08T00:00:00+00:00", 9),
+    )  # fmt: skip
+    now = dt.datetime(2025, 1, 9, tzinfo=dt.UTC)
+    before = cover(project, "ZL", "1h", now)
+    assert [(r.trade_dates[-1], r.kind) for r in before.ranges] == [
+        (date("2025-01-03"), "head"), (date("2025-01-07"), "hole"),
+    ]  # fmt: skip
+    (drive / JOB / "condition.json").write_text(
+        '[{"date": "2025-01-07", "condition": "missing", "last_modified_date": null},'
+        ' {"date": "2025-01-03", "condition": "degraded", "last_modified_date": null}]'
+    )
+    load_once(project, now=NOW)
+    after = cover(project, "ZL", "1h", now)
+    assert [(r.trade_dates[-1], r.kind) for r in after.ranges] == [(date("2025-01-03"), "head")]
+    assert gaps_of(after)[-1].trade_dates == (date("2025-01-07"),)
+    assert gaps_of(after)[-1].told_by == "the jobs' condition.json"
+    with project.hold():
+        wanted = survey_project(project, now, Scope(roots=("ZL",), timeframes=("1h",)))
+    (verdict,) = verify(wanted)
+    # sources.yaml knows of three gaps of ZL
+    assert (verdict.published, verdict.gaps, verdict.whole) == (2, 4, False)
+    assert verdict.wanted == 2 + 4 + verdict.missing
+    assert verdict.ranges == ("2010-06-07 to 2025-01-03",)
+
+
+def test_known_gaps_of_sources_yaml_are_told_as_such(project: Project) -> None:
+    found = cover(project, "ZL", "1h", dt.datetime(2014, 7, 1, tzinfo=dt.UTC))
+    assert found.known_gaps == (date("2014-06-11"),)
+    assert found.wanted == found.published + len(found.known_gaps) + found.missing
+
+
+def test_an_empty_universe_asks_for_uniform_ranges(project: Project) -> None:
+    with project.hold():
+        plan = make_plan(project, dt.datetime(2025, 1, 11, tzinfo=dt.UTC))
+    starts = {r.root: str(r.start) for r in plan.requests}
+    later = {"MES": "2019-05-05", "MNQ": "2019-05-05", "M2K": "2019-05-05", "RTY": "2017-07-09"}
+    assert starts == {root: later.get(root, "2010-06-06") for root in project.universe.roots}
+    assert {str(r.end) for r in plan.requests} == {"2025-01-11"}
+    # one request a root and timeframe: 32 in 1d, ZL and MES in 1h, four in 1m
+    assert len(plan.requests) == 38
+
+
+def test_the_newest_days_alone(drive: Path, project: Project) -> None:
+    load_hours(drive, project, ("2025-01-06T00:00:00+00:00", 23))
+    with project.hold():
+        now = dt.datetime(2025, 1, 11, tzinfo=dt.UTC)
+        plan = make_plan(project, now, Scope(newest_only=True))
+    assert [(r.root, r.schema, str(r.start), str(r.end)) for r in plan.requests] == [
+        ("ZL", "ohlcv-1h", "2025-01-07", "2025-01-11")
+    ]

@@ -1,0 +1,158 @@
+"""The download job buys on a person's approval alone; the sensor follows jobs and never buys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cbi_assets.pipeline.bigquery import BigQuery
+from cbi_assets.pipeline.downloads import download_plan, watch_downloads
+from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.project import Project
+from cbi_assets_tests.databento_api.buying import NOW, allow, make_plan, request, rows
+from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+
+
+@pytest.fixture
+def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    """The vendor that the environment names; its jobs are done at the third look."""
+    with run_vendor(Vendor(now=lambda: NOW, looks=3)) as running:
+        monkeypatch.setenv("CBI_DATABENTO_ENDPOINT", running.url)
+        monkeypatch.setenv("DATABENTO_API_KEY", running.key)
+        yield running
+
+
+@pytest.fixture
+def resources() -> dict[str, Any]:
+    return {
+        "project": ProjectResource(bigquery=BigQuery()),
+        "clock": Clock(fixed=NOW.isoformat()),
+    }
+
+
+def run(
+    resources: dict[str, Any], instance: dg.DagsterInstance, config: dict[str, Any]
+) -> dg.ExecuteInProcessResult:
+    return download_plan.execute_in_process(
+        run_config={"ops": {"download_requests": {"config": config}}},
+        resources=resources,
+        instance=instance,
+        raise_on_error=False,
+    )
+
+
+def tick(resources: dict[str, Any], instance: dg.DagsterInstance) -> Any:
+    with dg.build_sensor_context(instance, resources=resources) as context:
+        return watch_downloads(context)
+
+
+def why(found: Any) -> str:
+    assert isinstance(found, dg.SkipReason)
+    return found.skip_message or ""
+
+
+def test_bought_by_the_job_and_fetched_by_the_sensors_run(
+    project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    plan = make_plan(request(), request("ES"))
+    plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
+    assert why(tick(resources, instance)) == "No job is under way."
+    assert vendor.log == []
+
+    allow(project, plan)
+    assert run(resources, instance, {"plan": plan.plan_hash}).success  # first look
+    assert len(vendor.asked("batch.submit_job")) == 2
+    assert {row.state for row in rows(project)} == {"processing"}
+
+    assert "2 jobs, none to fetch" in why(tick(resources, instance))  # second look
+    found = tick(resources, instance)  # third look
+    assert isinstance(found, dg.SensorResult)
+    (wanted,) = found.run_requests or ()
+    config = wanted.run_config["ops"]["download_requests"]["config"]
+    assert config == {"plan": plan.plan_hash, "buy": False}
+    assert {row.state for row in rows(project)} == {"done"}
+
+    assert run(resources, instance, config).success
+    assert {row.state for row in rows(project)} == {"downloaded"}
+    assert len(vendor.asked("batch.submit_job")) == 2
+    assert why(tick(resources, instance)) == "No job is under way."
+
+
+def test_without_approval_the_job_fails_and_buys_nothing(
+    project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    plan = make_plan()
+    plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
+    result = run(resources, instance, {"plan": plan.plan_hash[:12]})
+    assert not result.success
+    (failed,) = result.get_step_failure_events()
+    assert "not approved" in str(failed.step_failure_data.error)
+    assert vendor.log == []
+
+
+def test_a_fetching_run_never_buys(
+    project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    plan = make_plan()
+    plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
+    allow(project, plan)
+    assert run(resources, instance, {"plan": plan.plan_hash, "buy": False}).success
+    assert vendor.log == []
+
+
+def test_an_expired_job_is_entered_and_left(
+    project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    plan = make_plan()
+    plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
+    allow(project, plan)
+    run(resources, instance, {"plan": plan.plan_hash})
+    (job,) = vendor.jobs.values()
+    job.expired = True
+    assert f"{job.id} expired" in why(tick(resources, instance))
+    (row,) = rows(project)
+    assert row.state == "expired"
+    assert "It was paid for" in (row.told or "")
+    assert why(tick(resources, instance)) == "No job is under way."
+
+
+@pytest.mark.parametrize(("kind", "told"), [("503", "the next tick"), ("429", "the next tick")])
+def test_a_vendor_that_does_not_answer_is_left_to_the_next_tick(
+    project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance,
+    kind: str, told: str,
+) -> None:  # fmt: skip
+    plan = make_plan()
+    plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
+    allow(project, plan)
+    run(resources, instance, {"plan": plan.plan_hash})
+    vendor.fail("batch.list_jobs", kind, value=30)
+    assert told in why(tick(resources, instance))
+    assert len(vendor.asked("batch.list_jobs")) == 1
+
+
+def test_a_home_at_work_is_left_to_the_next_tick(
+    project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    with project.hold():
+        assert "is still at work" in why(tick(resources, instance))
+    assert vendor.log == []
+
+
+def test_no_key_in_any_event(
+    project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
+) -> None:
+    plan = make_plan()
+    plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
+    allow(project, plan)
+    result = run(resources, instance, {"plan": plan.plan_hash})
+    vendor.fail("batch.get_job_details", "401")
+    failed = run(resources, instance, {"plan": plan.plan_hash})
+    assert (result.success, failed.success) == (True, False)
+    for run_id in (result.run_id, failed.run_id):
+        events = "".join(str(entry) for entry in instance.all_logs(run_id))
+        assert vendor.key not in events
+    for file in project.home.root.rglob("*"):
+        assert not file.is_file() or vendor.key.encode() not in file.read_bytes(), file
