@@ -22,12 +22,16 @@ from cbi_assets.drive.listing import FolderRow
 from cbi_assets.ingest.books import BOOK_COLUMNS
 from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.load import LoadOutcome
+from cbi_assets.ingest.load_staging import StagingOutcome
 from cbi_assets.warehouse.base import Spent
 
 # A file or a pipe has no width; a terminal's own is kept.
 console = Console(
     stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140, soft_wrap=False
 )
+
+
+STAGING_COUNTS = ("observations", "published", "duplicates", "refused", "conflicts")
 
 
 def say(message: str) -> None:
@@ -168,13 +172,38 @@ def show_checks(results: Sequence[CheckResult]) -> None:
     )
 
 
+def show_staging(outcome: StagingOutcome) -> None:
+    """What was judged of staging: a line a source of a file, with what became of it."""
+    for trouble in outcome.troubles:
+        say(f"not read: {trouble}")
+    if not outcome.entries:
+        return
+    columns = ("path", "source", "verdict", *STAGING_COUNTS, "reason")
+    rows = [[getattr(entry, name) for name in columns] for entry in outcome.entries]
+    table("Staging", columns, rows)
+
+
 def show_build(outcome: BuildOutcome) -> None:
     """What a build wrote."""
     for root, reasons in outcome.barred.items():
         say(f"not rebuilt: {root}: {'; '.join(reasons)}")
+    if outcome.preview is not None:
+        _show_preview(outcome.preview)
+        return
     total = sum(outcome.rows.values())
     span = f", {outcome.first} to {outcome.last}" if outcome.first else ""
     say(f"{total:,} rows of {len(outcome.rows)} roots in features.daily_ml_matrix{span}.")
+
+
+def _show_preview(rows: pl.DataFrame) -> None:
+    """A table a row: field and value, struct fields one by one."""
+    for row in rows.to_dicts():
+        cells: list[tuple[str, Any]] = []
+        for name, value in row.items():
+            fields = value.items() if isinstance(value, dict) else [("", value)]
+            cells += [(f"{name}.{field}".rstrip("."), inner) for field, inner in fields]
+        title = f"{row['symbol']} {row['data_date']} (not published)"
+        table(title, ["column", "value"], [(name, _cell(value)) for name, value in cells])
 
 
 def _cell(value: Any) -> str:

@@ -7,16 +7,20 @@ import dagster as dg
 from cbi_assets.pipeline.assets import ALL_ASSETS
 from cbi_assets.pipeline.bigquery import BigQuery
 from cbi_assets.pipeline.checks import ALL_CHECKS
+from cbi_assets.pipeline.downloads import download_plan, watch_downloads
 from cbi_assets.pipeline.jobs import build_matrix, load_drive, load_partition
+from cbi_assets.pipeline.proposals import propose_downloads, stale_bars
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.sensors import new_drive_files
 
 defs = dg.Definitions(
     assets=ALL_ASSETS,
     asset_checks=ALL_CHECKS,
-    jobs=[load_drive, load_partition, build_matrix],
+    jobs=[load_drive, load_partition, build_matrix, propose_downloads, download_plan],
     sensors=[
         new_drive_files,
+        stale_bars,
+        watch_downloads,
         dg.AutomationConditionSensorDefinition("matrix_follows_bars", target="*"),
     ],
     resources={

@@ -1,5 +1,5 @@
-"""A project as the user set it up: settings, universe, sources and regimes, and what opens from
-them."""
+"""A project as the user set it up: settings, universe, sources, regimes and series, and what opens
+from them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.reader import Rules
 from cbi_assets.errors import HomeBusyError, UsageError
+from cbi_assets.macro import Macro, load_macro
 from cbi_assets.regimes import Regimes, load_regimes
 from cbi_assets.settings import Home, Settings, WarehouseName, load_settings
 from cbi_assets.sources import Sources, load_sources
@@ -30,7 +31,7 @@ WAIT_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Project:
-    """Settings with the universe, the sources and the regimes they are used with.
+    """Settings with the universe, the sources, the regimes and the series they are used with.
 
     `bigquery` says how to connect where something else than the settings does.
     """
@@ -39,6 +40,7 @@ class Project:
     universe: Universe = field(default_factory=load_universe)
     sources: Sources = field(default_factory=load_sources)
     regimes: Regimes = field(default_factory=load_regimes)
+    macro: Macro = field(default_factory=load_macro)
     bigquery: Options | None = None
 
     @property

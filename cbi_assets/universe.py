@@ -15,10 +15,13 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    model_validator,
 )
 
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.market.deadlines import DeadlineRule
+from cbi_assets.market.rolls import RollRule
 from cbi_assets.market.sessions import Calendar
 from cbi_assets.market.symbology import MONTH_CODES
 
@@ -27,6 +30,22 @@ def _in_calendar_order(months: str) -> str:
     if sorted(set(months), key=MONTH_CODES.index) != list(months):
         raise ValueError("month codes must be unique and in calendar order")
     return months
+
+
+Months = Annotated[
+    str, StringConstraints(pattern=f"^[{MONTH_CODES}]+$"), AfterValidator(_in_calendar_order)
+]
+"""Contract months as month codes."""
+
+
+class Roll(BaseModel):
+    """How a root's chain rolls: the months it may hold (all that are listed, where none is named)
+    and the rule of its deadlines."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    deadline: DeadlineRule
+    months: Months | None = None
 
 
 class Root(BaseModel):
@@ -38,13 +57,24 @@ class Root(BaseModel):
     tier: int = Field(ge=1, le=4)
     exchange: Literal["CBOT", "CME", "NYMEX", "COMEX"]
     calendar: Calendar
-    months: Annotated[
-        str, StringConstraints(pattern=f"^[{MONTH_CODES}]+$"), AfterValidator(_in_calendar_order)
-    ]
+    months: Months
     tick: float = Field(gt=0)
     units: str
     timeframes: tuple[Timeframe, ...] = Field(min_length=1)
     listed: dt.date | None = None
+    roll: Roll
+
+    @model_validator(mode="after")
+    def _rolls_into_listed_months(self) -> Root:
+        unlisted = sorted(set(self.roll.months or "") - set(self.months), key=MONTH_CODES.index)
+        if unlisted:
+            raise ValueError(f"roll.months names {', '.join(unlisted)}, which months does not list")
+        return self
+
+    @property
+    def roll_rule(self) -> RollRule:
+        """What `market.rolls.chain` needs to know of the root."""
+        return RollRule(self.roll.months or self.months, self.roll.deadline)
 
 
 class Universe(BaseModel):
@@ -62,6 +92,10 @@ class Universe(BaseModel):
     def calendars(self) -> dict[str, Calendar]:
         """The sector calendar of every root."""
         return {name: root.calendar for name, root in self.roots.items()}
+
+    def roll_rules(self) -> dict[str, RollRule]:
+        """How the chain of every root rolls."""
+        return {name: root.roll_rule for name, root in self.roots.items()}
 
     def select(self, roots: tuple[str, ...] = ()) -> tuple[str, ...]:
         """`roots` if given, else all, in the file's order. Raises UsageError for an unknown one."""

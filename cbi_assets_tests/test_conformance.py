@@ -17,7 +17,17 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from cbi_assets.checks import MATRIX_CHECKS, RAW_CHECKS, check_matrix, check_raw
+from cbi_assets.checks import (
+    MATRIX_CHECKS,
+    POINT_IN_TIME,
+    RAW_CHECKS,
+    REBUILD_CHECKS,
+    CheckResult,
+    check_matrix,
+    check_point_in_time,
+    check_raw,
+    check_rebuilds,
+)
 from cbi_assets.definitions import defs
 from cbi_assets.errors import AuditError
 from cbi_assets.ingest.books import books_by_file
@@ -35,10 +45,13 @@ from cbi_assets.warehouse.drift import differences
 from cbi_assets.warehouse.fingerprint import fingerprint
 from cbi_assets.warehouse.tables import (
     ALL_TABLES,
+    CONTINUOUS,
     DAILY_ML_MATRIX,
     LEDGER_VERSION,
     LOAD_COSTS,
     RAW,
+    ROLL_CALENDAR,
+    SESSIONS,
     Column,
     TableSpec,
 )
@@ -333,6 +346,10 @@ SPOILS = {
     "prices_come_from_databento": f"UPDATE `{DAILY_ML_MATRIX.id}` SET source = STRUCT("
     "'yahoo' AS price_source, source.active_contract AS active_contract, "
     "source.roll_rule AS roll_rule, source.load_ids AS load_ids) WHERE symbol = 'ZL'",
+    "matrix_is_point_in_time": f"UPDATE `{DAILY_ML_MATRIX.id}` SET regime_name = 'another' "
+    "WHERE symbol = 'ZL' AND data_date = DATE '2025-01-06'",
+    "minute_rebuilds_hourly": f"INSERT INTO `{RAW['1m'].id}` (trade_date, {COPY}) "
+    f"SELECT trade_date, {COPY.replace('volume', 'volume + 1')} FROM `{HOURLY}` WHERE {ONE}",
     "regime_covers_every_row": f"UPDATE `{DAILY_ML_MATRIX.id}` SET regime_name = NULL "
     "WHERE symbol = 'ZL' AND data_date = DATE '2025-01-07'",
 }
@@ -340,15 +357,24 @@ SPOILS = {
 
 def test_every_check_holds_and_fails_on_spoilt_rows(loaded: Project) -> None:
     raw = {check.name: check for check in RAW_CHECKS}
-    assert set(SPOILS) == {*raw, *(check.name for check in MATRIX_CHECKS)}
-    spoilable = (HOURLY, "ops.bar_conflicts", DAILY_ML_MATRIX.id)
+    others = (*MATRIX_CHECKS, POINT_IN_TIME, REBUILD_CHECKS["1h"])
+    assert set(SPOILS) == {*raw, *(check.name for check in others)}
+    spoilable = (HOURLY, RAW["1m"].id, "ops.bar_conflicts", DAILY_ML_MATRIX.id)
     with loaded.hold(), loaded.open_warehouse() as warehouse:
         kept = {
             name: warehouse.stage_query(f"kept_{place}", f"SELECT * FROM `{name}`")
             for place, name in enumerate(spoilable)
         }
         both = ["ZL", "ZS"]
-        sound = check_raw(loaded, warehouse, "1h", both, NOW) + check_matrix(warehouse, both)
+
+        def check_others() -> list[CheckResult]:
+            return [
+                *check_matrix(warehouse, both),
+                *check_point_in_time(loaded, warehouse, both, seed=1),
+                *check_rebuilds(warehouse, "1h", both),
+            ]
+
+        sound = check_raw(loaded, warehouse, "1h", both, NOW) + check_others()
         # ZL's 1h bars are wanted from 2010 on, ZS's are not
         failed = {(result.check.name, result.root) for result in sound if not result.passed}
         assert failed == {("coverage_is_uniform", "ZL")}
@@ -357,7 +383,7 @@ def test_every_check_holds_and_fails_on_spoilt_rows(loaded: Project) -> None:
             if name in raw:
                 found = check_raw(loaded, warehouse, "1h", both, NOW, checks=[raw[name]])
             else:
-                found = [r for r in check_matrix(warehouse, both) if r.check.name == name]
+                found = [r for r in check_others() if r.check.name == name]
             verdicts = {result.root: result.passed for result in found}
             assert verdicts == {"ZL": False, "ZS": name != "coverage_is_uniform"}, name
             assert all(result.sample for result in found if not result.passed), name
@@ -381,14 +407,21 @@ def test_the_matrix_is_built_and_a_window_of_it_replaced(loaded: Project) -> Non
     # every session is high 13, low 9, close 12: P = 34/3
     assert tuesday["pivots"]["P"] == 34 / 3
     assert tuesday["source"]["load_ids"]
+    later = NOW + dt.timedelta(days=1)
     with loaded.hold():
-        later = NOW + dt.timedelta(days=1)
+        again = build(loaded, now=later)
+    assert {item.spec.id: item.written + item.removed for item in again.replaced} == {
+        spec.id: 0 for spec in (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
+    }
+    assert again.sessions_built == 0
+    with loaded.hold(), loaded.open_warehouse() as warehouse:
+        spoilt = f"UPDATE `{DAILY_ML_MATRIX.id}` SET regime_name = 'none' WHERE TRUE"
+        warehouse.transact([Statement(spoilt)])
+    with loaded.hold():
         outcome = build(loaded, now=later, roots=("ZL",), start=TUE, end=TUE)
     assert outcome.rows == {"ZL": 1}
-    second = rows()
-    written = second.filter(pl.col("ingestion_ts") == later)
-    assert written.select("symbol", "data_date").rows() == [("ZL", TUE)]
-    assert second.drop("ingestion_ts").equals(first.drop("ingestion_ts"))
+    written = rows().filter(pl.col("ingestion_ts") == later)
+    assert written.drop("ingestion_ts").equals(first[1:2].drop("ingestion_ts"))
 
 
 def test_the_sensors_run_shows_in_dagster(

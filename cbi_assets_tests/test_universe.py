@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from cbi_assets.errors import UsageError
+from cbi_assets.market.rolls import RollRule
 from cbi_assets.market.symbology import parse_symbol
 from cbi_assets.universe import load_universe, parse_universe, select_timeframes
 
@@ -14,7 +15,8 @@ ONE = """
 history_start: 2010-06-06
 roots:
   ZL: {tier: 1, name: Soybean Oil, exchange: CBOT, calendar: grains, months: FHKNQUVZ,
-       tick: 0.01, units: US cents per pound, timeframes: [1d, 1h]}
+       tick: 0.01, units: US cents per pound, timeframes: [1d, 1h],
+       roll: {months: FHKNZ, deadline: first_notice}}
 """
 
 
@@ -70,6 +72,43 @@ def test_sectors() -> None:
     assert {calendars[name] for name in ("ES", "NQ", "MES", "MNQ", "RTY", "M2K")} == {"equity"}
 
 
+def test_the_months_that_a_chain_may_hold() -> None:
+    universe = load_universe()
+    named = {name: root.roll.months for name, root in universe.roots.items() if root.roll.months}
+    assert named == {
+        "ZL": "FHKNZ",
+        "ZS": "FHKNX",
+        "ZM": "FHKNZ",
+        "GC": "GJMQZ",
+        "SI": "HKNUZ",
+        "HG": "HKNUZ",
+    }
+    rules = universe.roll_rules()
+    assert rules["ZL"] == RollRule("FHKNZ", "first_notice")
+    assert rules["CL"] == RollRule("FGHJKMNQUVXZ", "crude_oil")  # all that are listed
+    assert set(rules) == set(universe.roots)
+
+
+def test_the_deadlines_rules() -> None:
+    by_rule: dict[str, set[str]] = {}
+    for name, rule in load_universe().roll_rules().items():
+        by_rule.setdefault(rule.deadline, set()).add(name)
+    assert by_rule == {
+        "first_notice": {"ZL", "ZS", "ZM", "ZC", "ZW", "ZR", "ZO", "GC", "SI", "HG", "PA", "PL"},
+        "third_friday": {"ES", "MES", "NQ", "MNQ", "RTY", "M2K"},
+        "crude_oil": {"CL"},
+        "mini_crude_oil": {"QM"},
+        "natural_gas": {"NG"},
+        "brent": {"BZ"},
+        "last_day_of_prior_month": {"HO", "RB", "6L"},
+        "live_cattle": {"LE"},
+        "lean_hogs": {"HE"},
+        "feeder_cattle": {"GF"},
+        "two_days_before_third_wednesday": {"6E", "6B", "6J"},
+        "day_before_third_wednesday": {"6C"},
+    }
+
+
 @pytest.mark.parametrize(
     ("old", "new", "where"),
     [
@@ -90,6 +129,16 @@ def test_sectors() -> None:
         ("tier: 1", "tier: 5", "roots.ZL.tier"),
         ("ZL:", "zl:", "roots.zl"),
         (", units: US cents per pound", "", "roots.ZL.units"),
+        (",\n       roll: {months: FHKNZ, deadline: first_notice}", "", "roots.ZL.roll"),
+        ("deadline: first_notice", "deadline: last_notice", "roots.ZL.roll.deadline"),
+        (", deadline: first_notice", "", "roots.ZL.roll.deadline"),
+        ("FHKNZ", "FHZN", "roots.ZL.roll.months"),
+        ("FHKNZ", "''", "roots.ZL.roll.months"),
+        (
+            "FHKNZ",
+            "FHKNX",
+            "roots.ZL: Value error, roll.months names X, which months does not list",
+        ),
     ],
 )
 def test_wrong_key_is_one_clear_line(old: str, new: str, where: str) -> None:

@@ -20,9 +20,11 @@ TABLE_CHECK = Check(
 )
 
 
-def check_matrix(warehouse: Warehouse, roots: Sequence[str]) -> list[CheckResult]:
-    """Run the matrix checks on these roots."""
-    names = {"table": DAILY_ML_MATRIX.id}
+def check_matrix(
+    warehouse: Warehouse, roots: Sequence[str], table: str = DAILY_ML_MATRIX.id
+) -> list[CheckResult]:
+    """Run the matrix checks on these roots. `table` is another id."""
+    names = {"table": table}
     return run_checks(warehouse, MATRIX_CHECKS, names, {"roots": list(roots)}, roots, None)
 
 

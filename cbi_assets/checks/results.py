@@ -9,12 +9,21 @@ import polars as pl
 
 from cbi_assets.checks.matrix import check_matrix, check_table
 from cbi_assets.checks.model import CheckResult
+from cbi_assets.checks.point_in_time import check_point_in_time
 from cbi_assets.checks.raw import check_raw
+from cbi_assets.checks.rebuilds import check_rebuilds
+from cbi_assets.checks.rolls import check_rolls
+from cbi_assets.checks.staging import check_bridge, check_staging
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.warehouse.tables import ALL_TABLES, DAILY_ML_MATRIX, RAW
+from cbi_assets.warehouse.tables import ALL_TABLES, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR
+
+
+def seed_of(as_of: dt.datetime) -> int:
+    """The seed of a day's random cuts: 20251121 on 2025-11-21."""
+    return int(as_of.strftime("%Y%m%d"))
 
 
 def roots_held(warehouse: Warehouse, table_id: str, column: str = "root") -> dict[str, int]:
@@ -36,8 +45,15 @@ def check_everything(
     for timeframe in TIMEFRAMES:
         if roots := list(roots_held(warehouse, RAW[timeframe].id)):
             results += check_raw(project, warehouse, timeframe, roots, as_of, missing_days)
+            results += check_rebuilds(warehouse, timeframe, roots)
+    results += check_staging(project, warehouse, project.macro)
+    results += check_bridge(project, warehouse)
+    if roots := list(roots_held(warehouse, ROLL_CALENDAR.id)):
+        results += check_rolls(warehouse, roots)
     if roots := list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol")):
         results += check_matrix(warehouse, roots)
+        failed = {r.root for r in results if r.failed and r.timeframe}
+        results += check_point_in_time(project, warehouse, roots, seed_of(as_of), sorted(failed))
     keep_results(warehouse, results, as_of)
     return results
 

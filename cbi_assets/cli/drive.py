@@ -49,6 +49,7 @@ def load(
     from cbi_assets.ingest.books import books_by_file, books_by_table
     from cbi_assets.ingest.load import choose_partitions
     from cbi_assets.ingest.load import load as run_load
+    from cbi_assets.ingest.load_staging import StagingOutcome, load_staging
     from cbi_assets.project import Project
 
     project = Project()
@@ -63,18 +64,27 @@ def load(
         )
         with project.open_warehouse() as warehouse:
             by_file = books_by_file(warehouse)
+            # staging belongs to no root and no timeframe
+            staged = StagingOutcome()
+            if not symbol and not timeframe:
+                staged = load_staging(project, warehouse, now=now_utc(), tell=console.say)
     if outcome.profiles or outcome.checks or outcome.stopped:
         from cbi_assets.pipeline.terminal import record_load
 
         record_load(project, outcome)
+    if staged.load_id is not None:
+        from cbi_assets.pipeline.terminal import record_staging
+
+        record_staging(project, staged)
     if json:
-        console.print_json(_load_document(outcome, by_file))
+        console.print_json({**load_document(outcome, by_file), "staging": staged})
     else:
         console.show_load(outcome)
         console.show_books(books_by_table(by_file), by_file)
+        console.show_staging(staged)
         if outcome.checks:
             console.show_checks(outcome.checks)
-    if outcome.fell_short:
+    if outcome.fell_short or staged.fell_short:
         raise typer.Exit(1)
 
 
@@ -86,7 +96,8 @@ def _start_dagster(home: Home) -> None:
     instance.open_instance(home).dispose()
 
 
-def _load_document(outcome: Any, by_file: Any) -> dict[str, Any]:
+def load_document(outcome: Any, by_file: Any) -> dict[str, Any]:
+    """What a load did, for --json."""
     return {
         "load_id": outcome.load_id,
         "published": outcome.published,

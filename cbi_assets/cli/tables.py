@@ -16,10 +16,17 @@ def build(
     symbol: Symbols = None,
     start: Annotated[dt.datetime | None, typer.Option("--from", formats=["%Y-%m-%d"])] = None,
     end: Annotated[dt.datetime | None, typer.Option("--to", formats=["%Y-%m-%d"])] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Build, check and show the newest rows; publish nothing."),
+    ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Take no session from an earlier build.")
+    ] = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
-    """Fill features.daily_ml_matrix from the raw tables. Example: cbi build --symbol ZL"""
+    """Continuous series and features from the raw tables. Example: cbi build --limit 10"""
     from cbi_assets import console
     from cbi_assets.ingest.build import build as run_build
     from cbi_assets.project import Project
@@ -32,11 +39,14 @@ def build(
             roots=tuple(symbol or ()),
             start=start.date() if start else None,
             end=end.date() if end else None,
+            whole=whole,
+            limit=limit,
             tell=console.say,
         )
-    from cbi_assets.pipeline.terminal import record_build
+    if limit is None:
+        from cbi_assets.pipeline.terminal import record_build
 
-    record_build(project, outcome)
+        record_build(project, outcome)
     if json:
         console.print_json(
             {
@@ -44,6 +54,11 @@ def build(
                 "barred": outcome.barred,
                 "first": outcome.first,
                 "last": outcome.last,
+                "replaced": {
+                    item.spec.id: {"written": item.written, "removed": item.removed}
+                    for item in outcome.replaced
+                },
+                "preview": None if outcome.preview is None else outcome.preview.to_dicts(),
                 "checks": [check_document(result) for result in outcome.checks],
             }
         )

@@ -60,3 +60,18 @@ def random_walk(
     }
     volume = rng.integers(1, 5_000, size=len(starts))
     return bar_records(schema, instrument_id, starts, prices, volume)
+
+
+def hours_of(minutes: npt.NDArray[np.void], instrument_id: int) -> npt.NDArray[np.void]:
+    """The 1h bars that 1m bars of one instrument, in order, add up to, as DBN records."""
+    hour = 3_600 * 10**9
+    starts, first = np.unique(minutes["ts_event"] // hour * hour, return_index=True)
+    last = np.append(first[1:], len(minutes)) - 1
+    prices = {
+        "open": minutes["open"][first],
+        "high": np.maximum.reduceat(minutes["high"], first),
+        "low": np.minimum.reduceat(minutes["low"], first),
+        "close": minutes["close"][last],
+    }
+    volume = np.add.reduceat(minutes["volume"], first)
+    return bar_records("ohlcv-1h", instrument_id, starts.tolist(), prices, volume)

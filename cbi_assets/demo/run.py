@@ -12,7 +12,7 @@ import numpy as np
 
 from cbi_assets import console
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
-from cbi_assets.demo.market import bar_starts, random_walk
+from cbi_assets.demo.market import bar_starts, hours_of, random_walk
 from cbi_assets.drive.listing import by_folder
 from cbi_assets.ingest.books import books_by_file, books_by_table
 from cbi_assets.ingest.build import build
@@ -47,7 +47,13 @@ def make_drive(drive: Path) -> None:
         starts = bar_starts(spec.calendar, FIRST, LAST, minutes)
         return random_walk(schema, ids[root], starts, _PRICES[root], spec.tick, seed=ids[root])
 
-    hourly = np.concatenate([bars(root, "ohlcv-1h", 60) for root in _PRICES])
+    minutes = bars("MES", "ohlcv-1m", 1)
+    hourly = np.concatenate(
+        [
+            hours_of(minutes, ids["MES"]) if root == "MES" else bars(root, "ohlcv-1h", 60)
+            for root in _PRICES
+        ]
+    )
     hourly = hourly[np.argsort(hourly["ts_event"], kind="stable")]
     name = f"demo-synth-{FIRST:%Y%m%d}-{LAST:%Y%m%d}"
     write_job(
@@ -67,7 +73,6 @@ def make_drive(drive: Path) -> None:
         )
     write_job(raw / "databento_zl" / "DEMO-20260330-BBBBBBBBBB", files, DATASET, "ohlcv-1h", mapped)
 
-    minutes = bars("MES", "ohlcv-1m", 1)
     dbn = encode_dbn(minutes, DATASET, "ohlcv-1m", mapped, zstd=False)
     text = encode_text(dbn, "csv", "ohlcv-1m", mapped, pretty_px=False, pretty_ts=False, zstd=True)
     write_job(

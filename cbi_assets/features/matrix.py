@@ -10,29 +10,14 @@ import polars as pl
 from cbi_assets.features.crush import CRUSH_COLUMNS, crush
 from cbi_assets.features.fibonacci import FIBONACCI_COLUMNS, fibonacci
 from cbi_assets.features.golden_zone import golden_zone
+from cbi_assets.features.macro import macro_as_of
 from cbi_assets.features.pivots import PIVOT_COLUMNS, pivots
 from cbi_assets.features.regimes import name_regimes
 from cbi_assets.features.volatility import log_returns, volatility
-from cbi_assets.market.bars import Timeframe
-from cbi_assets.market.continuous import choose_active, session_bars
-from cbi_assets.market.sessions import Calendar, session_close, trade_dates
+from cbi_assets.macro import Macro
+from cbi_assets.market.session_bars import FINE
+from cbi_assets.market.sessions import Calendar, session_closes, trade_dates
 from cbi_assets.regimes import Regimes
-
-BAR_COLUMNS = (
-    "root",
-    "symbol",
-    "contract",
-    "instrument_id",
-    "trade_date",
-    "ts_event",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "load_id",
-)
-"""What the matrix reads of a raw table."""
 
 ZONE_ROOTS = ("MES",)
 """The roots whose rows have a golden zone."""
@@ -41,90 +26,90 @@ _KEY = ["root", "trade_date"]
 
 
 def build_matrix(
-    hourly: pl.DataFrame,
-    daily: pl.DataFrame,
+    active: pl.DataFrame,
+    sessions: pl.DataFrame,
+    zone_hours: pl.DataFrame,
+    observations: pl.DataFrame,
     calendars: Mapping[str, Calendar],
-    tables: Mapping[Timeframe, str],
+    tables: Mapping[str, str],
     regimes: Regimes,
+    macro: Macro,
     ingestion_ts: dt.datetime,
 ) -> pl.DataFrame:
-    """Build the rows of daily_ml_matrix (its columns, in order) from raw bars.
+    """Build the rows of daily_ml_matrix (its columns, in order), one a row of `active`.
 
-    `hourly` and `daily` have BAR_COLUMNS: outrights and continuous symbols of rank 0. A session
-    is built from 1h bars where there are any, else from the vendor's UTC-day bars. `calendars`
-    names every root's sector; `tables` the tables' ids for `source.price_source`.
+    `sessions` has SESSION_COLUMNS and load_ids: outrights and continuous symbols of rank 0;
+    `active` are those of them that stand for their roots, one a root and trade date, with
+    roll_rule. `zone_hours` are the hours of ZONE_ROOTS' active sessions; `observations` the values
+    of `macro`'s series (series_id, reference_date, available_at, value). `calendars` names every
+    root's sector; `tables` the raw tables' ids by timeframe, for `source.price_source`.
 
-    The crush of ZL's rows needs the bars of ZM and ZS. A return of the volatility is taken between
-    bars of one timeframe; its windows reach over the root's rows of both.
+    A pivot, a return and a session are of bars of one kind: the exchange's sessions (1m, 1h) or the
+    vendor's UTC days (1d); the windows of the volatility reach over the root's rows of both. The
+    crush of ZL's rows needs the rows of ZM and ZS.
     """
-    rows = []
-    zone_bars = hourly.clear()
-    for timeframe, bars in (("1h", hourly), ("1d", daily)):
-        if bars.is_empty():
-            continue
-        sessions = session_bars(bars, hourly=timeframe == "1h")
-        active = choose_active(sessions)
-        if active.is_empty():
-            continue  # a single date of outrights: nobody knows yet which one stands
-        if timeframe == "1h":
-            zone_bars = bars.filter(pl.col("root").is_in(ZONE_ROOTS)).join(
-                active, on=[*_KEY, "symbol"], how="semi"
-            )
-        calendar = _trade_dates_of(active, calendars)
-        rows.append(
-            active.join(pivots(active, sessions, calendar), on=_KEY, how="left")
-            .join(log_returns(active, sessions, calendar), on=_KEY, how="left")
-            .with_columns(price_source=pl.lit(tables[timeframe]))  # type: ignore[index]
-        )
-    if not rows:
+    if active.is_empty():
         return pl.DataFrame()
-    # 1h comes first, so it stands where both have the date
-    whole = pl.concat(rows).unique(_KEY, keep="first", maintain_order=True)
+    is_fine = pl.col("built_from").is_in(FINE)
+    rows = []
+    for kind in (is_fine, ~is_fine):
+        some, own = active.filter(kind), sessions.filter(kind)
+        if some.is_empty():
+            continue
+        calendar = _trade_dates_of(some, calendars)
+        rows.append(
+            some.join(pivots(some, own, calendar), on=_KEY, how="left").join(
+                log_returns(some, own, calendar), on=_KEY, how="left"
+            )
+        )
+    whole = pl.concat(rows).with_columns(
+        price_source=pl.col("built_from").replace_strict(tables, return_dtype=pl.String)
+    )
     whole = (
         whole.join(fibonacci(whole), on=_KEY, how="left")
-        .join(_as_struct("golden_zone", golden_zone(zone_bars)), on=_KEY, how="left")
+        .join(_as_struct("golden_zone", golden_zone(zone_hours)), on=_KEY, how="left")
         .join(crush(whole), on=_KEY, how="left")
         .join(volatility(whole), on=_KEY, how="left")
         .join(name_regimes(whole, regimes), on="trade_date", how="left")
+        .join(_closes(whole, calendars), on=_KEY, how="left")
     )
-    closes = {
-        (root, date): session_close(date, calendars[root])
-        for root, date in whole.select("root", "trade_date").iter_rows()
-    }
-    return (
-        whole.with_columns(
-            timestamp=pl.Series(
-                [closes[key] for key in whole.select("root", "trade_date").iter_rows()],
-                dtype=pl.Datetime("us", "UTC"),
-            )
-        )
-        .sort("root", "trade_date")
-        .select(
-            pl.col("root").alias("symbol"),
-            pl.col("trade_date").alias("data_date"),
-            "timestamp",
-            pl.struct("open", "high", "low", "close", "volume", "vwap", "realized_vol_1h").alias(
-                "market_data"
-            ),
-            pl.struct(*PIVOT_COLUMNS).alias("pivots"),
-            pl.struct(*FIBONACCI_COLUMNS).alias("fibonacci"),
-            "golden_zone",
-            pl.struct(*CRUSH_COLUMNS).alias("crush"),
-            pl.struct(
-                pl.col("regime_name").alias("name"), "weight", "vol_percentile", "k_vol"
-            ).alias("regime"),
-            "regime_name",
-            pl.struct(
-                "price_source",
-                pl.when(pl.col("contract_key").str.contains("#", literal=True))
-                .then(pl.col("symbol"))
-                .otherwise(pl.col("contract_key"))
-                .alias("active_contract"),
-                "roll_rule",
-                "load_ids",
-            ).alias("source"),
-            pl.lit(ingestion_ts, dtype=pl.Datetime("us", "UTC")).alias("ingestion_ts"),
-        )
+    ages = {name: series.max_age_days for name, series in macro.series.items()}
+    whole = whole.join(macro_as_of(whole, observations, ages), on=_KEY, how="left")
+    return whole.sort("root", "trade_date").select(
+        pl.col("root").alias("symbol"),
+        pl.col("trade_date").alias("data_date"),
+        "timestamp",
+        pl.struct("open", "high", "low", "close", "volume", "vwap", "realized_vol_1h").alias(
+            "market_data"
+        ),
+        pl.struct(*PIVOT_COLUMNS).alias("pivots"),
+        pl.struct(*FIBONACCI_COLUMNS).alias("fibonacci"),
+        "golden_zone",
+        pl.struct(*CRUSH_COLUMNS).alias("crush"),
+        pl.struct(*macro.of_group("macro")).alias("macro"),
+        pl.struct(*macro.of_group("policy")).alias("policy"),
+        pl.struct(pl.col("regime_name").alias("name"), "weight", "vol_percentile", "k_vol").alias(
+            "regime"
+        ),
+        "regime_name",
+        pl.struct(
+            "price_source",
+            pl.when(pl.col("contract_key").str.contains("#", literal=True))
+            .then(pl.col("symbol"))
+            .otherwise(pl.col("contract_key"))
+            .alias("active_contract"),
+            "roll_rule",
+            "load_ids",
+        ).alias("source"),
+        pl.lit(ingestion_ts, dtype=pl.Datetime("us", "UTC")).alias("ingestion_ts"),
+    )
+
+
+def _closes(rows: pl.DataFrame, calendars: Mapping[str, Calendar]) -> pl.DataFrame:
+    """Each row's session close: root, trade_date, timestamp."""
+    return pl.concat(
+        part.select(*_KEY, timestamp=session_closes(part["trade_date"], calendars[part["root"][0]]))
+        for part in rows.partition_by("root")
     )
 
 

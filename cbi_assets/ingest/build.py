@@ -1,4 +1,4 @@
-"""Build: fill features.daily_ml_matrix from the raw tables, in one transaction."""
+"""Build: sessions, rolls, continuous series and daily_ml_matrix, in one transaction."""
 
 from __future__ import annotations
 
@@ -9,25 +9,39 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.checks import CheckResult, check_matrix, failed_upstream, keep_results
-from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
-from cbi_assets.features.matrix import build_matrix
-from cbi_assets.market.bars import Timeframe
+from cbi_assets.checks import (
+    CheckResult,
+    check_bridge,
+    check_matrix,
+    check_rolls,
+    failed_upstream,
+    keep_results,
+)
+from cbi_assets.features.crush import CRUSH_ROOT
+from cbi_assets.ingest.assemble import Assembled, assemble, crush_legs
+from cbi_assets.ingest.derive import DeriveOutcome, derive
+from cbi_assets.ingest.replacing import Replacement, replace_rows
+from cbi_assets.ingest.stitch import record_stitch
 from cbi_assets.project import Project
-from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
 
 
 @dataclass(frozen=True)
 class BuildOutcome:
-    """What a build wrote. `rows` by root; `barred` names the failed checks that kept a root out."""
+    """What a build found and wrote. `rows` of the matrix by root; `barred` names the failed checks
+    that kept a root out; `replaced` says what became of each table, and is empty where the build
+    only showed `preview`."""
 
     rows: dict[str, int]
     barred: dict[str, list[str]]
     first: dt.date | None = None
     last: dt.date | None = None
     checks: list[CheckResult] = field(default_factory=list)
+    replaced: list[Replacement] = field(default_factory=list)
+    derived: DeriveOutcome | None = None
+    sessions_built: int = 0
+    preview: pl.DataFrame | None = None
 
     @property
     def fell_short(self) -> bool:
@@ -42,104 +56,120 @@ def build(
     roots: tuple[str, ...] = (),
     start: dt.date | None = None,
     end: dt.date | None = None,
+    whole: bool = False,
+    limit: int | None = None,
     tell: Callable[[str], None] = lambda message: None,
 ) -> BuildOutcome:
-    """Rebuild the matrix of these roots (all, where none given) between two trade dates.
+    """Bring sessions, rolls, continuous series and matrix of these roots (all, where none given) in
+    step with the raw tables; only rows that differ are written.
 
-    Hold the home first. A root whose raw bars failed an ERROR check when last checked is left as
-    it was; the crush does not rest on it either. `now` becomes `ingestion_ts`; nothing else depends
-    on it.
+    Hold the home first. `start` and `end` are trade dates that bound the matrix' rows. `whole`
+    takes no session from an earlier build. `limit` publishes nothing: it builds that many rows, the
+    newest, checks them and gives them back.
+
+    A root whose raw bars failed an ERROR check when last checked is left as it was; the crush does
+    not rest on it either. `now` becomes `ingestion_ts`; nothing else depends on it.
     """
     chosen = project.universe.select(roots)
     with project.open_warehouse() as warehouse:
         failed = failed_upstream(warehouse, project.universe.select())
         barred = {root: reasons for root, reasons in failed.items() if root in chosen}
         sound = [root for root in chosen if root not in barred]
-        legs = _crush_legs(project, sound)
+        legs = crush_legs(project, sound)
         for leg in legs:
             if leg in failed:
                 tell(f"{CRUSH_ROOT}'s crush stays empty: the bars of {leg} failed a check")
-        read = [*sound, *(leg for leg in legs if leg not in failed)]
-        tell(f"reading the bars of {len(read)} roots")
-        bars = {
-            timeframe: warehouse.query(
-                load_sql("matrix_bars", table=RAW[timeframe].id), {"roots": read}
-            )
-            for timeframe in _SOURCES
-        }
-        tables: dict[Timeframe, str] = {t: RAW[t].id for t in _SOURCES}
-        matrix = build_matrix(
-            bars["1h"], bars["1d"], project.universe.calendars(), tables, project.regimes, now
-        )
+        legs = [leg for leg in legs if leg not in failed]
+        tell(f"reading the bars of {len(sound) + len(legs)} roots")
+        derived = None
+        if limit is None and sound:
+            derived = derive(project, warehouse, tuple(sound), whole=whole, tell=tell)
+        made = assemble(project, warehouse, sound, legs, now, whole=whole)
+        matrix = made.matrix
         if not matrix.is_empty():
-            matrix = matrix.filter(pl.col("symbol").is_in(sound))
-        if matrix.is_empty():
-            _take_out(warehouse, sound, start, end)
-            return BuildOutcome({}, barred)
-        window = matrix.filter(
-            pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
-        )
-        tell(f"publishing {window.height:,} rows into {DAILY_ML_MATRIX.id}")
-        _publish(warehouse, window, sound, start, end)
-        held = sorted(set(window["symbol"]))
-        checks = check_matrix(warehouse, held)
+            matrix = matrix.filter(
+                pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
+            )
+        if limit is not None:
+            return _show(warehouse, matrix, barred, limit)
+        replaced = _publish(warehouse, made, matrix, sound, start, end, tell)
+        _record_stitch(project, warehouse, made, now, tell)
+        checks = check_matrix(warehouse, sorted(set(matrix["symbol"]))) if matrix.height else []
+        checks += check_rolls(warehouse, sorted(set(made.rolls["root"])))
+        checks += check_bridge(project, warehouse)
         keep_results(warehouse, checks, now)
-        counts = dict(window.group_by("symbol").len().sort("symbol").iter_rows())
-        first, last = window["data_date"].min(), window["data_date"].max()
-        assert first is None or isinstance(first, dt.date)
-        assert last is None or isinstance(last, dt.date)
-        return BuildOutcome(counts, barred, first, last, checks)
+        return BuildOutcome(
+            **_extent(matrix),
+            barred=barred,
+            checks=checks,
+            replaced=replaced,
+            derived=derived,
+            sessions_built=made.sessions_built,
+        )
 
 
-_SOURCES: tuple[Timeframe, ...] = ("1h", "1d")
-
-
-def _crush_legs(project: Project, roots: list[str]) -> list[str]:
-    """The roots beside `roots` that their rows need bars of."""
-    if CRUSH_ROOT not in roots:
-        return []
-    return [leg for leg in CRUSH_LEGS if leg not in roots and leg in project.universe.roots]
-
-
-def _take_out(
-    warehouse: Warehouse, roots: list[str], start: dt.date | None, end: dt.date | None
+def _record_stitch(
+    project: Project,
+    warehouse: Warehouse,
+    made: Assembled,
+    now: dt.datetime,
+    tell: Callable[[str], None],
 ) -> None:
-    """No bar is left that a row could rest on."""
-    span, params = _span(roots, start, end)
-    warehouse.transact([Statement(f"DELETE FROM `{DAILY_ML_MATRIX.id}` WHERE {span}", params)])
-
-
-def _span(
-    roots: list[str], start: dt.date | None, end: dt.date | None
-) -> tuple[str, dict[str, Any]]:
-    params = {
-        "roots": roots,
-        "start": start or dt.date(1900, 1, 1),
-        "end": end or dt.date(2200, 1, 1),
-    }
-    return "symbol IN UNNEST(@roots) AND data_date BETWEEN @start AND @end", params
+    """What justifies the stitch, from the sessions that now stand."""
+    stitch = project.sources.stitch
+    if stitch is None or made.matrix.is_empty():
+        return
+    own = made.matrix.filter(pl.col("symbol") == stitch.root)
+    if own.is_empty():
+        return
+    closes = own.select(date="data_date", close=pl.col("market_data").struct.field("close"))
+    record_stitch(project, warehouse, closes, now=now, tell=tell)
 
 
 def _publish(
     warehouse: Warehouse,
-    rows: pl.DataFrame,
+    made: Assembled,
+    matrix: pl.DataFrame,
     roots: list[str],
     start: dt.date | None,
     end: dt.date | None,
-) -> None:
-    staged = warehouse.stage_frame("matrix_rows", rows)
-    span, params = _span(roots, start, end)
-    params["rows"] = rows.height
-    columns = ", ".join(DAILY_ML_MATRIX.column_names)
-    table = DAILY_ML_MATRIX.id
-    warehouse.transact(
-        [
-            Statement(f"DELETE FROM `{table}` WHERE {span}", params),
-            Statement(f"INSERT INTO `{table}` ({columns}) SELECT {columns} FROM `{staged}`"),
-            Statement(
-                f"SELECT COUNT(*) AS held FROM `{table}` WHERE {span} HAVING COUNT(*) <> @rows",
-                params,
-                f"{table}: {{0}} rows held where {rows.height} were built. Nothing was published.",
-            ),
-        ]
-    )
+    tell: Callable[[str], None],
+) -> list[Replacement]:
+    replaced = [
+        replace_rows(warehouse, SESSIONS, made.sessions, roots),
+        replace_rows(warehouse, ROLL_CALENDAR, made.rolls, roots),
+        replace_rows(warehouse, CONTINUOUS, made.continuous, roots),
+        replace_rows(
+            warehouse,
+            DAILY_ML_MATRIX,
+            matrix,
+            roots,
+            root_column="symbol",
+            start=start,
+            end=end,
+            leave_out=("ingestion_ts",),
+        ),
+    ]
+    for item in replaced:
+        tell(f"{item.spec.id}: {item.written:,} rows to write, {item.removed:,} to remove")
+    if statements := [statement for item in replaced for statement in item.statements]:
+        warehouse.transact(statements)
+    return replaced
+
+
+def _show(
+    warehouse: Warehouse, matrix: pl.DataFrame, barred: dict[str, list[str]], limit: int
+) -> BuildOutcome:
+    if matrix.is_empty():
+        return BuildOutcome({}, barred)
+    newest = matrix.sort("data_date", "symbol", descending=[True, False]).head(limit)
+    staged = warehouse.stage_frame("matrix_preview", newest)
+    checks = check_matrix(warehouse, sorted(set(newest["symbol"])), table=staged)
+    return BuildOutcome(**_extent(newest), barred=barred, checks=checks, preview=newest)
+
+
+def _extent(matrix: pl.DataFrame) -> dict[str, Any]:
+    if matrix.is_empty():
+        return {"rows": {}}
+    counts = dict(matrix.group_by("symbol").len().sort("symbol").iter_rows())
+    return {"rows": counts, "first": matrix["data_date"].min(), "last": matrix["data_date"].max()}

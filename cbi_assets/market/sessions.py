@@ -2,17 +2,18 @@
 
 A trade date is the date of Chicago's wall clock seven hours later, moved on to the next date on
 which the exchange trades: the evening session belongs to the next day, and a holiday's stub to
-the next trade date. Holidays come from pandas_market_calendars; it is asked for dates only and
-never used to drop a bar.
+the next trade date. Holidays and short days come from pandas_market_calendars, which is never
+used to drop a bar; the regular hours are written down here, as they have been since 2010.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
-from typing import Final, Literal
-from zoneinfo import ZoneInfo
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,28 +27,80 @@ LAST: Final = dt.date(2040, 12, 31)
 
 # National days of mourning: CME_TradeDate follows the equity products, which closed at 08:30 on
 # 2025-01-09 (16 of 23 hours, 7% of a day's volume) and all day on 2018-12-05. Every other sector
-# traded whole sessions and settled: 23 hours to 16:00 in CL, GC, 6E and NG on 2025-01-09.
+# traded and settled: 23 hours to 16:00 in CL, GC, 6E and NG on 2025-01-09, the grains and livestock
+# into the hour from 12:00.
 _TRADED_WITHOUT_EQUITIES: Final = (dt.date(2018, 12, 5), dt.date(2025, 1, 9))
 
-# Regular end of the session at Chicago, by sector (CME Globex trading hours).
-_CLOSE: Final[dict[Calendar, dt.time]] = {
-    "grains": dt.time(13, 20),
-    "livestock": dt.time(13, 5),
-    "equity": dt.time(16, 0),
-    "energy": dt.time(16, 0),
-    "metals": dt.time(16, 0),
-    "fx": dt.time(16, 0),
+# (first trade date, close Monday to Thursday, close on Friday), Chicago's wall clock: the end of
+# the last trading that belongs to the trade date. Sources: CME's notices, as reported at the time.
+# - grains: 14:00 with the 21-hour day of 2012-05-21 (CBOT, May 2012), back to 13:15 on 2013-04-08
+#   (CBOT filing 13-092), 13:20 from 2015-07-06 (CME, 9 June 2015).
+# - livestock: 16:00, Fridays 13:55, before and after the shorter days of 2014-10-27 (CME, 3 October
+#   2014); 13:05 from 2016-02-29 (SER-7591).
+# - equity: 15:15, and 15:30 to 16:30 on all days but Friday, until the trade date of 2012-11-19;
+#   that hour was the next trade date's for the exchange and is this one's for `trade_date_of`.
+#   Then 16:15; 16:00 with the earlier maintenance of 2015-09-21, as in energy and metals.
+_CLOSES: Final[dict[Calendar, tuple[tuple[dt.date, dt.time, dt.time], ...]]] = {
+    "grains": (
+        (FIRST, dt.time(13, 15), dt.time(13, 15)),
+        (dt.date(2012, 5, 21), dt.time(14, 0), dt.time(14, 0)),
+        (dt.date(2013, 4, 8), dt.time(13, 15), dt.time(13, 15)),
+        (dt.date(2015, 7, 6), dt.time(13, 20), dt.time(13, 20)),
+    ),
+    "livestock": (
+        (FIRST, dt.time(16, 0), dt.time(13, 55)),
+        (dt.date(2016, 2, 29), dt.time(13, 5), dt.time(13, 5)),
+    ),
+    "equity": (
+        (FIRST, dt.time(16, 30), dt.time(15, 15)),
+        (dt.date(2012, 11, 19), dt.time(16, 15), dt.time(16, 15)),
+        (dt.date(2015, 9, 21), dt.time(16, 0), dt.time(16, 0)),
+    ),
+    "energy": (
+        (FIRST, dt.time(16, 15), dt.time(16, 15)),
+        (dt.date(2015, 9, 21), dt.time(16, 0), dt.time(16, 0)),
+    ),
+    "metals": (
+        (FIRST, dt.time(16, 15), dt.time(16, 15)),
+        (dt.date(2015, 9, 21), dt.time(16, 0), dt.time(16, 0)),
+    ),
+    "fx": ((FIRST, dt.time(16, 0), dt.time(16, 0)),),
 }
 
+# Whose short days they are, by the names of pandas_market_calendars.
+_SHORT_DAYS: Final[dict[Calendar, str]] = {
+    "grains": "CME_Agriculture",
+    "livestock": "CMEGlobex_Livestock",
+    "equity": "CME Globex Equity",
+    "energy": "CMEGlobex_EnergyAndMetals",
+    "metals": "CMEGlobex_EnergyAndMetals",
+    "fx": "CMEGlobex_FX",
+}
+# That library has 12:00 for the grains and 12:05 for livestock; the exchange named 12:15 for both
+# when it last closed them early (2025-01-09, its notice of 2024-12-30). The latest stands for all.
+_SHORT_AGRICULTURE: Final = dt.time(12, 15)
+# NYMEX' and COMEX' Christmas Eve, 13:45 at New York; the library has it for 2026 alone.
+_CHRISTMAS_EVE: Final = dt.time(12, 45)
+# The library vouches for FX until 2022; on the other holidays FX has traded to 16:00 since then.
+_FX_SHORT_UNTIL: Final = dt.date(2022, 12, 31)
+# A Tuesday of the years when equities traded again at 15:30: nothing says that they did not.
+_EQUITY_MAY_HAVE_REOPENED: Final = dt.date(2012, 7, 3)
 
-@cache
-def _exchange_dates() -> npt.NDArray[np.datetime64]:
+
+@contextmanager
+def _library_calendar(name: str) -> Iterator[Any]:
     with warnings.catch_warnings():
         # pandas 2 on NumPy 2.5 warns of its own timedeltas; nothing a user could mend
         warnings.simplefilter("ignore", DeprecationWarning)
         import pandas_market_calendars  # 0.7 s, and only a load or a build needs it
 
-        days = pandas_market_calendars.get_calendar("CME_TradeDate").valid_days(FIRST, LAST)
+        yield pandas_market_calendars.get_calendar(name)
+
+
+@cache
+def _exchange_dates() -> npt.NDArray[np.datetime64]:
+    with _library_calendar("CME_TradeDate") as calendar:
+        days = calendar.valid_days(FIRST, LAST)
     dates: npt.NDArray[np.datetime64] = days.tz_localize(None).values.astype("datetime64[D]")
     return dates
 
@@ -94,7 +147,53 @@ def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:
     return pl.select(pl.when(inside).then(found)).to_series().alias("trade_date")
 
 
+@cache
+def _short_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
+    """The trade dates on which the sector closes early, and when, on Chicago's wall clock."""
+    with _library_calendar(_SHORT_DAYS[calendar]) as library:
+        closes = library.special_dates("market_close", FIRST, LAST).dt.tz_convert(CHICAGO)
+        found = {close.date(): close.time() for close in closes}
+    match calendar:
+        case "grains" | "livestock":
+            found = dict.fromkeys([*found, dt.date(2025, 1, 9)], _SHORT_AGRICULTURE)
+        case "energy" | "metals":
+            years = range(FIRST.year, LAST.year + 1)
+            found |= {dt.date(year, 12, 24): _CHRISTMAS_EVE for year in years}
+        case "equity":
+            del found[_EQUITY_MAY_HAVE_REOPENED]
+        case "fx":
+            found = {day: time for day, time in found.items() if day <= _FX_SHORT_UNTIL}
+    traded = set(trade_dates(calendar))
+    return {day: time for day, time in found.items() if day in traded}
+
+
+def session_closes(dates: pl.Series, calendar: Calendar) -> pl.Series:
+    """The instant (Datetime in microseconds, UTC) at which the session of each trade date closes.
+
+    It is the end of the last trading that `trade_date_of` gives to the date: by the sector's hours
+    of that time, earlier on the exchange's short days. Where sources differ, the latest one stands,
+    for a row that is stamped with this instant must know every bar of its session. A holiday's stub
+    closes with the trade date that it belongs to. Null stays null.
+    """
+    frame = pl.DataFrame({"date": dates}, schema={"date": pl.Date})
+    regular = pl.lit(None, pl.Time)
+    for first, weekdays, friday in _CLOSES[calendar]:
+        is_friday = pl.col("date").dt.weekday() == 5
+        then = pl.when(is_friday).then(pl.lit(friday)).otherwise(pl.lit(weekdays))
+        regular = pl.when(pl.col("date") >= first).then(then).otherwise(regular)
+    short = _short_closes(calendar)
+    early = pl.col("date").replace_strict(
+        list(short), list(short.values()), default=None, return_dtype=pl.Time
+    )
+    local = pl.col("date").dt.combine(pl.coalesce(early, regular), "us")
+    found = local.dt.replace_time_zone(CHICAGO).dt.convert_time_zone("UTC")
+    return frame.select(found.alias("session_close")).to_series()
+
+
 def session_close(trade_date: dt.date, calendar: Calendar) -> dt.datetime:
-    """The regular close of the sector's session on `trade_date`, as an instant in UTC."""
-    local = dt.datetime.combine(trade_date, _CLOSE[calendar], ZoneInfo(CHICAGO))
-    return local.astimezone(dt.UTC)
+    """`session_closes` of one date. Raises ValueError for one before 2000."""
+    close = session_closes(pl.Series([trade_date]), calendar)[0]
+    if close is None:
+        raise ValueError(f"{trade_date}: no session closes are known before {FIRST}")
+    found: dt.datetime = close
+    return found.replace(tzinfo=dt.UTC)

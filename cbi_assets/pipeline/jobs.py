@@ -4,7 +4,7 @@ import dagster as dg
 from pydantic import Field
 
 from cbi_assets.pipeline.assets.drive import POOL
-from cbi_assets.pipeline.assets.features import MATRIX_KEY
+from cbi_assets.pipeline.assets.features import built_tables
 from cbi_assets.pipeline.partitions import parse_partition_key
 from cbi_assets.pipeline.reporting import RAW_KEY, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
@@ -46,5 +46,8 @@ load_partition = dg.define_asset_job(
 )
 
 build_matrix = dg.define_asset_job(
-    "build_matrix", selection=[MATRIX_KEY], description="Rebuild daily_ml_matrix and check it."
+    "build_matrix",
+    selection=[built_tables],
+    description="Bring sessions, rolls, continuous series and daily_ml_matrix in step with the "
+    "bars, and check them.",
 )

@@ -14,7 +14,7 @@ from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.load import PartitionLoad
 from cbi_assets.ingest.partitions import PartitionProfile
 from cbi_assets.warehouse.base import Spent
-from cbi_assets.warehouse.tables import TableSpec
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, TableSpec
 
 
 def column_schema(spec: TableSpec) -> dg.TableSchema:
@@ -146,9 +146,14 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def matrix_metadata(outcome: BuildOutcome) -> dict[str, Any]:
-    """What a build of the matrix wrote, and what it left as it was."""
+def built_metadata(outcome: BuildOutcome, table: TableSpec) -> dict[str, Any]:
+    """What a build wrote into a table, and what it left as it was."""
+    done = next((item for item in outcome.replaced if item.spec is table), None)
+    counts = {"rows written": done.written, "rows removed": done.removed} if done else {}
+    if table is not DAILY_ML_MATRIX:
+        return {"dagster/row_count": done.held, **counts} if done else counts
     return {
+        **counts,
         "dagster/row_count": sum(outcome.rows.values()),
         "trade dates": f"{outcome.first} to {outcome.last}" if outcome.first else "none",
         "rows by root": markdown_table(

@@ -2,28 +2,61 @@
 
 import dagster as dg
 
-from cbi_assets.checks import MATRIX_CHECKS
+from cbi_assets.checks import check_staging
 from cbi_assets.errors import CbiError
 from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.load import LoadOutcome
-from cbi_assets.pipeline.assets.features import MATRIX_KEY
+from cbi_assets.ingest.load_staging import StagingOutcome
+from cbi_assets.pipeline.assets.staging import staging_metadata
 from cbi_assets.pipeline.instance import open_instance
-from cbi_assets.pipeline.metadata import matrix_metadata
-from cbi_assets.pipeline.reporting import raise_if_stopped, report_tables, whole_table_evaluation
+from cbi_assets.pipeline.metadata import built_metadata
+from cbi_assets.pipeline.reporting import (
+    raise_if_stopped,
+    report_tables,
+    table_key,
+    whole_table_evaluation,
+)
 from cbi_assets.project import Project
+from cbi_assets.warehouse.tables import BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE
 
 
 def record_build(project: Project, outcome: BuildOutcome) -> None:
-    """Log a build's materialization and checks into the home's instance."""
-    if not outcome.rows:
+    """Log a build's materializations and checks into the home's instance."""
+    if not outcome.replaced:
         return
     with open_instance(project.home) as instance:
-        instance.report_runless_asset_event(
-            dg.AssetMaterialization(MATRIX_KEY, metadata=matrix_metadata(outcome))
-        )
-        for check in MATRIX_CHECKS:
-            results = [result for result in outcome.checks if result.check == check]
-            instance.report_runless_asset_event(whole_table_evaluation(MATRIX_KEY, check, results))
+        for table in BUILT:
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    table_key(table.id), metadata=built_metadata(outcome, table)
+                )
+            )
+        for table_id, check in {(r.table_id, r.check): None for r in outcome.checks}:
+            results = [r for r in outcome.checks if (r.table_id, r.check) == (table_id, check)]
+            instance.report_runless_asset_event(
+                whole_table_evaluation(table_key(table_id), check, results)
+            )
+
+
+def record_staging(project: Project, outcome: StagingOutcome) -> None:
+    """Log what a load of staging filled, and the checks on it, into the home's instance."""
+    if outcome.load_id is None:
+        return
+    with project.hold(), project.open_warehouse() as warehouse:
+        filled = {
+            table.id: staging_metadata(warehouse, table)
+            for table in (MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+        }
+        checks = check_staging(project, warehouse, project.macro)
+    with open_instance(project.home) as instance:
+        for table_id, metadata in filled.items():
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(table_key(table_id), metadata=metadata)
+            )
+        for result in checks:
+            instance.report_runless_asset_event(
+                whole_table_evaluation(table_key(result.table_id), result.check, [result])
+            )
 
 
 def record_load(project: Project, outcome: LoadOutcome) -> None:

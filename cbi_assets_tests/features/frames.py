@@ -7,8 +7,22 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.features.matrix import BAR_COLUMNS
-from cbi_assets.market.continuous import SESSION_COLUMNS
+from cbi_assets.features.matrix import build_matrix
+from cbi_assets.ingest.assemble import own_chain
+from cbi_assets.macro import load_macro
+from cbi_assets.market.continuous import choose_active
+from cbi_assets.market.session_bars import SESSION_COLUMNS, choose_finest, session_bars
+from cbi_assets.regimes import Regimes, load_regimes
+from cbi_assets.universe import load_universe
+from cbi_assets.warehouse.tables import RAW
+
+OBSERVATION_SCHEMA: dict[str, Any] = {
+    "series_id": pl.String,
+    "reference_date": pl.Date,
+    "available_at": pl.Datetime("us", "UTC"),
+    "value": pl.Float64,
+}
+WRITTEN = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 
 BAR_SCHEMA: dict[str, Any] = {
     "root": pl.String,
@@ -24,7 +38,6 @@ BAR_SCHEMA: dict[str, Any] = {
     "volume": pl.Int64,
     "load_id": pl.String,
 }
-assert tuple(BAR_SCHEMA) == BAR_COLUMNS
 
 
 def bar(
@@ -43,8 +56,51 @@ def bar(
     return (root, symbol, contract, instrument_id, date, start, *ohlc, volume, load_id)
 
 
-def bar_frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=BAR_SCHEMA, orient="row")
+def bar_frame(rows: list[tuple[Any, ...]], built_from: str = "1h") -> pl.DataFrame:
+    """Bars as `session_bars` takes them, and their load_id."""
+    weighted = (pl.col("high") + pl.col("low") + pl.col("close")) * pl.col("volume")
+    return pl.DataFrame(rows, schema=BAR_SCHEMA, orient="row").with_columns(
+        weighted=weighted, built_from=pl.lit(built_from)
+    )
+
+
+def sessions_of(*bars: pl.DataFrame) -> pl.DataFrame:
+    """The sessions of the bars, with the loads they came from."""
+    whole = pl.concat(bars)
+    key = ["symbol", "trade_date", "built_from"]
+    stock = whole.group_by("root", *key).agg(
+        pl.len().alias("bars"),
+        pl.col("volume").sum(),
+        pl.col("load_id").unique().sort().alias("load_ids"),
+    )
+    kept = choose_finest(stock).select(*key, "bars", "load_ids")
+    return session_bars(whole).join(kept, on=key, how="inner")
+
+
+def matrix_of(
+    *bars: pl.DataFrame,
+    regimes: Regimes | None = None,
+    observations: pl.DataFrame | None = None,
+    now: dt.datetime = WRITTEN,
+) -> pl.DataFrame:
+    """The matrix that a build makes of the bars."""
+    universe = load_universe()
+    sessions = sessions_of(*bars)
+    active = choose_active(sessions, own_chain(sessions, universe).held)
+    hours = pl.concat(bars).filter(pl.col("root") == "MES", pl.col("built_from") != "1d")
+    zone = hours.join(active, on=["symbol", "trade_date", "built_from"], how="semi")
+    tables = {timeframe: spec.id for timeframe, spec in RAW.items()}
+    return build_matrix(
+        active,
+        sessions,
+        zone,
+        pl.DataFrame(schema=OBSERVATION_SCHEMA) if observations is None else observations,
+        universe.calendars(),
+        tables,
+        regimes or load_regimes(),
+        load_macro(),
+        now,
+    )
 
 
 def session(
@@ -59,7 +115,9 @@ def session(
     """A session whose open is its close."""
     high, low, close = hlc
     prices = (close, high, low, close)
-    return (root, date, symbol, contract_key, is_pure, *prices, volume, None, None, ["L1"])
+    contract = None if "#" in contract_key else contract_key
+    names = (date, root, symbol, contract, contract_key, is_pure)
+    return (*names, *prices, volume, None, None, "1h")
 
 
 def outright(date: dt.date, contract: str, volume: int, root: str = "ZL") -> tuple[Any, ...]:

@@ -11,30 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from cbi_assets.features.matrix import build_matrix
-from cbi_assets.market.bars import Timeframe
-from cbi_assets.market.sessions import Calendar, trade_dates
-from cbi_assets.regimes import load_regimes, parse_regimes
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
-from cbi_assets_tests.features.frames import bar, bar_frame
+from cbi_assets.market.sessions import trade_dates
+from cbi_assets.regimes import parse_regimes
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
+from cbi_assets_tests.features.frames import WRITTEN, bar, bar_frame, matrix_of
 
-NOW = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
-CALENDARS: dict[str, Calendar] = {
-    "ZL": "grains",
-    "ZM": "grains",
-    "ZS": "grains",
-    "ES": "equity",
-    "MES": "equity",
-}
-TABLES: dict[Timeframe, str] = {"1h": RAW["1h"].id, "1d": RAW["1d"].id}
-REGIMES = load_regimes()
 DAYS = trade_dates("grains", dt.date(2024, 3, 4), dt.date(2024, 3, 26))
 MON, TUE, WED = DAYS[:3]
 FLAT = (10.0, 10.0, 10.0, 10.0)
 
 
 def build(hourly: list[Any], daily: list[Any] | None = None) -> pl.DataFrame:
-    return build_matrix(bar_frame(hourly), bar_frame(daily or []), CALENDARS, TABLES, REGIMES, NOW)
+    return matrix_of(bar_frame(hourly), bar_frame(daily or [], "1d"))
 
 
 def test_the_columns_are_the_tables_in_its_order() -> None:
@@ -49,7 +37,7 @@ def test_a_row_says_what_it_is_made_of() -> None:
     assert row["data_date"] == MON
     # 13:20 at Chicago, winter time
     assert row["timestamp"] == dt.datetime(2024, 3, 4, 19, 20, tzinfo=dt.UTC)
-    assert row["ingestion_ts"] == NOW
+    assert row["ingestion_ts"] == WRITTEN
     assert row["market_data"]["volume"] == 7
     assert row["source"] == {
         "price_source": "market_data.databento_futures_ohlcv_1h",
@@ -72,11 +60,11 @@ def test_hourly_bars_come_before_daily_ones_date_by_date() -> None:
 
 
 def test_the_active_contract_of_outrights_has_a_four_digit_year() -> None:
-    rows = [bar(day, 14, FLAT, symbol="ZLH4", contract="ZLH2024") for day in (MON, TUE)]
+    rows = [bar(day, 14, FLAT, symbol="ZLK4", contract="ZLK2024") for day in (MON, TUE)]
     (row,) = build(rows).to_dicts()
     assert row["data_date"] == TUE
-    assert row["source"]["active_contract"] == "ZLH2024"
-    assert row["source"]["roll_rule"] == "most_traded_prior_trade_date"
+    assert row["source"]["active_contract"] == "ZLK2024"
+    assert row["source"]["roll_rule"] == "own_chain"
 
 
 def test_pivots_come_from_the_prior_trade_date() -> None:
@@ -168,7 +156,7 @@ def test_a_row_names_its_regime() -> None:
 def test_a_row_that_no_regime_covers_has_none() -> None:
     text = "regimes: [{name: later, start_date: 2024-03-05, end_date: 2024-03-05, weight: 1}]"
     bars = bar_frame([bar(day, 14, FLAT) for day in (MON, TUE, WED)])
-    rows = build_matrix(bars, bar_frame([]), CALENDARS, TABLES, parse_regimes(text), NOW)
+    rows = matrix_of(bars, regimes=parse_regimes(text))
     assert rows["regime_name"].to_list() == [None, "later", None]
     assert rows["regime"].struct["weight"].to_list() == [None, 1.0, None]
 
@@ -208,10 +196,7 @@ def test_no_bars_no_rows() -> None:
 
 def test_the_clock_is_in_ingestion_ts_only() -> None:
     bars = bar_frame([bar(day, 14, FLAT) for day in DAYS])
-    later = build_matrix(
-        bars, bar_frame([]), CALENDARS, TABLES, REGIMES, NOW + dt.timedelta(days=9)
-    )
-    now = build_matrix(bars, bar_frame([]), CALENDARS, TABLES, REGIMES, NOW)
+    later, now = matrix_of(bars, now=WRITTEN + dt.timedelta(days=9)), matrix_of(bars)
     assert later.drop("ingestion_ts").equals(now.drop("ingestion_ts"))
 
 
@@ -229,7 +214,7 @@ SYMBOLS = [
 
 
 @st.composite
-def histories(draw: st.DrawFn, hours: list[int]) -> pl.DataFrame:
+def histories(draw: st.DrawFn, hours: list[int], built_from: str = "1h") -> pl.DataFrame:
     """Random bars of vendor symbols and outrights, with gaps, rolls and ties of volume."""
     rows = []
     for root, symbol, contract in draw(st.lists(st.sampled_from(SYMBOLS), unique=True)):
@@ -251,18 +236,17 @@ def histories(draw: st.DrawFn, hours: list[int]) -> pl.DataFrame:
                         root,
                     )
                 )
-    return bar_frame(rows)
+    return bar_frame(rows, built_from)
 
 
 @settings(max_examples=60, deadline=None)
-@given(histories([13, 14, 15]), histories([0]), st.sampled_from(DAYS))
+@given(histories([13, 14, 15]), histories([0], "1d"), st.sampled_from(DAYS))
 def test_rows_up_to_a_date_are_the_same_without_what_came_after(
     hourly: pl.DataFrame, daily: pl.DataFrame, cut: dt.date
 ) -> None:
     def rows(until: dt.date) -> pl.DataFrame:
         known = pl.col("trade_date") <= until
-        bars = hourly.filter(known), daily.filter(known)
-        matrix = build_matrix(*bars, CALENDARS, TABLES, REGIMES, NOW)
+        matrix = matrix_of(hourly.filter(known), daily.filter(known))
         return matrix.filter(pl.col("data_date") <= cut) if matrix.height else matrix
 
     early, full = rows(cut), rows(DAYS[-1])

@@ -1,19 +1,30 @@
 from __future__ import annotations
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbi_assets.market.sessions import Calendar, session_close, trade_date_of, trade_dates
+from cbi_assets.market.sessions import (
+    CHICAGO,
+    Calendar,
+    session_close,
+    session_closes,
+    trade_date_of,
+    trade_dates,
+)
+
+CALENDARS: tuple[Calendar, ...] = ("grains", "livestock", "equity", "energy", "metals", "fx")
 
 
 def trade_date(instant: str, calendar: Calendar | None = "equity") -> dt.date | None:
     when = dt.datetime.fromisoformat(instant)
     series = pl.Series("ts_event", [when], dtype=pl.Datetime("us", "UTC"))
-    return trade_date_of(series, calendar).to_list()[0]
+    found: dt.date | None = trade_date_of(series, calendar).to_list()[0]
+    return found
 
 
 def day(text: str) -> dt.date:
@@ -125,3 +136,119 @@ def test_session_close_in_both_halves_of_the_year(
     found = session_close(day(date), calendar)
     assert found == dt.datetime.fromisoformat(close)
     assert found.tzinfo is dt.UTC
+
+
+@pytest.mark.parametrize(
+    ("calendar", "date", "close"),
+    [
+        # CBOT's electronic close by era; Chicago is at UTC-5 in summer
+        ("grains", "2010-06-07", "13:15"),
+        ("grains", "2012-05-18", "13:15"),
+        ("grains", "2012-05-21", "14:00"),
+        ("grains", "2013-04-05", "14:00"),
+        ("grains", "2013-04-08", "13:15"),
+        ("grains", "2015-07-02", "13:15"),
+        ("grains", "2015-07-06", "13:20"),
+        # livestock to 16:00, on Fridays to 13:55, until the end of February 2016
+        ("livestock", "2014-10-23", "16:00"),
+        ("livestock", "2014-10-24", "13:55"),
+        ("livestock", "2016-02-25", "16:00"),
+        ("livestock", "2016-02-26", "13:55"),
+        ("livestock", "2016-02-29", "13:05"),
+        # equities traded from 15:30 to 16:30, but on Fridays; then to 16:15; then to 16:00
+        ("equity", "2012-11-15", "16:30"),
+        ("equity", "2012-11-16", "15:15"),
+        ("equity", "2012-11-19", "16:15"),
+        ("equity", "2015-09-18", "16:15"),
+        ("equity", "2015-09-21", "16:00"),
+        ("energy", "2015-09-18", "16:15"),
+        ("energy", "2015-09-21", "16:00"),
+        ("metals", "2015-09-18", "16:15"),
+        ("metals", "2015-09-21", "16:00"),
+        ("fx", "2012-06-08", "16:00"),
+        # the day after Thanksgiving
+        ("grains", "2024-11-29", "12:15"),
+        ("livestock", "2024-11-29", "12:15"),
+        ("equity", "2024-11-29", "12:15"),
+        ("energy", "2024-11-29", "12:45"),
+        ("metals", "2024-11-29", "12:45"),
+        ("fx", "2022-11-25", "12:15"),
+        # Christmas Eve, and the day before Independence Day
+        ("grains", "2024-12-24", "12:15"),
+        ("livestock", "2015-12-24", "12:15"),
+        ("equity", "2013-12-24", "12:15"),
+        ("energy", "2013-12-24", "12:45"),
+        ("metals", "2024-12-24", "12:45"),
+        ("equity", "2024-07-03", "12:15"),
+        ("energy", "2024-07-03", "16:00"),
+        ("grains", "2024-07-03", "13:20"),
+        # nobody vouches for FX since 2023, nor for the equities' pause on this Tuesday
+        ("fx", "2024-11-29", "16:00"),
+        ("equity", "2012-07-03", "16:30"),
+        # National days of mourning: the grains and livestock closed early on the second
+        ("grains", "2018-12-05", "13:20"),
+        ("livestock", "2018-12-05", "13:05"),
+        ("grains", "2025-01-09", "12:15"),
+        ("livestock", "2025-01-09", "12:15"),
+        ("energy", "2018-12-05", "16:00"),
+        ("energy", "2025-01-09", "16:00"),
+        # a holiday's stub closes with the date that it trades for
+        ("equity", "2025-01-21", "16:00"),
+        ("energy", "2025-01-21", "16:00"),
+        # either side of the Sunday when the clocks go forward
+        ("equity", "2025-03-07", "16:00"),
+        ("equity", "2025-03-10", "16:00"),
+    ],
+)
+def test_session_close_over_history_and_on_short_days(
+    calendar: Calendar, date: str, close: str
+) -> None:
+    local = dt.datetime.fromisoformat(f"{date}T{close}").replace(tzinfo=ZoneInfo(CHICAGO))
+    assert session_close(day(date), calendar) == local
+
+
+def test_closes_of_a_week_in_which_the_clocks_change() -> None:
+    dates = pl.Series([day("2025-03-07"), None, day("2025-03-10")], dtype=pl.Date)
+    found = session_closes(dates, "equity")
+    assert found.dtype == pl.Datetime("us", "UTC")
+    # 16:00 at Chicago
+    winter, summer = dt.datetime(2025, 3, 7, 22, tzinfo=dt.UTC), dt.datetime(2025, 3, 10, 21)
+    assert found.to_list() == [winter, None, summer.replace(tzinfo=dt.UTC)]
+
+
+def test_no_dates_have_no_closes() -> None:
+    assert session_closes(pl.Series([], dtype=pl.Date), "grains").to_list() == []
+
+
+def test_no_close_is_known_before_2000() -> None:
+    with pytest.raises(ValueError, match="1999-12-31: no session closes are known before 2000"):
+        session_close(day("1999-12-31"), "grains")
+
+
+@pytest.mark.parametrize("calendar", CALENDARS)
+def test_every_close_lies_in_its_own_trade_date(calendar: Calendar) -> None:
+    dates = pl.Series(trade_dates(calendar, day("2010-06-06"), day("2035-12-31")))
+    closes = session_closes(dates, calendar)
+    just_before = closes.dt.offset_by("-1us")
+    assert trade_date_of(just_before, calendar).to_list() == dates.to_list()
+    assert closes.is_sorted()
+
+
+@pytest.mark.parametrize(
+    ("calendar", "date", "last_bar"),
+    [
+        # starts of the last one-hour bars of Databento files of these sectors
+        ("grains", "2025-01-09", "12:00"),
+        ("livestock", "2025-01-09", "12:00"),
+        ("grains", "2025-01-10", "13:00"),
+        ("energy", "2025-01-09", "15:00"),
+        ("fx", "2025-01-09", "15:00"),
+        ("equity", "2025-01-21", "15:00"),
+    ],
+)
+def test_no_bar_starts_at_its_sessions_close_or_later(
+    calendar: Calendar, date: str, last_bar: str
+) -> None:
+    start = dt.datetime.fromisoformat(f"{date}T{last_bar}").replace(tzinfo=ZoneInfo(CHICAGO))
+    close = session_close(day(date), calendar)
+    assert start < close <= start + dt.timedelta(hours=1)

@@ -9,14 +9,31 @@ from pathlib import Path
 
 import dagster as dg
 
-from cbi_assets.checks import MATRIX_CHECKS, RAW_CHECKS, TABLE_CHECK
+from cbi_assets.checks import (
+    BRIDGE_CHECKS,
+    MATRIX_CHECKS,
+    POINT_IN_TIME,
+    RAW_CHECKS,
+    REBUILD_CHECKS,
+    ROLL_CHECKS,
+    STAGING_CHECKS,
+    TABLE_CHECK,
+)
 from cbi_assets.definitions import defs
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.checks import ALL_CHECKS
 from cbi_assets.pipeline.instance import prepare_instance, project_file
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.project import Project
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.warehouse.tables import (
+    BUILT,
+    DAILY_ML_MATRIX,
+    DERIVED,
+    MACRO_OBSERVATIONS,
+    RAW,
+    ROLL_CALENDAR,
+    YAHOO_BRIDGE,
+)
 
 
 def test_dagster_validates_the_workspace(project: Project) -> None:
@@ -41,7 +58,17 @@ def test_the_assets_follow_the_tables_names() -> None:
         "market_data/databento_futures_ohlcv_1d",
         "market_data/databento_futures_ohlcv_1h",
         "market_data/databento_futures_ohlcv_1m",
+        "market_data/futures_ohlcv_5m",
+        "market_data/futures_ohlcv_15m",
+        "market_data/futures_ohlcv_30m",
+        "market_data/futures_ohlcv_4h",
+        "market_data/yahoo_zl_historical_2000_2010",
+        "raw_intelligence/macro_observations",
+        "market_data/futures_sessions_1d",
+        "market_data/roll_calendar",
+        "market_data/databento_futures_continuous_1d",
         "features/daily_ml_matrix",
+        "downloads/spec",
     }
 
 
@@ -67,9 +94,18 @@ def test_every_check_is_there_and_errors_block() -> None:
             assert spec.blocking == (check.severity == "ERROR")
             assert spec.partitions_def is not None
             assert spec.description == check.sentence
-    for check in MATRIX_CHECKS:
-        assert found.pop((table_key(DAILY_ML_MATRIX.id), check.name)).blocking
-    for table in (*RAW.values(), DAILY_ML_MATRIX):
+    for timeframe, check in REBUILD_CHECKS.items():
+        assert found.pop((table_key(RAW[timeframe].id), check.name)).partitions_def is not None
+    for table, checks in (
+        (DAILY_ML_MATRIX, (*MATRIX_CHECKS, POINT_IN_TIME)),
+        (ROLL_CALENDAR, ROLL_CHECKS),
+        (MACRO_OBSERVATIONS, STAGING_CHECKS),
+        (YAHOO_BRIDGE, BRIDGE_CHECKS),
+    ):
+        for check in checks:
+            spec = found.pop((table_key(table.id), check.name))
+            assert spec.blocking == (check.severity == "ERROR")
+    for table in (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE):
         assert found.pop((table_key(table.id), TABLE_CHECK.name)).blocking
     assert not found
 

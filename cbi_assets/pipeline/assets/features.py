@@ -1,14 +1,27 @@
-"""features/daily_ml_matrix: one row a root and trade date."""
+"""What `cbi build` makes of the raw tables, in one step: sessions, rolls, continuous series and
+features/daily_ml_matrix."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
 from cbi_assets.ingest.build import build
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
-from cbi_assets.pipeline.metadata import column_schema, matrix_metadata
+from cbi_assets.pipeline.metadata import built_metadata, column_schema
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.warehouse.tables import (
+    BUILT,
+    CONTINUOUS,
+    DAILY_ML_MATRIX,
+    MACRO_OBSERVATIONS,
+    RAW,
+    ROLL_CALENDAR,
+    SESSIONS,
+    YAHOO_BRIDGE,
+    TableSpec,
+)
 
 MATRIX_KEY = table_key(DAILY_ML_MATRIX.id)
 
@@ -25,29 +38,43 @@ _CONDITION = (
     & ~dg.AutomationCondition.in_progress()
 ).with_label("bars changed and no blocking check failed")
 
+_DEPS: dict[str, list[TableSpec]] = {
+    SESSIONS.id: [RAW[timeframe] for timeframe in TIMEFRAMES],
+    ROLL_CALENDAR.id: [SESSIONS],
+    CONTINUOUS.id: [SESSIONS, ROLL_CALENDAR, YAHOO_BRIDGE],
+    DAILY_ML_MATRIX.id: [SESSIONS, ROLL_CALENDAR, MACRO_OBSERVATIONS],
+}
 
-@dg.asset(
-    key=MATRIX_KEY,
-    deps=[table_key(RAW[timeframe].id) for timeframe in TIMEFRAMES],
-    group_name="features",
-    kinds={WAREHOUSE, "table", "polars"},
-    owners=["team:quant"],
-    pool=POOL,
-    automation_condition=_CONDITION,
-    description=DAILY_ML_MATRIX.description,
-    metadata={
-        "dagster/column_schema": column_schema(DAILY_ML_MATRIX),
-        "dagster/table_name": DAILY_ML_MATRIX.id,
-        "key": ", ".join(DAILY_ML_MATRIX.key),
-    },
-)
-def daily_ml_matrix(
+
+def _spec(table: TableSpec) -> dg.AssetSpec:
+    is_matrix = table is DAILY_ML_MATRIX
+    return dg.AssetSpec(
+        key=table_key(table.id),
+        deps=[table_key(dep.id) for dep in _DEPS[table.id]],
+        group_name=table.dataset,
+        kinds={WAREHOUSE, "table", "polars"},
+        owners=["team:quant" if is_matrix else "team:market-data"],
+        automation_condition=_CONDITION,
+        description=table.description,
+        metadata={
+            "dagster/column_schema": column_schema(table),
+            "dagster/table_name": table.id,
+            "key": ", ".join(table.key),
+        },
+    )
+
+
+@dg.multi_asset(name="build", specs=[_spec(table) for table in BUILT], pool=POOL)
+def built_tables(
     context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
-) -> dg.MaterializeResult[None]:
-    """Rebuild the matrix; a root with a failed check upstream keeps its old rows."""
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Bring them in step with the bars; a root with a failed check upstream keeps its old rows."""
     opened = project.get()
     with opened.hold(told=context.log.info):
         outcome = build(opened, now=clock.now(), tell=context.log.info)
     for root, reasons in outcome.barred.items():
         context.log.warning(f"{root} was not rebuilt: {'; '.join(reasons)}")
-    return dg.MaterializeResult(metadata=matrix_metadata(outcome))
+    for table in BUILT:
+        yield dg.MaterializeResult(
+            asset_key=table_key(table.id), metadata=built_metadata(outcome, table)
+        )

@@ -3,28 +3,53 @@
 Partitioned asset checks are a preview of Dagster's; this is the one module that defines them.
 """
 
+import datetime as dt
+from collections.abc import Callable, Sequence
+
 import dagster as dg
 
 from cbi_assets.checks import (
+    BRIDGE_CHECKS,
     MATRIX_CHECKS,
+    POINT_IN_TIME,
     RAW_CHECKS,
+    REBUILD_CHECKS,
+    ROLL_CHECKS,
+    STAGING_CHECKS,
     TABLE_CHECK,
     Check,
     CheckResult,
+    check_bridge,
     check_matrix,
+    check_point_in_time,
     check_raw,
+    check_rebuilds,
+    check_rolls,
+    check_staging,
     check_table,
+    failed_upstream,
     keep_results,
     roots_held,
+    seed_of,
 )
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.pipeline.assets.drive import POOL
-from cbi_assets.pipeline.assets.features import MATRIX_KEY
 from cbi_assets.pipeline.metadata import check_metadata, check_severity
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.reporting import table_key, whole_table_evaluation
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW, TableSpec
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.tables import (
+    BUILT,
+    DAILY_ML_MATRIX,
+    DERIVED,
+    MACRO_OBSERVATIONS,
+    RAW,
+    ROLL_CALENDAR,
+    YAHOO_BRIDGE,
+    TableSpec,
+)
 
 
 def _as_dagster(result: CheckResult) -> dg.AssetCheckResult:
@@ -51,26 +76,69 @@ def _raw_check(check: Check, timeframe: Timeframe) -> dg.AssetChecksDefinition:
         root, _ = parse_partition_key(context.partition_key)
         opened = project.get()
         with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
-            (result,) = check_raw(opened, warehouse, timeframe, [root], clock.now(), checks=[check])
+            if check in REBUILD_CHECKS.values():
+                (result,) = check_rebuilds(warehouse, timeframe, [root])
+            else:
+                (result,) = check_raw(
+                    opened, warehouse, timeframe, [root], clock.now(), checks=[check]
+                )
             keep_results(warehouse, [result], clock.now())
         return _as_dagster(result)
 
     return raw_check
 
 
-def _matrix_check(check: Check) -> dg.AssetChecksDefinition:
+Run = Callable[[Project, Warehouse, dt.datetime], list[CheckResult]]
+
+
+def _check_matrix(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
+    return check_matrix(warehouse, list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol")))
+
+
+def _cut_matrix(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
+    roots = list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol"))
+    failed = sorted(failed_upstream(warehouse, project.universe.select()))
+    return check_point_in_time(project, warehouse, roots, seed_of(now), failed)
+
+
+def _check_rolls(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
+    return check_rolls(warehouse, list(roots_held(warehouse, ROLL_CALENDAR.id)))
+
+
+def _check_staging(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
+    return check_staging(project, warehouse, project.macro)
+
+
+def _check_bridge(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
+    return check_bridge(project, warehouse)
+
+
+_WHOLE: list[tuple[TableSpec, Sequence[Check], Run]] = [
+    (DAILY_ML_MATRIX, MATRIX_CHECKS, _check_matrix),
+    (DAILY_ML_MATRIX, [POINT_IN_TIME], _cut_matrix),
+    (ROLL_CALENDAR, ROLL_CHECKS, _check_rolls),
+    (MACRO_OBSERVATIONS, STAGING_CHECKS, _check_staging),
+    (YAHOO_BRIDGE, BRIDGE_CHECKS, _check_bridge),
+]
+"""Checks on tables without partitions, and what runs them."""
+
+
+def _whole_table_check(spec: TableSpec, check: Check, run: Run) -> dg.AssetChecksDefinition:
     @dg.asset_check(
-        asset=MATRIX_KEY, name=check.name, description=check.sentence, blocking=True, pool=POOL
+        asset=table_key(spec.id),
+        name=check.name,
+        description=check.sentence,
+        blocking=check.severity == "ERROR",
+        pool=POOL,
     )
-    def matrix_check(
+    def whole_table_check(
         context: dg.AssetCheckExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.AssetCheckResult:
         opened = project.get()
         with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
-            roots = list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol"))
-            results = [r for r in check_matrix(warehouse, roots) if r.check == check]
+            results = [r for r in run(opened, warehouse, clock.now()) if r.check == check]
             keep_results(warehouse, results, clock.now())
-        told = whole_table_evaluation(MATRIX_KEY, check, results)
+        told = whole_table_evaluation(table_key(spec.id), check, results)
         return dg.AssetCheckResult(
             passed=told.passed,
             severity=told.severity,
@@ -78,7 +146,7 @@ def _matrix_check(check: Check) -> dg.AssetChecksDefinition:
             metadata=told.metadata,
         )
 
-    return matrix_check
+    return whole_table_check
 
 
 def _table_check(spec: TableSpec) -> dg.AssetChecksDefinition:
@@ -101,8 +169,12 @@ def _table_check(spec: TableSpec) -> dg.AssetChecksDefinition:
     return table_check
 
 
+_SHOWN = (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+"""The tables that are assets."""
+
 ALL_CHECKS = [
-    *(_table_check(spec) for spec in (*RAW.values(), DAILY_ML_MATRIX)),
+    *(_table_check(spec) for spec in _SHOWN),
     *(_raw_check(check, timeframe) for timeframe in TIMEFRAMES for check in RAW_CHECKS),
-    *(_matrix_check(check) for check in MATRIX_CHECKS),
+    *(_raw_check(check, timeframe) for timeframe, check in REBUILD_CHECKS.items()),
+    *(_whole_table_check(spec, check, run) for spec, checks, run in _WHOLE for check in checks),
 ]

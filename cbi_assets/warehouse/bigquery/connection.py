@@ -5,13 +5,11 @@ Credentials are handed to the clients; the process environment is read and never
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import google.auth
 import google.auth.credentials
@@ -30,7 +28,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from google.oauth2 import service_account
 
 from cbi_assets.errors import UsageError
-from cbi_assets.settings import Settings
+from cbi_assets.settings import Settings, is_loopback
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
@@ -94,17 +92,6 @@ class Connection:
         """The client's own list of what is retried, for as long as the options say."""
         retry: Retry = DEFAULT_RETRY.with_timeout(self.options.patience)
         return retry
-
-
-def is_loopback(endpoint: str) -> bool:
-    """Whether an endpoint, with or without a scheme, is an address of this machine's loopback."""
-    host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def find_credentials(options: Options) -> google.auth.credentials.Credentials:

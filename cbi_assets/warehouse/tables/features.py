@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cbi_assets.macro import load_macro
 from cbi_assets.warehouse.tables.spec import NATIVE, Column, TableSpec
 
 DAILY_ML_MATRIX = TableSpec(
@@ -59,6 +60,19 @@ DAILY_ML_MATRIX = TableSpec(
             "close is missing",
             required=False,
             unit="US cents per bushel",
+        ),
+        Column(
+            "macro",
+            load_macro().struct_type("macro"),
+            "series of macro.yaml, each in its own unit, as of the session's close: the latest "
+            "value published by then; NULL where there is none, or an old one only",
+            required=False,
+        ),
+        Column(
+            "policy",
+            load_macro().struct_type("policy"),
+            "the policy series of macro.yaml, in the same way",
+            required=False,
         ),
         Column(
             "regime",

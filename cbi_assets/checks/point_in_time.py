@@ -1,0 +1,129 @@
+"""The check that the matrix knows nothing of the future: rebuild it from less, and compare."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Sequence
+from typing import Final
+
+import polars as pl
+
+from cbi_assets.checks.model import Check, CheckResult
+from cbi_assets.ingest.assemble import assemble, crush_legs
+from cbi_assets.market.bars import Columns
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
+
+POINT_IN_TIME: Final = Check(
+    "matrix_is_point_in_time",
+    "Rebuilt from what was known up to some date, every row up to that date is the same.",
+)
+
+CUTS: Final = 3
+"""Dates at which the input is cut off."""
+
+_LEFT_OUT: Final = {"symbol", "data_date", "ingestion_ts"}
+
+
+def check_point_in_time(
+    project: Project,
+    warehouse: Warehouse,
+    roots: Sequence[str],
+    seed: int,
+    failed: Sequence[str] = (),
+    table: str = DAILY_ML_MATRIX.id,
+) -> list[CheckResult]:
+    """Rebuild these roots' rows from the raw bars up to a few trade dates and hold the table's rows
+    up to each date against them, column by column.
+
+    The dates are drawn from the table's own with `seed`; both are told. `failed` are roots whose
+    bars no crush may rest on. `table` is another id.
+    """
+    columns = ", ".join(DAILY_ML_MATRIX.column_names)
+    sql = f"SELECT {columns} FROM `{table}` WHERE symbol IN UNNEST(@roots)"
+    held = warehouse.query(sql, {"roots": list(roots)})
+    dates = sorted(set(held["data_date"]))
+    cuts = sorted(random.Random(seed).sample(dates, min(CUTS, len(dates))))
+    legs = [leg for leg in crush_legs(project, roots) if leg not in failed]
+    differing = pl.concat(
+        [
+            _compare(
+                held,
+                assemble(project, warehouse, roots, legs, _EPOCH, whole=True, until=cut).matrix,
+                cut,
+            )
+            for cut in cuts
+        ]
+        or [pl.DataFrame(schema=_DIFFERENCE)]
+    )
+    told = ", ".join(str(cut) for cut in cuts) or "no date"
+    results = []
+    for root in roots:
+        own = differing.filter(pl.col("root") == root)
+        rows = own.select("data_date").n_unique()
+        results.append(
+            CheckResult(
+                check=POINT_IN_TIME,
+                table_id=table,
+                root=root,
+                timeframe=None,
+                passed=own.is_empty(),
+                expected=f"no row differs when the input ends on {told} (drawn with seed {seed})",
+                actual="none does"
+                if own.is_empty()
+                else f"{rows} rows differ; if bars were loaded since, run `cbi build`",
+                offenders=own.height,
+                sample=own.head(20).to_dicts(),
+                sql=f"{sql} AND data_date <= @cut",
+            )
+        )
+    return results
+
+
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DIFFERENCE: Final[Columns] = {
+    "root": pl.String,
+    "data_date": pl.Date,
+    "cut": pl.Date,
+    "column": pl.String,
+    "held": pl.String,
+    "rebuilt": pl.String,
+}
+
+
+def _compare(held: pl.DataFrame, rebuilt: pl.DataFrame, cut: dt.date) -> pl.DataFrame:
+    """The cells that differ up to `cut`; a row that only one side has differs in its key."""
+    rebuilt = rebuilt if rebuilt.width else held.clear()
+    key = ["symbol", "data_date"]
+    both = (
+        held.filter(pl.col("data_date") <= cut)
+        .with_columns(there=True)
+        .join(rebuilt.with_columns(there=True), on=key, how="full", coalesce=True, suffix="_new")
+    )
+    found = []
+    for name in ["there", *(n for n in DAILY_ML_MATRIX.column_names if n not in _LEFT_OUT)]:
+        new = pl.col(f"{name}_new")
+        old = pl.col(name)
+        if name != "there":
+            old = old.cast(rebuilt.schema[name])
+        differs = old.ne_missing(new)
+        if name != "there":
+            differs &= pl.col("there").eq_missing(pl.col("there_new"))
+        rows = both.filter(differs)
+        found.append(
+            rows.select(
+                pl.col("symbol").alias("root"),
+                "data_date",
+                pl.lit(cut).alias("cut"),
+                pl.lit("symbol" if name == "there" else name).alias("column"),
+                _text(rows[name]).alias("held"),
+                _text(rows[f"{name}_new"]).alias("rebuilt"),
+            )
+        )
+    return pl.concat(found).select(pl.col(name).cast(kind) for name, kind in _DIFFERENCE.items())
+
+
+def _text(values: pl.Series) -> pl.Series:
+    return pl.Series([None if value is None else str(value) for value in values], dtype=pl.String)

@@ -1,0 +1,1 @@
+"""Staging: read the Parquet files of other sources and judge them row by row."""

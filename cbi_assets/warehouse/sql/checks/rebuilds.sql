@@ -1,0 +1,60 @@
+-- Bars that are not the sum of their finer ones, on the UTC days for which a symbol has both.
+WITH rebuilt AS (
+  SELECT
+    symbol, TIMESTAMP_TRUNC(ts_event, $step) AS start,
+    MIN_BY(open, ts_event) AS open, MAX(high) AS high, MIN(low) AS low,
+    MAX_BY(close, ts_event) AS close, SUM(volume) AS volume, MIN(root) AS root
+  FROM `$finer`
+  WHERE root IN UNNEST(@roots)
+  GROUP BY symbol, TIMESTAMP_TRUNC(ts_event, $step)
+),
+stated AS (
+  SELECT root, symbol, ts_event AS start, open, high, low, close, volume
+  FROM `$table`
+  WHERE root IN UNNEST(@roots)
+),
+days AS (
+  SELECT DISTINCT stated.symbol, DATE(stated.start) AS utc_day
+  FROM stated
+  JOIN (SELECT DISTINCT symbol, DATE(start) AS utc_day FROM rebuilt) AS finer
+    ON finer.symbol = stated.symbol AND finer.utc_day = DATE(stated.start)
+),
+stated_there AS (
+  SELECT stated.* FROM stated
+  JOIN days ON days.symbol = stated.symbol AND days.utc_day = DATE(stated.start)
+),
+rebuilt_there AS (
+  SELECT rebuilt.* FROM rebuilt
+  JOIN days ON days.symbol = rebuilt.symbol AND days.utc_day = DATE(rebuilt.start)
+),
+compared AS (
+  SELECT
+    COALESCE(s.root, r.root) AS root, COALESCE(s.symbol, r.symbol) AS symbol,
+    COALESCE(s.start, r.start) AS ts_event,
+    s.open AS stated_open, r.open AS rebuilt_open, s.high AS stated_high, r.high AS rebuilt_high,
+    s.low AS stated_low, r.low AS rebuilt_low, s.close AS stated_close, r.close AS rebuilt_close,
+    s.volume AS stated_volume, r.volume AS rebuilt_volume,
+    CASE
+      WHEN s.open = r.open AND s.high = r.high AND s.low = r.low AND s.close = r.close
+        AND s.volume = r.volume THEN 0
+      ELSE 1
+    END AS differs
+  FROM stated_there AS s
+  FULL OUTER JOIN rebuilt_there AS r ON r.symbol = s.symbol AND r.start = s.start
+),
+counted AS (
+  SELECT
+    compared.*,
+    SUM(differs) OVER (PARTITION BY root) AS offenders,
+    COUNT(*) OVER (PARTITION BY root) AS bars,
+    ROW_NUMBER() OVER (PARTITION BY root ORDER BY differs DESC, ts_event, symbol) AS place
+  FROM compared
+)
+SELECT
+  root, symbol, ts_event, stated_open, rebuilt_open, stated_high, rebuilt_high, stated_low,
+  rebuilt_low, stated_close, rebuilt_close, stated_volume, rebuilt_volume, offenders,
+  'every bar equals the sum of its parts' AS expected,
+  CONCAT(CAST(bars - offenders AS STRING), ' of ', CAST(bars AS STRING), ' bars do') AS actual
+FROM counted
+WHERE place <= 20 AND (differs = 1 OR place = 1)
+ORDER BY root, place

@@ -1,0 +1,10 @@
+-- The derived bars held of the chosen symbols and trade dates, where they are not as many as built.
+SELECT COUNT(*) AS held
+FROM `$table` AS bars
+WHERE bars.ts_event BETWEEN @first_ts AND @last_ts
+  AND bars.root IN UNNEST(@roots)
+  AND EXISTS (
+  SELECT 1 FROM `$chosen` AS chosen
+  WHERE chosen.symbol = bars.symbol AND chosen.trade_date = bars.trade_date
+)
+HAVING COUNT(*) <> @rows

@@ -1,0 +1,109 @@
+"""matrix_is_point_in_time, on a matrix that knows only the past and on some that know more."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from cbi_assets.checks import CheckResult, check_point_in_time
+from cbi_assets.ingest.build import build
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, SESSIONS
+from cbi_assets_tests.helpers import NOW, load_once
+from cbi_assets_tests.ingest.lines import put_lines, record
+
+DAYS = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
+
+
+@pytest.fixture(autouse=True)
+def _built(project: Project, drive: Path) -> None:
+    closes = ("12.000000000", "11.000000000", "10.000000000", "13.000000000")
+    lines = [record(24 * n, close=close) for n, close in enumerate(closes)]
+    put_lines(drive, [*lines, *(record(24 * n, "ZS.v.0") for n in range(4))])
+    load_once(project)
+    with project.hold():
+        build(project, now=NOW)
+
+
+def run(project: Project, *spoil: str, seed: int = 1) -> dict[str, CheckResult]:
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.transact([Statement(sql) for sql in spoil])
+        results = check_point_in_time(project, warehouse, ["ZL", "ZS"], seed)
+    return {result.root: result for result in results}
+
+
+def set_matrix(column: str, value: str, day: dt.date) -> str:
+    where = f"symbol = 'ZL' AND data_date = DATE '{day}'"
+    return f"UPDATE `{DAILY_ML_MATRIX.id}` SET {column} = {value} WHERE {where}"
+
+
+def test_a_matrix_of_the_past_holds(project: Project) -> None:
+    results = run(project)
+    assert {root: result.passed for root, result in results.items()} == {"ZL": True, "ZS": True}
+    assert results["ZL"].check.severity == "ERROR"
+
+
+def test_the_dates_are_drawn_with_the_seed_and_told(project: Project) -> None:
+    told = {run(project, seed=seed)["ZL"].expected for seed in range(12)}
+    # 4 dates, 3 of them drawn: 4 ways to leave one out
+    assert len({text.partition(" (")[0] for text in told}) == 4
+    assert run(project, seed=5)["ZL"].expected == run(project, seed=5)["ZL"].expected
+    assert "(drawn with seed 5)" in run(project, seed=5)["ZL"].expected
+
+
+def test_a_row_that_knows_tomorrows_close_fails(project: Project) -> None:
+    """Tuesday's pivots from Wednesday: a leak of one day. It shows at the cuts before Wednesday."""
+    leak = (
+        "STRUCT(12.5 AS P, 1.0 AS R1, 1.0 AS R2, 1.0 AS S1, 1.0 AS S2, 1.0 AS distance_to_P, "
+        "1.0 AS distance_to_nearest_pivot, CAST(NULL AS FLOAT64) AS weekly_pivot_distance, "
+        "TRUE AS price_above_P)"
+    )
+    results = run(project, set_matrix("pivots", leak, DAYS[1]))
+    assert results["ZL"].failed
+    assert results["ZS"].passed
+    assert {row["column"] for row in results["ZL"].sample} == {"pivots"}
+    assert {row["data_date"] for row in results["ZL"].sample} == {DAYS[1]}
+    assert "12.5" in results["ZL"].sample[0]["held"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("regime_name", "NULL"),
+        ("timestamp", "TIMESTAMP_ADD(timestamp, INTERVAL 1 HOUR)"),
+        ("golden_zone", "NULL"),
+    ],
+)
+def test_every_column_counts(project: Project, column: str, value: str) -> None:
+    results = run(project, set_matrix(column, value, DAYS[0]))
+    held = column == "golden_zone"  # it is NULL as it stands
+    assert results["ZL"].passed == held
+
+
+def test_a_row_that_is_not_there_fails(project: Project) -> None:
+    gone = f"DELETE FROM `{DAILY_ML_MATRIX.id}` WHERE symbol = 'ZL' AND data_date = '2025-01-07'"
+    results = run(project, gone)
+    assert results["ZL"].failed
+    assert {row["column"] for row in results["ZL"].sample} == {"symbol"}
+
+
+def test_the_stored_sessions_are_not_taken_for_granted(project: Project) -> None:
+    """A spoilt session that the matrix was built from is found, since all is built again."""
+    with project.hold(), project.open_warehouse() as warehouse:
+        spoil = f"UPDATE `{SESSIONS.id}` SET high = 99.0 WHERE root = 'ZL'"
+        warehouse.transact([Statement(spoil)])
+    with project.hold():
+        outcome = build(project, now=NOW)
+    assert outcome.sessions_built == 0
+    assert run(project)["ZL"].failed
+
+
+def test_bars_that_came_after_the_build_fail_it_and_say_so(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(1, high="20.000000000")], "late.json")
+    load_once(project)
+    result = run(project)["ZL"]
+    assert result.failed
+    assert "run `cbi build`" in result.actual

@@ -1,0 +1,119 @@
+"""hourly_rebuilds_daily and minute_rebuilds_hourly, on bars that agree and that do not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cbi_assets.checks import CheckResult, check_rebuilds
+from cbi_assets.market.bars import Timeframe
+from cbi_assets.project import Project
+from cbi_assets_tests.helpers import load_once
+from cbi_assets_tests.ingest.lines import put_lines, record
+
+
+def rebuild(project: Project, drive: Path, timeframe: Timeframe, lines: list[str]) -> CheckResult:
+    """Load the lines, a file for each record type, and rebuild."""
+    for rtype in (33, 34, 35):
+        own = [line for line in lines if json.loads(line)["hd"]["rtype"] == rtype]
+        put_lines(drive, own, f"{rtype}.json")
+    load_once(project)
+    with project.hold(), project.open_warehouse() as warehouse:
+        (result,) = check_rebuilds(warehouse, timeframe, ["ZL"])
+    return result
+
+
+# Monday's hours at 15:00 and 16:00 UTC: open 10, high 14, low 8, close 11, volume 5 + 7
+HOURS = [
+    record(0, low="8.000000000"),
+    record(1, high="14.000000000", close="11.000000000", volume="7"),
+]
+DAY = {
+    "timeframe": "1d",
+    "high": "14.000000000",
+    "low": "8.000000000",
+    "close": "11.000000000",
+    "volume": "12",
+}
+
+
+def test_a_day_is_its_hours(project: Project, drive: Path) -> None:
+    result = rebuild(project, drive, "1d", [*HOURS, record(0, **DAY)])
+    assert result.passed
+    assert result.check.name == "hourly_rebuilds_daily"
+    assert result.partition == "ZL|1d"
+    assert result.actual == "1 of 1 bars do"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"open": "10.010000000"},
+        {"high": "14.010000000"},
+        {"low": "7.990000000"},
+        {"close": "11.010000000"},
+        {"volume": "13"},
+    ],
+)
+def test_a_tick_or_a_lot_is_a_difference(
+    project: Project, drive: Path, change: dict[str, str]
+) -> None:
+    result = rebuild(project, drive, "1d", [*HOURS, record(0, **{**DAY, **change})])
+    assert result.failed
+    assert result.actual == "0 of 1 bars do"
+    (told,) = result.sample
+    (name,) = change
+    assert told[f"stated_{name}"] == float(change[name])
+    assert told[f"stated_{name}"] != told[f"rebuilt_{name}"]
+
+
+def test_days_that_only_one_table_has_are_not_compared(project: Project, drive: Path) -> None:
+    lines = [*HOURS, record(0, **DAY), record(1, timeframe="1d", volume="99"), record(48)]
+    result = rebuild(project, drive, "1d", lines)
+    assert result.passed
+    assert result.actual == "1 of 1 bars do"
+
+
+def test_an_hour_without_minutes_is_a_difference_on_a_day_that_has_some(
+    project: Project, drive: Path
+) -> None:
+    lines = [record(0), record(1), record(0, timeframe="1m")]
+    result = rebuild(project, drive, "1h", lines)
+    assert result.failed
+    assert result.check.name == "minute_rebuilds_hourly"
+    assert result.actual == "1 of 2 bars do"
+    assert result.sample[0]["rebuilt_volume"] is None
+
+
+def test_minutes_without_their_hour_are_a_difference(project: Project, drive: Path) -> None:
+    lines = [record(0), record(0, timeframe="1m"), record(60, timeframe="1m")]
+    result = rebuild(project, drive, "1h", lines)
+    assert result.failed
+    assert result.sample[0]["stated_volume"] is None
+
+
+def test_minutes_make_their_hour_and_no_other(project: Project, drive: Path) -> None:
+    lines = [
+        record(0, high="15.000000000", close="9.000000000", volume="9"),
+        record(0, timeframe="1m", volume="4"),
+        record(59, timeframe="1m", high="15.000000000", close="9.000000000"),
+        record(1),
+        record(60, timeframe="1m"),
+    ]
+    result = rebuild(project, drive, "1h", lines)
+    assert result.passed
+    assert result.actual == "2 of 2 bars do"
+
+
+def test_symbols_are_rebuilt_apart(project: Project, drive: Path) -> None:
+    lines = [*HOURS, record(0, "ZLH5", **DAY)]
+    assert rebuild(project, drive, "1d", lines).actual == "none"
+
+
+def test_minutes_have_no_finer_bars(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0, timeframe="1m")])
+    load_once(project)
+    with project.hold(), project.open_warehouse() as warehouse:
+        assert check_rebuilds(warehouse, "1m", ["ZL"]) == []

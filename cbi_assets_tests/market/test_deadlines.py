@@ -1,0 +1,72 @@
+"""Deadlines against the exchange's published dates."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import get_args
+
+import pytest
+
+from cbi_assets.market.deadlines import DeadlineRule, deadline
+from cbi_assets.market.sessions import trade_dates
+from cbi_assets.market.symbology import MONTH_CODES
+from cbi_assets.universe import load_universe
+
+
+def deadline_of(contract: str) -> dt.date | None:
+    """By the project's own universe."""
+    root = load_universe().roots[contract[:-5]]
+    month = MONTH_CODES.index(contract[-5]) + 1
+    return deadline(root.roll.deadline, int(contract[-4:]), month, root.calendar)
+
+
+@pytest.mark.parametrize(
+    ("contract", "date"),
+    [
+        ("ZLZ2025", "2025-11-28"),  # first notice; Thanksgiving is the 27th
+        ("ZSX2025", "2025-10-31"),
+        ("ZCH2026", "2026-02-27"),
+        ("ZLF2026", "2025-12-31"),
+        ("GCZ2025", "2025-11-28"),
+        ("PLF2026", "2025-12-31"),
+        ("ESZ2025", "2025-12-19"),
+        ("MNQM2025", "2025-06-20"),
+        ("ESM2026", "2026-06-18"),  # the third Friday is Juneteenth
+        ("CLF2026", "2025-12-19"),  # the 25th is Christmas: 3 business days before the 24th
+        ("CLZ2025", "2025-11-20"),  # the 25th is a Tuesday
+        ("CLK2020", "2020-04-21"),  # the 25th is a Saturday
+        ("QMZ2025", "2025-11-19"),
+        ("NGF2026", "2025-12-29"),
+        ("HOZ2025", "2025-11-28"),
+        ("RBF2026", "2025-12-31"),
+        ("BZG2026", "2025-12-30"),  # London's last but one business day of December
+        ("BZV2026", "2026-08-28"),  # London is closed on the 31st
+        ("BZH2026", "2026-01-29"),  # a date early: London's last is the 30th
+        ("LEZ2025", "2025-12-01"),
+        ("LEJ2024", "2024-04-01"),
+        ("HEZ2025", "2025-12-12"),
+        ("HEN2025", "2025-07-15"),  # the 4th is a holiday
+        ("GFX2025", "2025-11-20"),  # the Thursday before Thanksgiving
+        ("GFF2026", "2026-01-29"),
+        ("GFK2026", "2026-05-21"),  # Memorial Day lies four days before the last Thursday
+        ("6EZ2025", "2025-12-15"),
+        ("6JH2026", "2026-03-16"),
+        ("6CZ2025", "2025-12-16"),
+        ("6LF2026", "2025-12-31"),
+    ],
+)
+def test_published_dates(contract: str, date: str) -> None:
+    assert deadline_of(contract) == dt.date.fromisoformat(date)
+
+
+@pytest.mark.parametrize("rule", get_args(DeadlineRule))
+def test_every_deadline_is_a_trade_date_and_later_months_come_later(rule: DeadlineRule) -> None:
+    days = set(trade_dates("energy"))
+    found = [deadline(rule, y, m, "energy") for y in range(2010, 2041) for m in range(1, 13)]
+    assert set(found) <= days
+    assert found == sorted(set(found), key=str)
+
+
+@pytest.mark.parametrize("month", [(2000, 12), (2041, 1)])
+def test_none_where_the_calendar_ends(month: tuple[int, int]) -> None:
+    assert deadline("third_friday", *month, "equity") is None

@@ -1,0 +1,60 @@
+"""The assets of staging show what each table holds and the books behind it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from cbi_assets.pipeline.assets.staging import BRIDGE_ASSET, MACRO_ASSET, STAGING_ASSETS
+from cbi_assets.pipeline.reporting import INVENTORY_KEY
+
+
+@pytest.fixture(autouse=True)
+def _macro_file(drive: Path) -> None:
+    folder = drive / "TrainingData" / "staging"
+    folder.mkdir(parents=True)
+    pl.DataFrame(
+        {
+            "time": [dt.datetime(2025, 1, 2, tzinfo=dt.UTC)] * 2,
+            "indicator": ["ten_year_treasury", "soybean_oil"],
+            "value": [4.5, 40.0],
+            "source_name": ["FRED", "Yahoo_Finance"],
+        }
+    ).write_parquet(folder / "macro.parquet")
+
+
+def test_the_assets_hang_behind_the_inventory() -> None:
+    keys = {asset.key.to_user_string() for asset in STAGING_ASSETS}
+    assert keys == {
+        "raw_intelligence/macro_observations",
+        "market_data/yahoo_zl_historical_2000_2010",
+    }
+    for asset in STAGING_ASSETS:
+        assert asset.asset_deps[asset.key] == {INVENTORY_KEY}
+
+
+def test_each_shows_its_own_rows_and_books(
+    instance: dg.DagsterInstance, resources: dict[str, Any]
+) -> None:
+    result = dg.materialize(
+        [MACRO_ASSET, BRIDGE_ASSET],
+        instance=instance,
+        resources=resources,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+    )
+    assert result.success
+    shown: dict[str, tuple[Any, Any]] = {}
+    for event in result.get_asset_materialization_events():
+        values = event.materialization.metadata
+        name = event.materialization.asset_key.path[-1]
+        shown[name] = (values["dagster/row_count"].value, values["books"].value)
+    rows, books = shown["macro_observations"]
+    assert rows == 1
+    assert "| macro.parquet | FRED | indicators | loaded | 1 |" in books
+    assert "1: Yahoo_Finance: Yahoo may give nothing but the ZL bridge" in books
+    assert shown["yahoo_zl_historical_2000_2010"] == (0, "–")
