@@ -14,7 +14,13 @@ from polars.testing import assert_frame_equal
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.regimes import parse_regimes
 from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
-from cbi_assets_tests.features.frames import WRITTEN, bar, bar_frame, matrix_of
+from cbi_assets_tests.features.frames import (
+    OBSERVATION_SCHEMA,
+    WRITTEN,
+    bar,
+    bar_frame,
+    matrix_of,
+)
 
 DAYS = trade_dates("grains", dt.date(2024, 3, 4), dt.date(2024, 3, 26))
 MON, TUE, WED = DAYS[:3]
@@ -151,6 +157,33 @@ def test_a_row_names_its_regime() -> None:
     names = [row["regime_name"] for row in rows]
     assert names == ["trump_anticipation_2024", "trump_second_term", "trump_second_term"]
     assert names == [row["regime"]["name"] for row in rows]
+
+
+def test_a_row_knows_what_was_published_by_its_close() -> None:
+    """Monday's session closes at 13:20 in Chicago, 19:20 UTC."""
+    close = dt.datetime(2024, 3, 4, 19, 20, tzinfo=dt.UTC)
+    published = {
+        "ten_year_treasury": (close, 4.2),
+        "vix_index": (close + dt.timedelta(microseconds=1), 13.5),
+        "trump_policy_events": (close - dt.timedelta(hours=1), 2.0),
+    }
+    observations = pl.DataFrame(
+        [(name, dt.date(2024, 3, 1), at, value) for name, (at, value) in published.items()],
+        schema=OBSERVATION_SCHEMA,
+        orient="row",
+    )
+    bars = bar_frame([bar(day, 14, FLAT) for day in (MON, TUE)])
+    monday, tuesday = matrix_of(bars, observations=observations).to_dicts()
+    assert monday["macro"]["ten_year_treasury"] == 4.2
+    assert monday["macro"]["vix_index"] is None
+    assert tuesday["macro"]["vix_index"] == 13.5
+    assert monday["policy"]["trump_policy_events"] == 2.0
+    assert monday["policy"]["china_policy_events"] is None
+
+
+def test_hours_of_a_utc_day_are_no_golden_zone() -> None:
+    rows = matrix_of(bar_frame([bar(MON, 0, FLAT, symbol="MES.v.0", root="MES")], "1d"))
+    assert rows["golden_zone"].to_list() == [None]
 
 
 def test_a_row_that_no_regime_covers_has_none() -> None:

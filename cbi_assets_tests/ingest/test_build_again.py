@@ -46,6 +46,7 @@ def hours(*places: int, symbol: str = "ZL.v.0", **change: object) -> list[str]:
     return [record(place, symbol, **change) for place in places]
 
 
+@pytest.mark.both_warehouses
 def test_a_new_day_touches_that_day(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 1, 24) + hours(0, 24, symbol="ZS.v.0"))
     load_once(project)
@@ -136,6 +137,22 @@ def test_what_is_unloaded_leaves_the_built_tables(project: Project, drive: Path)
     assert set(tables(project)[DAILY_ML_MATRIX.id]["data_date"]) == {MON, TUE}
 
 
+def test_a_part_of_a_session_that_is_unloaded_is_noticed(project: Project, drive: Path) -> None:
+    """Two files of one load give Monday's session; one of them goes, the load's name stays."""
+    put_lines(drive, hours(0))
+    second = put_lines(drive, hours(1), "b.json")
+    load_once(project)
+    run(project)
+    with (
+        project.hold(),
+        project.open_warehouse() as warehouse,
+        project.open_catalog() as catalog,
+    ):
+        unload(project, warehouse, catalog, plan_unload(warehouse, "file", second), NOW)
+    assert run(project, LATER).sessions_built == 1
+    assert tables(project)[SESSIONS.id]["bars"].to_list() == [1]
+
+
 def test_ten_rows_are_shown_and_nothing_is_published(project: Project, drive: Path) -> None:
     put_lines(drive, hours(*range(0, 96, 24)) + hours(*range(0, 96, 24), symbol="ZS.v.0"))
     load_once(project)
@@ -166,6 +183,7 @@ def test_a_row_of_the_preview_that_fails_a_check_is_told(project: Project, drive
     assert failed == ["prices_come_from_databento"]
 
 
+@pytest.mark.both_warehouses
 def test_minutes_make_the_session_and_its_hours(project: Project, drive: Path) -> None:
     """Two minutes of 15:00 UTC and one of 16:00 on Monday; the vendor's 1h bars of Tuesday."""
     minutes = [

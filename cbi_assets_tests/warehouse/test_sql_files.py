@@ -47,3 +47,13 @@ def test_countif_counts_as_googlesql_does(tmp_path: Path, values: str, count: in
             "SELECT COUNTIF(flag) AS n FROM (SELECT TRUE AS flag) WHERE FALSE"
         )
         assert nothing.row(0) == (0,)
+
+
+def test_numeric_has_googlesqls_digits(tmp_path: Path) -> None:
+    """Nine of them stand behind the point: half a tick of the yen is not rounded away."""
+    with DuckDBWarehouse(tmp_path / "w.duckdb", tmp_path / "tmp") as warehouse:
+        rows = warehouse.query(
+            "SELECT CAST(SUM(CAST(price AS NUMERIC) * 1000000) AS FLOAT64) AS total "
+            "FROM (SELECT 0.0000005 AS price UNION ALL SELECT 98765.4321) AS prices"
+        )
+    assert rows.row(0) == (98765432100.5,)

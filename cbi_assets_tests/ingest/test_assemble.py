@@ -1,0 +1,60 @@
+"""What sessions are made of, and which contract the chain holds."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import polars as pl
+
+from cbi_assets.ingest.assemble import own_chain
+from cbi_assets.ingest.sessions import build_sessions
+from cbi_assets.project import Project
+from cbi_assets.universe import load_universe
+from cbi_assets_tests.features.frames import outright, session_frame
+from cbi_assets_tests.helpers import load_once
+from cbi_assets_tests.ingest.lines import put_lines, record
+
+MON, TUE, WED = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(3))
+
+
+def sessions(project: Project, root: str, until: dt.date = dt.date(2200, 1, 1)) -> pl.DataFrame:
+    with project.hold(), project.open_warehouse() as warehouse:
+        return build_sessions(warehouse, [root], until=until).frame
+
+
+def test_a_contracts_session_decides_before_its_utc_day() -> None:
+    """By the sessions K leads on Tuesday, by the UTC days it does not."""
+    volumes = {"ZLK2024": (10, 90), "ZLN2024": (90, 10)}
+    fine = [outright(MON, contract, pair[0]) for contract, pair in volumes.items()]
+    coarse = [(*outright(MON, contract, pair[1])[:-1], "1d") for contract, pair in volumes.items()]
+    tuesday = [outright(TUE, "ZLK2024", 1), outright(TUE, "ZLN2024", 1)]
+    for rows in (fine + coarse + tuesday, coarse + fine + tuesday):
+        held = own_chain(session_frame(rows), load_universe()).held
+        assert held.rows() == [("ZL", TUE, "ZLN2024")]
+
+
+def test_only_outrights_and_continuous_symbols_of_rank_0_have_sessions(
+    project: Project, drive: Path
+) -> None:
+    symbols = ("ZL.v.0", "ZL.v.1", "ZLH5", "ZLH5-ZLK5")
+    put_lines(drive, [record(0, symbol) for symbol in symbols])
+    load_once(project)
+    assert sessions(project, "ZL")["symbol"].to_list() == ["ZL.v.0", "ZLH5"]
+
+
+def test_a_holidays_stub_is_part_of_the_next_session(project: Project, drive: Path) -> None:
+    """Monday 2025-01-20 is Martin Luther King's day: its bar trades for Tuesday."""
+    monday = 14 * 24
+    put_lines(drive, [record(monday, "MES.v.0", open="5.000000000", low="5.000000000")])
+    load_once(project)
+    (row,) = sessions(project, "MES").to_dicts()
+    assert row["trade_date"] == dt.date(2025, 1, 21)
+    assert (row["open"], row["bars"], row["volume"]) == (5.0, 1, 5)
+
+
+def test_sessions_end_with_the_date_asked_for(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(24 * n) for n in range(3)])
+    load_once(project)
+    found = sessions(project, "ZL", until=dt.date(2025, 1, 7))
+    assert found["trade_date"].to_list() == [dt.date(2025, 1, 6), dt.date(2025, 1, 7)]
