@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final, Literal
 
@@ -87,20 +85,24 @@ _FX_SHORT_UNTIL: Final = dt.date(2022, 12, 31)
 _EQUITY_MAY_HAVE_REOPENED: Final = dt.date(2012, 7, 3)
 
 
-@contextmanager
-def _library_calendar(name: str) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        # pandas 2 on NumPy 2.5 warns of its own timedeltas; nothing a user could mend
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import pandas_market_calendars  # 0.7 s, and only a load or a build needs it
+# pandas 2 on NumPy 2.5 warns of its own timedeltas; nothing a user could mend. Once for all, as a
+# filter that is put in beside another thread's import may be lost.
+warnings.filterwarnings(
+    "ignore",
+    category=DeprecationWarning,
+    module=r"(exchange_calendars|pandas_market_calendars|pandas)\b",
+)
 
-        yield pandas_market_calendars.get_calendar(name)
+
+def _library_calendar(name: str) -> Any:
+    import pandas_market_calendars  # 0.7 s, and only a load or a build needs it
+
+    return pandas_market_calendars.get_calendar(name)
 
 
 @cache
 def _exchange_dates() -> npt.NDArray[np.datetime64]:
-    with _library_calendar("CME_TradeDate") as calendar:
-        days = calendar.valid_days(FIRST, LAST)
+    days = _library_calendar("CME_TradeDate").valid_days(FIRST, LAST)
     dates: npt.NDArray[np.datetime64] = days.tz_localize(None).values.astype("datetime64[D]")
     return dates
 
@@ -150,9 +152,9 @@ def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:
 @cache
 def _short_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
     """The trade dates on which the sector closes early, and when, on Chicago's wall clock."""
-    with _library_calendar(_SHORT_DAYS[calendar]) as library:
-        closes = library.special_dates("market_close", FIRST, LAST).dt.tz_convert(CHICAGO)
-        found = {close.date(): close.time() for close in closes}
+    library = _library_calendar(_SHORT_DAYS[calendar])
+    closes = library.special_dates("market_close", FIRST, LAST).dt.tz_convert(CHICAGO)
+    found = {close.date(): close.time() for close in closes}
     match calendar:
         case "grains" | "livestock":
             found = dict.fromkeys([*found, dt.date(2025, 1, 9)], _SHORT_AGRICULTURE)
