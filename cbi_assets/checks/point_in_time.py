@@ -38,14 +38,14 @@ def check_point_in_time(
     """Rebuild these roots' rows from the raw bars up to a few trade dates and hold the table's rows
     up to each date against them, column by column.
 
-    The dates are drawn from the table's own with `seed`; both are told. `failed` are roots whose
+    The dates are drawn from the table's own with `seed`, all but one of them from those that most
+    roots have; both are told. `failed` are roots whose
     bars no crush may rest on. `table` is another id.
     """
     columns = ", ".join(DAILY_ML_MATRIX.column_names)
     sql = f"SELECT {columns} FROM `{table}` WHERE symbol IN UNNEST(@roots)"
     held = warehouse.query(sql, {"roots": list(roots)})
-    dates = sorted(set(held["data_date"]))
-    cuts = sorted(random.Random(seed).sample(dates, min(CUTS, len(dates))))
+    cuts = _draw(held, seed)
     legs = [leg for leg in crush_legs(project, roots) if leg not in failed]
     differing = pl.concat(
         [
@@ -80,6 +80,19 @@ def check_point_in_time(
             )
         )
     return results
+
+
+def _draw(held: pl.DataFrame, seed: int) -> list[dt.date]:
+    """One date of all, so that the oldest have their turn; else of those that most roots have."""
+    if held.is_empty():
+        return []
+    draw = random.Random(seed)
+    counts = held.group_by("data_date").agg(pl.col("symbol").n_unique().alias("roots"))
+    most = counts["roots"].max()
+    shared = counts.filter(2 * pl.col("roots") > most)["data_date"].sort().to_list()
+    first = draw.choice(counts["data_date"].sort().to_list())
+    others = [date for date in shared if date != first]
+    return sorted([first, *draw.sample(others, min(CUTS - 1, len(others)))])
 
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)

@@ -14,8 +14,14 @@ from cbi_assets.errors import UsageError
 @app.command()
 def build(
     symbol: Symbols = None,
-    start: Annotated[dt.datetime | None, typer.Option("--from", formats=["%Y-%m-%d"])] = None,
-    end: Annotated[dt.datetime | None, typer.Option("--to", formats=["%Y-%m-%d"])] = None,
+    start: Annotated[
+        dt.datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="First trade date of rows to write."),
+    ] = None,
+    end: Annotated[
+        dt.datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="Last trade date of rows to write."),
+    ] = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Build, check and show the newest rows; publish nothing."),

@@ -7,6 +7,7 @@ where the history starts elsewhere.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from typing import Final
 
 import numpy as np
@@ -86,16 +87,30 @@ def _of_root(rows: pl.DataFrame) -> pl.DataFrame:
     known = np.flatnonzero(~np.isnan(vol20))
     share, ratio = np.full(len(vol20), np.nan), np.full(len(vol20), np.nan)
     if len(known) >= YEAR:
-        windows = sliding_window_view(vol20[known], YEAR)
-        today = windows[:, -1]
-        share[known[YEAR - 1 :]] = np.count_nonzero(windows <= today[:, None], axis=1) / YEAR
-        median = np.median(windows, axis=1)
+        ranked = known[YEAR - 1 :]
+        today = vol20[ranked]
+        share[ranked], median = _rank(vol20[known])
         of_median = np.divide(today, median, out=np.full(len(today), np.nan), where=median > 0)
-        ratio[known[YEAR - 1 :]] = np.clip(of_median, *K_RANGE)
+        ratio[ranked] = np.clip(of_median, *K_RANGE)
     values = zip(VOLATILITY_COLUMNS, (vol20, share, ratio), strict=True)
     return rows.select("root", "trade_date").with_columns(
         pl.Series(name, array, pl.Float64, nan_to_null=True) for name, array in values
     )
+
+
+def _rank(values: Floats) -> tuple[Floats, Floats]:
+    """Of each YEAR values: the share that is at most the last of them, and their median."""
+    days: list[float] = values.tolist()
+    # the window's values in order, kept so from day to day: a tenth of the time of sorting each
+    ordered = sorted(days[:YEAR])
+    share, median = [], []
+    for place in range(YEAR - 1, len(days)):
+        if place >= YEAR:
+            del ordered[bisect_left(ordered, days[place - YEAR])]
+            insort(ordered, days[place])
+        share.append(bisect_right(ordered, days[place]) / YEAR)
+        median.append((ordered[(YEAR - 1) // 2] + ordered[YEAR // 2]) / 2)
+    return np.array(share), np.array(median)
 
 
 def _deviation(returns: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_the_dates_are_drawn_with_the_seed_and_told(project: Project) -> None:
     assert len({text.partition(" (")[0] for text in told}) == 4
     assert run(project, seed=5)["ZL"].expected == run(project, seed=5)["ZL"].expected
     assert "(drawn with seed 5)" in run(project, seed=5)["ZL"].expected
+
+
+def test_the_dates_are_mostly_those_that_most_roots_have(project: Project, drive: Path) -> None:
+    """ZL alone has some forty trade dates more: they are drawn once at most."""
+    old = [record(-24 * n) for n in range(1, 60)]
+    put_lines(drive, old, "old.json", job="GLBX-20250112-CCCCCCCCCC")
+    load_once(project)
+    with project.hold():
+        build(project, now=NOW)
+    for seed in range(6):
+        cuts = re.findall(r"\d{4}-\d\d-\d\d", run(project, seed=seed)["ZS"].expected)
+        assert sum(dt.date.fromisoformat(cut) in DAYS for cut in cuts) >= 2
 
 
 def test_a_row_that_knows_tomorrows_close_fails(project: Project) -> None:

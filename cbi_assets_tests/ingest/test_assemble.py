@@ -6,6 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from cbi_assets.ingest.assemble import own_chain
 from cbi_assets.ingest.sessions import build_sessions
@@ -46,11 +47,28 @@ def test_only_outrights_and_continuous_symbols_of_rank_0_have_sessions(
 def test_a_holidays_stub_is_part_of_the_next_session(project: Project, drive: Path) -> None:
     """Monday 2025-01-20 is Martin Luther King's day: its bar trades for Tuesday."""
     monday = 14 * 24
-    put_lines(drive, [record(monday, "MES.v.0", open="5.000000000", low="5.000000000")])
+    stub = record(monday, "MES.v.0", open="5.000000000", low="5.000000000")
+    put_lines(drive, [stub, record(monday + 24, "MES.v.0")])
     load_once(project)
     (row,) = sessions(project, "MES").to_dicts()
     assert row["trade_date"] == dt.date(2025, 1, 21)
-    assert (row["open"], row["bars"], row["volume"]) == (5.0, 1, 5)
+    assert (row["open"], row["bars"], row["volume"]) == (5.0, 2, 10)
+
+
+@pytest.mark.parametrize("timeframe", ["1h", "1m"])
+def test_an_evening_alone_is_no_session(project: Project, drive: Path, timeframe: str) -> None:
+    """Files end at midnight UTC, 18:00 in Chicago: an hour into Tuesday's session of MES."""
+    step = 60 if timeframe == "1m" else 1
+    monday, evening, next_day = 0, 8 * step, 9 * step  # 15:00, 23:00 and 00:00 UTC
+    cut = [record(place, "MES.v.0", timeframe) for place in (monday, evening)]
+    put_lines(drive, cut)
+    load_once(project)
+    assert sessions(project, "MES")["trade_date"].to_list() == [dt.date(2025, 1, 6)]
+    put_lines(drive, [record(next_day, "MES.v.0", timeframe)], "b.json")
+    load_once(project)
+    found = sessions(project, "MES")
+    assert found["trade_date"].to_list() == [dt.date(2025, 1, 6), dt.date(2025, 1, 7)]
+    assert found["bars"].to_list() == [1, 2]
 
 
 def test_sessions_end_with_the_date_asked_for(project: Project, drive: Path) -> None:

@@ -8,3 +8,6 @@ WHERE root IN UNNEST(@roots)
   AND trade_date <= @until
   AND (kind = 'outright' OR (kind = 'continuous' AND ENDS_WITH(symbol, '.0')))
 GROUP BY root, symbol, trade_date
+-- A file ends at midnight UTC, in the middle of the next trade date's session: what has no bar of the
+-- trade date's own UTC day is the evening before it alone, and no session yet.
+HAVING DATE(MAX(ts_event)) >= trade_date

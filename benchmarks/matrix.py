@@ -1,0 +1,377 @@
+"""`cbi build` against a plain pandas version of the pivots and the volatility alone, in one run.
+
+    python benchmarks/matrix.py [--roots 32] [--years 15] [--runs 3] [--work DIR] [--stages]
+
+Makes a home whose 1h table holds the volume-led continuous symbol of each root, of a random walk in
+the sector's hours, with a new contract each quarter, and a value a business day of each macro
+series. Then times, each in a process of its own and without its imports (a build counts the
+calendar library's, which it makes itself):
+
+  plain pandas    reads the bars, sessions by trade date, the five pivots, 20-day volatility, its
+                  rank and its median over 252 days; writes nothing
+  whole build     the built tables empty: 4h bars, sessions, rolls, continuous series, all of
+                  daily_ml_matrix, the transaction and the checks
+  one more day    of bars of every root has come
+  nothing new     the same build once more
+
+and prints the median seconds, the ratios of medians, and the peak memory of one process. Processor
+seconds stand beside the wall's: they say more on a machine that has other work, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import functools
+import importlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+DAY = "day.parquet"
+NOW = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)
+FIRST = dt.date(2010, 6, 7)
+
+# what takes the time, as module:function; a line counts what it calls
+STAGES = (
+    "ingest.build:failed_upstream",
+    "ingest.build:derive",
+    "ingest.build:assemble",
+    "ingest.assemble:build_sessions",
+    "ingest.sessions:_read_stock",
+    "ingest.sessions:read_hours",
+    "ingest.sessions:session_bars",
+    "ingest.assemble:own_chain",
+    "ingest.assemble:choose_active",
+    "ingest.assemble:continuous_series",
+    "ingest.assemble:build_matrix",
+    "features.matrix:_trade_dates_of",
+    "features.matrix:pivots",
+    "features.matrix:log_returns",
+    "features.matrix:fibonacci",
+    "features.matrix:golden_zone",
+    "features.matrix:crush",
+    "features.matrix:volatility",
+    "features.matrix:name_regimes",
+    "features.matrix:_closes",
+    "features.matrix:macro_as_of",
+    "ingest.build:replace_rows",
+    "warehouse.duckdb:DuckDBWarehouse.transact",
+    "ingest.build:check_matrix",
+    "ingest.build:check_rolls",
+    "ingest.build:check_bridge",
+    "ingest.build:keep_results",
+)
+
+
+class Clock:
+    """Wall and processor seconds (of all threads) since it was made."""
+
+    def __init__(self) -> None:
+        self.started, self.worked = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Both, by name."""
+        seconds = time.perf_counter() - self.started
+        return {"seconds": seconds, "cpu": time.process_time() - self.worked}
+
+
+def open_project(work: Path) -> Any:
+    """The project, with a home under `work`."""
+    from cbi_assets.project import Project
+    from cbi_assets.settings import Settings
+
+    return Project(Settings(_env_file=None, cbi_home=work / "home", cbi_warehouse="duckdb"))  # type: ignore[call-arg]
+
+
+def make_home(work: Path, roots: int, years: int) -> None:
+    """Fill the 1h table but for its last trade date, which goes to a Parquet file, and the macro
+    observations."""
+    import polars as pl
+
+    from cbi_assets.market.sessions import trade_dates
+    from cbi_assets.warehouse.base import Statement
+    from cbi_assets.warehouse.tables import LOADS, MACRO_OBSERVATIONS, RAW
+
+    project = open_project(work)
+    last = trade_dates(None, FIRST, FIRST.replace(year=FIRST.year + years))[-1]
+    days = []
+    with project.hold(), project.open_warehouse() as warehouse:
+
+        def fill(table: str, rows: pl.DataFrame) -> None:
+            staged = warehouse.stage_frame("filling", rows)
+            columns = ", ".join(rows.columns)
+            sql = f"INSERT INTO `{table}` ({columns}) SELECT {columns} FROM `{staged}`"
+            warehouse.transact([Statement(sql)])
+
+        for place, root in enumerate(list(project.universe.roots)[:roots]):
+            bars = make_bars(project, root, place, last)
+            fill(RAW["1h"].id, bars.filter(pl.col("trade_date") < last))
+            days.append(bars.filter(pl.col("trade_date") == last))
+        loads = [f"load-{root}" for root in project.universe.roots]
+        fill(LOADS.id, make_books([*loads, "load-day"]))
+        fill(MACRO_OBSERVATIONS.id, make_observations(project, last))
+    pl.concat(days).with_columns(load_id=pl.lit("load-day")).write_parquet(work / DAY)
+
+
+def make_bars(project: Any, root: str, place: int, last: dt.date) -> Any:
+    """Rows of the raw 1h table: a random walk of `ROOT.v.0`."""
+    import polars as pl
+
+    from cbi_assets.demo.market import bar_starts, random_walk
+    from cbi_assets.market.sessions import trade_date_of
+    from cbi_assets.warehouse.tables import RAW
+
+    spec = project.universe.roots[root]
+    starts = bar_starts(spec.calendar, FIRST, last, 60)
+    records = random_walk("ohlcv-1h", 0, starts, 20_000 * spec.tick, spec.tick, seed=place)
+    ts = pl.Series("ts_event", records["ts_event"].astype("int64") // 1_000).cast(
+        pl.Datetime("us", "UTC")
+    )
+    prices = {name: records[name] / 1e9 for name in ("open", "high", "low", "close")}
+    bars = pl.DataFrame(
+        {
+            "ts_event": ts,
+            "trade_date": trade_date_of(ts, spec.calendar),
+            **prices,
+            "volume": records["volume"].astype("int64"),
+        }
+    )
+    day = pl.col("ts_event").dt
+    return bars.with_columns(
+        pl.lit(root).alias("root"),
+        pl.lit(f"{root}.v.0").alias("symbol"),
+        pl.lit("continuous").alias("kind"),
+        pl.lit(None, pl.String).alias("contract"),
+        # the vendor's mapping changes at a midnight UTC
+        (place * 1_000 + (day.year() - FIRST.year) * 4 + day.quarter())
+        .cast(pl.Int64)
+        .alias("instrument_id"),
+        pl.lit(1, pl.Int64).alias("publisher_id"),
+        pl.lit("GLBX.MDP3").alias("dataset"),
+        pl.lit(f"file-{root}").alias("source_file_id"),
+        pl.lit(f"load-{root}").alias("load_id"),
+        pl.lit(NOW).alias("loaded_at"),
+    ).select(RAW["1h"].column_names)
+
+
+def make_books(loads: list[str]) -> Any:
+    """Rows of ops.loads, so that a check finds the loads that rows rest on."""
+    import polars as pl
+
+    counts = ("records", "published", "duplicates", "quarantined", "conflicts", "reopened")
+    return pl.DataFrame({"load_id": loads}).with_columns(
+        pl.format("file of {}", "load_id").alias("source_file_id"),
+        pl.lit("1h").alias("timeframe"),
+        pl.lit("").alias("root"),
+        *(pl.lit(0, pl.Int64).alias(name) for name in counts),
+        pl.lit(NOW).alias("loaded_at"),
+    )
+
+
+def make_observations(project: Any, last: dt.date) -> Any:
+    """A value each business day of every series, known the evening after."""
+    import polars as pl
+
+    days = pl.select(
+        pl.date_range(FIRST, last, "1d").alias("reference_date"),
+    ).filter(pl.col("reference_date").dt.weekday() <= 5)
+    known = pl.col("reference_date").cast(pl.Datetime("us", "UTC")) + pl.duration(hours=46)
+    return pl.concat(
+        days.select(
+            pl.lit("fred").alias("source"),
+            pl.lit(series_id).alias("series_id"),
+            "reference_date",
+            known.alias("available_at"),
+            pl.int_range(pl.len()).cast(pl.Float64).alias("value"),
+            pl.lit("file-macro").alias("source_file_id"),
+            pl.lit("load-macro").alias("load_id"),
+        )
+        for series_id in project.macro.series
+    )
+
+
+def plain(work: Path) -> dict[str, Any]:
+    """What one would write with pandas for the pivots and the volatility, root by root."""
+    import duckdb
+    import numpy as np
+    import pandas as pd
+
+    clock = Clock()
+    with duckdb.connect(str(work / "home" / "warehouse.duckdb"), read_only=True) as connection:
+        bars = connection.execute(
+            "SELECT root, ts_event, trade_date, open, high, low, close, volume "
+            "FROM market_data.databento_futures_ohlcv_1h ORDER BY root, ts_event"
+        ).df()
+    frames = []
+    for root, own in bars.groupby("root"):
+        days = own.groupby("trade_date").agg(
+            open=("open", "first"),
+            high=("high", "max"),
+            low=("low", "min"),
+            close=("close", "last"),
+            volume=("volume", "sum"),
+        )
+        high, low, close = days["high"].shift(), days["low"].shift(), days["close"].shift()
+        days["P"] = (high + low + close) / 3
+        days["R1"], days["S1"] = 2 * days["P"] - low, 2 * days["P"] - high
+        days["R2"], days["S2"] = days["P"] + (high - low), days["P"] - (high - low)
+        days["vol20"] = np.log(days["close"] / days["close"].shift()).rolling(20).std()
+        year = days["vol20"].rolling(252)
+        days["vol_percentile"] = year.apply(lambda values: (values <= values[-1]).mean(), raw=True)
+        days["k_vol"] = (days["vol20"] / year.median()).clip(0.5, 3)
+        frames.append(days.assign(root=root))
+    rows = len(pd.concat(frames))
+    return {**clock.read(), "rows": rows}
+
+
+def build(work: Path) -> dict[str, Any]:
+    """One build, with a clock at each of STAGES."""
+    from cbi_assets.ingest.build import build
+
+    stages = watch_stages()
+    project = open_project(work)
+    with project.hold():
+        clock = Clock()
+        outcome = build(project, now=NOW)
+        took = clock.read()
+    return {
+        **took,
+        "rows": sum(outcome.rows.values()),
+        "sessions": outcome.sessions_built,
+        "written": {item.spec.name: item.written for item in outcome.replaced},
+        "stages": stages,
+    }
+
+
+def watch_stages() -> dict[str, float]:
+    """Put a clock around each of STAGES; gives the seconds by stage, as they add up."""
+    took: dict[str, float] = {}
+
+    def watched(stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def timed(*given: Any, **named: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return call(*given, **named)
+            finally:
+                took[stage] = took.get(stage, 0.0) + time.perf_counter() - started
+
+        return timed
+
+    for stage in STAGES:
+        module, _, path = stage.partition(":")
+        owner = importlib.import_module(f"cbi_assets.{module}")
+        *outer, name = path.split(".")
+        for each in outer:
+            owner = getattr(owner, each)
+        setattr(owner, name, watched(stage, getattr(owner, name)))
+    return took
+
+
+def add_day(work: Path) -> dict[str, Any]:
+    """Put the day that was kept back into the 1h table."""
+    import polars as pl
+
+    from cbi_assets.warehouse.base import Statement
+    from cbi_assets.warehouse.tables import RAW
+
+    project = open_project(work)
+    with project.hold(), project.open_warehouse() as warehouse:
+        staged = warehouse.stage_frame("day", pl.read_parquet(work / DAY))
+        columns = ", ".join(RAW["1h"].column_names)
+        warehouse.transact(
+            [
+                Statement(
+                    f"INSERT INTO `{RAW['1h'].id}` ({columns}) SELECT {columns} FROM `{staged}`"
+                )
+            ]
+        )
+    return {}
+
+
+STEPS = {"plain": plain, "build": build, "add": add_day}
+
+
+def run(step: str, work: Path) -> dict[str, Any]:
+    """Run a step in a process of its own: what it tells, and its peak memory in MiB."""
+    command = [sys.executable, __file__, "--step", step, "--work", str(work)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    told = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"the step {step} failed")
+    return {**json.loads(told), "peak": usage.ru_maxrss / 1024}
+
+
+def main() -> None:
+    """Run it and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--roots", type=int, default=32)
+    parser.add_argument("--years", type=int, default=15)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--work", type=Path)
+    parser.add_argument("--stages", action="store_true", help="print where the time goes, too")
+    parser.add_argument("--step", choices=("make", *STEPS), help="only this, in --work")
+    given = parser.parse_args()
+    work = given.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
+    if given.step == "make":
+        make_home(work, given.roots, given.years)
+        return
+    if given.step:
+        print(json.dumps(STEPS[given.step](work)))
+        return
+    made = work / "made"
+    if not (made / DAY).exists():
+        print(f"making {given.years} years of 1h bars of {given.roots} roots …", flush=True)
+        size = ["--roots", str(given.roots), "--years", str(given.years)]
+        making = [sys.executable, __file__, "--step", "make", "--work", str(made), *size]
+        subprocess.run(making, check=True)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(given.runs):
+        own = work / "run"
+        shutil.rmtree(own, ignore_errors=True)
+        shutil.copytree(made, own)
+        found.setdefault("plain pandas", []).append(run("plain", own))
+        found.setdefault("whole build", []).append(run("build", own))
+        run("add", own)
+        found.setdefault("one more day", []).append(run("build", own))
+        found.setdefault("nothing new", []).append(run("build", own))
+    median = {name: statistics.median(r["seconds"] for r in runs) for name, runs in found.items()}
+    cpu = {name: statistics.median(r["cpu"] for r in runs) for name, runs in found.items()}
+    head = f"{'median s':>10}{'min':>8}{'max':>8}{'CPU s':>8}{'peak MiB':>10}{'rows':>10}"
+    print(f"{'':16}{head}")
+    for name, runs in found.items():
+        seconds = [r["seconds"] for r in runs]
+        peak = max(r["peak"] for r in runs)
+        print(
+            f"{name:16}{median[name]:10.2f}{min(seconds):8.2f}{max(seconds):8.2f}"
+            f"{cpu[name]:8.2f}{peak:10.0f}{runs[-1]['rows']:10,}"
+        )
+    derived = statistics.median(r["stages"]["ingest.build:derive"] for r in found["whole build"])
+    without = median["whole build"] - derived
+    print(f"the whole build / plain pandas: {median['whole build'] / median['plain pandas']:.2f}")
+    print(f"without the 4h bars / plain pandas (aim < 1): {without / median['plain pandas']:.2f}")
+    print(f"the whole build / plain pandas, CPU: {cpu['whole build'] / cpu['plain pandas']:.2f}")
+    print(f"one more day (aim ≤ 1 s): {median['one more day']:.2f} s")
+    if given.stages:
+        names = list(found)[1:]
+        print(f"\n{'seconds by stage, last run':44}" + "".join(f"{name:>14}" for name in names))
+        for stage in STAGES:
+            took = [found[name][-1]["stages"].get(stage, 0.0) for name in names]
+            print(f"{stage:44}" + "".join(f"{each:14.3f}" for each in took))
+    if given.work is None:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
