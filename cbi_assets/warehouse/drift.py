@@ -51,6 +51,11 @@ def lint_specs(specs: Iterable[TableSpec]) -> list[str]:
             faults.append(f"{spec.id}: partitions must be MONTH")
         missing = {*spec.key, *spec.cluster_by, spec.partition_by} - {*spec.column_names, None}
         faults += [f"{spec.id}: no column {name}" for name in sorted(filter(None, missing))]
+        faults += [
+            f"{spec.id}: BigQuery knows no required ARRAY: {column.name}"
+            for column in spec.columns
+            if column.required and column.type.startswith("ARRAY")
+        ]
         if len(spec.cluster_by) > 4:
             faults.append(f"{spec.id}: clusters by more than four columns")
     return faults

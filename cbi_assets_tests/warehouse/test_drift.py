@@ -95,6 +95,10 @@ def test_the_projects_own_specs_are_sound() -> None:
         ({"name": "bars$20250101"}, "is no table's id"),
         ({"key": ("nobody",)}, "no column nobody"),
         ({"cluster_by": ("a", "b", "c", "d", "e")}, "clusters by more than four columns"),
+        (
+            {"columns": (*SPEC.columns, Column("parts", "ARRAY<STRING>", "of what"))},
+            "no required ARRAY: parts",
+        ),
     ],
 )
 def test_a_spec_that_bigquery_would_take_for_something_else_is_a_fault(

@@ -15,10 +15,10 @@ APPROVALS = TableSpec(
         Column(
             "plan_hash", "STRING", "sha256 of the plan's requests; the approval is for no other"
         ),
-        Column("request_ids", "ARRAY<STRING>", "the plan's requests"),
-        Column("datasets", "ARRAY<STRING>", "the vendor's datasets asked for"),
-        Column("schemas", "ARRAY<STRING>", "the schemas asked for"),
-        Column("symbols", "ARRAY<STRING>", "the symbols asked for"),
+        Column("request_ids", "ARRAY<STRING>", "the plan's requests", required=False),
+        Column("datasets", "ARRAY<STRING>", "the vendor's datasets asked for", required=False),
+        Column("schemas", "ARRAY<STRING>", "the schemas asked for", required=False),
+        Column("symbols", "ARRAY<STRING>", "the symbols asked for", required=False),
         Column("start_date", "DATE", "first day asked for", unit="UTC"),
         Column("end_date", "DATE", "day after the last one asked for", unit="UTC"),
         Column("basis", "STRING", "quoted, or estimated where no key was set"),
