@@ -46,7 +46,6 @@ def hours(*places: int, symbol: str = "ZL.v.0", **change: object) -> list[str]:
     return [record(place, symbol, **change) for place in places]
 
 
-@pytest.mark.both_warehouses
 def test_a_new_day_touches_that_day(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 1, 24) + hours(0, 24, symbol="ZS.v.0"))
     load_once(project)
