@@ -153,7 +153,9 @@ def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:
 def _short_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
     """The trade dates on which the sector closes early, and when, on Chicago's wall clock."""
     library = _library_calendar(_SHORT_DAYS[calendar])
-    closes = library.special_dates("market_close", FIRST, LAST, filter_holidays=False).dt.tz_convert(CHICAGO)
+    closes = library.special_dates(
+        "market_close", FIRST, LAST, filter_holidays=False
+    ).dt.tz_convert(CHICAGO)
     found = {close.date(): close.time() for close in closes}
     match calendar:
         case "grains" | "livestock":
