@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     cbi_databento_endpoint: str | None = Field(
         default=None, description="a test server in Databento's place, http:// on loopback"
     )
+    cbi_alert_urls: SecretStr | None = Field(
+        default=None, description="where alerts go: Apprise URLs, separated by blanks"
+    )
+    cbi_alert_free_gib: float = Field(
+        default=5.0, ge=0, description="free GiB of home or drive below which it is an alert"
+    )
 
     @property
     def staging(self) -> Path | None:
@@ -158,6 +164,11 @@ class Home:
     def plans(self) -> Path:
         """Download plans, each by its hash."""
         return self.root / "plans"
+
+    @property
+    def alerts(self) -> Path:
+        """What was told to whom; safe to delete: what stands is told once more."""
+        return self.root / "alerts.json"
 
     @property
     def identity(self) -> Path:

@@ -24,6 +24,8 @@ NAMES = {
     "CBI_BQ_BUCKET_ENDPOINT",
     "DATABENTO_API_KEY",
     "CBI_DATABENTO_ENDPOINT",
+    "CBI_ALERT_URLS",
+    "CBI_ALERT_FREE_GIB",
 }
 
 
@@ -51,6 +53,8 @@ def test_defaults() -> None:
         "CBI_BQ_BUCKET_ENDPOINT": None,
         "DATABENTO_API_KEY": None,
         "CBI_DATABENTO_ENDPOINT": None,
+        "CBI_ALERT_URLS": None,
+        "CBI_ALERT_FREE_GIB": "5.0",
     }
 
 

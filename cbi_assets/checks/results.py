@@ -59,7 +59,8 @@ def check_everything(
 
 
 def keep_results(warehouse: Warehouse, results: Sequence[CheckResult], as_of: dt.datetime) -> None:
-    """Enter the results into ops.check_results in place of earlier ones."""
+    """Enter the results into ops.check_results in place of earlier ones, and how each of the checks
+    stands now into ops.check_history."""
     if not results:
         return
     frame = pl.DataFrame(
@@ -82,6 +83,8 @@ def keep_results(warehouse: Warehouse, results: Sequence[CheckResult], as_of: dt
         [
             Statement(load_sql("checks/forget_results", staged=staged)),
             Statement(load_sql("checks/keep_results", staged=staged)),
+            Statement(load_sql("checks/forget_history", staged=staged), {"checked_at": as_of}),
+            Statement(load_sql("checks/keep_history", staged=staged), {"checked_at": as_of}),
         ]
     )
 

@@ -1,10 +1,10 @@
 """The command line: the same verbs as in Dagster's UI, for a terminal."""
 
-from cbi_assets.cli import download, drive, plan, setup, tables
+from cbi_assets.cli import alert, audit, download, drive, plan, setup, tables
 from cbi_assets.cli.app import app, told
 
 # imported for their commands
-assert all((download, drive, tables, setup, plan))
+assert all((alert, audit, download, drive, tables, setup, plan))
 
 
 @told

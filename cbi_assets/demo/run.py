@@ -19,6 +19,7 @@ from cbi_assets.ingest.build import build
 from cbi_assets.ingest.load import load
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.project import Project
+from cbi_assets.report import take_audit, write_audit
 from cbi_assets.settings import Settings
 from cbi_assets.universe import load_universe
 
@@ -99,6 +100,7 @@ def run_demo(home: Path, json: bool = False) -> bool:
         built = build(project, now=NOW, tell=console.say)
         with project.open_warehouse() as warehouse:
             by_file = books_by_file(warehouse)
+        written = write_audit(project.home, take_audit(project, NOW))
     console.say("Showing it in Dagster …")
     record_load(project, outcome)
     record_build(project, built)
@@ -112,6 +114,7 @@ def run_demo(home: Path, json: bool = False) -> bool:
     console.show_checks([*outcome.checks, *built.checks])
     console.show_build(built)
     console.say("")
+    console.say(f"The audit: {written.html}")
     console.say("Look at it in Dagster's UI:")
     paths = {"CBI_HOME": project.home.root, "CBI_DRIVE": drive}
     told = " ".join(f"{name}={shlex.quote(str(path))}" for name, path in paths.items())

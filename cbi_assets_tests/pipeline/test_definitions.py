@@ -69,6 +69,7 @@ def test_the_assets_follow_the_tables_names() -> None:
         "market_data/databento_futures_continuous_1d",
         "features/daily_ml_matrix",
         "downloads/spec",
+        "audit/report",
     }
 
 

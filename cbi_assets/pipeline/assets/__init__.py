@@ -1,5 +1,6 @@
 """The assets, left to right: drive, raw partitions, raw tables, what is built of them."""
 
+from cbi_assets.pipeline.assets.audit import report as audit_report
 from cbi_assets.pipeline.assets.derived import DERIVED_TABLES
 from cbi_assets.pipeline.assets.downloads import spec as download_spec
 from cbi_assets.pipeline.assets.drive import inventory
@@ -16,6 +17,7 @@ ALL_ASSETS = [
     *STAGING_ASSETS,
     built_tables,
     download_spec,
+    audit_report,
 ]
 
 __all__ = ["ALL_ASSETS"]

@@ -117,6 +117,22 @@ CHECK_RESULTS = TableSpec(
     key=("table_id", "check_name", "partition_key"),
 )
 
+CHECK_HISTORY = TableSpec(
+    dataset="ops",
+    name="check_history",
+    description="How each check of each table stood after every run of it: rows are added, so that "
+    "the audit can show it over time.",
+    columns=(
+        Column("checked_at", "TIMESTAMP", "when", unit="UTC"),
+        Column("table_id", "STRING", "the table"),
+        Column("check_name", "STRING", "the check"),
+        Column("severity", "STRING", "ERROR or WARN"),
+        Column("partitions", "INT64", "partitions with a result, those not run now included"),
+        Column("failed", "INT64", "of them, those that did not hold"),
+    ),
+    key=("table_id", "check_name", "checked_at"),
+)
+
 LOAD_COSTS = TableSpec(
     dataset="ops",
     name="load_costs",
@@ -143,4 +159,12 @@ LEDGER_VERSION = TableSpec(
     seed="SELECT 0 AS version",
 )
 
-LEDGER: Final = (SOURCE_FILES, LOADS, QUARANTINED_BARS, BAR_CONFLICTS, CHECK_RESULTS, LOAD_COSTS)
+LEDGER: Final = (
+    SOURCE_FILES,
+    LOADS,
+    QUARANTINED_BARS,
+    BAR_CONFLICTS,
+    CHECK_RESULTS,
+    CHECK_HISTORY,
+    LOAD_COSTS,
+)

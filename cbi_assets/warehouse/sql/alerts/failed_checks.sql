@@ -1,0 +1,5 @@
+-- ERROR checks that did not hold when last checked.
+SELECT table_id, check_name, partition_key, actual
+FROM `ops.check_results`
+WHERE NOT passed AND severity = 'ERROR'
+ORDER BY table_id, check_name, partition_key

@@ -1,0 +1,8 @@
+-- Bars in conflict, by the file whose version was not published.
+SELECT
+  items.source_file_id, COALESCE(files.path, '') AS path, items.timeframe, items.root,
+  COUNT(*) AS bars, MIN(items.ts_event) AS first_ts_event
+FROM `ops.bar_conflicts` AS items
+LEFT JOIN `ops.source_files` AS files ON files.id = items.source_file_id
+GROUP BY items.source_file_id, files.path, items.timeframe, items.root
+ORDER BY bars DESC, path, items.root

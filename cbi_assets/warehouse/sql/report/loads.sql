@@ -1,0 +1,8 @@
+-- What each load did, by timeframe.
+SELECT
+  load_id, timeframe, MIN(loaded_at) AS loaded_at, COUNT(DISTINCT source_file_id) AS files,
+  SUM(records) AS records, SUM(published) AS published, SUM(duplicates) AS duplicates,
+  SUM(quarantined + conflicts + reopened) AS set_aside
+FROM `ops.loads`
+GROUP BY load_id, timeframe
+ORDER BY loaded_at, load_id, timeframe

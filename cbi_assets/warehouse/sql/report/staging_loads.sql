@@ -1,0 +1,8 @@
+-- What each load of staging did, in observations.
+SELECT
+  load_id, '' AS timeframe, MIN(loaded_at) AS loaded_at, COUNT(DISTINCT file_id) AS files,
+  SUM(observations) AS records, SUM(published) AS published, SUM(duplicates) AS duplicates,
+  SUM(refused + conflicts) AS set_aside
+FROM `ops.staging_files`
+GROUP BY load_id
+ORDER BY loaded_at, load_id

@@ -1,0 +1,336 @@
+"""The audit names every kind of trouble, in all three documents, with figures that agree."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cbi_assets.checks import check_everything
+from cbi_assets.ingest.build import build
+from cbi_assets.ingest.load_staging import load_staging
+from cbi_assets.project import Project
+from cbi_assets.report import Audit, take_audit, write_audit
+from cbi_assets_tests.helpers import JOB, NAME, NOW, bars, dbn_file, load_once, put_job
+from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.report.reading import Node, html_tables, markdown_tables, read_html
+
+LATER = NOW + dt.timedelta(hours=1)
+WRONG_JOB = "GLBX-20250111-BBBBBBBBBB"
+MISNAMED = "glbx-mdp3-20250106.ohlcv-1m.json"
+ABSENT = "glbx-mdp3-20250109.ohlcv-1h.dbn.zst"
+RAW_1H = "market_data.databento_futures_ohlcv_1h"
+
+
+@dataclass
+class Documents:
+    """An audit's three documents, read back."""
+
+    audit: Audit
+    json: dict[str, Any]
+    html: Node
+    markdown: str
+
+    @property
+    def html_tables(self) -> dict[str, list[dict[str, str]]]:
+        return html_tables(self.html)
+
+
+def audit(project: Project, now: dt.datetime = NOW, out: Path | None = None) -> Documents:
+    with project.hold():
+        found = take_audit(project, now)
+    written = write_audit(project.home, found, out)
+    return Documents(
+        written.audit,
+        json.loads(written.json.read_text()),
+        read_html(written.html.read_text()),
+        written.markdown.read_text(),
+    )
+
+
+def raw(drive: Path, name: str) -> Path:
+    folder = drive / "TrainingData" / "raw" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def put_troubles(drive: Path) -> None:
+    """Each kind of trouble that a drive can have.
+
+    databento_zl: six sound ZL bars from 2025-01-06 15:00; the manifest lists a file that is not
+    there. databento_zs: ZL bars all the same, 1h in a file named 1m: one at odds with the first of
+    those, one sound, one with a negative volume. databento_es: a file whose bytes were changed.
+    staging: daily ZL prices of nobody.
+    """
+    sound = dbn_file(bars(6))
+    put_job(raw(drive, "databento_zl"), {f"{NAME}.ohlcv-1h.dbn.zst": sound, ABSENT: sound})
+    (raw(drive, "databento_zl") / JOB / ABSENT).unlink()
+    lines = [record(0), record(7), record(8, volume="-1")]
+    put_lines(raw(drive, "databento_zs"), lines, MISNAMED, WRONG_JOB)
+    damaged = put_job(
+        raw(drive, "databento_es"),
+        {f"{NAME}.ohlcv-1h.dbn.zst": dbn_file(bars(3, "ES.v.0"))},
+        "GLBX-20250112-CCCCCCCCCC",
+    )
+    file = damaged / f"{NAME}.ohlcv-1h.dbn.zst"
+    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    staging = drive / "TrainingData" / "staging"
+    staging.mkdir()
+    prices = {f"zl_{name}": [45.0] for name in ("open", "high", "low", "close")}
+    frame = pl.DataFrame({"date": [dt.date(2025, 1, 6)], **prices, "zl_volume": [5]})
+    frame.write_parquet(staging / "zl_daily_aggregated.parquet")
+
+
+def load_all(project: Project, now: dt.datetime = NOW) -> None:
+    load_once(project, now=now)
+    with project.hold(), project.open_warehouse() as warehouse:
+        load_staging(project, warehouse, now=now)
+
+
+@pytest.fixture
+def troubled(project: Project, drive: Path) -> Project:
+    put_troubles(drive)
+    load_all(project)
+    return project
+
+
+@pytest.mark.both_warehouses
+def test_every_trouble_is_in_the_json_and_on_the_page(project: Project, drive: Path) -> None:
+    put_troubles(drive)
+    load_all(project)
+    found = audit(project)
+    assert found.json["sound"] is False
+
+    troubles = {(t["kind"], t["path"].rpartition("/")[2]) for t in found.json["drive"]["troubles"]}
+    assert troubles == {
+        ("missing", ABSENT),
+        ("misnamed", MISNAMED),
+        ("refused", f"{NAME}.ohlcv-1h.dbn.zst"),
+    }
+    shown = found.html_tables["Files that are not as they should be"]
+    assert {(row["trouble"], row["file"].rpartition("/")[2]) for row in shown} == troubles
+
+    claims = {
+        row["folder"].split("/")[-2]: [] for row in found.html_tables[
+            "Where a folder's claim and its content differ"]
+    }  # fmt: skip
+    for row in found.html_tables["Where a folder's claim and its content differ"]:
+        claims[row["folder"].split("/")[-2]].append(row["what differs"])
+    assert claims["databento_zs"] == [
+        "1 of 1 files are named ohlcv-1m and hold ohlcv-1h",
+        "holds ZL besides what it is named for",
+        "holds no bar of ZS",
+        "no manifest.json: sizes and hashes cannot be held against the vendor's",
+    ]
+
+    books = {row["job"]: row for row in found.json["books"]}
+    assert [books[JOB][n] for n in ("records", "published", "conflicts")] == [6, 6, 0]
+    names = ("records", "published", "duplicates", "quarantined", "conflicts", "difference")
+    assert [books[WRONG_JOB][name] for name in names] == [3, 1, 0, 1, 1, 0]
+    page = {row["job"]: row for row in found.html_tables["The books, job by job"]}
+    assert (page[WRONG_JOB]["quarantined"], page[WRONG_JOB]["in conflict"]) == ("1", "1")
+    assert page["all jobs"]["records read"] == "9"
+
+    (blocked,) = found.json["staging"]
+    assert (blocked["path"], blocked["verdict"]) == ("zl_daily_aggregated.parquet", "blocked")
+    (told,) = found.html_tables["Staging files and the sources in them"]
+    assert (told["source inside"], told["verdict"]) == ("none named", "blocked")
+    assert "prices come from Databento alone" in told["why"]
+
+    failed = [(c["name"], c["table"]) for c in found.json["checks"] if c["state"] == "fails"]
+    assert failed == [("no_overlapping_loads_disagree", RAW_1H)]
+    fails = [r for r in found.html_tables["Results that do not hold"] if r["state"] == "fails"]
+    assert [(row["check"], row["where"]) for row in fails] == [(failed[0][0], "ZL|1h")]
+
+    waits = {d["kind"]: d for d in found.json["decisions"]}
+    assert set(waits) == {"conflict", "quarantine", "file"}
+    rows = found.html_tables["What waits for a person"]
+    assert [row["kind"] for row in rows] == [d["kind"] for d in found.json["decisions"]]
+    file_id = next(row["command"] for row in rows if row["kind"] == "conflict").split()[-1]
+    assert waits["conflict"]["command"] == f"cbi unload --file {file_id}"
+    assert found.json["next_step"]["command"] == waits["conflict"]["command"]
+
+    assert "Data fell short: 1 check result failed; 2 records set aside" in found.html.text()
+    assert "**Data fell short: 1 check result failed; 2 records set aside" in found.markdown
+
+
+def test_files_that_were_renamed_and_that_went(troubled: Project, drive: Path) -> None:
+    wrong = raw(drive, "databento_zs") / WRONG_JOB / MISNAMED
+    wrong.rename(wrong.with_name("other.json"))
+    (raw(drive, "databento_zl") / JOB / f"{NAME}.ohlcv-1h.dbn.zst").unlink()
+    found = audit(troubled)
+    troubles = {t["kind"]: t for t in found.json["drive"]["troubles"] if t["kind"] != "missing"}
+    assert troubles["renamed"]["path"].endswith(f"{WRONG_JOB}/other.json")
+    assert troubles["renamed"]["why"].endswith(MISNAMED)
+    assert troubles["gone"]["path"].endswith(f"{JOB}/{NAME}.ohlcv-1h.dbn.zst")
+    # the manifest lists both files of the job now, and the job's bars are still there
+    missing = [t for t in found.json["drive"]["troubles"] if t["kind"] == "missing"]
+    assert len(missing) == 2
+    assert found.audit.rows_of(RAW_1H) == 7
+
+
+def test_the_numbers_agree_in_all_three_documents(troubled: Project) -> None:
+    with troubled.hold(), troubled.open_warehouse() as warehouse:
+        check_everything(troubled, warehouse, NOW)
+    found = audit(troubled)
+    told = markdown_tables(found.markdown)
+    shown = found.html_tables
+    assert told == shown
+    rows = {row["table"]: row["rows"] for row in shown["Tables with rows"]}
+    assert rows == {t["id"]: f"{t['rows']:,}" for t in found.json["tables"] if t["rows"]}
+    # 6 + 1 bars: the table, its partitions, the books and the headline
+    assert rows[RAW_1H] == "7"
+    assert [(p["root"], p["rows"]) for p in found.json["partitions"]] == [("ZL", 7)]
+    assert sum(row["published"] for row in found.json["books"]) == 7
+    facts = found.html.all("dl")[0]
+    names = [node.text() for node in facts.all("dt")]
+    values = dict(zip(names, (node.text() for node in facts.all("dd")), strict=True))
+    assert values["bars in the raw tables"] == "7"
+    assert values["check results that fail"] == "1"
+    missing = sum(need["missing"] for need in found.json["needs"])
+    assert values["trade dates wanted and missing"] == f"{missing:,}"
+    assert "- trade dates wanted and missing: **" + f"{missing:,}**" in found.markdown
+    for need in found.json["needs"]:
+        assert need["wanted"] == need["published"] + need["gaps"] + need["missing"]
+    loads = sum(load["published"] for load in found.json["loads"] if load["timeframe"])
+    assert loads == 7
+
+
+@pytest.mark.both_warehouses
+def test_an_empty_home_has_an_audit(project: Project) -> None:
+    found = audit(project)
+    assert found.json["sound"] is True
+    assert "Nothing is loaded yet." in found.html.text()
+    assert {t["rows"] for t in found.json["tables"] if t["id"] != "ops.ledger_version"} == {0}
+    assert found.json["next_step"]["command"] == "cbi plan"
+    assert {c["state"] for c in found.json["checks"]} == {"not run"}
+    assert all(need["published"] == 0 for need in found.json["needs"])
+
+
+def test_no_drive_and_an_unmounted_one(make_project: Any, drive: Path) -> None:
+    unset = audit(make_project("unset", cbi_drive=None))
+    assert unset.json["drive"]["path"] is None
+    assert unset.json["next_step"]["command"] == "cbi config --check"
+    project = make_project()
+    put_lines(drive, [record(0)])
+    load_once(project)
+    drive.rename(drive.with_name("elsewhere"))
+    gone = audit(project)
+    assert gone.json["drive"]["mounted"] is False
+    assert gone.json["drive"]["troubles"] == []
+    assert gone.json["drive"]["bar_files"] == 1
+    assert "is not mounted: this is what it held" in gone.html.text()
+    loading = next(c for c in gone.json["checklists"] if c["before"] == "load")
+    items = {item["text"]: item["ok"] for item in loading["items"]}
+    assert items["The drive is mounted"] is False
+    assert items["Every file of bars was read whole"] is None
+
+
+def test_what_waits_on_the_drive_is_the_next_step(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(n) for n in range(4)])
+    found = audit(project)
+    assert (found.audit.drive.waiting_files, found.audit.drive.waiting_records) == (1, 4)
+    assert found.audit.next_step.command == "cbi load"
+    load_once(project)
+    assert audit(project).audit.next_step.command == "cbi build"
+    with project.hold():
+        build(project, now=NOW)
+    assert audit(project).audit.next_step.command == "cbi check"
+    with project.hold(), project.open_warehouse() as warehouse:
+        check_everything(project, warehouse, NOW)
+    assert audit(project).audit.next_step.command == "cbi plan"
+
+
+def test_since_last_time(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0), record(1)])
+    load_once(project)
+    first = audit(project)
+    assert first.json["since"]["previous"] is None
+    assert "This is the first audit of this home" in first.html.text()
+
+    again = audit(project, LATER)
+    assert again.json["since"] == {"previous": str(NOW), "changes": [], "note": ""}
+    assert "Nothing changed." in again.html.text()
+
+    put_lines(drive, [record(0, close="11.000000000"), record(2)], "b.json", WRONG_JOB)
+    load_once(project, now=LATER)
+    third = audit(project, LATER + dt.timedelta(hours=1))
+    changes = {
+        (c["kind"], c["what"]): (c["before"], c["after"]) for c in third.json["since"]["changes"]
+    }
+    assert changes["rows", RAW_1H] == ("2", "3")
+    assert changes["rows", "ZL|1h"] == ("2", "3")
+    assert changes["rows", "ops.bar_conflicts"] == ("0", "1")
+    assert changes["files", WRONG_JOB] == (None, "1 file")
+    check = f"no_overlapping_loads_disagree on {RAW_1H}"
+    assert changes["checks", check] == ("holds", "fails on 1 of 1")
+    assert [kind for kind, _ in changes if kind == "decisions"]
+    shown = third.html_tables["What changed"]
+    assert {(row["kind"], row["what"]) for row in shown} == set(changes)
+    sections = [node.attributes["id"] for node in third.html.all("section")]
+    assert sections[0] == "since"
+
+
+def test_an_earlier_audit_that_is_none_is_said_and_passed_over(project: Project) -> None:
+    audit(project)
+    (kept,) = (project.home.root / "audit").glob("*.json")
+    for spoiled, why in (("{", "it is no audit's JSON"), ('{"format": 0}', "another format")):
+        kept.write_text(spoiled)
+        found = audit(project)
+        assert found.json["since"]["previous"] is None
+        assert why in found.json["since"]["note"]
+        assert why in found.html.text()
+
+
+def test_checks_over_time(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0), record(1)])
+    load_once(project)
+    put_lines(drive, [record(0, close="11.000000000")], "b.json", WRONG_JOB)
+    load_once(project, now=LATER)
+    found = audit(project, LATER)
+    # nine checks of one partition a load; fresh and uniform warn of a root wanted since 2010
+    moments = [(m["at"], m["partitions"], m["failed"]) for m in found.json["history"]]
+    assert moments == [(str(NOW), 9, 0), (str(LATER), 9, 1)]
+    figures = [node.attributes["id"] for node in found.html.all("h3") if "id" in node.attributes]
+    assert "history-title" in figures
+    stale = {c["name"]: c["stale"] for c in found.json["checks"] if c["table"] == RAW_1H}
+    assert stale["no_duplicate_bars"] is False
+
+
+def test_a_home_keeps_so_many_audits_and_the_newest_is_compared_with(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cbi_assets.report.write.KEPT", 2)
+    for hours in range(4):
+        found = audit(project, NOW + dt.timedelta(hours=hours))
+    names = sorted(path.stem for path in (project.home.root / "audit").glob("*.json"))
+    assert names == ["20250110T140000000000", "20250110T150000000000"]
+    assert found.json["since"]["previous"] == str(NOW + dt.timedelta(hours=2))
+
+
+def test_observations_in_conflict_wait_for_a_person(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0)])
+    staging = drive / "TrainingData" / "staging"
+    staging.mkdir(parents=True)
+    moment = dt.datetime(2025, 1, 2, tzinfo=dt.UTC)
+    frame = {
+        "time": [moment, moment],
+        "indicator": ["ten_year_treasury"] * 2,
+        "value": [4.5, 4.6],
+        "source_name": ["FRED"] * 2,
+    }
+    pl.DataFrame(frame).write_parquet(staging / "macro.parquet")
+    waiting = audit(project)
+    assert [(s.path, s.verdict) for s in waiting.audit.staging] == [("macro.parquet", "waiting")]
+    load_all(project)
+    found = audit(project)
+    (decision,) = found.json["decisions"]
+    assert (decision["kind"], decision["count"]) == ("staging conflict", 2)
+    (staging / "macro.parquet").unlink()
+    (source,) = audit(project).audit.staging
+    assert source.present is False

@@ -1,0 +1,84 @@
+"""`cbi audit` as a user runs it, and the asset that writes the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from cbi_assets.pipeline.assets.audit import REPORT_KEY, report
+from cbi_assets.pipeline.bigquery import BigQuery
+from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.project import Project
+from cbi_assets_tests.helpers import NOW, load_once
+from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.test_cli import Cbi, one_line
+
+NAMES = {"audit.md", "audit.html", "audit.json"}
+
+
+def test_all_well_is_0_and_the_documents_lie_in_the_home(cbi: Cbi, tmp_path: Path) -> None:
+    finished = cbi("audit")
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout == ""
+    latest = tmp_path / "home" / "audit" / "latest"
+    assert {path.name for path in latest.iterdir()} == NAMES
+    assert "Nothing is loaded yet." in finished.stderr
+    assert "Next: cbi plan (" in finished.stderr
+
+
+def test_data_that_fell_short_is_1_and_json_is_one_document(
+    cbi: Cbi, drive: Path, tmp_path: Path
+) -> None:
+    put_lines(drive, [record(0), record(1, volume="-1")])
+    assert cbi("load").returncode == 1
+    finished = cbi("audit", "--json", "--out", "shown")
+    assert finished.returncode == 1, finished.stderr
+    document = json.loads(finished.stdout)
+    assert document["sound"] is False
+    assert {path.name for path in (tmp_path / "cwd" / "shown").iterdir()} == NAMES
+    assert finished.stdout == (tmp_path / "cwd" / "shown" / "audit.json").read_text()
+    # kept for the next one, wherever the documents went
+    assert len(list((tmp_path / "home" / "audit").glob("*.json"))) == 1
+    assert not (tmp_path / "home" / "audit" / "latest").exists()
+
+
+def test_a_folder_that_cannot_be_is_2_and_one_line(cbi: Cbi, tmp_path: Path) -> None:
+    (tmp_path / "cwd" / "taken").write_text("a file")
+    finished = cbi("audit", "--out", "taken")
+    assert finished.returncode == 2
+    assert one_line(finished).startswith("cbi: --out taken: cannot be written (")
+    assert not list((tmp_path / "home" / "audit").glob("*.json"))
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_the_asset_writes_the_documents(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loaded: bool
+) -> None:
+    monkeypatch.setenv("CBI_HOME", str(project.home.root))
+    monkeypatch.setenv("CBI_DRIVE", str(drive))
+    monkeypatch.chdir(tmp_path)
+    put_lines(drive, [record(0), record(1)])
+    if loaded:
+        load_once(project)
+    resources = {
+        "project": ProjectResource(bigquery=BigQuery()),
+        "clock": Clock(fixed=NOW.isoformat()),
+    }
+    with open_instance(project.home) as instance:
+        result = dg.materialize(
+            [report],
+            instance=instance,
+            resources=resources,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        )
+    assert result.success
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.asset_key == REPORT_KEY
+    metadata = {name: value.value for name, value in event.materialization.metadata.items()}
+    assert metadata["bars in the raw tables"] == (2 if loaded else 0)
+    assert str(metadata["next step"]).startswith("cbi build (" if loaded else "cbi load (")
+    assert Path(str(metadata["page"])).read_text().startswith("<!doctype html>")

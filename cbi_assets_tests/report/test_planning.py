@@ -1,0 +1,217 @@
+"""What is lost, what a plan is worth, and what waits for a person."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbi_assets.checks import check_everything
+from cbi_assets.downloads.approvals import approve
+from cbi_assets.downloads.model import Plan
+from cbi_assets.downloads.planning import Scope, make_plan
+from cbi_assets.ingest.build import build
+from cbi_assets.project import Project
+from cbi_assets.report import Audit, take_audit
+from cbi_assets.sources import DatabentoSource
+from cbi_assets.warehouse.base import Statement
+from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
+
+
+def audit(project: Project, now: dt.datetime = NOW) -> Audit:
+    with project.hold():
+        return take_audit(project, now)
+
+
+def ready(project: Project, drive: Path) -> None:
+    """Bars of ZL, loaded, built and checked, so that only downloads are left to do."""
+    put_lines(drive, [record(n) for n in range(4)])
+    load_once(project)
+    with project.hold():
+        build(project, now=NOW)
+        with project.open_warehouse() as warehouse:
+            check_everything(project, warehouse, NOW)
+
+
+def plan(project: Project, *roots: str) -> Plan:
+    with project.hold():
+        made = make_plan(project, NOW, Scope(roots, ("1h",)))
+    made.save(project.home.plans / f"{made.plan_hash[:12]}.json")
+    return made
+
+
+def ticked(found: Audit, before: str) -> dict[str, tuple[bool | None, str]]:
+    checklist = next(c for c in found.checklists if c.before == before)
+    return {item.text: (item.ok, item.figure) for item in checklist.items}
+
+
+def test_days_between_two_files_are_lost_and_the_vendors_own_are_not(
+    project: Project, drive: Path
+) -> None:
+    # Monday 6 and Friday 10 January 2025: 7, 8 and 9 are trade dates between
+    put_lines(drive, [record(0)])
+    put_lines(drive, [record(96)], "b.json", LATER_JOB)
+    known = DatabentoSource(
+        datasets=("GLBX.MDP3",), demo_datasets=(), known_gaps={"ZL": (dt.date(2025, 1, 8),)}
+    )
+    project = replace(project, sources=project.sources.model_copy(update={"databento": known}))
+    load_once(project)
+    gaps = [(gap.kind, str(gap.first), gap.dates) for gap in audit(project).gaps]
+    assert gaps == [
+        ("lost", "2025-01-07", 1),
+        ("vendor's gap", "2025-01-08", 1),
+        ("lost", "2025-01-09", 1),
+    ]
+    assert ticked(audit(project), "build")["No date inside a range is lost"] == (
+        False,
+        "2 dates lost",
+    )
+
+
+def test_one_file_over_the_days_means_no_trade(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0), record(96)])
+    load_once(project)
+    gaps = [(gap.kind, str(gap.first), str(gap.last)) for gap in audit(project).gaps]
+    assert gaps == [("no trade", "2025-01-07", "2025-01-09")]
+
+
+def test_a_date_whose_records_are_in_quarantine_is_lost(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0), record(24, volume="-1"), record(48)])
+    load_once(project)
+    (gap,) = audit(project).gaps
+    assert (gap.kind, str(gap.first), gap.why) == (
+        "lost",
+        "2025-01-07",
+        "its records are in quarantine",
+    )
+
+
+def test_a_plan_waits_for_a_person_and_then_for_its_download(project: Project, drive: Path) -> None:
+    ready(project, drive)
+    assert audit(project).next_step.command == "cbi plan"
+    made = plan(project, "ZL")
+    name = made.plan_hash[:12]
+    found = audit(project)
+    assert found.plan is not None
+    # ZL 1h from 2010-06-07 to 2025-01-09 lacks the days before and after 2025-01-06
+    assert (found.plan.requests, found.plan.current, found.plan.approval) == (2, 2, "none")
+    (decision,) = found.decisions
+    assert decision.kind == "plan"
+    assert decision.command == f"cbi approve {name} --by NAME --max-usd N"
+    assert found.next_step.command == decision.command
+    items = ticked(found, "download")
+    assert items["A person approved it"] == (False, "no approval")
+    assert items["No request asks for what is published"][0] is True
+    assert items["Databento quoted its prices"] == (False, "estimated figures")
+
+    with project.hold(), project.open_warehouse() as warehouse:
+        approve(warehouse, made, by="Ann", max_usd=50.0, now=NOW, expires=dt.date(2025, 1, 12))
+    found = audit(project)
+    assert found.decisions == ()
+    assert found.next_step.command == f"cbi download {name}"
+    assert ticked(found, "download")["A person approved it"][0] is True
+
+    after = audit(project, dt.datetime(2025, 1, 13, tzinfo=dt.UTC))
+    (decision,) = after.decisions
+    assert "its approval is expired" in decision.what
+
+
+def test_a_plan_that_asks_for_what_was_loaded_since_is_old(project: Project, drive: Path) -> None:
+    ready(project, drive)
+    plan(project, "ZL")
+    # Wednesday 8 January lies in the second of its two requests
+    put_lines(drive, [record(48)], "b.json", LATER_JOB)
+    load_once(project)
+    found = audit(project)
+    assert found.plan is not None
+    assert (found.plan.requests, found.plan.current) == (2, 1)
+    assert ticked(found, "download")["No request asks for what is published"] == (
+        False,
+        "1 of 2 requests lie in what is missing",
+    )
+
+
+def test_a_plan_that_somebody_edited_is_told(project: Project, drive: Path) -> None:
+    ready(project, drive)
+    made = plan(project, "ZL")
+    path = project.home.plans / f"{made.plan_hash[:12]}.json"
+    path.write_text(path.read_text().replace('"root": "ZL"', '"root": "ZM"'))
+    found = audit(project)
+    assert found.plan is None
+    (decision,) = found.decisions
+    assert (decision.kind, decision.count, decision.command) == ("file", 1, "cbi plan")
+    assert "edited since it was made" in decision.what
+
+
+def test_checks_that_ran_before_the_newest_load_are_old(project: Project, drive: Path) -> None:
+    ready(project, drive)
+    later = NOW + dt.timedelta(hours=1)
+    put_lines(drive, [record(5)], "b.json", LATER_JOB)
+    load_once(project, now=later)
+    found = audit(project, later)
+    stale = {(check.table, check.name) for check in found.checks if check.stale}
+    # a load checks the raw tables that it touched itself, not what is built from them
+    assert ("features.daily_ml_matrix", "matrix_is_point_in_time") in stale
+    assert ("market_data.databento_futures_ohlcv_1h", "no_duplicate_bars") not in stale
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text", "before"),
+    [
+        ("DELETE FROM `ops.loads` WHERE TRUE", "The books balance", "load"),
+        (
+            "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE TRUE",
+            "The raw tables hold what the books say",
+            "load",
+        ),
+        (
+            "UPDATE `ops.check_results` SET passed = FALSE WHERE check_name = 'no_duplicate_bars'",
+            "No bar stands twice",
+            "load",
+        ),
+        (
+            "UPDATE `ops.check_results` SET passed = FALSE WHERE check_name = 'ohlc_is_consistent'",
+            "Every check of the raw tables holds",
+            "build",
+        ),
+        (
+            "DELETE FROM `features.daily_ml_matrix` WHERE TRUE",
+            "The matrix has every root with bars",
+            "build",
+        ),
+    ],
+)
+def test_a_checklist_is_worked_out_from_the_tables(
+    project: Project, drive: Path, spoil: str, text: str, before: str
+) -> None:
+    ready(project, drive)
+    assert ticked(audit(project), before)[text][0] is True
+    change(project, spoil)
+    assert ticked(audit(project), before)[text][0] is False
+
+
+def change(project: Project, sql: str) -> None:
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.transact([Statement(sql)])
+
+
+def test_the_history_of_checks_is_kept_run_by_run(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0)])
+    load_once(project)
+    put_lines(drive, [record(0, "ZS.v.0")], "b.json", LATER_JOB)
+    later = NOW + dt.timedelta(hours=1)
+    load_once(project, now=later)
+    rows: list[dict[str, Any]] = query(
+        project,
+        "SELECT checked_at, partitions, failed, severity FROM `ops.check_history` "
+        "WHERE check_name = 'no_duplicate_bars' ORDER BY checked_at",
+    ).to_dicts()
+    # the second run was of ZS alone; ZL's result of the first one still counts
+    assert [(row["checked_at"], row["partitions"], row["failed"]) for row in rows] == [
+        (NOW, 1, 0),
+        (later, 2, 0),
+    ]
