@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint ui bench bigquery-acceptance clean
+.PHONY: demo test lint ui dictionary bench bigquery-acceptance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -29,9 +29,15 @@ lint: $(READY)
 ui: $(READY)
 	$(BIN)/cbi ui
 
+# docs/data-dictionary.md, from the tables' specs
+dictionary: $(READY)
+	$(BIN)/python -m cbi_assets.warehouse.dictionary > docs/data-dictionary.part
+	mv docs/data-dictionary.part docs/data-dictionary.md
+
 bench: $(READY)
 	$(BIN)/python benchmarks/load.py
 	PYTHONPATH=. $(BIN)/python benchmarks/bigquery.py
+	$(BIN)/python benchmarks/matrix.py --stages
 
 # Runs the tests marked both_warehouses on a real, empty project: CBI_ACCEPTANCE_PROJECT=… make …
 bigquery-acceptance: $(READY)

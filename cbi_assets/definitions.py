@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from cbi_assets.pipeline.alerts import look_for_alerts, tell_failed_runs
 from cbi_assets.pipeline.assets import ALL_ASSETS
 from cbi_assets.pipeline.bigquery import BigQuery
 from cbi_assets.pipeline.checks import ALL_CHECKS
@@ -21,6 +22,8 @@ defs = dg.Definitions(
         new_drive_files,
         stale_bars,
         watch_downloads,
+        look_for_alerts,
+        tell_failed_runs,
         dg.AutomationConditionSensorDefinition("matrix_follows_bars", target="*"),
     ],
     resources={

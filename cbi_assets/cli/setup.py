@@ -1,17 +1,14 @@
-"""cbi config, demo, ui, version: the project itself."""
+"""cbi config, demo, doctor, ui, version: the project itself."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cbi_assets import __version__
-from cbi_assets.cli.app import Json, app
+from cbi_assets.cli.app import Json, app, now_utc
 from cbi_assets.settings import load_settings
 
 
@@ -61,24 +58,39 @@ def demo(
 
 
 @app.command()
-def ui(port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 3000) -> None:
+def doctor(json: Json = False) -> None:
+    """Look at everything a run rests on, and say how to mend it. Example: cbi doctor"""
+    from cbi_assets.console import print_json, say, table
+    from cbi_assets.doctor import diagnose
+
+    found = list(diagnose(now_utc()))
+    ill = [diagnosis for diagnosis in found if diagnosis.status]
+    if json:
+        print_json(found)
+    else:
+        rows = [(d.name, d.verdict, d.found, d.mend) for d in found]
+        table("Doctor", ["what", "verdict", "found", "how to mend it"], rows)
+        say(f"{len(ill)} to mend." if ill else "All well.")
+    if ill:
+        # what is set wrong comes first: mended, it may be what did not answer
+        raise typer.Exit(min(diagnosis.status for diagnosis in ill))
+
+
+@app.command()
+def ui(
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port on 127.0.0.1 (default: the first from 3000)."),
+    ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="A page that launches and switches nothing.")
+    ] = False,
+) -> None:
     """Start Dagster's web server and daemon on loopback. Example: cbi ui --port 3001"""
     from cbi_assets.console import say
-    from cbi_assets.pipeline.instance import prepare_instance, project_file
+    from cbi_assets.pipeline.serving import serve
 
-    settings = load_settings()
-    dagster_home = prepare_instance(settings.home)
-    environment = os.environ | settings.environment() | {"DAGSTER_HOME": str(dagster_home)}
-    say(f"Dagster at http://127.0.0.1:{port} for {settings.home.root} (Ctrl-C stops it)")
-    workspace = project_file("workspace.yaml")
-    command = [sys.executable, "-m", "dagster", "dev", "-w", str(workspace)]
-    finished = subprocess.run(
-        [*command, "-h", "127.0.0.1", "-p", str(port)],
-        env=environment,
-        cwd=settings.home.root,
-        check=False,
-    )
-    raise typer.Exit(finished.returncode)
+    serve(load_settings(), port, read_only=read_only, tell=say)
 
 
 @app.command()

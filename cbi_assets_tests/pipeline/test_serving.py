@@ -1,0 +1,144 @@
+"""`cbi ui`: web server and daemon on loopback, stopped together."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+import pytest
+from filelock import FileLock
+
+from cbi_assets.errors import HomeBusyError, UsageError
+from cbi_assets.pipeline import serving
+from cbi_assets.pipeline.serving import HOST, choose_port, serve
+from cbi_assets.project import Project
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that something else listens on."""
+    with socket.create_server((HOST, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def free_port() -> int:
+    with socket.create_server((HOST, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_a_port_that_is_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=rf"^--port {taken}: something else listens there\. "):
+        choose_port(taken)
+    monkeypatch.setattr(serving, "FIRST_PORT", taken)
+    assert taken < choose_port(None) < taken + serving.PORTS_TRIED
+    monkeypatch.setattr(serving, "PORTS_TRIED", 1)
+    with pytest.raises(UsageError, match="Name a free one with --port"):
+        choose_port(None)
+
+
+def test_the_port_that_was_asked_for() -> None:
+    port = free_port()
+    assert choose_port(port) == port
+
+
+def test_a_home_has_one_dagster(project: Project) -> None:
+    (project.home.root / "ui.url").write_text("http://127.0.0.1:3000\n")
+    with (
+        FileLock(project.home.root / "ui.lock"),
+        pytest.raises(
+            HomeBusyError, match=r"its Dagster runs already, at http://127\.0\.0\.1:3000"
+        ),
+    ):
+        serve(project.settings, None, read_only=False, tell=print)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_it_is_told_to_stop(project: Project, how: signal.Signals) -> None:
+    """Also where the caller ignores SIGINT, as a shell does for what runs in its background."""
+    port = free_port()
+    read_only = how == signal.SIGTERM
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cbi_assets.cli", "ui", "--port", str(port)]
+        + ["--read-only"] * read_only,
+        env=os.environ | {"CBI_HOME": str(project.home.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) and None,
+    )
+    assert running.stdout is not None
+    said = []
+    for line in running.stdout:
+        said.append(line)
+        if "Serving dagster-webserver" in line:
+            break
+    assert f"at http://127.0.0.1:{port} for {project.home.root} (Ctrl-C stops it)" in said[0]
+    assert ask(port, "{permissions{permission value}}")["permissions"].count(
+        {"permission": "launch_pipeline_execution", "value": not read_only}
+    )
+    sessions = own_sessions(running.pid)
+    running.send_signal(how)
+    rest = running.stdout.read()
+    assert running.wait() == 0, rest
+    assert rest.endswith("Dagster is stopped.\n")
+    # nothing of it is left: neither a process nor the port
+    assert [pid for session in sessions for pid in members(session)] == []
+    assert choose_port(port) == port
+    assert not (project.home.root / "ui.url").exists()
+
+
+def ask(port: int, question: str) -> Any:
+    request = urllib.request.Request(
+        f"http://{HOST}:{port}/graphql",
+        json.dumps({"query": question}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)["data"]
+        except URLError:  # it says that it serves right before it listens
+            assert time.monotonic() < deadline
+
+
+def processes() -> Iterator[tuple[int, int, int]]:
+    """Pid, parent and session of every process, as ps tells them."""
+    listed = subprocess.run(
+        ["ps", "-eo", "pid=,ppid=,sess=,stat="], capture_output=True, text=True, check=True
+    )
+    for line in listed.stdout.splitlines():
+        *numbers, state = line.split()
+        if not state.startswith("Z"):  # ended, and waits for whoever adopted it
+            pid, parent, session = (int(number) for number in numbers)
+            yield pid, parent, session
+
+
+def own_sessions(pid: int) -> set[int]:
+    """The sessions of a process' children: `cbi ui` gives Dagster one of its own."""
+    found = {session for _, parent, session in processes() if parent == pid}
+    assert found
+    return found
+
+
+def members(session: int) -> list[int]:
+    return [pid for pid, _, its in processes() if its == session]
+
+
+def test_it_says_so_when_dagster_stops_by_itself(
+    project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(serving, "project_file", lambda name: tmp_path / "absent.yaml")
+    monkeypatch.setattr(serving, "prepare_instance", lambda home: home.root)
+    with pytest.raises(serving.ServiceError, match=r"Dagster stopped by itself \(status [1-9]"):
+        serve(project.settings, free_port(), read_only=False, tell=lambda line: None)
