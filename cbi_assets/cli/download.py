@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cbi_assets.cli.app import Json, Wait, app, now_utc
+from cbi_assets.cli.drive import load_and_show
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from cbi_assets.downloads.outcome import DownloadOutcome
-    from cbi_assets.project import Project
 
 
 @app.command()
@@ -42,34 +42,11 @@ def download(
         )
     if not json:
         _show(outcome)
-    loaded = None if no_load else _load(project, wait, json)
+    loaded = None if no_load else load_and_show(project, wait, show=not json)
     if json:
         console.print_json(_document(outcome) | {"load": loaded[1] if loaded else None})
     if not outcome.whole or (loaded is not None and loaded[0]):
         raise typer.Exit(1)
-
-
-def _load(project: Project, wait: float, json: bool) -> tuple[bool, dict[str, Any]]:
-    """Load as `cbi load` does; whether it fell short, and its document."""
-    from cbi_assets import console
-    from cbi_assets.cli.drive import load_document
-    from cbi_assets.ingest.books import books_by_file, books_by_table
-    from cbi_assets.ingest.load import load as run_load
-
-    with project.hold(wait, console.say), console.reading() as progress:
-        outcome = run_load(project, now=now_utc(), progress=progress, tell=console.say)
-        with project.open_warehouse() as warehouse:
-            by_file = books_by_file(warehouse)
-    if outcome.profiles or outcome.checks or outcome.stopped:
-        from cbi_assets.pipeline.terminal import record_load
-
-        record_load(project, outcome)
-    if not json:
-        console.show_load(outcome)
-        console.show_books(books_by_table(by_file), by_file)
-        if outcome.checks:
-            console.show_checks(outcome.checks)
-    return outcome.fell_short, load_document(outcome, by_file)
 
 
 def _show(outcome: DownloadOutcome) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cbi_assets.cli.app import Json, Symbols, Wait, app, check_document, now_utc
 from cbi_assets.errors import UsageError
 from cbi_assets.settings import Home
+
+if TYPE_CHECKING:
+    from cbi_assets.project import Project
 
 
 @app.command()
@@ -45,15 +48,36 @@ def load(
     wait: Wait = 600.0,
 ) -> None:
     """Land, audit and publish all that is new. Example: cbi load --symbol ZL --timeframe 1h"""
+    from cbi_assets.console import print_json
+    from cbi_assets.project import Project
+
+    fell_short, document = load_and_show(
+        Project(), wait, tuple(symbol or ()), tuple(timeframe or ()), show=not json
+    )
+    if json:
+        print_json(document)
+    if fell_short:
+        raise typer.Exit(1)
+
+
+def load_and_show(
+    project: Project,
+    wait: float,
+    symbols: tuple[str, ...] = (),
+    timeframes: tuple[str, ...] = (),
+    *,
+    show: bool,
+) -> tuple[bool, dict[str, Any]]:
+    """Load what is new, tell Dagster, and `show` people; whether data fell short, and what was done
+    as a document. Staging belongs to no root and no timeframe: it is judged where none is named."""
     from cbi_assets import console
     from cbi_assets.ingest.books import books_by_file, books_by_table
     from cbi_assets.ingest.load import choose_partitions
     from cbi_assets.ingest.load import load as run_load
     from cbi_assets.ingest.load_staging import StagingOutcome, load_staging
-    from cbi_assets.project import Project
 
-    project = Project()
-    partitions = choose_partitions(project.universe, tuple(symbol or ()), tuple(timeframe or ()))
+    partitions = choose_partitions(project.universe, symbols, timeframes)
+    staged = StagingOutcome()
     with (
         ThreadPoolExecutor(1) as beside,
         project.hold(wait, console.say),
@@ -64,9 +88,7 @@ def load(
         )
         with project.open_warehouse() as warehouse:
             by_file = books_by_file(warehouse)
-            # staging belongs to no root and no timeframe
-            staged = StagingOutcome()
-            if not symbol and not timeframe:
+            if not symbols and not timeframes:
                 staged = load_staging(project, warehouse, now=now_utc(), tell=console.say)
     if outcome.profiles or outcome.checks or outcome.stopped:
         from cbi_assets.pipeline.terminal import record_load
@@ -76,16 +98,14 @@ def load(
         from cbi_assets.pipeline.terminal import record_staging
 
         record_staging(project, staged)
-    if json:
-        console.print_json({**load_document(outcome, by_file), "staging": staged})
-    else:
+    if show:
         console.show_load(outcome)
         console.show_books(books_by_table(by_file), by_file)
         console.show_staging(staged)
         if outcome.checks:
             console.show_checks(outcome.checks)
-    if outcome.fell_short or staged.fell_short:
-        raise typer.Exit(1)
+    fell_short = outcome.fell_short or staged.fell_short
+    return fell_short, {**_load_document(outcome, by_file), "staging": staged}
 
 
 def _start_dagster(home: Home) -> None:
@@ -96,8 +116,7 @@ def _start_dagster(home: Home) -> None:
     instance.open_instance(home).dispose()
 
 
-def load_document(outcome: Any, by_file: Any) -> dict[str, Any]:
-    """What a load did, for --json."""
+def _load_document(outcome: Any, by_file: Any) -> dict[str, Any]:
     return {
         "load_id": outcome.load_id,
         "published": outcome.published,
