@@ -198,7 +198,14 @@ def _publication(
             (REFUSED_OBSERVATIONS, "source_file_id"),
             (STAGING_FILES, "file_id"),
         ):
-            sql = load_sql("staging/forget", table=spec.id, column=column, chosen=chosen)
+            sql = load_sql(
+                "staging/forget",
+                held=spec.id,
+                # tables of the ledger have no partitions, and need no dates
+                date=spec.partition_by or "DATE '1900-01-01'",
+                column=column,
+                chosen=chosen,
+            )
             statements.append(Statement(sql))
     stitch = project.sources.stitch
     bridge = (

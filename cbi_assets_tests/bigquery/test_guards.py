@@ -397,7 +397,7 @@ def test_whatever_changes_a_partitioned_table_names_the_partitions() -> None:
                 and condition.unnest().this.name == "ts_event"
                 for condition in conditions
             ), path.name
-    assert checked == ["publish_own", "unload_bars"]
+    assert checked == ["derive_forget", "publish_own", "unload_bars"]
 
 
 # the environment and endpoints
