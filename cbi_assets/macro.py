@@ -5,22 +5,19 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cache
-from importlib import resources
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
-from cbi_assets.errors import UsageError
+from cbi_assets.config_files import packaged, parse_config
 from cbi_assets.sources import Kind
 
 Group = Literal["macro", "policy"]
@@ -148,18 +145,10 @@ def _meet(one: Origin, other: Origin) -> bool:
 
 def parse_macro(text: str, name: str = "macro.yaml") -> Macro:
     """Read the series from YAML. Raises UsageError naming the key that is wrong."""
-    try:
-        # as plain text: YAML's own dates fail without saying where
-        return Macro.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "series"
-        raise UsageError(f"{name}: {where}: {first['msg']}. Correct that key.") from None
+    return parse_config(Macro, text, name, "series")
 
 
 @cache
 def load_macro() -> Macro:
     """The project's own series."""
-    return parse_macro(resources.files("cbi_assets").joinpath("macro.yaml").read_text())
+    return parse_macro(packaged("macro.yaml"))

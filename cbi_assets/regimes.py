@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cache
-from importlib import resources
 from typing import Final
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from cbi_assets.errors import UsageError
+from cbi_assets.config_files import packaged, parse_config
 
 BASELINE: Final = "baseline"
 """The regime that stands only where no other one does."""
@@ -75,18 +72,10 @@ class Regimes(BaseModel):
 
 def parse_regimes(text: str, name: str = "regimes.yaml") -> Regimes:
     """Read the regimes from YAML. Raises UsageError naming the key that is wrong."""
-    try:
-        # as plain text: YAML's own dates fail without saying where
-        return Regimes.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "regimes"
-        raise UsageError(f"{name}: {where}: {first['msg']}. Correct that key.") from None
+    return parse_config(Regimes, text, name, "regimes")
 
 
 @cache
 def load_regimes() -> Regimes:
     """The project's own regimes."""
-    return parse_regimes(resources.files("cbi_assets").joinpath("regimes.yaml").read_text())
+    return parse_regimes(packaged("regimes.yaml"))

@@ -6,13 +6,11 @@ from __future__ import annotations
 import datetime as dt
 from fnmatch import fnmatch
 from functools import cache
-from importlib import resources
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from cbi_assets.errors import UsageError
+from cbi_assets.config_files import packaged, parse_config
 
 
 class DatabentoSource(BaseModel):
@@ -148,14 +146,10 @@ class Sources(BaseModel):
 
 def parse_sources(text: str, name: str = "sources.yaml") -> Sources:
     """Read the hierarchy from YAML. Raises UsageError naming the key that is wrong."""
-    try:
-        # as plain text: YAML's own dates fail without saying where
-        return Sources.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise UsageError(f"{name}: {' '.join(str(error).split())}") from None
+    return parse_config(Sources, text, name)
 
 
 @cache
 def load_sources() -> Sources:
     """The project's own hierarchy."""
-    return parse_sources(resources.files("cbi_assets").joinpath("sources.yaml").read_text())
+    return parse_sources(packaged("sources.yaml"))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cache
-from importlib import resources
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
 
+from cbi_assets.config_files import packaged, parse_config
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.deadlines import DeadlineRule
@@ -118,18 +116,10 @@ def select_timeframes(timeframes: tuple[str, ...] = ()) -> tuple[Timeframe, ...]
 
 def parse_universe(text: str, name: str = "universe.yaml") -> Universe:
     """Read a universe from YAML. Raises UsageError naming the key that is wrong."""
-    try:
-        # as plain text: YAML's own dates fail without saying where
-        return Universe.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{name}: {where}: {first['msg']}. Correct that key.") from None
+    return parse_config(Universe, text, name)
 
 
 @cache
 def load_universe() -> Universe:
     """The project's own universe."""
-    return parse_universe(resources.files("cbi_assets").joinpath("universe.yaml").read_text())
+    return parse_universe(packaged("universe.yaml"))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import Annotated
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from cbi_assets.config_files import packaged, parse_config
 from cbi_assets.downloads.model import SType
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import Timeframe
@@ -72,18 +71,10 @@ class Policy(BaseModel):
 
 def parse_policy(text: str, name: str = "downloads.yaml") -> Policy:
     """Read a policy from YAML. Raises UsageError naming the key that is wrong."""
-    try:
-        # as plain text, as the other configuration files are read
-        return Policy.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
-    except yaml.YAMLError as error:
-        raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"{name}: {where}: {first['msg']}. Correct that key.") from None
+    return parse_config(Policy, text, name)
 
 
 @cache
 def load_policy() -> Policy:
     """The project's own policy."""
-    return parse_policy(resources.files("cbi_assets").joinpath("downloads.yaml").read_text())
+    return parse_policy(packaged("downloads.yaml"))
