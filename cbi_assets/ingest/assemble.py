@@ -83,7 +83,7 @@ def assemble(
         active,
         sessions,
         read_hours(warehouse, zone),
-        _read_observations(warehouse, project, until),
+        read_observations(warehouse, project, until),
         project.universe.calendars(),
         {timeframe: RAW[timeframe].id for timeframe in TIMEFRAMES},
         project.regimes,
@@ -101,7 +101,9 @@ def assemble(
     )
 
 
-def _read_observations(warehouse: Warehouse, project: Project, until: dt.date) -> pl.DataFrame:
+def read_observations(warehouse: Warehouse, project: Project, until: dt.date) -> pl.DataFrame:
+    """The observations known at the last close of the trade date `until`, as `macro_as_of` takes
+    them."""
     known = _FOREVER
     if until != FAR:
         sectors = set(project.universe.calendars().values())

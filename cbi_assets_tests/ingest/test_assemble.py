@@ -8,10 +8,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cbi_assets.ingest.assemble import own_chain
-from cbi_assets.ingest.sessions import build_sessions
+from cbi_assets.ingest.assemble import own_chain, read_observations
+from cbi_assets.ingest.sessions import FAR, build_sessions
 from cbi_assets.project import Project
 from cbi_assets.universe import load_universe
+from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.tables import MACRO_OBSERVATIONS
 from cbi_assets_tests.features.frames import outright, session_frame
 from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.ingest.lines import put_lines, record
@@ -76,3 +78,19 @@ def test_sessions_end_with_the_date_asked_for(project: Project, drive: Path) -> 
     load_once(project)
     found = sessions(project, "ZL", until=dt.date(2025, 1, 7))
     assert found["trade_date"].to_list() == [dt.date(2025, 1, 6), dt.date(2025, 1, 7)]
+
+
+def test_what_was_published_after_the_last_close_is_cut_off_too(project: Project) -> None:
+    """The last close of 2025-01-07 is 16:00 at Chicago, 22:00 UTC: without the cut, no rebuild from
+    less could ever show a value that is known too early."""
+    cut = dt.date(2025, 1, 7)
+    instants = [dt.datetime(2025, 1, 7, 22, 0, second, tzinfo=dt.UTC) for second in (0, 1)]
+    rows = [("FRED", "vix_index", cut, at, 15.0, "f", "L") for at in instants]
+    frame = pl.DataFrame(rows, schema=list(MACRO_OBSERVATIONS.column_names), orient="row")
+    with project.hold(), project.open_warehouse() as warehouse:
+        staged = warehouse.stage_frame("observed", frame)
+        columns = ", ".join(MACRO_OBSERVATIONS.column_names)
+        sql = f"INSERT INTO `{MACRO_OBSERVATIONS.id}` ({columns}) SELECT {columns} FROM `{staged}`"
+        warehouse.transact([Statement(sql)])
+        assert read_observations(warehouse, project, cut)["available_at"].to_list() == instants[:1]
+        assert read_observations(warehouse, project, FAR).height == 2
