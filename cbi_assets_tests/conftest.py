@@ -56,13 +56,15 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
 
 @pytest.fixture
 def warehouse(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings of the warehouse that a test runs on; an empty one in any case."""
+    """The settings of the warehouse that a test runs on; without a row in any case, and without a
+    table where the test is of BigQuery alone."""
     if getattr(request, "param", "duckdb") == "duckdb":
         return {"cbi_warehouse": "duckdb"}
     if ACCEPTANCE is not None:
         return ACCEPTANCE.empty()
     running: Emulator = request.getfixturevalue("emulator")
-    return running.empty_project("cbi-tests")
+    of_bigquery_alone = request.node.get_closest_marker("bigquery") is not None
+    return (running.bare_project if of_bigquery_alone else running.empty_project)("cbi-tests")
 
 
 @pytest.fixture
