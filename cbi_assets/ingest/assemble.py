@@ -10,7 +10,8 @@ import polars as pl
 
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
 from cbi_assets.features.matrix import ZONE_ROOTS, build_matrix
-from cbi_assets.ingest.sessions import FAR, build_sessions, read_hours
+from cbi_assets.ingest.sessions import build_sessions, read_hours
+from cbi_assets.ingest.stock import FAR, read_stock
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import Chain, chain
@@ -67,14 +68,18 @@ def assemble(
     *,
     whole: bool = False,
     until: dt.date = FAR,
+    stock: pl.DataFrame | None = None,
 ) -> Assembled:
     """Build the rows of these roots from what is published up to the trade date `until`, and from
     the observations that were known at the last of that date's closes.
 
     `legs` are further roots that the rows rest on; nothing of theirs comes out. `whole` takes no
-    session from an earlier build. Publishes nothing.
+    session from an earlier build. `stock` is what the raw tables hold of them all up to `until`
+    (STOCK), where the caller has read it. Publishes nothing.
     """
-    found = build_sessions(warehouse, [*roots, *legs], whole, until)
+    if stock is None:
+        stock = read_stock(warehouse, [*roots, *legs], until=until)
+    found = build_sessions(warehouse, stock, whole)
     sessions = found.frame
     own = own_chain(sessions, project.universe)
     active = choose_active(sessions, own.held)

@@ -22,6 +22,7 @@ from cbi_assets.ingest.assemble import Assembled, assemble, crush_legs
 from cbi_assets.ingest.derive import DeriveOutcome, derive
 from cbi_assets.ingest.replacing import Replacement, replace_rows
 from cbi_assets.ingest.stitch import record_stitch
+from cbi_assets.ingest.stock import read_stock
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
@@ -81,10 +82,11 @@ def build(
                 tell(f"{CRUSH_ROOT}'s crush stays empty: the bars of {leg} failed a check")
         legs = [leg for leg in legs if leg not in failed]
         tell(f"reading the bars of {len(sound) + len(legs)} roots")
+        stock = read_stock(warehouse, [*sound, *legs])
         derived = None
         if limit is None and sound:
-            derived = derive(project, warehouse, tuple(sound), whole=whole, tell=tell)
-        made = assemble(project, warehouse, sound, legs, now, whole=whole)
+            derived = derive(project, warehouse, tuple(sound), whole=whole, stock=stock, tell=tell)
+        made = assemble(project, warehouse, sound, legs, now, whole=whole, stock=stock)
         matrix = made.matrix
         if not matrix.is_empty():
             matrix = matrix.filter(

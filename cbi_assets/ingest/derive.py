@@ -10,8 +10,10 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.checks import failed_upstream
+from cbi_assets.ingest.stock import SESSION_KEY, read_stock, unchanged
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.market.derived import BAR_COLUMNS, BuiltFrom, derive_bars
+from cbi_assets.market.session_bars import choose_finest
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -45,6 +47,7 @@ def derive(
     *,
     timeframes: tuple[DerivedTimeframe, ...] = DERIVED_TIMEFRAMES,
     whole: bool = False,
+    stock: pl.DataFrame | None = None,
     batch_bars: int = BATCH_BARS,
     tell: Callable[[str], None] = lambda message: None,
 ) -> DeriveOutcome:
@@ -54,7 +57,7 @@ def derive(
     symbol's trade date that has no 1m bars, or where those hold less volume and so are incomplete.
     What rests on the bars that it rested on before is left as it is, unless `whole`. Each batch is
     published in one transaction. A root whose raw bars failed an ERROR check is left as it was.
-    Hold the home first.
+    `stock` is what the raw tables hold (STOCK), where the caller has read it. Hold the home first.
     """
     chosen = project.universe.select(roots)
     failed = failed_upstream(warehouse, chosen)
@@ -62,16 +65,11 @@ def derive(
     rows = dict.fromkeys(timeframes, 0)
     if not sound:
         return DeriveOutcome(rows, dict(rows), failed)
-    held = {
-        source: warehouse.stage_query(
-            f"derive_held_{source}",
-            load_sql("derive_sources", table=RAW[source].id),
-            {"roots": sound},
-        )
-        for source in _SOURCES
-    }
+    if stock is None:
+        stock = read_stock(warehouse, sound, _SOURCES)
+    stock = stock.filter(pl.col("root").is_in(sound))
     changed = {
-        timeframe: _changed(warehouse, timeframe, held, sound, whole) for timeframe in timeframes
+        timeframe: _changed(warehouse, timeframe, stock, sound, whole) for timeframe in timeframes
     }
     for batch in _batches(changed, batch_bars):
         sessions = max(frame.height for frame in batch.values())
@@ -84,17 +82,38 @@ def derive(
 def _changed(
     warehouse: Warehouse,
     timeframe: DerivedTimeframe,
-    held: dict[BuiltFrom, str],
+    stock: pl.DataFrame,
     roots: list[str],
     whole: bool,
 ) -> pl.DataFrame:
     """The sessions to derive: root, symbol, trade_date, bars, and built_from, null where no bar is
-    left. `held` has the staged derive_sources of each raw table."""
-    sql = load_sql(
-        "derive_changed", minutes=held["1m"], hours=held["1h"], derived=DERIVED[timeframe].id
+    left."""
+    sources = _SOURCES if timeframe == "4h" else ("1m",)
+    wanted = choose_finest(stock.filter(pl.col("built_from").is_in(sources)))
+    held = _read_held(warehouse, timeframe, roots)
+    done = unchanged(held, wanted) if not whole else held.clear()
+    columns = ("root", *_SESSION, "bars", "built_from")
+    gone = held.join(wanted, on=_SESSION, how="anti").unique(_SESSION)
+    emptied = gone.with_columns(bars=pl.lit(0, pl.Int64), built_from=pl.lit(None, pl.String))
+    return pl.concat(
+        [wanted.join(done, on=_SESSION, how="anti").select(columns), emptied.select(columns)]
+    ).sort("trade_date", "root", "symbol")
+
+
+def _read_held(warehouse: Warehouse, timeframe: DerivedTimeframe, roots: list[str]) -> pl.DataFrame:
+    """What the derived table holds of each session: root, SESSION_KEY, volume and load_ids."""
+    key = ["root", *SESSION_KEY]
+    rows = warehouse.query(
+        load_sql("derive_stock", derived=DERIVED[timeframe].id), {"roots": roots}
+    ).with_columns(pl.col("loads").str.split(" ").alias("load_ids"))
+    columns = (*key, "volume", "load_ids")
+    is_mixed = rows.select(key).is_duplicated()
+    mixed = rows.filter(is_mixed).group_by(key)
+    volumes = mixed.agg(pl.col("volume").sum())
+    loads = mixed.agg(pl.col("load_ids").explode().unique().sort())
+    return pl.concat(
+        [rows.filter(~is_mixed).select(columns), volumes.join(loads, on=key).select(columns)]
     )
-    params = {"roots": roots, "whole": int(whole), "from_hours": int(timeframe == "4h")}
-    return warehouse.query(sql, params).sort("trade_date", "root", "symbol")
 
 
 def _batches(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
-from cbi_assets.market.bars import TIMEFRAMES, Columns
+from cbi_assets.ingest.stock import SESSION_KEY, unchanged
+from cbi_assets.market.bars import Columns
 from cbi_assets.market.session_bars import SESSION_COLUMNS, choose_finest, session_bars
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -17,18 +18,8 @@ from cbi_assets.warehouse.tables import RAW, SESSIONS
 BARS_AT_ONCE = 1_500_000
 """Raw bars whose hours are in memory at one time, about."""
 
-FAR = dt.date(2200, 1, 1)
-
-_KEY = ["symbol", "trade_date", "built_from"]
-_STOCK: Columns = {
-    "root": pl.String,
-    "symbol": pl.String,
-    "trade_date": pl.Date,
-    "built_from": pl.String,
-    "bars": pl.Int64,
-    "volume": pl.Int64,
-    "load_ids": pl.List(pl.String),
-}
+_KEY = list(SESSION_KEY)
+_LOADS = pl.List(pl.String)
 _HOURS: Columns = {
     "root": pl.String,
     "symbol": pl.String,
@@ -54,25 +45,22 @@ class Sessions:
     built: int
 
 
-def build_sessions(
-    warehouse: Warehouse, roots: Sequence[str], whole: bool = False, until: dt.date = FAR
-) -> Sessions:
-    """The sessions of these roots as the raw tables have them now, up to the trade date `until`.
+def build_sessions(warehouse: Warehouse, stock: pl.DataFrame, whole: bool = False) -> Sessions:
+    """The sessions of what the raw tables hold by `stock` (STOCK). An evening alone is none yet.
 
-    A session that the table holds is taken from there where it was built from the same loads and
-    as many bars; `whole` builds every one again. Publishes nothing.
+    A session that the table holds is taken from there where it was built from the same bars;
+    `whole` builds every one again. Publishes nothing.
     """
-    stock = _read_stock(warehouse, roots, until)
-    wanted = choose_finest(stock)
-    held = pl.DataFrame(schema={**SESSION_COLUMNS, **_STOCK})
-    if not whole:
+    wanted = choose_finest(stock.filter("reaches_its_day"))
+    held = pl.DataFrame(schema={**SESSION_COLUMNS, "bars": pl.Int64, "load_ids": _LOADS})
+    if not whole and not wanted.is_empty():
         columns = ", ".join(SESSIONS.column_names)
         held = warehouse.query(
             f"SELECT {columns} FROM `{SESSIONS.id}` "
             "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
-            {"roots": list(roots), "until": until},
-        ).with_columns(_in_order(pl.col("load_ids").cast(pl.List(pl.String))))
-    kept = held.join(wanted, on=[*_KEY, "bars", "volume", "load_ids"], how="semi", nulls_equal=True)
+            {"roots": sorted(set(wanted["root"])), "until": wanted["trade_date"].max()},
+        ).with_columns(pl.col("load_ids").cast(_LOADS).list.eval(pl.element().sort()))
+    kept = unchanged(held, wanted)
     stale = wanted.join(kept, on=_KEY, how="anti")
     built = [
         session_bars(hours).join(
@@ -110,24 +98,6 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
         rows = warehouse.query(sql, params)
         parts.append(rows.select(pl.col(name).cast(kind) for name, kind in _HOURS.items()))
     return pl.concat(parts).sort("symbol", "ts_event", "instrument_id")
-
-
-def _read_stock(warehouse: Warehouse, roots: Sequence[str], until: dt.date) -> pl.DataFrame:
-    params = {"roots": list(roots), "until": until}
-    parts = [
-        warehouse.query(
-            load_sql("session_stock", table=RAW[timeframe].id, timeframe=timeframe), params
-        )
-        for timeframe in TIMEFRAMES
-    ]
-    return pl.concat(
-        [part.select(pl.col(name).cast(kind) for name, kind in _STOCK.items()) for part in parts]
-    ).with_columns(_in_order(pl.col("load_ids")))
-
-
-def _in_order(lists: pl.Expr) -> pl.Expr:
-    # what `list.sort` gives of text, in a fortieth of its time
-    return lists.list.eval(pl.element().sort())
 
 
 def _in_parts(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:

@@ -90,11 +90,14 @@ def choose_finest(stock: pl.DataFrame) -> pl.DataFrame:
     volume: then some minutes are missing. Rows of 1d always stay, beside the others.
     """
     key = ["symbol", "trade_date"]
-    fine = (
-        stock.filter(pl.col("built_from").is_in(FINE))
+    fine = stock.filter(pl.col("built_from").is_in(FINE))
+    is_twice = fine.select(key).is_duplicated()
+    finest = (
+        fine.filter(is_twice)
         .with_columns(rank=pl.col("built_from").replace_strict({"1m": 0, "1h": 1}))
-        .sort(*key, "volume", "rank", descending=[False, False, True, False])
+        .sort("volume", "rank", descending=[True, False])
         .unique(key, keep="first", maintain_order=True)
         .drop("rank")
     )
-    return pl.concat([fine, stock.filter(pl.col("built_from") == "1d")]).sort(*key, "built_from")
+    vendors = stock.filter(pl.col("built_from") == "1d")
+    return pl.concat([fine.filter(~is_twice), finest, vendors]).sort(*key, "built_from")

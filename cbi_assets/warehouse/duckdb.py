@@ -64,8 +64,9 @@ class DuckDBWarehouse:
 
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
         """Create what is absent, add columns that are new."""
+        held = self._live_tables()
         for spec in specs:
-            live = self.live_table(spec)
+            live = held.get(spec.id)
             if live is not None:
                 for column in additions(spec, live):
                     self._connection.execute(to_duckdb(spec.add_statement(column)))
@@ -78,18 +79,18 @@ class DuckDBWarehouse:
 
     def live_table(self, spec: TableSpec) -> LiveTable | None:
         """The table as it is."""
-        rows = self._connection.execute(
-            "SELECT column_name, data_type, NOT is_nullable FROM duckdb_columns() "
-            "WHERE schema_name = $schema AND table_name = $name ORDER BY column_index",
-            {"schema": spec.dataset, "name": spec.name},
-        ).fetchall()
-        if not rows:
-            return None
-        columns = tuple(
-            LiveColumn(name, canonical_type(kind, "duckdb"), required)
-            for name, kind, required in rows
-        )
-        return LiveTable(columns, has_layout=False)
+        return self._live_tables().get(spec.id)
+
+    def _live_tables(self) -> dict[str, LiveTable]:
+        # all at once: the catalog is walked whole for each question
+        columns: dict[str, list[LiveColumn]] = {}
+        for table, name, kind, required in self._connection.execute(
+            "SELECT schema_name || '.' || table_name, column_name, data_type, NOT is_nullable "
+            "FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
+        ).fetchall():
+            column = LiveColumn(name, canonical_type(kind, "duckdb"), required)
+            columns.setdefault(table, []).append(column)
+        return {name: LiveTable(tuple(own), has_layout=False) for name, own in columns.items()}
 
     def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
         """A view over the files, so that only what a query asks for is read."""

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from cbi_assets.ingest.assemble import own_chain, read_observations
-from cbi_assets.ingest.sessions import FAR, build_sessions
+from cbi_assets.ingest.sessions import build_sessions
+from cbi_assets.ingest.stock import FAR, read_stock
 from cbi_assets.project import Project
 from cbi_assets.universe import load_universe
 from cbi_assets.warehouse.base import Statement
@@ -23,7 +24,7 @@ MON, TUE, WED = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(3))
 
 def sessions(project: Project, root: str, until: dt.date = dt.date(2200, 1, 1)) -> pl.DataFrame:
     with project.hold(), project.open_warehouse() as warehouse:
-        return build_sessions(warehouse, [root], until=until).frame
+        return build_sessions(warehouse, read_stock(warehouse, [root], until=until)).frame
 
 
 def test_a_contracts_session_decides_before_its_utc_day() -> None:
