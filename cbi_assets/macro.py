@@ -133,10 +133,6 @@ class Macro(BaseModel):
         """The group's series, in the file's order: the fields of its STRUCT."""
         return tuple(name for name, series in self.series.items() if series.group == group)
 
-    def struct_type(self, group: Group) -> str:
-        """The GoogleSQL type of the group's column in daily_ml_matrix."""
-        return f"STRUCT<{', '.join(f'{name} FLOAT64' for name in self.of_group(group))}>"
-
 
 def _meet(one: Origin, other: Origin) -> bool:
     same_days = "any" in (one.day, other.day) or one.day == other.day

@@ -54,6 +54,7 @@ from cbi_assets.warehouse.tables import (
     SESSIONS,
     Column,
     TableSpec,
+    struct,
 )
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import (
@@ -84,7 +85,12 @@ THINGS = TableSpec(
         Column("size", "INT64", "how large", required=False),
         Column("weight", "FLOAT64", "how heavy", required=False),
         Column("parts", "ARRAY<STRING>", "of what", required=False),
-        Column("place", "STRUCT<x FLOAT64, on_hand BOOL>", "where", required=False),
+        struct(
+            "place",
+            "where",
+            (Column("x", "FLOAT64", "it's how far", unit="m"), Column("on_hand", "BOOL", "there?")),
+            required=False,
+        ),
     ),
     key=("name",),
     partition_by="seen",

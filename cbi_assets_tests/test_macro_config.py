@@ -32,10 +32,10 @@ stitch:
 """
 
 
-def test_the_struct_types_follow_the_file() -> None:
+def test_the_groups_follow_the_file() -> None:
     macro = parse_macro(ONE)
-    assert macro.struct_type("macro") == "STRUCT<rate FLOAT64>"
-    assert macro.struct_type("policy") == "STRUCT<other FLOAT64>"
+    assert macro.of_group("macro") == ("rate",)
+    assert macro.of_group("policy") == ("other",)
 
 
 def test_every_series_has_a_source_that_may_give_it() -> None:

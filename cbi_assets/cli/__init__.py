@@ -8,6 +8,8 @@ assert all((alert, audit, download, drive, tables, setup, plan))
 
 
 @told
-def main() -> None:
+def main() -> int | None:
     """The `cbi` command."""
-    app()
+    # not standalone: errors are told here, in one line, and not in a box
+    status: int | None = app(prog_name="cbi", standalone_mode=False)
+    return status

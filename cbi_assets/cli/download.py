@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cbi_assets.cli.app import Json, Wait, app, now_utc
+from cbi_assets.cli.app import Json, PlanName, Wait, app, now_utc
 from cbi_assets.cli.drive import load_and_show
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def download(
-    plan: Annotated[str, typer.Argument(help="The plan's JSON file, or the start of its hash.")],
+    plan: PlanName,
     no_load: Annotated[
         bool, typer.Option("--no-load", help="Leave loading to `cbi load`.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cbi_assets.cli.app import Json, Symbols, Wait, app, check_document, now_utc
+from cbi_assets.cli.app import Json, Symbols, Timeframes, Wait, app, check_document, now_utc
 from cbi_assets.errors import UsageError
 from cbi_assets.settings import Home
 
@@ -43,7 +43,7 @@ def inventory(json: Json = False, wait: Wait = 600.0) -> None:
 @app.command()
 def load(
     symbol: Symbols = None,
-    timeframe: Annotated[list[str] | None, typer.Option(help="1d, 1h or 1m; repeat.")] = None,
+    timeframe: Timeframes = None,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:

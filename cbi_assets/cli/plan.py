@@ -8,19 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from cbi_assets.cli.app import Json, Symbols, Wait, app, now_utc
-
-PlanName = Annotated[str, typer.Argument(metavar="PLAN", help="A plan's hash or file.")]
+from cbi_assets.cli.app import Json, PlanName, Symbols, Timeframes, Wait, app, day_option, now_utc
 
 
 @app.command()
 def plan(
     symbol: Symbols = None,
-    timeframe: Annotated[list[str] | None, typer.Option(help="1d, 1h or 1m; repeat.")] = None,
-    end: Annotated[
-        dt.datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="Last trade date wanted."),
-    ] = None,
+    timeframe: Timeframes = None,
+    end: Annotated[dt.date | None, day_option("--to", help="Last trade date wanted.")] = None,
     newest: Annotated[
         bool, typer.Option("--newest", help="Only the newest days of what is published.")
     ] = False,
@@ -44,7 +39,7 @@ def plan(
     scope = Scope(
         tuple(symbol or ()),
         select_timeframes(tuple(timeframe or ())),
-        end.date() if end else None,
+        end,
         newest,
     )
     project.universe.select(scope.roots)
@@ -73,8 +68,8 @@ def approve(
     by: Annotated[str, typer.Option(help="Who approves it.")],
     max_usd: Annotated[float, typer.Option("--max-usd", help="The most that may be spent.")],
     expires: Annotated[
-        dt.datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Last day (UTC) on which it may be bought."),
+        dt.date | None,
+        day_option("--expires", help="Last day (UTC) on which it may be bought."),
     ] = None,
     json: Json = False,
     wait: Wait = 600.0,
@@ -95,7 +90,7 @@ def approve(
             by=by,
             max_usd=max_usd,
             now=now_utc(),
-            expires=expires.date() if expires else None,
+            expires=expires,
         )
     name = chosen.plan_hash[:12]
     kept = project.home.plans / f"{name}.json"
@@ -105,7 +100,7 @@ def approve(
         console.print_json(approval)
         return
     console.say(totals(chosen))
-    until = f" through {expires.date()} (UTC)" if expires else ""
+    until = f" through {expires} (UTC)" if expires else ""
     console.say(
         f"Approved by {approval.approved_by} up to {max_usd:,.2f} USD{until}: approval "
         f"{approval.approval_id}."

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cbi_assets.cli.app import Json, Symbols, Wait, app, check_document, now_utc
+from cbi_assets.cli import completing
+from cbi_assets.cli.app import Json, Symbols, Wait, app, check_document, day_option, now_utc
 from cbi_assets.errors import UsageError
 
 
@@ -15,12 +16,10 @@ from cbi_assets.errors import UsageError
 def build(
     symbol: Symbols = None,
     start: Annotated[
-        dt.datetime | None,
-        typer.Option("--from", formats=["%Y-%m-%d"], help="First trade date of rows to write."),
+        dt.date | None, day_option("--from", help="First trade date of rows to write.")
     ] = None,
     end: Annotated[
-        dt.datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="Last trade date of rows to write."),
+        dt.date | None, day_option("--to", help="Last trade date of rows to write.")
     ] = None,
     limit: Annotated[
         int | None,
@@ -43,8 +42,8 @@ def build(
             project,
             now=now_utc(),
             roots=tuple(symbol or ()),
-            start=start.date() if start else None,
-            end=end.date() if end else None,
+            start=start,
+            end=end,
             whole=whole,
             limit=limit,
             tell=console.say,
@@ -101,7 +100,13 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
 
 @app.command()
 def copy(
-    to: Annotated[str, typer.Option(help="bigquery or duckdb: the empty one, to be filled.")],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="bigquery or duckdb: the empty one, to be filled.",
+            autocompletion=completing.warehouses,
+        ),
+    ],
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
-
-from sqlglot import exp
 
 from cbi_assets.warehouse.tables import ALL_TABLES, Column, TableSpec, canonical_type
 
@@ -58,15 +57,15 @@ def _listed(names: Sequence[str]) -> str:
 
 def _rows(column: Column) -> Iterator[str]:
     """A column's row, and one for each field of a STRUCT below it."""
-    kind = exp.DataType.build(column.type, dialect="bigquery")
-    fields = kind.expressions if kind.is_type("struct") else []
-    shown = "STRUCT" if fields else canonical_type(column.type)
+    yield _row(_cells(column, "STRUCT" if column.fields else canonical_type(column.type)))
+    for field in column.fields:
+        inner = replace(field, name=f"{column.name}.{field.name}")
+        yield _row(_cells(inner, canonical_type(field.type)))
+
+
+def _cells(column: Column, kind: str) -> tuple[str, ...]:
     null = "" if column.required else "yes"
-    cells = (f"`{column.name}`", f"`{shown}`", null, column.unit or "", column.description)
-    yield _row(cells)
-    for field in fields:
-        inner = canonical_type(field.args["kind"].sql("bigquery"))
-        yield _row((f"`{column.name}.{field.this.name}`", f"`{inner}`", "yes", "", ""))
+    return (f"`{column.name}`", f"`{kind}`", null, column.unit or "", column.description)
 
 
 def _row(cells: Sequence[str]) -> str:

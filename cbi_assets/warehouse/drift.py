@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+from sqlglot import exp
 
 from cbi_assets.warehouse.tables import Column, TableSpec, canonical_type, plain_id
 
@@ -56,9 +58,27 @@ def lint_specs(specs: Iterable[TableSpec]) -> list[str]:
             for column in spec.columns
             if column.required and column.type.startswith("ARRAY")
         ]
+        faults += [
+            f"{spec.id}: no meaning is written down for {name}"
+            for column in spec.columns
+            for name in _undescribed(column)
+        ]
         if len(spec.cluster_by) > 4:
             faults.append(f"{spec.id}: clusters by more than four columns")
     return faults
+
+
+def _undescribed(column: Column) -> Iterator[str]:
+    """The column and the fields of its type that say nothing of what they are."""
+    if not column.description.strip():
+        yield column.name
+    kind = exp.DataType.build(column.type, dialect="bigquery")
+    described = {field.name for field in column.fields if field.description.strip()}
+    for struct in kind.find_all(exp.DataType):
+        if struct.is_type("struct"):
+            for field in struct.expressions:
+                if field.name not in described:
+                    yield f"{column.name}.{field.name}"
 
 
 def lint_live(spec: TableSpec, live: LiveTable) -> list[str]:

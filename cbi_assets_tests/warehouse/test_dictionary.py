@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cbi_assets.warehouse.dictionary import render
-from cbi_assets.warehouse.tables import ALL_TABLES, Column, TableSpec
+from cbi_assets.warehouse.tables import ALL_TABLES, Column, TableSpec, struct
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 
@@ -21,6 +21,9 @@ def test_every_table_and_column_is_in_it() -> None:
         assert spec.description in section
         for column in spec.columns:
             assert f"\n| `{column.name}` |" in section
+            for field in column.fields:
+                row = f"\n| `{column.name}.{field.name}` | `{field.type}` | yes |"
+                assert f"{row} {field.unit or ''} | {field.description} |" in section
 
 
 def test_a_tables_section() -> None:
@@ -31,7 +34,14 @@ def test_a_tables_section() -> None:
         columns=(
             Column("id", "STRING", "a | b"),
             Column("at", "TIMESTAMP", "when", required=False, unit="UTC"),
-            Column("pair", "STRUCT<n INT64, many ARRAY<STRING>>", "both"),
+            struct(
+                "pair",
+                "both",
+                (
+                    Column("n", "INT64", "how many", unit="bars"),
+                    Column("many", "ARRAY<STRING>", "which ones"),
+                ),
+            ),
         ),
         key=("id", "at"),
         partition_by="at",
@@ -47,6 +57,6 @@ def test_a_tables_section() -> None:
         "| `id` | `STRING` |  |  | a \\| b |\n"
         "| `at` | `TIMESTAMP` | yes | UTC | when |\n"
         "| `pair` | `STRUCT` |  |  | both |\n"
-        "| `pair.n` | `INT64` | yes |  |  |\n"
-        "| `pair.many` | `ARRAY<STRING>` | yes |  |  |\n"
+        "| `pair.n` | `INT64` | yes | bars | how many |\n"
+        "| `pair.many` | `ARRAY<STRING>` | yes |  | which ones |\n"
     )

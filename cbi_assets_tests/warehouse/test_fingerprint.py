@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import Fingerprint, fingerprint
-from cbi_assets.warehouse.tables import Column, TableSpec
+from cbi_assets.warehouse.tables import Column, TableSpec, struct
 
+PAIR = (Column("a", "FLOAT64", "a number"), Column("b", "STRING", "a word"))
 NUMBERS = TableSpec(
     dataset="ops",
     name="fingerprints",
@@ -28,7 +29,7 @@ NUMBERS = TableSpec(
         Column("moment", "TIMESTAMP", "an instant"),
         Column("day", "DATE", "a day", required=False),
         Column("price", "FLOAT64", "a float", required=False),
-        Column("pair", "STRUCT<a FLOAT64, b STRING>", "two", required=False),
+        struct("pair", "two", PAIR, required=False),
         Column("names", "ARRAY<STRING>", "many", required=False),
         Column("sound", "BOOL", "yes or no", required=False),
         Column("size", "INT64", "a whole number", required=False),

@@ -4,13 +4,26 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from cbi_assets.warehouse.tables import ALL_TABLES, RAW, TableSpec
+from cbi_assets.warehouse.sql_files import to_duckdb
+from cbi_assets.warehouse.tables import (
+    ALL_TABLES,
+    DAILY_ML_MATRIX,
+    RAW,
+    Column,
+    TableSpec,
+    struct,
+)
 
 
 def parsed(spec: TableSpec) -> exp.Create:
     create = sqlglot.parse_one(spec.create_statement(), read="bigquery")
     assert isinstance(create, exp.Create)
     return create
+
+
+def unquoted(node: exp.Expression) -> str:
+    """What is said in a definition's options."""
+    return " ".join(literal.this for literal in node.find_all(exp.Literal))
 
 
 CONTRACT = {
@@ -69,6 +82,13 @@ def test_ddl(spec: TableSpec) -> None:
         required = any(isinstance(c.kind, exp.NotNullColumnConstraint) for c in written.constraints)
         assert required == column.required
         assert column.description
+        # each field's words go where BigQuery shows them, in the field's own definition
+        inner = list(written.args["kind"].expressions) if column.fields else []
+        assert [field.name for field in inner] == [field.name for field in column.fields]
+        for field, defined in zip(column.fields, inner, strict=True):
+            assert defined.args["kind"].sql("bigquery") == field.type
+            assert field.description in unquoted(defined)
+            assert (field.unit or "") in unquoted(defined)
     assert "expiration" not in spec.create_statement().lower()
     assert spec.description
     assert set(spec.key) <= set(spec.column_names)
@@ -91,3 +111,30 @@ def test_descriptions_with_quotes_survive() -> None:
     spec = TableSpec("ops", "odd", "it's a \\ table", (RAW["1d"].columns[0],), ("ts_event",))
     text = parsed(spec).sql("bigquery")
     assert "it\\'s a \\\\ table" in text
+
+
+def test_each_field_of_the_matrix_is_described_and_each_number_has_a_unit() -> None:
+    without = {
+        f"{column.name}.{field.name}"
+        for column in DAILY_ML_MATRIX.columns
+        for field in column.fields
+        if field.type in ("FLOAT64", "INT64") and not field.unit
+    }
+    # a code, and the user's own number
+    assert without == {"golden_zone.state", "regime.weight"}
+
+
+def test_a_struct_writes_its_fields_down_once() -> None:
+    pair = struct("pair", "two", (Column("a", "INT64", "it's one"), Column("b", "DATE", "day")))
+    assert pair.type == "STRUCT<a INT64, b DATE>"
+    spec = TableSpec("ops", "pairs", "pairs", (Column("id", "STRING", "id"), pair), ("id",))
+    assert (
+        "  pair STRUCT<a INT64 OPTIONS (description='it\\'s one'), "
+        "b DATE OPTIONS (description='day')> NOT NULL OPTIONS (description='two')"
+    ) in spec.create_statement()
+    assert spec.add_statement(pair).endswith(
+        "ADD COLUMN IF NOT EXISTS pair STRUCT<a INT64 OPTIONS (description='it\\'s one'), "
+        "b DATE OPTIONS (description='day')> OPTIONS (description='two')"
+    )
+    # DuckDB takes the types alone
+    assert "pair STRUCT(a BIGINT, b DATE) NOT NULL" in to_duckdb(spec.create_statement())

@@ -21,7 +21,7 @@ from cbi_assets.warehouse.tables.ledger import (
     SOURCE_FILES,
 )
 from cbi_assets.warehouse.tables.raw import RAW
-from cbi_assets.warehouse.tables.spec import Column, TableSpec, canonical_type, plain_id
+from cbi_assets.warehouse.tables.spec import Column, TableSpec, canonical_type, plain_id, struct
 from cbi_assets.warehouse.tables.staging import (
     MACRO_OBSERVATIONS,
     REFUSED_OBSERVATIONS,
@@ -75,4 +75,5 @@ __all__ = [
     "TableSpec",
     "canonical_type",
     "plain_id",
+    "struct",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbi_assets.warehouse.tables.spec import Column, TableSpec
+from cbi_assets.warehouse.tables.spec import NATIVE, Column, TableSpec, struct
 
 SOURCE_FILES = TableSpec(
     dataset="ops",
@@ -76,8 +76,12 @@ QUARANTINED_BARS = TableSpec(
 )
 
 _VERSION: Final = (
-    "STRUCT<open FLOAT64, high FLOAT64, low FLOAT64, close FLOAT64, volume INT64, "
-    "instrument_id INT64>"
+    Column("open", "FLOAT64", "first trade of the bar", unit=NATIVE),
+    Column("high", "FLOAT64", "highest trade of the bar", unit=NATIVE),
+    Column("low", "FLOAT64", "lowest trade of the bar", unit=NATIVE),
+    Column("close", "FLOAT64", "last trade of the bar", unit=NATIVE),
+    Column("volume", "INT64", "contracts traded in the bar", unit="contracts"),
+    Column("instrument_id", "INT64", "the vendor's instrument id"),
 )
 
 BAR_CONFLICTS = TableSpec(
@@ -93,8 +97,8 @@ BAR_CONFLICTS = TableSpec(
         Column("source_file_id", "STRING", "file of the version that was not published"),
         Column("record_no", "INT64", "its record there"),
         Column("published_file_id", "STRING", "file of the published version"),
-        Column("version", _VERSION, "the version that was not published"),
-        Column("published", _VERSION, "the published version"),
+        struct("version", "the version that was not published", _VERSION),
+        struct("published", "the published version", _VERSION),
         Column("loaded_at", "TIMESTAMP", "when it came up", unit="UTC"),
     ),
     key=("source_file_id", "record_no"),

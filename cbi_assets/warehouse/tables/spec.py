@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cache
 
 from sqlglot import exp
@@ -16,13 +17,15 @@ from sqlglot import exp
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `type` is GoogleSQL; `unit` is shown where a number has one."""
+    """One column. `type` is GoogleSQL; `unit` is shown where a number has one; `fields` are those
+    of a STRUCT, see `struct`."""
 
     name: str
     type: str
     description: str
     required: bool = True
     unit: str | None = None
+    fields: tuple[Column, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,13 @@ class TableSpec:
         return statement + f"\nOPTIONS (description={_quoted(self.description)}{more_options})"
 
 
+def struct(name: str, description: str, fields: Iterable[Column], required: bool = True) -> Column:
+    """A STRUCT column; its type comes from its fields, each of which may be NULL."""
+    inner = tuple(replace(field, required=False) for field in fields)
+    kind = f"STRUCT<{', '.join(f'{field.name} {field.type}' for field in inner)}>"
+    return Column(name, kind, description, required, fields=inner)
+
+
 @cache
 def canonical_type(text: str, dialect: str = "bigquery") -> str:
     """A type as GoogleSQL writes it, from the words of GoogleSQL or another dialect."""
@@ -114,8 +124,11 @@ def plain_id(name: str) -> str:
 
 
 def _defined(column: Column, required: bool) -> str:
+    kind = column.type
+    if column.fields:
+        kind = f"STRUCT<{', '.join(_defined(field, False) for field in column.fields)}>"
     return (
-        f"{column.name} {column.type}{' NOT NULL' if required else ''}"
+        f"{column.name} {kind}{' NOT NULL' if required else ''}"
         f" OPTIONS (description={_quoted(_described(column))})"
     )
 
