@@ -10,9 +10,21 @@ from cbi_assets.warehouse.drift import differences
 from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, TableSpec
 
 MATRIX_CHECKS = (
-    Check("one_row_per_trade_date", "One row a root and trade date."),
-    Check("prices_come_from_databento", "Every price comes from loaded Databento bars."),
-    Check("regime_covers_every_row", "Every row lies in a regime."),
+    Check(
+        "one_row_per_trade_date",
+        "Each root has one row for a trade date, not two.",
+        counts="trade dates with more than one row",
+    ),
+    Check(
+        "prices_come_from_databento",
+        "Every row's prices come from Databento bars, of loads that the books know.",
+        counts="rows with prices from elsewhere",
+    ),
+    Check(
+        "regime_covers_every_row",
+        "Every row lies in a market regime of regimes.yaml.",
+        counts="rows without a regime",
+    ),
 )
 TABLE_CHECK = Check(
     "table_matches_its_spec",
@@ -38,7 +50,7 @@ def check_table(warehouse: Warehouse, spec: TableSpec) -> CheckResult:
         root="",
         timeframe=None,
         passed=not faults,
-        expected="no difference",
+        expected="no difference from its specification",
         actual="; ".join(faults) or "none",
         offenders=len(faults),
         sample=[{"difference": fault} for fault in faults],

@@ -22,12 +22,19 @@ Severity = Literal["ERROR", "WARN"]
 
 @dataclass(frozen=True)
 class Check:
-    """One check; its SQL is `sql/checks/<name>.sql`, or another `text` there."""
+    """One check; its SQL is `sql/checks/<name>.sql`, or another `text` there. `counts` says what
+    its offending rows are, for people to read: "repeated bars: 2"."""
 
     name: str
     sentence: str
     severity: Severity = "ERROR"
     text: str | None = None
+    counts: str = "offending rows"
+
+    @property
+    def expected(self) -> str:
+        """What a check that only counts wants to find."""
+        return f"no {self.counts}"
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def _judge(
     sql: str,
 ) -> CheckResult:
     offenders = 0 if rows is None else int(rows["offenders"][0])
-    expected, actual = "no offending row", f"{offenders} offending rows" if offenders else "none"
+    expected, actual = check.expected, f"{check.counts}: {offenders:,}" if offenders else "none"
     sample: list[dict[str, Any]] = []
     if rows is not None:
         if "expected" in rows.columns:

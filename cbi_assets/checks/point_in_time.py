@@ -18,7 +18,8 @@ from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
 
 POINT_IN_TIME: Final = Check(
     "matrix_is_point_in_time",
-    "Rebuilt from what was known up to some date, every row up to that date is the same.",
+    "No row knows the future: built again from what was known on a date, every row up to it is the "
+    "same.",
 )
 
 CUTS: Final = 3
@@ -70,7 +71,7 @@ def check_point_in_time(
                 root=root,
                 timeframe=None,
                 passed=own.is_empty(),
-                expected=f"no row differs when the input ends on {told} (drawn with seed {seed})",
+                expected=f"no row differs when the data end on {told} (drawn with seed {seed})",
                 actual="none does"
                 if own.is_empty()
                 else f"{rows} rows differ; if bars were loaded since, run `cbi build`",

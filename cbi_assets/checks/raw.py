@@ -19,21 +19,44 @@ FRESH_TRADE_DATES = 5
 
 RAW_CHECKS = (
     Check("row_count_matches_files", "The table holds as many bars of each file as the books say."),
-    Check("no_duplicate_bars", "No two bars share symbol and start."),
-    Check("source_is_databento", "Every bar comes from a Databento file that the books know."),
+    Check("no_duplicate_bars", "No two bars share symbol and start.", counts="repeated bars"),
+    Check(
+        "source_is_databento",
+        "Every bar comes from a Databento file that the books know.",
+        counts="bars from elsewhere",
+    ),
     Check(
         "no_overlapping_loads_disagree",
         "Where files overlap, they agree on every bar; both versions are kept where they do not.",
+        counts="bars in conflict",
     ),
-    Check("ohlc_is_consistent", "Open and close lie between low and high; nothing is missing."),
-    Check("schema_matches_timeframe", "Every bar starts on a whole bar of its table's timeframe."),
+    Check(
+        "ohlc_is_consistent",
+        "Open and close lie between low and high, and no price or volume is missing.",
+        counts="inconsistent bars",
+    ),
+    Check(
+        "schema_matches_timeframe",
+        "Every bar starts where a bar of its timeframe does: on the minute, on the hour or at "
+        "midnight UTC; and its file is of that timeframe.",
+        counts="bars of another timeframe",
+    ),
     Check(
         "coverage_is_uniform",
         "Each root covers the dates wanted of it, up to the newest date of the table.",
         "WARN",
     ),
-    Check("no_unexplained_gaps", "No trade date is missing inside a series' range.", "WARN"),
-    Check("bars_are_fresh", "The newest bar is of one of the last five trade dates.", "WARN"),
+    Check(
+        "no_unexplained_gaps",
+        "No trade date is missing inside a series' range, but for those that the vendor lacks.",
+        "WARN",
+        counts="missing trade dates",
+    ),
+    Check(
+        "bars_are_fresh",
+        "The newest bar is of one of the last five trade dates that have closed.",
+        "WARN",
+    ),
 )
 
 

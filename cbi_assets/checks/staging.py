@@ -15,6 +15,7 @@ STAGING_CHECKS = (
         "no_price_from_staging",
         "Every observation is of a series of macro.yaml, from a source that may give it and a file "
         "that the books know; no raw bar comes from staging.",
+        counts="values from where they may not come from",
     ),
 )
 
@@ -22,11 +23,13 @@ BRIDGE_CHECKS = (
     Check(
         "yahoo_only_before_2010_06_06",
         "Yahoo's rows all lie before 2010-06-06, and in the bridge alone.",
+        counts="rows of Yahoo where none may be",
     ),
     Check(
         "stitch_is_documented",
-        "Every row is put on as sources.yaml's stitch says, and the overlap statistics that "
-        "justify it are not older than the bridge or the root's newest load.",
+        "Yahoo's rows stand before Databento's as sources.yaml says, and what compares the two "
+        "where they overlap was worked out after the newest load.",
+        counts="faults of the stitch",
     ),
 )
 

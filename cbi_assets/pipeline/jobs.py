@@ -6,6 +6,7 @@ from pydantic import Field
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.assets.features import built_tables
 from cbi_assets.pipeline.partitions import parse_partition_key
+from cbi_assets.pipeline.plots import plot_load
 from cbi_assets.pipeline.reporting import RAW_KEY, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 
@@ -26,7 +27,8 @@ def load_partitions(
     """Load, then report every partition that was touched."""
     chosen = [parse_partition_key(key) for key in config.partitions] or None
     outcome = project.load(clock.now(), chosen, context.log)
-    report_tables(context, project.get(), outcome)
+    opened = project.get()
+    report_tables(context, opened, outcome, plot_load(opened, outcome))
     raise_if_stopped(outcome)
     context.log.info(
         f"{outcome.published:,} bars published in {len(outcome.partitions)} partitions"

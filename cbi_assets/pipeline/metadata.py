@@ -13,24 +13,60 @@ from cbi_assets.drive.survey import Survey
 from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.load import PartitionLoad
 from cbi_assets.ingest.partitions import PartitionProfile
+from cbi_assets.pipeline.lineage import LINEAGE, MADE_OF_NOTHING
 from cbi_assets.warehouse.base import Spent
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, TableSpec
+from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, Column, TableSpec
 
 
 def column_schema(spec: TableSpec) -> dg.TableSchema:
-    """A table's columns with types, descriptions and units."""
+    """A table's columns with types, descriptions and units; a STRUCT's fields behind it, as
+    `pivots.P`."""
     return dg.TableSchema(
         columns=[
-            dg.TableColumn(
-                column.name,
-                column.type,
-                description=column.description,
-                tags={"unit": column.unit.replace(" ", "_")} if column.unit else None,
-                constraints=dg.TableColumnConstraints(nullable=not column.required),
-            )
+            _column(name, shown)
             for column in spec.columns
+            for name, shown in (
+                (column.name, column),
+                *((f"{column.name}.{field.name}", field) for field in column.fields),
+            )
         ]
     )
+
+
+def table_metadata(spec: TableSpec) -> dict[str, Any]:
+    """What an asset shows of its table without a run: columns, name, key, and lineage by column.
+
+    Dagster's free page draws no column lineage, so a table says the same in words.
+    """
+    lines = LINEAGE.get(spec.id, {})
+    lineage = dg.TableColumnLineage(
+        {
+            column: [
+                dg.TableColumnDep(dg.AssetKey(table.split(".")), name)
+                for table, names in sources.items()
+                for name in names
+            ]
+            for column, sources in lines.items()
+        }
+    )
+    told = [
+        {
+            "column": column.name,
+            "made of": "; ".join(
+                f"{table}: {', '.join(found)}" for table, found in lines[column.name].items()
+            )
+            if column.name in lines
+            else MADE_OF_NOTHING.get(spec.id, {}).get(column.name, "not written down"),
+        }
+        for column in spec.columns
+    ]
+    return {
+        "dagster/column_schema": column_schema(spec),
+        "dagster/column_lineage": lineage,
+        "dagster/table_name": spec.id,
+        "key": ", ".join(spec.key),
+        "what each column is made of": markdown_table(told),
+    }
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
@@ -106,7 +142,9 @@ def spent_metadata(spent: Spent | None) -> dict[str, Any]:
 
 
 def partition_metadata(
-    profile: PartitionProfile | None, load: PartitionLoad | None
+    profile: PartitionProfile | None,
+    load: PartitionLoad | None,
+    plots: Mapping[str, dg.MarkdownMetadataValue],
 ) -> dict[str, Any]:
     """What a partition holds and, after a load, what the load did to it."""
     metadata: dict[str, Any] = {"dagster/partition_row_count": profile.held if profile else 0}
@@ -119,6 +157,7 @@ def partition_metadata(
             "trade dates": f"{profile.first_trade_date} to {profile.last_trade_date}",
             "symbols": profile.symbols,
             "files": profile.files,
+            **plots,
             "newest bars": markdown_table(profile.sample),
         }
     if load is not None:
@@ -141,27 +180,42 @@ def partition_metadata(
     return metadata
 
 
+def _column(name: str, column: Column) -> dg.TableColumn:
+    return dg.TableColumn(
+        name,
+        # its fields are listed, with their types
+        "STRUCT" if column.fields else column.type,
+        description=column.description,
+        tags={"unit": column.unit.replace(" ", "_")} if column.unit else None,
+        constraints=dg.TableColumnConstraints(nullable=not column.required),
+    )
+
+
 def _cell(value: Any) -> str:
     text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def built_metadata(outcome: BuildOutcome, table: TableSpec) -> dict[str, Any]:
-    """What a build wrote into a table, and what it left as it was."""
+def built_metadata(
+    outcome: BuildOutcome, table: TableSpec, rows: int, plots: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a build wrote into a table, and what it left as it was. `rows` are held now, those of
+    roots that it did not look at among them; `plots` are the matrix'."""
     done = next((item for item in outcome.replaced if item.spec is table), None)
     counts = {"rows written": done.written, "rows removed": done.removed} if done else {}
     if table is not DAILY_ML_MATRIX:
-        return {"dagster/row_count": done.held, **counts} if done else counts
+        return {"dagster/row_count": rows, **counts}
     return {
         **counts,
-        "dagster/row_count": sum(outcome.rows.values()),
+        "dagster/row_count": rows,
         "trade dates": f"{outcome.first} to {outcome.last}" if outcome.first else "none",
         "rows by root": markdown_table(
-            [{"root": root, "rows": rows} for root, rows in outcome.rows.items()]
+            [{"root": root, "rows": held} for root, held in outcome.rows.items()]
         ),
         "not rebuilt": markdown_table(
             [{"root": root, "why": "; ".join(why)} for root, why in outcome.barred.items()]
         ),
+        **plots,
     }
 
 

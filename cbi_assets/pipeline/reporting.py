@@ -5,7 +5,7 @@ One run reports many partitions: a run a partition costs more than reading a gig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -22,6 +22,7 @@ from cbi_assets.pipeline.metadata import (
     spent_metadata,
 )
 from cbi_assets.pipeline.partitions import partition_key
+from cbi_assets.pipeline.plots import Plots
 from cbi_assets.project import Project
 from cbi_assets.warehouse.tables import RAW
 
@@ -34,17 +35,23 @@ def table_key(table_id: str) -> dg.AssetKey:
     return dg.AssetKey(table_id.split("."))
 
 
-def metadata_by_partition(outcome: LoadOutcome, partition: Partition) -> dict[str, Any]:
-    """The metadata of one partition after a load."""
+def metadata_by_partition(
+    outcome: LoadOutcome, partition: Partition, plots: Mapping[Partition, Plots]
+) -> dict[str, Any]:
+    """The metadata of one partition after a load; `plots` are those of `plot_load`."""
     profile = next((p for p in outcome.profiles if (p.root, p.timeframe) == partition), None)
     loaded = next((p for p in outcome.partitions if (p.root, p.timeframe) == partition), None)
-    return {**partition_metadata(profile, loaded), **spent_metadata(outcome.spent)}
+    return {
+        **partition_metadata(profile, loaded, plots.get(partition, {})),
+        **spent_metadata(outcome.spent),
+    }
 
 
 def report_tables(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
     project: Project,
     outcome: LoadOutcome,
+    plots: Mapping[Partition, Plots],
     own: Partition | None = None,
 ) -> None:
     """Log the inventory, and materializations and check evaluations of all partitions that the
@@ -57,7 +64,7 @@ def report_tables(
     )
     looked_at = {(p.root, p.timeframe) for p in outcome.profiles}
     for partition in sorted(looked_at):
-        metadata = metadata_by_partition(outcome, partition)
+        metadata = metadata_by_partition(outcome, partition, plots)
         keys = [table_key(RAW[partition[1]].id)]
         if partition != own:
             keys.insert(0, RAW_KEY)
@@ -92,9 +99,13 @@ def whole_table_evaluation(
     """One evaluation of a check on an unpartitioned table: it passes where it holds for every
     root, and shows the first root where it does not."""
     failed = [result for result in results if not result.passed]
-    metadata: dict[str, Any] = {"expected": "no offending row", "actual": "none"}
-    if failed:
-        metadata = {**check_metadata(failed[0]), "roots": names(r.root for r in failed)}
+    metadata: dict[str, Any] = {"expected": check.expected, "actual": "nothing is held yet"}
+    if results:
+        metadata = check_metadata((failed or results)[0])
+    if failed and failed[0].root:
+        metadata["roots"] = names(r.root for r in failed)
+    elif len(results) > 1:
+        metadata["actual"] = f"holds for all {len(results)} roots"
     return dg.AssetCheckEvaluation(
         asset_key=key,
         check_name=check.name,

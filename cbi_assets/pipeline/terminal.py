@@ -10,6 +10,7 @@ from cbi_assets.ingest.load_staging import StagingOutcome
 from cbi_assets.pipeline.assets.staging import staging_metadata
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata
+from cbi_assets.pipeline.plots import look_at_built, plot_load
 from cbi_assets.pipeline.reporting import (
     raise_if_stopped,
     report_tables,
@@ -24,11 +25,13 @@ def record_build(project: Project, outcome: BuildOutcome) -> None:
     """Log a build's materializations and checks into the home's instance."""
     if not outcome.replaced:
         return
+    stock = look_at_built(project)
     with open_instance(project.home) as instance:
         for table in BUILT:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
-                    table_key(table.id), metadata=built_metadata(outcome, table)
+                    table_key(table.id),
+                    metadata=built_metadata(outcome, table, stock.rows[table.id], stock.plots),
                 )
             )
         for table_id, check in {(r.table_id, r.check): None for r in outcome.checks}:
@@ -65,12 +68,13 @@ def record_load(project: Project, outcome: LoadOutcome) -> None:
     Raises CbiError when Dagster does not take them; the load itself stands, and the next one
     reports it.
     """
+    plots = plot_load(project, outcome)
 
     # In no pool: it opens no warehouse, and where no daemon runs, nobody would free the slot of a
     # run that was killed.
     @dg.op(description="Report every partition that a load in a terminal touched.")
     def report_partitions(context: dg.OpExecutionContext) -> None:
-        report_tables(context, project, outcome)
+        report_tables(context, project, outcome, plots)
         raise_if_stopped(outcome)
 
     @dg.job(description="Show a load that the command line did.")

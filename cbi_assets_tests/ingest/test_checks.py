@@ -69,26 +69,44 @@ def later_bar(date: str) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """SQL that spoils the table or its ledger, and what the check must say of ZL then."""
+    """SQL that spoils the table or its ledger, and what the check must say of ZL then: of one
+    offending row, unless told otherwise."""
 
     check: str
     spoil: str
     sample: dict[str, Any]
-    actual: str = "1 offending rows"
-    expected: str = "no offending row"
+    actual: str = ""
+    expected: str = ""
+
+
+def told(fault: Fault, check: Check) -> tuple[str, str]:
+    """What the check must say it expected and found."""
+    return fault.expected or f"no {check.counts}", fault.actual or f"{check.counts}: 1"
 
 
 BAR = {"root": "ZL", "symbol": "ZL.v.0", "ts_event": FIRST}
 FAULTS = [
-    Fault("row_count_matches_files", f"DELETE FROM `{TABLE}` WHERE {ONE}", {}, "3", "4"),
+    Fault(
+        "row_count_matches_files",
+        f"DELETE FROM `{TABLE}` WHERE {ONE}",
+        {},
+        "3 bars held",
+        "4 bars by the books",
+    ),
     Fault(
         "row_count_matches_files",
         "UPDATE `ops.loads` SET published = 5 WHERE root = 'ZL'",
         {},
-        "4",
-        "5",
+        "4 bars held",
+        "5 bars by the books",
     ),
-    Fault("row_count_matches_files", "DELETE FROM `ops.loads` WHERE root = 'ZL'", {}, "4", "0"),
+    Fault(
+        "row_count_matches_files",
+        "DELETE FROM `ops.loads` WHERE root = 'ZL'",
+        {},
+        "4 bars held",
+        "0 bars by the books",
+    ),
     Fault(
         "no_duplicate_bars",
         f"INSERT INTO `{TABLE}` (ts_event, {COLUMNS}) "
@@ -128,7 +146,7 @@ FAULTS = [
         "schema_matches_timeframe",
         "UPDATE `ops.source_files` SET schema = 'ohlcv-1m' WHERE TRUE",
         BAR | {"schema": "ohlcv-1m"},
-        "4 offending rows",
+        "bars of another timeframe: 4",
     ),
     Fault(
         "no_unexplained_gaps",
@@ -143,7 +161,7 @@ def test_the_check_fails_and_names_the_offender(project: Project, fault: Fault) 
     change(project, fault.spoil)
     result = run(project, fault.check)
     assert not result.passed
-    assert (result.expected, result.actual) == (fault.expected, fault.actual)
+    assert (result.expected, result.actual) == told(fault, result.check)
     assert fault.sample.items() <= result.sample[0].items()
     assert TABLE in result.sql
     assert result.failed == (result.check.severity == "ERROR")
@@ -173,7 +191,7 @@ def test_counts_that_only_add_up_do_not_pass(project: Project, drive: Path, file
     load_once(project)
     change(project, f"UPDATE `{TABLE}` SET source_file_id = '{second}' WHERE {ONE}")
     result = run(project, "row_count_matches_files")
-    assert (result.expected, result.actual) == ("5", "5")
+    assert (result.expected, result.actual) == ("5 bars by the books", "5 bars held")
     assert not result.passed
     assert result.sample[0]["first_file_that_differs"] == min(file_id, second)
 
@@ -200,7 +218,7 @@ def test_the_sample_is_short_and_the_count_whole(project: Project, drive: Path) 
     load_once(project)
     change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE root = 'ZL'")
     result = run(project, "ohlc_is_consistent")
-    assert result.actual == "40 offending rows"
+    assert result.actual == "inconsistent bars: 40"
     assert len(result.sample) == 20
 
 
@@ -298,7 +316,7 @@ def test_the_matrix_check_holds_and_then_fails(project: Project, fault: Fault) -
     results = run_matrix(project, fault.check)
     assert results["ZS"].passed
     assert results["ZL"].failed
-    assert (results["ZL"].expected, results["ZL"].actual) == (fault.expected, fault.actual)
+    assert (results["ZL"].expected, results["ZL"].actual) == told(fault, results["ZL"].check)
     assert fault.sample.items() <= results["ZL"].sample[0].items()
     assert results["ZL"].partition == "ZL"
 

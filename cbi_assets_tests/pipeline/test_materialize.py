@@ -215,7 +215,7 @@ def test_a_table_and_its_checks_run_by_partition(
     )
     failed = {e.check_name: e for e in bad.get_asset_check_evaluations() if not e.passed}
     assert failed["ohlc_is_consistent"].severity == dg.AssetCheckSeverity.ERROR
-    assert failed["ohlc_is_consistent"].metadata["actual"].value == "2 offending rows"
+    assert failed["ohlc_is_consistent"].metadata["actual"].value == "inconsistent bars: 2"
     assert "ZL.v.0" in str(failed["ohlc_is_consistent"].metadata["sample"].value)
     assert not bad.success  # it blocks
     kept = query(

@@ -7,7 +7,8 @@ import dagster as dg
 from cbi_assets.ingest.derive import derive
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe, Timeframe
 from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
-from cbi_assets.pipeline.metadata import column_schema
+from cbi_assets.pipeline.metadata import table_metadata
+from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import ProjectResource
 from cbi_assets.universe import load_universe
@@ -38,11 +39,7 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
         owners=["team:market-data"],
         pool=POOL,
         description=spec.description,
-        metadata={
-            "dagster/column_schema": column_schema(spec),
-            "dagster/table_name": spec.id,
-            "key": ", ".join(spec.key),
-        },
+        metadata=table_metadata(spec),
     )
     def derived_table(
         context: dg.AssetExecutionContext, project: ProjectResource
@@ -84,6 +81,7 @@ def _profile(warehouse: Warehouse, spec: TableSpec, root: str) -> dict[str, Any]
         "symbols": row["symbols"],
         "made of 1m bars": row["from_minutes"],
         "made of 1h bars": row["from_hours"],
+        **plot_bars(warehouse, spec.id, [root])[root],
     }
 
 

@@ -1,6 +1,7 @@
 """What `cbi build` makes of the raw tables, in one step: sessions, rolls, continuous series and
 features/daily_ml_matrix."""
 
+import datetime as dt
 from collections.abc import Iterator
 
 import dagster as dg
@@ -8,7 +9,8 @@ import dagster as dg
 from cbi_assets.ingest.build import build
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
-from cbi_assets.pipeline.metadata import built_metadata, column_schema
+from cbi_assets.pipeline.metadata import built_metadata, table_metadata
+from cbi_assets.pipeline.plots import look_at_built
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.warehouse.tables import (
@@ -24,6 +26,15 @@ from cbi_assets.warehouse.tables import (
 )
 
 MATRIX_KEY = table_key(DAILY_ML_MATRIX.id)
+
+FRESHNESS = dg.FreshnessPolicy.time_window(
+    fail_window=dt.timedelta(days=11), warn_window=dt.timedelta(days=5)
+)
+"""When the tables should have been built again. Two trade dates lie up to four days apart, so that
+five days without a build are more than a long weekend. The bars' own measure is five trade dates
+(`bars_are_fresh`), which span up to eleven days over Christmas: this one never fails before it.
+
+Raw tables have no policy: they follow the drive, and a day without a delivery is no fault."""
 
 # An unpartitioned asset is not held back by one partition's failed check: the condition says so,
 # and the build asks the warehouse again.
@@ -55,12 +66,9 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         kinds={WAREHOUSE, "table", "polars"},
         owners=["team:quant" if is_matrix else "team:market-data"],
         automation_condition=_CONDITION,
+        freshness_policy=FRESHNESS,
         description=table.description,
-        metadata={
-            "dagster/column_schema": column_schema(table),
-            "dagster/table_name": table.id,
-            "key": ", ".join(table.key),
-        },
+        metadata=table_metadata(table),
     )
 
 
@@ -74,7 +82,9 @@ def built_tables(
         outcome = build(opened, now=clock.now(), tell=context.log.info)
     for root, reasons in outcome.barred.items():
         context.log.warning(f"{root} was not rebuilt: {'; '.join(reasons)}")
+    stock = look_at_built(opened)
     for table in BUILT:
         yield dg.MaterializeResult(
-            asset_key=table_key(table.id), metadata=built_metadata(outcome, table)
+            asset_key=table_key(table.id),
+            metadata=built_metadata(outcome, table, stock.rows[table.id], stock.plots),
         )

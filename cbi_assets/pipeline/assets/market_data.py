@@ -5,8 +5,9 @@ import dagster as dg
 from cbi_assets.ingest.partitions import profile_partitions
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
-from cbi_assets.pipeline.metadata import column_schema, partition_metadata
+from cbi_assets.pipeline.metadata import partition_metadata, table_metadata
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
+from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.resources import ProjectResource
 from cbi_assets.warehouse.tables import RAW
@@ -24,11 +25,7 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
         owners=["team:market-data"],
         pool=POOL,
         description=spec.description,
-        metadata={
-            "dagster/column_schema": column_schema(spec),
-            "dagster/table_name": spec.id,
-            "key": ", ".join(spec.key),
-        },
+        metadata=table_metadata(spec),
     )
     def raw_table(
         context: dg.AssetExecutionContext, project: ProjectResource
@@ -37,8 +34,11 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
         opened = project.get()
         with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
             profiles = profile_partitions(warehouse, timeframe, [root])
+            plots = plot_bars(warehouse, spec.id, [root])
         return dg.MaterializeResult(
-            metadata=partition_metadata(profiles[0] if profiles else None, None)
+            metadata=partition_metadata(
+                profiles[0] if profiles else None, None, plots.get(root, {})
+            )
         )
 
     return raw_table

@@ -5,6 +5,7 @@ import dagster as dg
 from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
 from cbi_assets.pipeline.metadata import column_schema, markdown_table
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
+from cbi_assets.pipeline.plots import plot_load
 from cbi_assets.pipeline.reporting import (
     INVENTORY_KEY,
     RAW_KEY,
@@ -38,13 +39,15 @@ def databento_ohlcv(
     partition = parse_partition_key(context.partition_key)
     outcome = project.load(clock.now(), [partition], context.log)
     raise_if_stopped(outcome)
-    report_tables(context, project.get(), outcome, own=partition)
+    opened = project.get()
+    plots = plot_load(opened, outcome)
+    report_tables(context, opened, outcome, plots, own=partition)
     refused = [
         {"path": f.path, "why": f.reason} for f in outcome.survey.files if f.verdict == "refused"
     ]
     return dg.MaterializeResult(
         metadata={
-            **metadata_by_partition(outcome, partition),
+            **metadata_by_partition(outcome, partition, plots),
             "refused files": markdown_table(refused[:20]),
         }
     )

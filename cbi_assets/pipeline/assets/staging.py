@@ -6,7 +6,7 @@ import dagster as dg
 
 from cbi_assets.ingest.load_staging import load_staging
 from cbi_assets.pipeline.assets.drive import POOL, WAREHOUSE
-from cbi_assets.pipeline.metadata import column_schema, markdown_table
+from cbi_assets.pipeline.metadata import markdown_table, table_metadata
 from cbi_assets.pipeline.reporting import INVENTORY_KEY, table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.warehouse.base import Warehouse
@@ -40,11 +40,7 @@ def _staging_table(spec: TableSpec, group: str) -> dg.AssetsDefinition:
         owners=["team:market-data"],
         pool=POOL,
         description=spec.description,
-        metadata={
-            "dagster/column_schema": column_schema(spec),
-            "dagster/table_name": spec.id,
-            "key": ", ".join(spec.key),
-        },
+        metadata=table_metadata(spec),
     )
     def staging_table(
         context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock

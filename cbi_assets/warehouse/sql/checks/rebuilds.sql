@@ -53,7 +53,7 @@ counted AS (
 SELECT
   root, symbol, ts_event, stated_open, rebuilt_open, stated_high, rebuilt_high, stated_low,
   rebuilt_low, stated_close, rebuilt_close, stated_volume, rebuilt_volume, offenders,
-  'every bar equals the sum of its parts' AS expected,
+  'every bar equals what its finer bars make' AS expected,
   CONCAT(CAST(bars - offenders AS STRING), ' of ', CAST(bars AS STRING), ' bars do') AS actual
 FROM counted
 WHERE place <= 20 AND (differs = 1 OR place = 1)

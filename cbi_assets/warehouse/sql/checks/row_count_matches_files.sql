@@ -14,8 +14,8 @@ held AS (
 SELECT
   COALESCE(held.root, entered.root) AS root,
   SUM(ABS(COALESCE(held.bars, 0) - COALESCE(entered.bars, 0))) AS offenders,
-  CAST(SUM(COALESCE(entered.bars, 0)) AS STRING) AS expected,
-  CAST(SUM(COALESCE(held.bars, 0)) AS STRING) AS actual,
+  CONCAT(CAST(SUM(COALESCE(entered.bars, 0)) AS STRING), ' bars by the books') AS expected,
+  CONCAT(CAST(SUM(COALESCE(held.bars, 0)) AS STRING), ' bars held') AS actual,
   MIN(IF(COALESCE(held.bars, 0) <> COALESCE(entered.bars, 0),
          COALESCE(held.source_file_id, entered.source_file_id), NULL)) AS first_file_that_differs
 FROM held

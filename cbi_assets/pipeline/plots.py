@@ -1,0 +1,193 @@
+"""Small plots for Dagster's page: SVG inside Markdown, drawn here because a load has many of them.
+
+Dagster shows Markdown of up to 1,000 characters at once and more of it after a click, so a plot is
+thinned to what fits. Its colours do on a light and on a dark page.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dagster as dg
+import polars as pl
+
+from cbi_assets.checks import roots_held
+from cbi_assets.ingest.load import LoadOutcome
+from cbi_assets.ingest.unreported import Partition
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.warehouse.tables import BUILT, DAILY_ML_MATRIX, RAW
+
+Plots = dict[str, dg.MarkdownMetadataValue]
+"""Plots, by the name under which the page shows them."""
+
+MOST: Final = 68
+"""Points or bars of a plot."""
+
+_WIDTH, _TOP, _BOTTOM, _HEIGHT = 360, 14, 70, 84
+_COLUMN = 24
+_PERIODS: Final = {"1mo": "month", "1q": "quarter", "1y": "year"}
+
+
+def draw_bars(days: Sequence[dt.date], counts: Sequence[float]) -> dg.MarkdownMetadataValue:
+    """How many there are a month, or a quarter or year where there would be too many months.
+
+    A period without any stands there empty.
+    """
+    frame = pl.DataFrame({"day": days, "n": counts}, {"day": pl.Date, "n": pl.Float64})
+    for step in _PERIODS:
+        start = pl.col("day").dt.truncate(step)
+        found = frame.group_by(start).agg(pl.col("n").sum()).sort("day").upsample("day", every=step)
+        if found.height <= MOST:
+            break
+    heights = found["n"].fill_null(0).to_list()
+    most = max(heights) or 1
+    edges = [round(place * _WIDTH / len(heights)) for place in range(len(heights) + 1)]
+    steps = "".join(
+        f"V{_BOTTOM - round(height * (_BOTTOM - _TOP) / most)}H{right}"
+        for height, right in zip(heights, edges[1:], strict=True)
+    )
+    shape = f"<path d='M0 {_BOTTOM}{steps}V{_BOTTOM}z' fill='steelblue'/>"
+    told = f"up to {most:,.0f} a {_PERIODS[step]}"
+    return _picture(shape, told, f"{min(days)}", f"{max(days)}")
+
+
+def draw_line(
+    days: Sequence[dt.date],
+    values: Sequence[float],
+    spans: Sequence[tuple[str, dt.date, dt.date]] = (),
+) -> dg.MarkdownMetadataValue:
+    """A line through the values, the newest one kept; `spans` (name, first and last day) are named
+    stretches behind it, every other one darker, for which it is drawn wider."""
+    width = 2 * _WIDTH if spans else _WIDTH
+    every = -(-len(days) // MOST)
+    kept = list(zip(days, values, strict=True))[::-1][::every][::-1]
+    first, last = days[0], days[-1]
+    low, high = min(values), max(values)
+
+    def across(day: dt.date) -> int:
+        return round((day - first).days * width / max((last - first).days, 1))
+
+    points = " ".join(
+        f"{across(day)},{_BOTTOM - round((value - low) * (_BOTTOM - _TOP) / ((high - low) or 1))}"
+        for day, value in kept
+    )
+    behind = "".join(
+        f"<rect x='{across(start)}' y='{_TOP}' width='{max(across(end) - across(start), 1)}' "
+        f"height='{_BOTTOM - _TOP}' fill='orange' opacity='{0.1 + 0.2 * (place % 2)}'/>"
+        f"<text x='{across(start) + 1}' y='{_TOP + 8 + 7 * (place % 7)}' font-size='7'>"
+        f"{_text(name)}</text>"
+        for place, (name, start, end) in enumerate(spans)
+    )
+    shape = f"<polyline points='{points}' fill='none' stroke='steelblue' stroke-width='1.5'/>"
+    told = f"{low:,.6g} to {high:,.6g}, last {values[-1]:,.6g}"
+    return _picture(behind + shape, told, f"{first}", f"{last}", width)
+
+
+def draw_columns(names: Sequence[str], counts: Sequence[float]) -> dg.MarkdownMetadataValue:
+    """One column a name."""
+    most = max(counts) or 1
+    shapes = "".join(
+        f"<path d='M{place * _COLUMN} {_BOTTOM}v{-round(count * (_BOTTOM - _TOP) / most)}"
+        f"h{_COLUMN - 4}V{_BOTTOM}z' fill='steelblue'/>"
+        f"<text x='{place * _COLUMN}' y='{_HEIGHT - 2}' font-size='9'>{_text(name)}</text>"
+        for place, (name, count) in enumerate(zip(names, counts, strict=True))
+    )
+    return _picture(shapes, f"up to {most:,.0f}", width=max(_COLUMN * len(names), _WIDTH))
+
+
+def plot_bars(warehouse: Warehouse, table: str, roots: Collection[str]) -> dict[str, Plots]:
+    """By root: its bars over time, and the close of what traded most on each trade date.
+
+    `table` is the id of a table of bars; a root without a bar in it has no plot.
+    """
+    found = warehouse.query(load_sql("report/plots", table=table), {"roots": sorted(roots)})
+    plots: dict[str, Plots] = {}
+    for key, rows in found.partition_by("root", as_dict=True, maintain_order=True).items():
+        days, bars, closes = (rows[name].to_list() for name in ("trade_date", "bars", "close"))
+        drawn = {"bars over time": draw_bars(days, bars)}
+        priced = [
+            (day, close) for day, close in zip(days, closes, strict=True) if close is not None
+        ]
+        if priced:
+            drawn["close of the most traded symbol"] = draw_line(*zip(*priced, strict=True))
+        plots[str(key[0])] = drawn
+    return plots
+
+
+def plot_load(project: Project, outcome: LoadOutcome) -> dict[Partition, Plots]:
+    """The plots of every partition that a load looked at. It holds the home for that time."""
+    looked_at: dict[Any, set[str]] = {}
+    for profile in outcome.profiles:
+        looked_at.setdefault(profile.timeframe, set()).add(profile.root)
+    if not looked_at:
+        return {}
+    with project.hold(), project.open_warehouse() as warehouse:
+        return {
+            (root, timeframe): drawn
+            for timeframe, roots in looked_at.items()
+            for root, drawn in plot_bars(warehouse, RAW[timeframe].id, roots).items()
+        }
+
+
+@dataclass(frozen=True)
+class BuiltStock:
+    """What the built tables hold after a build: rows by table, and plots of the matrix."""
+
+    rows: dict[str, int]
+    plots: Plots
+
+
+def look_at_built(project: Project) -> BuiltStock:
+    """Count the built tables' rows, of every root; plot the matrix: rows by root, and the traded
+    roots' close with the regimes behind it. It holds the home."""
+    traded = [root for root, spec in project.universe.roots.items() if spec.tier == 1]
+    with project.hold(), project.open_warehouse() as warehouse:
+        rows = {
+            spec.id: roots_held(warehouse, spec.id, "symbol" if spec is DAILY_ML_MATRIX else "root")
+            for spec in BUILT
+        }
+        closes = warehouse.query(
+            "SELECT symbol, data_date, market_data.close AS close, regime_name "
+            f"FROM `{DAILY_ML_MATRIX.id}` WHERE symbol IN UNNEST(@roots) "
+            "ORDER BY symbol, data_date",
+            {"roots": traded},
+        ).filter(pl.col("close").is_not_null())
+    plots = {}
+    if held := rows[DAILY_ML_MATRIX.id]:
+        plots["rows of each root"] = draw_columns(list(held), list(held.values()))
+    for key, own in closes.partition_by("symbol", as_dict=True, maintain_order=True).items():
+        days, names = own["data_date"].to_list(), own["regime_name"].to_list()
+        starts = [n for n in range(len(days)) if n == 0 or names[n] != names[n - 1]]
+        ends = [*(days[n] for n in starts[1:]), days[-1]]
+        spans = [
+            (names[n] or "no regime", days[n], end) for n, end in zip(starts, ends, strict=True)
+        ]
+        plots[f"{key[0]}: close and regimes"] = draw_line(days, own["close"].to_list(), spans)
+    return BuiltStock({table: sum(counts.values()) for table, counts in rows.items()}, plots)
+
+
+def _picture(
+    shapes: str, told: str, left: str = "", right: str = "", width: int = _WIDTH
+) -> dg.MarkdownMetadataValue:
+    svg = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{_HEIGHT}' "
+        f"font-family='sans-serif' font-size='10' fill='gray'>{shapes}<text y='10'>{told}</text>"
+    )
+    if left:
+        svg += (
+            f"<text y='{_HEIGHT - 2}'>{left}</text>"
+            f"<text x='{width}' y='{_HEIGHT - 2}' text-anchor='end'>{right}</text>"
+        )
+    # between pointed brackets a Markdown address may hold blanks, but no such brackets itself
+    encoded = f"{svg}</svg>".replace("%", "%25").replace("#", "%23")
+    encoded = encoded.replace("<", "%3C").replace(">", "%3E")
+    return dg.MetadataValue.md(f"![{told}](<data:image/svg+xml,{encoded}>)")
+
+
+def _text(name: str) -> str:
+    return name.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
