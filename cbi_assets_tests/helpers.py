@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -124,6 +125,15 @@ def query(project: Project, sql: str) -> pl.DataFrame:
     """Rows of a GoogleSQL query on the project's warehouse."""
     with project.hold(), project.open_warehouse() as warehouse:
         return warehouse.query(sql)
+
+
+def paste(project: Project, sql: str) -> pl.DataFrame:
+    """What a person gets who pastes a check's SQL into the warehouse's own tool."""
+    if project.settings.cbi_warehouse == "bigquery":
+        return query(project, sql)
+    with duckdb.connect(str(project.home.warehouse)) as opened:
+        opened.execute("SET TimeZone = 'UTC'")
+        return opened.sql(sql).pl()
 
 
 def table(project: Project, timeframe: str = "1h") -> pl.DataFrame:

@@ -54,5 +54,5 @@ def check_table(warehouse: Warehouse, spec: TableSpec) -> CheckResult:
         actual="; ".join(faults) or "none",
         offenders=len(faults),
         sample=[{"difference": fault} for fault in faults],
-        sql=spec.create_statement(),
+        sql=warehouse.spell(spec.create_statement()),
     )

@@ -7,12 +7,13 @@ where a check has them, are what people read; else they are counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
 
+from cbi_assets.checks.pasting import spell_check, staged_name
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.warehouse.base import Params, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -40,7 +41,7 @@ class Check:
 @dataclass(frozen=True)
 class CheckResult:
     """A check's outcome on one root of one table. `sample` holds up to 20 of the offending rows,
-    `offenders` counts them all."""
+    `offenders` counts them all, `sql` gives them again when it is pasted into the warehouse."""
 
     check: Check
     table_id: str
@@ -71,17 +72,23 @@ def run_checks(
     params: Params,
     roots: Sequence[str],
     timeframe: Timeframe | None,
+    frames: Mapping[str, pl.DataFrame] | None = None,
 ) -> list[CheckResult]:
     """Run the checks' SQL, `names` put into it, and judge each root; `names["table"]` is the
-    table."""
+    table, `frames` are staged for it."""
+    frames = frames or {}
+    staged = {
+        name: warehouse.stage_frame(staged_name(name), frame) for name, frame in frames.items()
+    }
     results = []
     for check in checks:
-        sql = load_sql(f"checks/{check.text or check.name}", **names)
-        found = warehouse.query(sql, params)
+        text = check.text or check.name
+        found = warehouse.query(load_sql(f"checks/{text}", **names, **staged), params)
         by_root = {
             str(key[0]): part for key, part in found.partition_by("root", as_dict=True).items()
         }
         for root in roots:
+            sql = spell_check(warehouse, text, names, params, frames, root)
             results.append(_judge(check, names["table"], root, timeframe, by_root.get(root), sql))
     return results
 

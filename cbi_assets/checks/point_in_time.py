@@ -10,7 +10,9 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.checks.model import Check, CheckResult
+from cbi_assets.checks.pasting import write_out
 from cbi_assets.ingest.assemble import assemble, crush_legs
+from cbi_assets.ingest.stock import FAR
 from cbi_assets.market.bars import Columns
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Warehouse
@@ -77,7 +79,12 @@ def check_point_in_time(
                 else f"{rows} rows differ; if bars were loaded since, run `cbi build`",
                 offenders=own.height,
                 sample=own.head(20).to_dicts(),
-                sql=f"{sql} AND data_date <= @cut",
+                sql=warehouse.spell(
+                    write_out(
+                        f"{sql} AND data_date <= @cut",
+                        {"roots": [root], "cut": max(cuts, default=FAR)},
+                    )
+                ),
             )
         )
     return results

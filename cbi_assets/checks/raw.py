@@ -71,10 +71,10 @@ def check_raw(
     table: str | None = None,
 ) -> list[CheckResult]:
     """Run the raw-table checks on these roots. `as_of` is the clock, UTC; `table` another id."""
-    names = {
-        "table": table or RAW[timeframe].id,
-        "wanted": warehouse.stage_frame("check_wanted", _wanted(project, timeframe, roots, as_of)),
-        "days": warehouse.stage_frame("check_days", _days(project, roots, as_of, missing_days)),
+    names = {"table": table or RAW[timeframe].id}
+    frames = {
+        "wanted": _wanted(project, timeframe, roots, as_of),
+        "closed": _closed(project, roots, as_of, missing_days),
     }
     params: Params = {
         "timeframe": timeframe,
@@ -82,7 +82,7 @@ def check_raw(
         "roots": list(roots),
         "datasets": list(project.rules.datasets),
     }
-    return run_checks(warehouse, checks, names, params, roots, timeframe)
+    return run_checks(warehouse, checks, names, params, roots, timeframe, frames)
 
 
 def _wanted(
@@ -108,21 +108,24 @@ def _wanted(
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _days(
+def _closed(
     project: Project,
     roots: Sequence[str],
     as_of: dt.datetime,
     missing_days: Sequence[dt.date],
 ) -> pl.DataFrame:
-    frames = []
+    """Weekdays on which a root may have no bar: root, trade_date."""
+    end = as_of.date()
+    frames = [pl.DataFrame(schema={"root": pl.String, "trade_date": pl.Date})]
     for root in roots:
         spec = project.universe.roots.get(root)
-        gaps = set(project.sources.databento.known_gaps.get(root, ())) | set(missing_days)
-        days = trade_dates(spec.calendar if spec else None, end=as_of.date())
-        kept = [day for day in days if day not in gaps]
-        frames.append(pl.DataFrame({"trade_date": kept}).with_columns(root=pl.lit(root)))
-    return (
-        pl.concat(frames)
-        if frames
-        else pl.DataFrame(schema={"trade_date": pl.Date, "root": pl.String})
-    )
+        traded = trade_dates(spec.calendar if spec else None, end=end)
+        weekdays = pl.date_range(traded[0], end, eager=True)
+        shut = set(weekdays.filter(weekdays.dt.weekday() <= 5)) - set(traded)
+        shut |= {*project.sources.databento.known_gaps.get(root, ()), *missing_days}
+        frames.append(
+            pl.DataFrame({"trade_date": sorted(shut)}).select(
+                pl.lit(root).alias("root"), "trade_date"
+            )
+        )
+    return pl.concat(frames)

@@ -50,10 +50,9 @@ def check_staging(
     )
     names = {
         "table": MACRO_OBSERVATIONS.id,
-        "allowed": warehouse.stage_frame("check_allowed", frame),
         **{f"raw_{timeframe}": spec.id for timeframe, spec in RAW.items()},
     }
-    return run_checks(warehouse, STAGING_CHECKS, names, {}, [""], None)
+    return run_checks(warehouse, STAGING_CHECKS, names, {}, [""], None, {"allowed": frame})
 
 
 def check_bridge(project: Project, warehouse: Warehouse) -> list[CheckResult]:
@@ -71,8 +70,5 @@ def check_bridge(project: Project, warehouse: Warehouse) -> list[CheckResult]:
             "close_kind": pl.String,
         },
     )
-    names = {
-        "table": YAHOO_BRIDGE.id,
-        "stitch": warehouse.stage_frame("check_stitch", frame),
-    }
-    return run_checks(warehouse, BRIDGE_CHECKS, names, {}, [""], None)
+    names = {"table": YAHOO_BRIDGE.id}
+    return run_checks(warehouse, BRIDGE_CHECKS, names, {}, [""], None, {"stitch": frame})

@@ -63,6 +63,9 @@ class Warehouse(Protocol):
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Run a query and give its rows; instants come back in UTC."""
 
+    def spell(self, sql: str) -> str:
+        """A GoogleSQL statement without parameters as this warehouse's own tools take it."""
+
     def transact(self, statements: Iterable[Statement]) -> None:
         """Run the statements in one transaction. Raises the statement's error, and leaves
         everything as it was, when a `must_hold` query gives a row."""

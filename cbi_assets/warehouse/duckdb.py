@@ -122,6 +122,10 @@ class DuckDBWarehouse:
         # DuckDB sums INT64 into HUGEINT, which Arrow knows as a decimal; GoogleSQL keeps INT64
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
+    def spell(self, sql: str) -> str:
+        """The statement in DuckDB's dialect, a clause a line."""
+        return to_duckdb(sql, pretty=True)
+
     def transact(self, statements: Iterable[Statement]) -> None:
         """All of the statements, or none."""
         self._connection.execute("BEGIN TRANSACTION")

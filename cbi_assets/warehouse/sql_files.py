@@ -21,12 +21,12 @@ def load_sql(name: str, **tables: str) -> str:
 
 
 @cache
-def to_duckdb(sql: str) -> str:
-    """The same statement in DuckDB's dialect."""
+def to_duckdb(sql: str, pretty: bool = False) -> str:
+    """The same statement in DuckDB's dialect; `pretty` is for people."""
     statement = sqlglot.parse_one(sql, read="bigquery")
     for node in list(statement.find_all(exp.CountIf, exp.PrimaryKey, exp.DataType)):
         _bridge(node)
-    return statement.sql("duckdb", unsupported_level=sqlglot.ErrorLevel.IGNORE)
+    return statement.sql("duckdb", pretty=pretty, unsupported_level=sqlglot.ErrorLevel.IGNORE)
 
 
 def _bridge(node: exp.Expression) -> None:

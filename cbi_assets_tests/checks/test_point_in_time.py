@@ -13,7 +13,7 @@ from cbi_assets.ingest.build import build
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, SESSIONS
-from cbi_assets_tests.helpers import NOW, load_once
+from cbi_assets_tests.helpers import NOW, load_once, paste
 from cbi_assets_tests.ingest.lines import put_lines, record
 
 DAYS = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
@@ -80,6 +80,8 @@ def test_a_row_that_knows_tomorrows_close_fails(project: Project) -> None:
     assert {row["column"] for row in results["ZL"].sample} == {"pivots"}
     assert {row["data_date"] for row in results["ZL"].sample} == {DAYS[1]}
     assert "12.5" in results["ZL"].sample[0]["held"]
+    pasted = paste(project, results["ZL"].sql)
+    assert pasted.filter(data_date=DAYS[1])["pivots"].struct.field("P").to_list() == [12.5]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from cbi_assets.checks import CheckResult, check_rebuilds
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.project import Project
-from cbi_assets_tests.helpers import load_once
+from cbi_assets_tests.helpers import load_once, paste
 from cbi_assets_tests.ingest.lines import put_lines, record
 
 
@@ -64,6 +64,7 @@ def test_a_tick_or_a_lot_is_a_difference(
     assert result.failed
     assert result.actual == "0 of 1 bars do"
     (told,) = result.sample
+    assert paste(project, result.sql).drop("offenders").to_dicts() == [told]
     (name,) = change
     assert told[f"stated_{name}"] == float(change[name])
     assert told[f"stated_{name}"] != told[f"rebuilt_{name}"]

@@ -16,6 +16,7 @@ from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.tables import RAW
 from cbi_assets.warehouse.tables.derived import ROLL_CALENDAR
+from cbi_assets_tests.helpers import paste
 
 DAYS = trade_dates("equity", dt.date(2024, 3, 1), dt.date(2024, 3, 28))
 """Twenty trade dates, of which the first has no own contract."""
@@ -122,6 +123,7 @@ def test_it_warns_where_the_vendor_rolled_another_day(project: Project) -> None:
     assert result.offenders == 2
     assert result.actual == "the vendor's contract on 17 of 19 trade dates"
     assert [row["trade_date"] for row in result.sample] == DAYS[8:10]
+    assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
     assert (result.sample[0]["own_contract"], result.sample[0]["vendor_contract"]) == (H, M)
 
 

@@ -22,7 +22,7 @@ from cbi_assets.project import Project
 from cbi_assets.sources import DeclaredFile, StagingSource
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
-from cbi_assets_tests.helpers import query
+from cbi_assets_tests.helpers import paste, query
 
 NOW = dt.datetime(2025, 11, 30, 12, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=1)
@@ -384,6 +384,8 @@ def test_each_check_finds_what_deserves_it(
     def failed() -> list[tuple[str, list[str]]]:
         with project.hold(), project.open_warehouse() as warehouse:
             results = check_staging(project, warehouse) + check_bridge(project, warehouse)
+        for result in results:
+            assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
         return [(r.check.name, [row["fault"] for row in r.sample]) for r in results if r.failed]
 
     with project.hold(), project.open_warehouse() as warehouse:

@@ -141,6 +141,10 @@ class BigQueryWarehouse:
         assert isinstance(frame, pl.DataFrame)
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
+    def spell(self, sql: str) -> str:
+        """The statement as it is; the console takes the project's own as the default one."""
+        return sql
+
     def transact(self, statements: Iterable[Statement]) -> None:
         """All of the statements, or none."""
         self._jobs.transact(list(statements))

@@ -1,4 +1,5 @@
--- Trade dates inside a series' range on which it has no bar; the vendor's known gaps are left out.
+-- Trade dates inside a series' range on which it has no bar: weekdays, but for those on which the
+-- exchange was closed and those that the vendor is known to lack.
 WITH series AS (
   SELECT DISTINCT root, IF(kind = 'continuous', symbol, kind) AS name, trade_date
   FROM `$table`
@@ -8,14 +9,21 @@ spans AS (
   SELECT root, name, MIN(trade_date) AS first_date, MAX(trade_date) AS last_date
   FROM series
   GROUP BY root, name
+),
+days AS (
+  SELECT spans.root, spans.name, trade_date
+  FROM spans
+  CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(spans.first_date, spans.last_date)) AS trade_date
+  -- 2000-01-03 was a Monday
+  WHERE MOD(DATE_DIFF(trade_date, DATE '2000-01-03', DAY), 7) < 5
 )
 SELECT
-  spans.root, spans.name AS series, days.trade_date,
-  COUNT(*) OVER (PARTITION BY spans.root) AS offenders
-FROM spans
-JOIN `$days` AS days
-  ON days.root = spans.root AND days.trade_date BETWEEN spans.first_date AND spans.last_date
+  days.root, days.name AS series, days.trade_date,
+  COUNT(*) OVER (PARTITION BY days.root) AS offenders
+FROM days
+LEFT JOIN `$closed` AS closed
+  ON closed.root = days.root AND closed.trade_date = days.trade_date
 LEFT JOIN series
-  ON series.root = spans.root AND series.name = spans.name AND series.trade_date = days.trade_date
-WHERE series.root IS NULL
-QUALIFY ROW_NUMBER() OVER (PARTITION BY spans.root ORDER BY spans.name, days.trade_date) <= 20
+  ON series.root = days.root AND series.name = days.name AND series.trade_date = days.trade_date
+WHERE series.root IS NULL AND closed.root IS NULL
+QUALIFY ROW_NUMBER() OVER (PARTITION BY days.root ORDER BY days.name, days.trade_date) <= 20
