@@ -5,8 +5,9 @@ PYTHON ?= $(shell for p in python3.13 python3.14 python3 "$$HOME/.pyenv/versions
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test lint ui dictionary bench bigquery-acceptance clean
+.PHONY: demo test lint browser ui dictionary bench bigquery-acceptance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -18,13 +19,21 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/cbi demo
 
-test: $(READY) lint
+test: $(READY) lint browser
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# A Chromium for the tests that look at pages: the machine's own, Debian's, or Playwright's.
+browser: $(READY)
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		(apt-get update && apt-get install --yes --no-install-recommends chromium fonts-dejavu-core) >/dev/null; \
+	else $(BIN)/playwright install chromium; fi || \
+	{ echo "No Chromium found or installed: put chromium or google-chrome on the PATH" >&2; exit 2; }
 
 ui: $(READY)
 	$(BIN)/cbi ui

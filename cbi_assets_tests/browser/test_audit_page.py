@@ -1,0 +1,186 @@
+"""The audit's page as a browser shows it: alone, on a phone, by keyboard, light and dark."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from cbi_assets.demo.run import NOW as DEMO_NOW
+from cbi_assets.demo.run import make_drive
+from cbi_assets.ingest.build import build
+from cbi_assets.project import Project
+from cbi_assets.report import take_audit, write_audit
+from cbi_assets.settings import Settings
+from cbi_assets_tests.helpers import NOW, load_once
+from cbi_assets_tests.report.test_audit import load_all, put_troubles
+
+PHONE, DESK = 390, 1280
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of the demo, built: all plots have something to show."""
+    root = tmp_path_factory.mktemp("demo")
+    make_drive(root / "drive")
+    project = make_project(root)
+    project.home.demo_mark.touch()
+    load_once(project, now=DEMO_NOW)
+    with project.hold():
+        build(project, now=DEMO_NOW)
+    return write_page(project, DEMO_NOW)
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a drive with each kind of trouble: verdicts, decisions, failed checks."""
+    root = tmp_path_factory.mktemp("troubled")
+    put_troubles(root / "drive")
+    project = make_project(root)
+    load_all(project)
+    return write_page(project, NOW)
+
+
+@pytest.fixture(params=["demo", "troubled"])
+def audit(request: pytest.FixtureRequest) -> Path:
+    """Either page."""
+    page: Path = request.getfixturevalue(request.param)
+    return page
+
+
+def make_project(root: Path) -> Project:
+    settings = Settings(_env_file=None, cbi_home=root / "home", cbi_drive=root / "drive")  # type: ignore[call-arg]
+    project = Project(settings)
+    project.home.create()
+    return project
+
+
+def write_page(project: Project, now: dt.datetime) -> Path:
+    with project.hold():
+        found = take_audit(project, now)
+    return write_audit(project.home, found, None).html
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[OpenPage]:
+    """Open an audit's page in a window `width` pixels wide."""
+    opened: list[Page] = []
+
+    def open_it(audit: Path, width: int = DESK, scheme: Literal["light", "dark"] = "light") -> Page:
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        opened.append(page)
+        page.goto(audit.as_uri())
+        return page
+
+    yield open_it
+    for page in opened:
+        page.close()
+
+
+def test_it_asks_for_nothing_and_complains_of_nothing(browser: Browser, audit: Path) -> None:
+    asked, told = [], []
+    with browser.new_page() as page:
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("console", lambda message: told.append(message.text))
+        page.on("pageerror", lambda error: told.append(str(error)))
+        page.goto(audit.as_uri(), wait_until="networkidle")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+    assert asked == [audit.as_uri()]
+    assert told == []
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_mend(
+    open_page: OpenPage, audit: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    found = Axe().run(open_page(audit, width, scheme))
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_dark_is_dark(open_page: OpenPage, demo: Path) -> None:
+    def lightness(page: Page) -> float:
+        colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        shares = [float(part) for part in colour.strip("rgba()").split(",")[:3]]
+        return sum(shares) / (3 * 255)
+
+    assert lightness(open_page(demo, scheme="light")) > 0.8
+    assert lightness(open_page(demo, scheme="dark")) < 0.2
+
+
+@pytest.mark.parametrize("width", [320, PHONE, 768, DESK])
+def test_nothing_is_wider_than_the_window(open_page: OpenPage, audit: Path, width: int) -> None:
+    """What is wider scrolls in a box of its own."""
+    page = open_page(audit, width)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_text_on_a_phone_is_large_enough(open_page: OpenPage, audit: Path) -> None:
+    page = open_page(audit, PHONE)
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('p, td, th, li, dd, pre')]"
+        ".map(node => parseFloat(getComputedStyle(node).fontSize))"
+    )
+    assert min(sizes) >= 12
+
+
+def test_the_keyboard_reaches_all_that_scrolls(open_page: OpenPage, audit: Path) -> None:
+    page = open_page(audit, PHONE)
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    expect(focused).to_have_text("Skip to the audit")
+    expect(focused).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    unreachable = page.evaluate(
+        "[...document.querySelectorAll('body *')].filter(node =>"
+        " node.scrollWidth > node.clientWidth + 1"
+        " && ['auto', 'scroll'].includes(getComputedStyle(node).overflowX)"
+        " && node.tabIndex < 0).map(node => node.outerHTML.slice(0, 80))"
+    )
+    assert unreachable == []
+
+
+def test_a_section_is_reached_by_its_link(open_page: OpenPage, audit: Path) -> None:
+    page = open_page(audit)
+    links = page.get_by_role("navigation", name="Sections").get_by_role("link")
+    assert links.count() > 5
+    last = links.last
+    name = last.inner_text()
+    last.click()
+    expect(page.get_by_role("heading", level=2, name=name, exact=True)).to_be_in_viewport()
+
+
+def test_the_verdicts_that_are_seen_are_those_of_the_json(
+    open_page: OpenPage, troubled: Path
+) -> None:
+    told = json.loads(troubled.with_suffix(".json").read_text())
+    page = open_page(troubled)
+    expect(page.get_by_text("Data fell short: 1 check result failed")).to_be_visible()
+    troubles = read_table(page, "Files that are not as they should be")
+    assert [row["trouble"] for row in troubles] == [t["kind"] for t in told["drive"]["troubles"]]
+    assert {row["trouble"] for row in troubles} == {"missing", "misnamed", "refused"}
+    (blocked,) = [f for f in told["staging"] if f["verdict"] == "blocked"]
+    staging = read_table(page, "Staging files and the sources in them")
+    assert [r["file"] for r in staging if r["verdict"] == "blocked"] == [blocked["path"]]
+    waiting = read_table(page, "What waits for a person")
+    assert [row["kind"] for row in waiting] == [d["kind"] for d in told["decisions"]]
+    expect(page.get_by_text(told["next_step"]["command"]).first).to_be_visible()
+
+
+def read_table(page: Page, caption: str) -> list[dict[str, str]]:
+    """A table as assistive technology reads it: by its name, its headers and its cells."""
+    table = page.get_by_role("table", name=caption)
+    columns = table.get_by_role("columnheader").all_inner_texts()
+    rows = table.get_by_role("row").filter(has=page.get_by_role("rowheader"))
+    return [
+        dict(zip(columns, row.locator("th, td").all_inner_texts(), strict=True))
+        for row in rows.all()
+    ]

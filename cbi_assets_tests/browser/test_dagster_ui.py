@@ -1,0 +1,138 @@
+"""Dagster's UI as a person uses it: the graph, a partition materialized by hand, its checks."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
+
+SECOND = 1000.0  # Playwright's unit is the millisecond
+RUN = 180 * SECOND
+RAW = "/assets/raw/databento_ohlcv?view=partitions&partition=ZL%7C1h"
+CHECKS = "/assets/market_data/databento_futures_ohlcv_1h?view=checks"
+
+
+class Served(NamedTuple):
+    """A UI's address, and the home that it shows."""
+
+    address: str
+    home: Path
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Where `cbi ui` serves an empty home. Its drive has two files: bars of 15:00 and 16:00 with
+    one of them twice, and the first with another close and one of 17:00."""
+    root = tmp_path_factory.mktemp("ui")
+    drive = root / "drive"
+    drive.mkdir()
+    put_lines(drive, [record(0), record(0), record(1)])
+    put_lines(drive, [record(0, close="11.000000000"), record(2)], job=LATER_JOB)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cbi_assets.cli", "ui"],
+        env=os.environ | {"CBI_HOME": str(root / "home"), "CBI_DRIVE": str(drive)},
+        cwd=root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert running.stdout is not None
+    said = ""
+    for line in running.stdout:
+        said += line
+        if "Serving dagster-webserver" in line:
+            break
+    found = re.search(r"http://127\.0\.0\.1:\d+", said)
+    assert found is not None, said
+    yield Served(found.group(), root / "home")
+    running.send_signal(signal.SIGTERM)
+    running.communicate()
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """A window on the UI."""
+    with browser.new_page(
+        base_url=served.address, viewport={"width": 1600, "height": 1000}, timezone_id="UTC"
+    ) as opened:
+        opened.set_default_timeout(60 * SECOND)
+        yield opened
+
+
+def test_the_graph_reads_from_the_drive_to_the_matrix(page: Page) -> None:
+    page.goto("/asset-groups")
+    places = []
+    for group in ("drive", "raw", "market_data", "features", "audit"):
+        box = page.get_by_text(group, exact=True).last
+        expect(box).to_be_visible(timeout=60 * SECOND)
+        found = box.bounding_box()
+        assert found is not None
+        places.append(found["x"])
+    assert places == sorted(set(places))
+
+
+def test_a_partition_is_materialized_and_its_checks_are_read(page: Page, served: Served) -> None:
+    page.goto(RAW)
+    page.get_by_role("button", name="Materialize").first.click()
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("button", name="Launch 1 run").click()
+    expect(page.get_by_text("Materialized (1)")).to_be_visible(timeout=RUN)
+
+    # three hours are published; the repeated bar and the other close are not
+    page.goto(RAW)
+    expect(page.get_by_text("newest bars")).to_be_visible(timeout=RUN)
+    metadata = read_entries(page)
+    assert metadata["dagster/partition_row_count"] == "3"
+    assert metadata["first bar"] == "2025-01-06T15:00:00+00:00"
+    assert metadata["last bar"] == "2025-01-06T17:00:00+00:00"
+    # files, records, published, duplicates, quarantined, conflicts: the books balance
+    assert page.get_by_role("row", name="2 5 3 1 0 1", exact=True).count() == 1
+
+    page.goto(CHECKS)
+    expect(page.get_by_text("no_overlapping_loads_disagree").first).to_be_visible()
+    states = dict(re.findall(r"^(\w+)\n\1\n(Succeeded|Failed|Not Evaluated)$", text(page), re.M))
+    assert {name for name, state in states.items() if state == "Failed"} == {
+        "bars_are_fresh",
+        "coverage_is_uniform",
+        "no_overlapping_loads_disagree",
+    }
+    assert {name for name, state in states.items() if state == "Succeeded"} == {
+        "no_duplicate_bars",
+        "no_unexplained_gaps",
+        "ohlc_is_consistent",
+        "row_count_matches_files",
+        "schema_matches_timeframe",
+        "source_is_databento",
+    }
+
+    page.get_by_text("no_overlapping_loads_disagree").first.click()
+    expect(page.get_by_text("This is a blocking asset check.")).to_be_visible()
+    expect(page.get_by_text("bars in conflict: 1")).to_be_visible()
+    expect(page.get_by_text("no bars in conflict")).to_be_visible()
+    page.get_by_text("[Show Markdown]").click()
+    sql = page.get_by_role("dialog").locator("code").inner_text()
+    with duckdb.connect(str(served.home / "warehouse.duckdb")) as opened:
+        (row,) = opened.sql(sql).pl().to_dicts()
+    assert (row["root"], row["close"], row["published_close"]) == ("ZL", 11.0, 12.0)
+
+
+def text(page: Page) -> str:
+    return page.locator("body").inner_text()
+
+
+def read_entries(page: Page) -> dict[str, str]:
+    """Metadata entries by name."""
+    rows = page.locator("table tr").all()
+    cells = [row.locator("td").all_inner_texts() for row in rows]
+    return {row[0].strip(): row[1].strip() for row in cells if len(row) > 1}
