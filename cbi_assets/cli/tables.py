@@ -88,6 +88,9 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
             missing = missing_days_of(catalog.files().values())
         with project.open_warehouse() as warehouse:
             results = check_everything(project, warehouse, now_utc(), missing)
+    from cbi_assets.pipeline.terminal import record_checks
+
+    record_checks(project, results)
     if json:
         console.print_json([check_document(result) for result in results])
     else:

@@ -6,7 +6,7 @@ One run reports many partitions: a run a partition costs more than reading a gig
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 
@@ -24,10 +24,17 @@ from cbi_assets.pipeline.metadata import (
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.pipeline.plots import Plots
 from cbi_assets.project import Project
-from cbi_assets.warehouse.tables import RAW
+from cbi_assets.warehouse.tables import BUILT, DERIVED, MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
 
 INVENTORY_KEY = dg.AssetKey(["drive", "inventory"])
 RAW_KEY = dg.AssetKey(["raw", "databento_ohlcv"])
+
+
+ASSET_TABLES: Final = {
+    spec.id: spec
+    for spec in (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+}
+"""The tables that are assets, by id."""
 
 
 def table_key(table_id: str) -> dg.AssetKey:
@@ -72,25 +79,59 @@ def report_tables(
             context.log_event(
                 dg.AssetMaterialization(key, partition=partition_key(partition), metadata=metadata)
             )
-    for result in outcome.checks:
-        if result.passed and (result.root, result.timeframe) not in looked_at:
-            continue  # nothing is held there, and nothing is wrong with that
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=table_key(result.table_id),
-            check_name=result.check.name,
-            passed=result.passed,
-            metadata=check_metadata(result),
-            severity=check_severity(result),
-            description=result.check.sentence,
-            blocking=result.check.severity == "ERROR",
-            partition=result.partition,
-        )
-        # Dagster's own type for log_event leaves check evaluations out; its event log takes them
-        context.log_event(evaluation)  # type: ignore[arg-type]
+    report_checks(
+        context,
+        [
+            result
+            for result in outcome.checks
+            # where nothing is held, nothing is wrong with that
+            if not result.passed or (result.root, result.timeframe) in looked_at
+        ],
+    )
     with project.hold():
         Unreported(project.home).remove(
             looked_at | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
         )
+
+
+def report_checks(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, results: Sequence[CheckResult]
+) -> None:
+    """Log the evaluations of these results."""
+    for evaluation in evaluations(results):
+        # Dagster's own type for log_event leaves check evaluations out; its event log takes them
+        context.log_event(evaluation)  # type: ignore[arg-type]
+
+
+def evaluations(results: Sequence[CheckResult]) -> list[dg.AssetCheckEvaluation]:
+    """Evaluations of results on tables that are assets: one a partition of a raw table, one a
+    check of any other table. Those that fail come last: Dagster's page shows a check as its newest
+    evaluation says, whichever partition that is of."""
+    found = []
+    whole: dict[tuple[str, Check], list[CheckResult]] = {}
+    for result in results:
+        if result.table_id not in ASSET_TABLES:
+            continue
+        if result.timeframe is None:
+            whole.setdefault((result.table_id, result.check), []).append(result)
+            continue
+        found.append(
+            dg.AssetCheckEvaluation(
+                asset_key=table_key(result.table_id),
+                check_name=result.check.name,
+                passed=result.passed,
+                metadata=check_metadata(result),
+                severity=check_severity(result),
+                description=result.check.sentence,
+                blocking=result.check.severity == "ERROR",
+                partition=result.partition,
+            )
+        )
+    found += [
+        whole_table_evaluation(table_key(table_id), check, own)
+        for (table_id, check), own in whole.items()
+    ]
+    return sorted(found, key=lambda evaluation: not evaluation.passed)
 
 
 def whole_table_evaluation(

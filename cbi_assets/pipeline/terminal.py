@@ -1,8 +1,10 @@
 """Show in Dagster what the command line did, in one run in this process."""
 
+from collections.abc import Callable, Sequence
+
 import dagster as dg
 
-from cbi_assets.checks import check_staging
+from cbi_assets.checks import CheckResult, check_staging
 from cbi_assets.errors import CbiError
 from cbi_assets.ingest.build import BuildOutcome
 from cbi_assets.ingest.load import LoadOutcome
@@ -12,10 +14,11 @@ from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata
 from cbi_assets.pipeline.plots import look_at_built, plot_load
 from cbi_assets.pipeline.reporting import (
+    evaluations,
     raise_if_stopped,
+    report_checks,
     report_tables,
     table_key,
-    whole_table_evaluation,
 )
 from cbi_assets.project import Project
 from cbi_assets.warehouse.tables import BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE
@@ -34,11 +37,8 @@ def record_build(project: Project, outcome: BuildOutcome) -> None:
                     metadata=built_metadata(outcome, table, stock.rows[table.id], stock.plots),
                 )
             )
-        for table_id, check in {(r.table_id, r.check): None for r in outcome.checks}:
-            results = [r for r in outcome.checks if (r.table_id, r.check) == (table_id, check)]
-            instance.report_runless_asset_event(
-                whole_table_evaluation(table_key(table_id), check, results)
-            )
+        for evaluation in evaluations(outcome.checks):
+            instance.report_runless_asset_event(evaluation)
 
 
 def record_staging(project: Project, outcome: StagingOutcome) -> None:
@@ -56,10 +56,8 @@ def record_staging(project: Project, outcome: StagingOutcome) -> None:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(table_key(table_id), metadata=metadata)
             )
-        for result in checks:
-            instance.report_runless_asset_event(
-                whole_table_evaluation(table_key(result.table_id), result.check, [result])
-            )
+        for evaluation in evaluations(checks):
+            instance.report_runless_asset_event(evaluation)
 
 
 def record_load(project: Project, outcome: LoadOutcome) -> None:
@@ -70,26 +68,53 @@ def record_load(project: Project, outcome: LoadOutcome) -> None:
     """
     plots = plot_load(project, outcome)
 
-    # In no pool: it opens no warehouse, and where no daemon runs, nobody would free the slot of a
-    # run that was killed.
-    @dg.op(description="Report every partition that a load in a terminal touched.")
-    def report_partitions(context: dg.OpExecutionContext) -> None:
+    def report(context: dg.OpExecutionContext) -> None:
         report_tables(context, project, outcome, plots)
         raise_if_stopped(outcome)
 
-    @dg.job(description="Show a load that the command line did.")
-    def show_load() -> None:
-        report_partitions()
-
-    with open_instance(project.home) as instance:
-        result = show_load.execute_in_process(
-            instance=instance,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            raise_on_error=False,
-            tags={"cbi/load_id": outcome.load_id or "none", "cbi/from": "command line"},
-        )
-    if not result.success and not outcome.stopped:
+    tags = {"cbi/load_id": outcome.load_id or "none"}
+    if not _in_a_run(project, "show_load", report, tags) and not outcome.stopped:
         raise CbiError(
             "The load stands, but Dagster did not take its events. Run `cbi load` again; "
             "`cbi ui` shows the failed run."
         )
+
+
+def record_checks(project: Project, results: Sequence[CheckResult]) -> None:
+    """Log the results of checks into the home's instance.
+
+    Raises CbiError when Dagster does not take them; the warehouse keeps the results all the same.
+    """
+    if not _in_a_run(project, "show_checks", lambda context: report_checks(context, results), {}):
+        raise CbiError(
+            "The results stand, but Dagster did not take them. Run `cbi check` again; `cbi ui` "
+            "shows the failed run."
+        )
+
+
+def _in_a_run(
+    project: Project,
+    name: str,
+    report: Callable[[dg.OpExecutionContext], None],
+    tags: dict[str, str],
+) -> bool:
+    """Report in a run of this process: many events take a fraction of the time that they take
+    without one. Whether it succeeded."""
+
+    # In no pool: it opens no warehouse, and where no daemon runs, nobody would free the slot of a
+    # run that was killed.
+    @dg.op(name="report", description="Report what a command in a terminal did.")
+    def report_all(context: dg.OpExecutionContext) -> None:
+        report(context)
+
+    @dg.job(name=name, description="Show what the command line did.")
+    def show() -> None:
+        report_all()
+
+    with open_instance(project.home) as instance:
+        return show.execute_in_process(
+            instance=instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            raise_on_error=False,
+            tags={**tags, "cbi/from": "command line"},
+        ).success

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 import polars as pl
 
 from cbi_assets.report.facts import Audit, Check
@@ -169,14 +171,12 @@ def _before_build(audit: Audit, built: pl.DataFrame) -> list[Item]:
 
 
 def behind(audit: Audit, built: pl.DataFrame) -> list[str]:
-    """The roots whose matrix rows end before their bars, or are not there."""
+    """The roots whose matrix rows end before their sessions, or are not there."""
     last = {row["root"]: row["last_date"] for row in built.iter_rows(named=True)}
-    newest = {
-        root: max(p.last for p in audit.partitions if p.root == root)
-        for root in dict.fromkeys(
-            p.root for p in audit.partitions if p.outrights or p.continuous
-        )
-    }  # fmt: skip
+    newest: dict[str, dt.date] = {}
+    for held in audit.partitions:
+        if held.last_session is not None:
+            newest[held.root] = max(held.last_session, newest.get(held.root, held.last_session))
     return [root for root, date in newest.items() if root not in last or last[root] < date]
 
 

@@ -31,7 +31,8 @@ class Table:
 
 @dataclass(frozen=True)
 class Partition:
-    """What a raw table holds of one root."""
+    """What a raw table holds of one root. `last_session` is the newest trade date of which a
+    session can be built: the evening before it alone makes none."""
 
     root: str
     timeframe: Timeframe
@@ -42,6 +43,7 @@ class Partition:
     trade_dates: int
     first: dt.date
     last: dt.date
+    last_session: dt.date | None
 
 
 @dataclass(frozen=True)

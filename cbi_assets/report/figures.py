@@ -275,6 +275,8 @@ def _base(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": 760,
+        # labels are measured in a font that may be narrower than the page's
+        "padding": {"left": 40, "top": 5, "right": 40, "bottom": 5},
         "data": {"values": list(rows)},
         "config": _CONFIG,
     }

@@ -17,7 +17,7 @@ from cbi_assets.report.gaps import Evidence, find_gaps
 from cbi_assets.warehouse.tables import ALL_TABLES, TableSpec
 
 Days = Mapping[Timeframe, pl.DataFrame]
-"""By timeframe: root, trade_date, bars, outrights, spreads, continuous."""
+"""By timeframe: root, trade_date, bars, outrights, spreads, continuous, session_bars."""
 
 
 def stock_sql(specs: Iterable[TableSpec] = ALL_TABLES) -> str:
@@ -59,6 +59,7 @@ def partitions_of(project: Project, days: Days) -> tuple[Partition, ...]:
             trade_dates=row["trade_dates"],
             first=row["first"],
             last=row["last"],
+            last_session=row["last_session"],
         )
         for timeframe in TIMEFRAMES
         for row in days[timeframe]
@@ -68,6 +69,7 @@ def partitions_of(project: Project, days: Days) -> tuple[Partition, ...]:
             pl.len().alias("trade_dates"),
             pl.col("trade_date").min().alias("first"),
             pl.col("trade_date").max().alias("last"),
+            pl.col("trade_date").filter(pl.col("session_bars") > 0).max().alias("last_session"),
         )
         .iter_rows(named=True)
     ]

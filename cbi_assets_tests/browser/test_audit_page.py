@@ -122,6 +122,21 @@ def test_nothing_is_wider_than_the_window(open_page: OpenPage, audit: Path, widt
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
+def test_no_label_is_cut_off(open_page: OpenPage, audit: Path) -> None:
+    """A picture's texts lie inside it, also in a font wider than that it was drawn with."""
+    page = open_page(audit)
+    cut = page.evaluate(
+        "[...document.querySelectorAll('svg')].flatMap(svg => {"
+        " const frame = svg.getBoundingClientRect();"
+        " return [...svg.querySelectorAll('text')].filter(text => {"
+        "  const box = text.getBoundingClientRect();"
+        "  return box.width && (box.left < frame.left - 1 || box.right > frame.right + 1"
+        "   || box.top < frame.top - 1 || box.bottom > frame.bottom + 1)"
+        " }).map(text => text.textContent) })"
+    )
+    assert cut == []
+
+
 def test_text_on_a_phone_is_large_enough(open_page: OpenPage, audit: Path) -> None:
     page = open_page(audit, PHONE)
     sizes = page.evaluate(

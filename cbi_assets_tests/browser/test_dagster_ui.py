@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +11,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from cbi_assets_tests.browser.serving import serve_ui
 from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
 
 SECOND = 1000.0  # Playwright's unit is the millisecond
@@ -39,25 +36,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     drive.mkdir()
     put_lines(drive, [record(0), record(0), record(1)])
     put_lines(drive, [record(0, close="11.000000000"), record(2)], job=LATER_JOB)
-    running = subprocess.Popen(
-        [sys.executable, "-m", "cbi_assets.cli", "ui"],
-        env=os.environ | {"CBI_HOME": str(root / "home"), "CBI_DRIVE": str(drive)},
-        cwd=root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert running.stdout is not None
-    said = ""
-    for line in running.stdout:
-        said += line
-        if "Serving dagster-webserver" in line:
-            break
-    found = re.search(r"http://127\.0\.0\.1:\d+", said)
-    assert found is not None, said
-    yield Served(found.group(), root / "home")
-    running.send_signal(signal.SIGTERM)
-    running.communicate()
+    with serve_ui(root / "home", drive) as address:
+        yield Served(address, root / "home")
 
 
 @pytest.fixture

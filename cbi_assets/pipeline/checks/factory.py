@@ -36,14 +36,12 @@ from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.pipeline.assets.drive import POOL
 from cbi_assets.pipeline.metadata import check_metadata, check_severity
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
-from cbi_assets.pipeline.reporting import table_key, whole_table_evaluation
+from cbi_assets.pipeline.reporting import ASSET_TABLES, table_key, whole_table_evaluation
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.tables import (
-    BUILT,
     DAILY_ML_MATRIX,
-    DERIVED,
     MACRO_OBSERVATIONS,
     RAW,
     ROLL_CALENDAR,
@@ -169,11 +167,8 @@ def _table_check(spec: TableSpec) -> dg.AssetChecksDefinition:
     return table_check
 
 
-_SHOWN = (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
-"""The tables that are assets."""
-
 ALL_CHECKS = [
-    *(_table_check(spec) for spec in _SHOWN),
+    *(_table_check(spec) for spec in ASSET_TABLES.values()),
     *(_raw_check(check, timeframe) for timeframe in TIMEFRAMES for check in RAW_CHECKS),
     *(_raw_check(check, timeframe) for timeframe, check in REBUILD_CHECKS.items()),
     *(_whole_table_check(spec, check, run) for spec, checks, run in _WHOLE for check in checks),

@@ -1,0 +1,65 @@
+"""`cbi ui` on a home, and a Chromium to look at it with."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# It may run as root in a container, and looks nothing up at its maker's.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless Chromium: the machine's own, else Playwright's. Raises playwright's Error where
+    there is none."""
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    with (
+        sync_playwright() as playwright,
+        playwright.chromium.launch(executable_path=found, args=FLAGS) as browser,
+    ):
+        yield browser
+
+
+@contextmanager
+def serve_ui(home: Path, drive: Path) -> Iterator[str]:
+    """Serve Dagster's UI for a home; give its address."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cbi_assets.cli", "ui"],
+        env=os.environ | {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)},
+        cwd=home.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert running.stdout is not None
+    said = ""
+    for line in running.stdout:
+        said += line
+        if "Serving dagster-webserver" in line:
+            break
+    found = re.search(r"http://127\.0\.0\.1:\d+", said)
+    assert found is not None, said
+    try:
+        yield found.group()
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.communicate()

@@ -1,0 +1,73 @@
+"""What `cbi check` finds, in Dagster."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+
+from cbi_assets.checks import check_everything
+from cbi_assets.definitions import defs
+from cbi_assets.ingest.build import build
+from cbi_assets.pipeline.terminal import record_checks
+from cbi_assets.project import Project
+from cbi_assets_tests.helpers import NOW, load_once
+from cbi_assets_tests.ingest.lines import put_lines, record
+
+
+def evaluations(
+    instance: dg.DagsterInstance,
+) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
+    """The newest evaluation of every check that Dagster has one of, by table and name."""
+    keys = [key for check in defs.asset_checks or () for key in check.check_keys]
+    found = instance.event_log_storage.get_asset_check_summary_records(keys)
+    return {
+        (
+            key.asset_key.path[-1],
+            key.name,
+        ): record.last_check_execution_record.event.asset_check_evaluation
+        for key, record in found.items()
+        if record.last_check_execution_record is not None
+    }
+
+
+def test_every_result_of_an_asset_is_shown(
+    project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    minutes = [record(n, timeframe="1m", volume="1") for n in range(60)]
+    put_lines(drive, [record(0, volume="60"), record(0, "ZS.v.0"), *minutes])
+    load_once(project)
+    with project.hold():
+        build(project, now=NOW)
+        with project.open_warehouse() as warehouse:
+            results = check_everything(project, warehouse, NOW)
+    record_checks(project, results)
+    shown = evaluations(instance)
+    hourly = "databento_futures_ohlcv_1h"
+    assert shown[hourly, "minute_rebuilds_hourly"].passed
+    assert shown[hourly, "minute_rebuilds_hourly"].partition in ("ZL|1h", "ZS|1h")
+    assert shown[hourly, "table_matches_its_spec"].partition is None
+    assert shown["daily_ml_matrix", "regime_covers_every_row"].passed
+    # the ledger's tables are no assets; nothing is held of the bridge, and that is shown
+    assert {table for table, _ in shown} == {
+        key.asset_key.path[-1] for check in defs.asset_checks or () for key in check.check_keys
+    }
+
+
+def test_a_check_in_a_terminal_is_shown(
+    project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    put_lines(drive, [record(0), record(0, "ZS.v.0")])
+    load_once(project)
+    finished = subprocess.run(
+        [sys.executable, "-m", "cbi_assets.cli", "check"], capture_output=True, text=True
+    )
+    assert finished.returncode == 0, finished.stderr
+    shown = evaluations(instance)
+    # whichever of the two is written last: the page shows what fails
+    assert shown["databento_futures_ohlcv_1h", "coverage_is_uniform"].partition == "ZL|1h"
+    assert not shown["databento_futures_ohlcv_1h", "coverage_is_uniform"].passed
+    assert shown["databento_futures_ohlcv_1h", "no_duplicate_bars"].passed
+    assert not shown["databento_futures_ohlcv_1h", "bars_are_fresh"].passed
