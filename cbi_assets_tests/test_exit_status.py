@@ -20,7 +20,8 @@ from cbi_assets.cli import app, main
 from cbi_assets.errors import AuditError
 from cbi_assets.ingest import moving
 from cbi_assets.project import Project
-from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import JOB, load_once
 from cbi_assets_tests.ingest.lines import put_lines, record
 

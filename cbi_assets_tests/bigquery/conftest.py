@@ -53,6 +53,15 @@ def open_remote(proxy: Proxy, warehouse: dict[str, Any], tmp_path: Path) -> Open
     return open_one
 
 
+@pytest.fixture
+def settings(
+    proxy: Proxy, warehouse: dict[str, Any], tmp_path: Path, drive: Path
+) -> dict[str, Any]:
+    """The settings that lead through the proxy to an empty project."""
+    own = {"cbi_home": tmp_path / "home", "cbi_drive": drive, "cbi_bq_patience": 2.0}
+    return proxy.settings(warehouse) | own
+
+
 def work(warehouse: Warehouse) -> None:
     """Every kind of job once."""
     warehouse.create_tables([SPOTS])

@@ -10,18 +10,22 @@ from typing import Any
 from pydantic import SecretStr
 
 from cbi_assets.databento_api.client import Clients, connect
-from cbi_assets.downloads.approvals import Approval, approve
+from cbi_assets.downloads.approvals import Approval, approve, list_approvals
 from cbi_assets.downloads.execute import execute
 from cbi_assets.downloads.ledger import JobRow, read_jobs
 from cbi_assets.downloads.model import Plan, Request
 from cbi_assets.downloads.outcome import DownloadOutcome
 from cbi_assets.project import Project
+from cbi_assets_tests.databento_api.bars import BAR_BYTES
 from cbi_assets_tests.databento_api.vendor import Vendor
 
 NOW = dt.datetime(2025, 4, 1, 12, tzinfo=dt.UTC)
 """The clock of these tests, and the vendor's."""
 
 SIX = ("ZL", "ZS", "ZM", "ES", "CL", "GC")
+
+USD = 114 * BAR_BYTES / 2**30 * 100_000
+"""ZL's 114 hourly bars at the vendor's price: six trade dates of 19 hours."""
 
 
 def request(root: str = "ZL", timeframe: str = "1h", **change: Any) -> Request:
@@ -90,3 +94,17 @@ def folders(drive: Path) -> list[str]:
     files = (path for path in drive.rglob("*") if path.is_file())
     found = {path.parent.relative_to(drive).as_posix() for path in files}
     return sorted(found)
+
+
+def submitted(vendor: Vendor) -> int:
+    return len(vendor.asked("batch.submit_job"))
+
+
+def states(project: Project) -> list[tuple[str, str]]:
+    """Of ops.download_jobs, by root from the last letter of the alphabet."""
+    return sorted(((row.root, row.state) for row in rows(project)), reverse=True)
+
+
+def uses(project: Project) -> list[str]:
+    with project.hold(), project.open_warehouse() as warehouse:
+        return [listed.state for listed in list_approvals(warehouse, NOW)]

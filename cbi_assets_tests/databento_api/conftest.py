@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from cbi_assets_tests.databento_api.buying import NOW
-from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.vendor import Vendor
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from cbi_assets_tests.databento_api.buying import SIX, folders
-from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.vendor import Vendor
 
 Finished = subprocess.CompletedProcess[str]
 Cbi = Callable[..., Finished]

@@ -14,7 +14,8 @@ from cbi_assets.downloads.model import Plan
 from cbi_assets.project import Project
 from cbi_assets.settings import Settings
 from cbi_assets_tests.databento_api.buying import allow, make_plan, request, rows
-from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import query
 from cbi_assets_tests.ingest import processes
 from cbi_assets_tests.ingest.processes import SERVER, Moment

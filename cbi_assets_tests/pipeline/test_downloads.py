@@ -13,7 +13,8 @@ from cbi_assets.pipeline.downloads import download_plan, watch_downloads
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.project import Project
 from cbi_assets_tests.databento_api.buying import NOW, allow, make_plan, request, rows
-from cbi_assets_tests.databento_api.vendor import Vendor, run_vendor
+from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.vendor import Vendor
 
 
 @pytest.fixture

@@ -1,0 +1,106 @@
+"""Parquet arrives as it is, and whatever changes a table names its partitions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from cbi_assets.errors import AuditError
+from cbi_assets.warehouse import sql_files
+from cbi_assets.warehouse.bigquery.schema import staging_fields
+from cbi_assets.warehouse.tables import RAW
+from cbi_assets_tests.bigquery.conftest import OpenRemote
+from cbi_assets_tests.bigquery.proxy import TABLES, Proxy
+from cbi_assets_tests.conftest import MakeProject
+from cbi_assets_tests.helpers import bars, dbn_file, put_job, take_inventory
+
+pytestmark = pytest.mark.bigquery
+
+
+def schema_of(*fields: tuple[str, pa.DataType, bool]) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, nullable=nullable) for name, kind, nullable in fields])
+
+
+def test_a_staging_column_is_required_only_where_no_files_is_nullable() -> None:
+    always = schema_of(("a", pa.int64(), False), ("b", pa.int64(), False))
+    sometimes = schema_of(("a", pa.int64(), False), ("b", pa.int64(), True))
+    for schemas in ([always, sometimes], [sometimes, always]):
+        modes = {field.name: field.mode for field in staging_fields(schemas)}
+        assert modes == {"a": "REQUIRED", "b": "NULLABLE"}
+    modes = {field.name: field.mode for field in staging_fields([always, always])}
+    assert modes == {"a": "REQUIRED", "b": "REQUIRED"}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.timestamp("ns", "UTC"), pa.timestamp("ms", "UTC"), pa.timestamp("us"), pa.binary()],
+    ids=str,
+)
+def test_what_would_not_arrive_as_it_is_is_refused(kind: pa.DataType) -> None:
+    with pytest.raises(AuditError, match="column ts_event"):
+        staging_fields([schema_of(("ts_event", kind, True))])
+
+
+def test_files_that_disagree_on_a_type_are_refused() -> None:
+    one, other = schema_of(("a", pa.int64(), True)), schema_of(("a", pa.string(), True))
+    with pytest.raises(AuditError, match="INT64 in one file, STRING in another"):
+        staging_fields([one, other])
+
+
+def test_landed_packs_say_what_is_always_there(make_project: MakeProject, drive: Path) -> None:
+    put_job(drive, {"a.dbn.zst": dbn_file(bars(3))})
+    project = make_project()
+    take_inventory(project)
+    (pack,) = project.home.landing.glob("*/*.parquet")
+    schema = pq.read_schema(pack)
+    for name in ("file_no", "record_no", "root", "symbol"):
+        assert not schema.field(name).nullable
+    for name in ("ts_event", "open", "volume"):
+        assert schema.field(name).nullable
+    modes = {field.name: field.mode for field in staging_fields([schema])}
+    assert {modes[name] for name in ("file_no", "record_no", "root", "symbol")} == {"REQUIRED"}
+
+
+def test_the_staging_table_is_made_as_the_files_are(
+    proxy: Proxy, open_remote: OpenRemote, tmp_path: Path
+) -> None:
+    for number, nullable in enumerate((False, True)):
+        schema = schema_of(("a", pa.int64(), False), ("b", pa.string(), nullable))
+        pq.write_table(
+            pa.table({"a": [number], "b": ["x"]}, schema), tmp_path / f"{number}.parquet"
+        )
+    with open_remote() as warehouse:
+        warehouse.stage_parquet("landed", sorted(tmp_path.glob("*.parquet")))
+    (made,) = proxy.sent("POST", TABLES)
+    modes = {field["name"]: field["mode"] for field in made.body["schema"]["fields"]}
+    assert modes == {"a": "REQUIRED", "b": "NULLABLE"}
+
+
+TOUCHING = (exp.Delete, exp.Update, exp.Merge)
+
+
+def test_whatever_changes_a_partitioned_table_names_the_partitions() -> None:
+    folder = Path(str(sql_files.__file__)).parent / "sql"
+    checked = []
+    for path in sorted(folder.rglob("*.sql")):
+        text = path.read_text()
+        if "`$table`" not in text:
+            continue
+        tree = sqlglot.parse_one(text.replace("`$table`", f"`{RAW['1h'].id}`"), read="bigquery")
+        for found in tree.find_all(*TOUCHING):
+            assert found.this.name == RAW["1h"].name
+            checked.append(path.stem)
+            where = found.args["on"] if isinstance(found, exp.Merge) else found.args["where"]
+            # at the top, not inside of a subquery
+            conditions = list(exp.and_(where.this).flatten())
+            assert any(
+                isinstance(condition.unnest(), exp.Between)
+                and condition.unnest().this.name == "ts_event"
+                for condition in conditions
+            ), path.name
+    assert checked == ["derive_forget", "publish_own", "unload_bars"]

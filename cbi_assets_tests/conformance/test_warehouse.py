@@ -1,0 +1,174 @@
+"""Tables, values, staging and transactions: the same on either warehouse."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cbi_assets.errors import AuditError
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.drift import differences
+from cbi_assets.warehouse.tables import ALL_TABLES, LEDGER_VERSION, Column, TableSpec, struct
+from cbi_assets_tests.helpers import NOW
+
+pytestmark = pytest.mark.both_warehouses
+
+THINGS = TableSpec(
+    dataset="ops",
+    name="things",
+    description="a test's table",
+    columns=(
+        Column("name", "STRING", "what it's called"),
+        Column("seen", "TIMESTAMP", "when", unit="UTC"),
+        Column("size", "INT64", "how large", required=False),
+        Column("weight", "FLOAT64", "how heavy", required=False),
+        Column("parts", "ARRAY<STRING>", "of what", required=False),
+        struct(
+            "place",
+            "where",
+            (Column("x", "FLOAT64", "it's how far", unit="m"), Column("on_hand", "BOOL", "there?")),
+            required=False,
+        ),
+    ),
+    key=("name",),
+    partition_by="seen",
+    cluster_by=("name",),
+)
+INSERT = f"INSERT INTO `{THINGS.id}` (name, seen, size) SELECT @name, @seen, @size"
+
+
+@pytest.fixture
+def opened(project: Project) -> Iterator[Warehouse]:
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.create_tables([THINGS])
+        yield warehouse
+
+
+def thing(name: str, size: int | None = None, **more: Any) -> Statement:
+    return Statement(INSERT, {"name": name, "seen": NOW, "size": size or 0}, **more)
+
+
+def names(warehouse: Warehouse) -> list[str]:
+    return warehouse.query(f"SELECT name FROM `{THINGS.id}` ORDER BY name")["name"].to_list()
+
+
+def test_tables_are_made_as_their_specs_say(opened: Warehouse) -> None:
+    for spec in (*ALL_TABLES, THINGS):
+        live = opened.live_table(spec)
+        assert live is not None
+        assert differences(spec, live) == []
+        assert [column.name for column in live.columns] == list(spec.column_names)
+        required = {column.name for column in spec.columns if column.required}
+        assert {column.name for column in live.columns if column.required} == required
+        if live.has_layout and spec.partition_by:
+            assert (live.partition_by, live.granularity) == (spec.partition_by, "MONTH")
+    opened.create_tables([THINGS])  # again changes nothing
+    for statement in LEDGER_VERSION.fill_statements():
+        opened.transact([Statement(statement)])
+    assert opened.query(f"SELECT version FROM `{LEDGER_VERSION.id}`")["version"].to_list() == [0]
+
+
+def test_a_column_that_a_live_table_lacks_is_added(opened: Warehouse) -> None:
+    opened.transact([thing("old")])
+    wider = replace(THINGS, columns=(*THINGS.columns, Column("shade", "STRING", "new", False)))
+    live = opened.live_table(wider)
+    assert live is not None
+    assert differences(wider, live) == ["column shade is missing"]
+    opened.create_tables([wider])
+    live = opened.live_table(wider)
+    assert live is not None
+    assert differences(wider, live) == []
+    rows = opened.query(f"SELECT name, shade FROM `{THINGS.id}`")
+    assert rows.rows() == [("old", None)]
+    narrower = replace(THINGS, columns=THINGS.columns[:-1])
+    assert differences(narrower, live) == [
+        "column place is not in the spec",
+        "column shade is not in the spec",
+    ]
+
+
+def test_values_come_and_go_unchanged(opened: Warehouse) -> None:
+    late = dt.datetime(2025, 3, 9, 7, 30, 0, 123456, tzinfo=dt.UTC)
+    rows = [
+        {
+            "name": "it's; DROP TABLE x --",
+            "seen": late,
+            "size": 2**62,
+            "weight": 50.15,
+            "parts": ["a", "b"],
+            "place": {"x": -37.63, "on_hand": False},
+        },
+        {"name": "none", "seen": NOW, "size": None, "weight": None, "parts": [], "place": None},
+    ]
+    frame = pl.DataFrame(rows)
+    staged = opened.stage_frame("frame", frame)
+    listed = ", ".join(THINGS.column_names)
+    opened.transact(
+        [Statement(f"INSERT INTO `{THINGS.id}` ({listed}) SELECT {listed} FROM `{staged}`")]
+    )
+    back = opened.query(f"SELECT * FROM `{THINGS.id}` ORDER BY name")
+    assert back["seen"].dtype == pl.Datetime("us", "UTC")
+    first, second = back.to_dicts()
+    assert first == rows[0]
+    assert {n: v for n, v in second.items() if n not in ("parts", "place")} == {
+        "name": "none",
+        "seen": NOW,
+        "size": None,
+        "weight": None,
+    }
+    found = opened.query(
+        f"SELECT name FROM `{THINGS.id}` WHERE name = @name AND seen = @seen AND size = @size "
+        "AND weight = @weight AND DATE(seen) = @day AND 'a' IN UNNEST(@parts) AND @sure",
+        rows[0] | {"day": late.date(), "sure": True},
+    )
+    assert found.height == 1
+    nobody = opened.query(
+        f"SELECT name FROM `{THINGS.id}` WHERE name IN UNNEST(@none)", {"none": []}
+    )
+    assert nobody.schema == {"name": pl.String}
+    assert nobody.height == 0
+    total = opened.query("SELECT SUM(n) AS total FROM UNNEST([1, 2]) AS n")
+    assert total.schema == {"total": pl.Int64}
+    assert total.item() == 3
+
+
+def test_files_are_staged_as_one_table(opened: Warehouse, tmp_path: Path) -> None:
+    paths = []
+    for number in range(2):
+        path = tmp_path / f"{number}.parquet"
+        pl.DataFrame({"n": [number, number + 10], "at": [NOW, NOW]}).write_parquet(path)
+        paths.append(path)
+    staged = opened.stage_parquet("files", paths)
+    kept = opened.stage_query("kept", f"SELECT n FROM `{staged}` WHERE n > @least", {"least": 0})
+    assert opened.query(f"SELECT n FROM `{kept}` ORDER BY n")["n"].to_list() == [1, 10, 11]
+    assert opened.stage_parquet("files", paths) == staged
+    assert opened.query(f"SELECT COUNT(*) AS n FROM `{staged}`").item() == 4
+
+
+def test_many_rows_come_back_whole(opened: Warehouse) -> None:
+    frame = pl.DataFrame({"n": range(20_000)}).with_columns(text=pl.col("n").cast(pl.String))
+    staged = opened.stage_frame("many", frame)
+    assert opened.query(f"SELECT n, text FROM `{staged}` ORDER BY n").equals(frame)
+
+
+def test_a_transaction_is_all_or_nothing(opened: Warehouse) -> None:
+    opened.transact([thing("a"), thing("b")])
+    assert names(opened) == ["a", "b"]
+    found = f"SELECT name, size FROM `{THINGS.id}` WHERE size > @limit"
+    with pytest.raises(AuditError, match=r"^c is 7 large$"):
+        opened.transact(
+            [thing("c", 7), Statement(found, {"limit": 5}, "{0} is {1} large"), thing("d")]
+        )
+    with pytest.raises(Exception, match="nowhere"):
+        opened.transact([thing("e"), Statement("DELETE FROM `ops.nowhere` WHERE TRUE")])
+    assert names(opened) == ["a", "b"]
+    # parameters of the same name do not get in each other's way
+    opened.transact([Statement(found, {"limit": 5}, "never"), thing("f", 3)])
+    assert names(opened) == ["a", "b", "f"]
