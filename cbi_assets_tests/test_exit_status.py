@@ -216,6 +216,7 @@ TABLE: list[tuple[str, int, Situation]] = [
     ("download PLAN", 3, approved_but_foreign),
     ("config --check", 0, nothing),
     ("config --check", 2, unmounted),
+    ("config --check", 3, dead_service),
     ("doctor", 0, nothing),
     ("doctor", 2, unmounted),
     ("doctor", 3, dead_service),
@@ -239,7 +240,7 @@ ELSEWHERE = {
 CANNOT = {
     **dict.fromkeys([("approve", 1), ("approvals", 1), ("version", 1)], "no data are judged"),
     **dict.fromkeys([("config", 1), ("doctor", 1), ("ui", 1), ("alert", 1)], "no data are judged"),
-    **dict.fromkeys([("config", 3), ("version", 3)], "asks no service and holds no home"),
+    ("version", 3): "asks no service and holds no home",
     ("demo", 3): "its home is its own and new, its warehouse is the embedded one",
 }
 

@@ -33,8 +33,9 @@ def config(
                 say(f"{finding.verdict:<8} {finding.name:<24} {finding.text}")
         if json:
             print_json(findings)
-        if any(finding.verdict == "missing" for finding in findings):
-            raise typer.Exit(2)
+        missing = [finding for finding in findings if finding.verdict == "missing"]
+        if missing:
+            raise typer.Exit(3 if all(finding.unanswered for finding in missing) else 2)
         return
     shown = settings.shown()
     if json:

@@ -20,11 +20,13 @@ _ROOMY = 5 << 30
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. What is `missing` has to be mended, and `text` says how."""
+    """One thing that was looked at. What is `missing` has to be mended, and `text` says how;
+    `unanswered` is missing because the service gave no answer, and may be well."""
 
     name: str
     verdict: Verdict
     text: str
+    unanswered: bool = False
 
 
 def check_access(settings: Settings) -> Iterator[Finding]:

@@ -118,7 +118,7 @@ def test_all_well_is_0_and_json_is_one_document(cbi: Cbi, warehouse: dict[str, A
     finished = cbi("--json", **given)
     assert finished.returncode == 0, finished.stderr
     document = json.loads(finished.stdout)
-    assert {tuple(found) for found in document} == {("name", "verdict", "text")}
+    assert {tuple(found) for found in document} == {("name", "verdict", "text", "unanswered")}
     assert {"ok"} == {found["verdict"] for found in document if found["name"] in ROLES}
 
 

@@ -324,7 +324,8 @@ def _unanswered(error: Exception, name: str = "service") -> Finding:
             "point CBI_BQ_CREDENTIALS at a key that is still valid."
         )
         return Finding("credentials", "missing", text)
-    return Finding(name, "missing", f"no sound answer ({_line(cause)}). Ask again later.")
+    text = f"no sound answer ({_line(cause)}). Ask again later."
+    return Finding(name, "missing", text, unanswered=True)
 
 
 def _is_sandbox(error: exceptions.Forbidden) -> bool:
