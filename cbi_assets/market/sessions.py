@@ -102,8 +102,10 @@ def _library_calendar(name: str) -> Any:
 
 @cache
 def _exchange_dates() -> npt.NDArray[np.datetime64]:
-    days = _library_calendar("CME_TradeDate").valid_days(FIRST, LAST)
-    dates: npt.NDArray[np.datetime64] = days.tz_localize(None).values.astype("datetime64[D]")
+    # its `valid_days` gives the same by stepping from day to day, in twice the time
+    business = _library_calendar("CME_TradeDate").holidays().calendar
+    days = np.arange(np.datetime64(FIRST), np.datetime64(LAST) + 1)
+    dates: npt.NDArray[np.datetime64] = days[np.is_busday(days, busdaycal=business)]
     return dates
 
 
