@@ -158,6 +158,7 @@ def _serve(folder: Path) -> None:
     from local_bigquery.settings import settings
 
     settings.data_dir = folder / "data"
+    _hasten()
     storage, grpc_port = server.start("127.0.0.1", 0)
     rest = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=rest.run, daemon=True)
@@ -169,6 +170,34 @@ def _serve(folder: Path) -> None:
     sys.stdout.flush()
     sys.stdin.read()
     storage.stop(None)
+
+
+def _hasten() -> None:
+    """Have the emulator look one table up without asking all of them for their size, as DuckDB's
+    list of tables does: it does so four times a query, and took half of its time."""
+    import duckdb
+    from local_bigquery.engine import database
+
+    look_through = database.objects
+
+    def objects(
+        project_id: str, dataset_id: str, table_id: str | None = None
+    ) -> list[tuple[str, str, int]]:
+        if table_id is None:
+            return look_through(project_id, dataset_id)
+        place = [project_id, dataset_id, table_id]
+        of_table = "WHERE database_name = ? AND schema_name = ? AND"
+        if not database.fetch(f"FROM duckdb_columns() {of_table} table_name = ? LIMIT 1", place):
+            return []
+        if database.fetch(f"FROM duckdb_views() {of_table} view_name = ? LIMIT 1", place):
+            return [(table_id, "VIEW", 0)]
+        try:
+            [(rows,)] = database.fetch(f"SELECT COUNT(*) FROM {database.quote(*place)}")
+        except duckdb.CatalogException:  # dropped since
+            return []
+        return [(table_id, "TABLE", rows)]
+
+    database.objects = objects
 
 
 if __name__ == "__main__":
