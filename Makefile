@@ -40,7 +40,7 @@ ui: $(READY)
 
 # docs/data-dictionary.md, from the tables' specs
 dictionary: $(READY)
-	$(BIN)/python -m cbi_assets.warehouse.dictionary > docs/data-dictionary.part
+	$(BIN)/python -m cbi_assets.tables.dictionary > docs/data-dictionary.part
 	mv docs/data-dictionary.part docs/data-dictionary.md
 
 bench: $(READY)

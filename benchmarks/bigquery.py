@@ -29,14 +29,14 @@ from pathlib import Path
 
 import polars as pl
 
+from cbi_assets.config.settings import Settings
 from cbi_assets.demo.encoder import encode_dbn, mappings, write_job
 from cbi_assets.demo.market import bar_starts, random_walk
 from cbi_assets.drive.landing import pack_path
-from cbi_assets.ingest.load import load
+from cbi_assets.load.load import load
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.project import Project
-from cbi_assets.settings import Settings
-from cbi_assets.warehouse.tables import RAW
+from cbi_assets.tables import RAW
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 
 NOW = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)

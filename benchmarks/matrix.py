@@ -41,17 +41,17 @@ FIRST = dt.date(2010, 6, 7)
 
 # what takes the time, as module:function; a line counts what it calls
 STAGES = (
-    "ingest.build:failed_upstream",
-    "ingest.build:read_stock",
-    "ingest.build:derive",
-    "ingest.build:assemble",
-    "ingest.assemble:build_sessions",
-    "ingest.sessions:read_hours",
-    "ingest.sessions:session_bars",
-    "ingest.assemble:own_chain",
-    "ingest.assemble:choose_active",
-    "ingest.assemble:continuous_series",
-    "ingest.assemble:build_matrix",
+    "build.build:failed_upstream",
+    "build.build:read_stock",
+    "build.build:derive",
+    "build.build:assemble",
+    "build.assemble:build_sessions",
+    "build.session_rows:read_hours",
+    "build.session_rows:session_bars",
+    "build.assemble:own_chain",
+    "build.assemble:choose_active",
+    "build.assemble:continuous_series",
+    "build.assemble:build_matrix",
     "features.matrix:_trade_dates_of",
     "features.matrix:pivots",
     "features.matrix:log_returns",
@@ -62,12 +62,12 @@ STAGES = (
     "features.matrix:name_regimes",
     "features.matrix:_closes",
     "features.matrix:macro_as_of",
-    "ingest.build:replace_rows",
+    "build.build:replace_rows",
     "warehouse.duckdb:DuckDBWarehouse.transact",
-    "ingest.build:check_matrix",
-    "ingest.build:check_rolls",
-    "ingest.build:check_bridge",
-    "ingest.build:keep_results",
+    "build.build:check_matrix",
+    "build.build:check_rolls",
+    "build.build:check_bridge",
+    "build.build:keep_results",
 )
 
 
@@ -85,8 +85,8 @@ class Clock:
 
 def open_project(work: Path) -> Any:
     """The project, with a home under `work`."""
+    from cbi_assets.config.settings import Settings
     from cbi_assets.project import Project
-    from cbi_assets.settings import Settings
 
     return Project(Settings(_env_file=None, cbi_home=work / "home", cbi_warehouse="duckdb"))  # type: ignore[call-arg]
 
@@ -97,8 +97,8 @@ def make_home(work: Path, roots: int, years: int) -> None:
     import polars as pl
 
     from cbi_assets.market.sessions import trade_dates
+    from cbi_assets.tables import LOADS, MACRO_OBSERVATIONS, RAW
     from cbi_assets.warehouse.base import Statement
-    from cbi_assets.warehouse.tables import LOADS, MACRO_OBSERVATIONS, RAW
 
     project = open_project(work)
     last = trade_dates(None, FIRST, FIRST.replace(year=FIRST.year + years))[-1]
@@ -127,7 +127,7 @@ def make_bars(project: Any, root: str, place: int, last: dt.date) -> Any:
 
     from cbi_assets.demo.market import bar_starts, random_walk
     from cbi_assets.market.sessions import trade_date_of
-    from cbi_assets.warehouse.tables import RAW
+    from cbi_assets.tables import RAW
 
     spec = project.universe.roots[root]
     starts = bar_starts(spec.calendar, FIRST, last, 60)
@@ -236,7 +236,7 @@ def build(work: Path) -> dict[str, Any]:
     """One build, with a clock at each of STAGES."""
     import pandas_market_calendars  # noqa: F401  a build imports it late; the plain version's pandas is outside its clock, too
 
-    from cbi_assets.ingest.build import build
+    from cbi_assets.build.build import build
 
     stages = watch_stages()
     project = open_project(work)
@@ -282,8 +282,8 @@ def add_day(work: Path) -> dict[str, Any]:
     """Put the day that was kept back into the 1h table."""
     import polars as pl
 
+    from cbi_assets.tables import RAW
     from cbi_assets.warehouse.base import Statement
-    from cbi_assets.warehouse.tables import RAW
 
     project = open_project(work)
     with project.hold(), project.open_warehouse() as warehouse:
@@ -358,7 +358,7 @@ def main() -> None:
             f"{name:16}{median[name]:10.2f}{min(seconds):8.2f}{max(seconds):8.2f}"
             f"{cpu[name]:8.2f}{peak:10.0f}{runs[-1]['rows']:10,}"
         )
-    derived = statistics.median(r["stages"]["ingest.build:derive"] for r in found["whole build"])
+    derived = statistics.median(r["stages"]["build.build:derive"] for r in found["whole build"])
     without = median["whole build"] - derived
     print(f"the whole build / plain pandas: {median['whole build'] / median['plain pandas']:.2f}")
     print(f"without the 4h bars / plain pandas (aim < 1): {without / median['plain pandas']:.2f}")

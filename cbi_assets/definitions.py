@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from cbi_assets.pipeline.alerts import look_for_alerts, tell_failed_runs
-from cbi_assets.pipeline.assets import ALL_ASSETS
-from cbi_assets.pipeline.bigquery import BigQuery
-from cbi_assets.pipeline.checks import ALL_CHECKS
-from cbi_assets.pipeline.downloads import download_plan, watch_downloads
+from cbi_assets.pipeline.all_assets import ALL_ASSETS
+from cbi_assets.pipeline.asset_checks import ALL_CHECKS
+from cbi_assets.pipeline.audit.alert_sensors import look_for_alerts, tell_failed_runs
+from cbi_assets.pipeline.bigquery_resource import BigQuery
+from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
+from cbi_assets.pipeline.downloads.proposals import propose_downloads, stale_bars
 from cbi_assets.pipeline.jobs import build_matrix, load_drive, load_partition
-from cbi_assets.pipeline.proposals import propose_downloads, stale_bars
+from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.pipeline.sensors import new_drive_files
 
 defs = dg.Definitions(
     assets=ALL_ASSETS,

@@ -13,13 +13,13 @@ import duckdb
 from packaging.requirements import Requirement
 
 from cbi_assets import __version__
+from cbi_assets.config.settings import Settings, load_settings
 from cbi_assets.errors import CbiError, HomeBusyError
 from cbi_assets.project import Project
-from cbi_assets.settings import Settings, load_settings
-from cbi_assets.warehouse.access import Finding, Verdict, check_access
+from cbi_assets.tables import ALL_TABLES
+from cbi_assets.warehouse.access_checks import Finding, Verdict, check_access
 from cbi_assets.warehouse.drift import differences
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.warehouse.tables import ALL_TABLES
 
 PACKAGE = "cbi-assets"
 _SHOWN = ("dagster", "duckdb", "polars", "databento")

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from cbi_assets.config.macro import Macro, load_macro
+from cbi_assets.config.regimes import Regimes, load_regimes
+from cbi_assets.config.settings import Home, Settings, WarehouseName, load_settings
+from cbi_assets.config.sources import Sources, load_sources
+from cbi_assets.config.universe import Universe, load_universe
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.reader import Rules
 from cbi_assets.errors import HomeBusyError, UsageError
-from cbi_assets.macro import Macro, load_macro
-from cbi_assets.regimes import Regimes, load_regimes
-from cbi_assets.settings import Home, Settings, WarehouseName, load_settings
-from cbi_assets.sources import Sources, load_sources
-from cbi_assets.universe import Universe, load_universe
+from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
-from cbi_assets.warehouse.tables import ALL_TABLES
 
 if TYPE_CHECKING:
     from cbi_assets.warehouse.bigquery.connection import Options
@@ -119,8 +119,8 @@ class Project:
                 "enter no real warehouse. Choose another CBI_HOME, or unset CBI_WAREHOUSE."
             )
         # the clients take a second to import, which the embedded warehouse does not owe them
+        from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
         from cbi_assets.warehouse.bigquery.connection import Options, connect
-        from cbi_assets.warehouse.bigquery.warehouse import BigQueryWarehouse
 
         with (
             connect(self.bigquery or Options.of(self.settings)) as connection,

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from cbi_assets.config.settings import Settings
 from cbi_assets.project import Project
-from cbi_assets.settings import Settings
 from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 

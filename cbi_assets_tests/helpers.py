@@ -26,7 +26,7 @@ from cbi_assets.demo.encoder import (
     write_job,
 )
 from cbi_assets.drive.survey import Survey
-from cbi_assets.ingest.load import LoadOutcome, inventory, load
+from cbi_assets.load.load import LoadOutcome, inventory, load
 from cbi_assets.project import Project
 
 NOW = dt.datetime(2025, 1, 10, 12, tzinfo=dt.UTC)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from cbi_assets.config.settings import Settings
 from cbi_assets.demo import run_demo
 from cbi_assets.demo.run import DATASET, FIRST, LAST
 from cbi_assets.errors import UsageError
-from cbi_assets.ingest.books import books_by_file
+from cbi_assets.ledger.books import books_by_file
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.project import Project
-from cbi_assets.settings import Settings
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import load_once, query, table
 
@@ -81,7 +81,7 @@ def test_no_real_home_takes_the_demos_bars(demo: Path, make_project: MakeProject
 
 
 def test_a_demos_home_takes_no_real_bars(make_project: MakeProject, drive: Path) -> None:
-    from cbi_assets_tests.ingest.lines import put_lines, record
+    from cbi_assets_tests.load.lines import put_lines, record
 
     put_lines(drive, [record(0)])
     project = make_project(demo=True)

@@ -1,10 +1,10 @@
 """Alerts: what a person should know of, told once and not again until it changes."""
 
 from cbi_assets.alerts.addresses import Address, read_addresses
-from cbi_assets.alerts.look import look
-from cbi_assets.alerts.memory import Memory
-from cbi_assets.alerts.model import Event, Kind
-from cbi_assets.alerts.tell import Found, Telling, look_and_tell, send_test, tell
+from cbi_assets.alerts.alert import Event, Kind
+from cbi_assets.alerts.collect import look
+from cbi_assets.alerts.send import Found, Telling, look_and_tell, send_test, tell
+from cbi_assets.alerts.sent_alerts import Memory
 
 __all__ = [
     "Address",

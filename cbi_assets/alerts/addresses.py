@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 import apprise
 
+from cbi_assets.config.settings import Settings
 from cbi_assets.errors import UsageError
-from cbi_assets.settings import Settings
 
 _TALKATIVE = ("apprise", "urllib3", "requests")
 """Loggers that would write an address or a path of it."""

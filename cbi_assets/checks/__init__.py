@@ -1,19 +1,24 @@
 """The audit's checks: each written down once, run on either warehouse, their results kept."""
 
-from cbi_assets.checks.matrix import MATRIX_CHECKS, TABLE_CHECK, check_matrix, check_table
-from cbi_assets.checks.model import Check, CheckResult, Severity
+from cbi_assets.checks.check import Check, CheckResult, Severity
+from cbi_assets.checks.matrix_checks import MATRIX_CHECKS, TABLE_CHECK, check_matrix, check_table
 from cbi_assets.checks.point_in_time import POINT_IN_TIME, check_point_in_time
-from cbi_assets.checks.raw import FRESH_TRADE_DATES, RAW_CHECKS, check_raw
+from cbi_assets.checks.raw_checks import FRESH_TRADE_DATES, RAW_CHECKS, check_raw
 from cbi_assets.checks.rebuilds import REBUILD_CHECKS, check_rebuilds
-from cbi_assets.checks.results import (
+from cbi_assets.checks.roll_checks import ROLL_CHECKS, check_rolls
+from cbi_assets.checks.staging_checks import (
+    BRIDGE_CHECKS,
+    STAGING_CHECKS,
+    check_bridge,
+    check_staging,
+)
+from cbi_assets.ledger.check_results import (
     check_everything,
     failed_upstream,
     keep_results,
     roots_held,
     seed_of,
 )
-from cbi_assets.checks.rolls import ROLL_CHECKS, check_rolls
-from cbi_assets.checks.staging import BRIDGE_CHECKS, STAGING_CHECKS, check_bridge, check_staging
 
 __all__ = [
     "BRIDGE_CHECKS",

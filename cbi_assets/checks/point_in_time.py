@@ -9,14 +9,14 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.model import Check, CheckResult
-from cbi_assets.checks.pasting import write_out
-from cbi_assets.ingest.assemble import assemble, crush_legs
-from cbi_assets.ingest.stock import FAR
+from cbi_assets.build.assemble import assemble, crush_legs
+from cbi_assets.build.bar_inventory import FAR
+from cbi_assets.checks.check import Check, CheckResult
+from cbi_assets.checks.inline_sql import write_out
 from cbi_assets.market.bars import Columns
 from cbi_assets.project import Project
+from cbi_assets.tables import DAILY_ML_MATRIX
 from cbi_assets.warehouse.base import Warehouse
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
 
 POINT_IN_TIME: Final = Check(
     "matrix_is_point_in_time",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cbi_assets.checks.model import Check, CheckResult, run_checks
+from cbi_assets.checks.check import Check, CheckResult, run_checks
 from cbi_assets.market.bars import Timeframe
+from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Warehouse
-from cbi_assets.warehouse.tables import RAW
 
 REBUILD_CHECKS: Final[dict[Timeframe, Check]] = {
     "1d": Check(

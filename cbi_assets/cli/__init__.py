@@ -1,10 +1,28 @@
 """The command line: the same verbs as in Dagster's UI, for a terminal."""
 
-from cbi_assets.cli import alert, audit, download, drive, plan, setup, tables
+from cbi_assets.cli import (
+    alert_command,
+    audit_command,
+    download_command,
+    drive_commands,
+    plan_commands,
+    setup_commands,
+    table_commands,
+)
 from cbi_assets.cli.app import app, told
 
 # imported for their commands
-assert all((alert, audit, download, drive, tables, setup, plan))
+assert all(
+    (
+        alert_command,
+        audit_command,
+        download_command,
+        drive_commands,
+        table_commands,
+        setup_commands,
+        plan_commands,
+    )
+)
 
 
 @told

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cbi_assets.cli import completing
+from cbi_assets.cli import completion
 from cbi_assets.errors import CbiError
 
 app = typer.Typer(
@@ -36,18 +36,18 @@ def day_option(*names: str, help: str) -> Any:
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Symbols = Annotated[
     list[str] | None,
-    typer.Option("--symbol", help="A root; repeat for more.", autocompletion=completing.roots),
+    typer.Option("--symbol", help="A root; repeat for more.", autocompletion=completion.roots),
 ]
 Timeframes = Annotated[
     list[str] | None,
-    typer.Option("--timeframe", help="1d, 1h or 1m; repeat.", autocompletion=completing.timeframes),
+    typer.Option("--timeframe", help="1d, 1h or 1m; repeat.", autocompletion=completion.timeframes),
 ]
 PlanName = Annotated[
     str,
     typer.Argument(
         metavar="PLAN",
         help="A plan's hash, its start, or its file.",
-        autocompletion=completing.plans,
+        autocompletion=completion.plans,
     ),
 ]
 Wait = Annotated[

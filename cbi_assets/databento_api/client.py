@@ -20,8 +20,8 @@ from databento.historical.api.batch import BatchHttpAPI
 from databento.historical.api.metadata import MetadataHttpAPI
 from pydantic import SecretStr
 
+from cbi_assets.config.settings import Settings, is_loopback
 from cbi_assets.errors import ServiceError, UsageError
-from cbi_assets.settings import Settings, is_loopback
 
 BASE_URL: Final = str(HistoricalGateway.BO1)
 """The vendor's gateway, https."""

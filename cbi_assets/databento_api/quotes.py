@@ -9,7 +9,7 @@ from typing import Any
 
 from cbi_assets.databento_api.client import Clients
 from cbi_assets.downloads.estimate import Figures
-from cbi_assets.downloads.model import Request
+from cbi_assets.downloads.plan_model import Request
 from cbi_assets.errors import ServiceError
 
 

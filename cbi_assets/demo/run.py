@@ -10,18 +10,18 @@ from pathlib import Path
 
 import numpy as np
 
-from cbi_assets import console
+from cbi_assets.build.build import build
+from cbi_assets.cli import console
+from cbi_assets.config.settings import Settings
+from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
 from cbi_assets.demo.market import bar_starts, hours_of, random_walk
-from cbi_assets.drive.listing import by_folder
-from cbi_assets.ingest.books import books_by_file, books_by_table
-from cbi_assets.ingest.build import build
-from cbi_assets.ingest.load import load
+from cbi_assets.drive.inventory import by_folder
+from cbi_assets.ledger.books import books_by_file, books_by_table
+from cbi_assets.load.load import load
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.project import Project
 from cbi_assets.report import take_audit, write_audit
-from cbi_assets.settings import Settings
-from cbi_assets.universe import load_universe
 
 DATASET = "DEMO.SYNTH"
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 3, 27)

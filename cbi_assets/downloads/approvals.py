@@ -17,10 +17,10 @@ from typing import Any, Literal
 
 import polars as pl
 
-from cbi_assets.downloads.model import Basis, Plan
+from cbi_assets.downloads.plan_model import Basis, Plan
 from cbi_assets.errors import UsageError
+from cbi_assets.tables import APPROVAL_USES, APPROVALS
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.tables import APPROVAL_USES, APPROVALS
 
 Event = Literal["begun", "finished"]
 State = Literal["valid", "begun", "used up", "expired", "edited"]

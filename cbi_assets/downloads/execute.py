@@ -14,15 +14,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from cbi_assets.databento_api.batch_jobs import Job, Jobs, OutcomeUnknownError
 from cbi_assets.databento_api.client import Clients
-from cbi_assets.databento_api.files import Fetched, discard_part, fetch_job
-from cbi_assets.databento_api.jobs import Job, Jobs, OutcomeUnknownError
-from cbi_assets.databento_api.listing import read_listing
+from cbi_assets.databento_api.file_listing import read_listing
+from cbi_assets.databento_api.job_files import Fetched, discard_part, fetch_job
 from cbi_assets.downloads.approvals import Approval, find_valid, record_use
-from cbi_assets.downloads.ledger import LIVE, JobRow, intend, read_jobs, write
-from cbi_assets.downloads.model import Plan, Request
-from cbi_assets.downloads.outcome import DownloadOutcome, Progress, Quiet
-from cbi_assets.downloads.room import raw_folder, require_room, require_writable, root_folder
+from cbi_assets.downloads.disk_space import raw_folder, require_room, require_writable, root_folder
+from cbi_assets.downloads.download_outcome import DownloadOutcome, Progress, Quiet
+from cbi_assets.downloads.job_ledger import LIVE, JobRow, intend, read_jobs, write
+from cbi_assets.downloads.plan_model import Plan, Request
 from cbi_assets.errors import CbiError, HomeBusyError, ServiceError, UsageError
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Warehouse

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cbi_assets.config.downloads import Policy, load_policy
 from cbi_assets.downloads.estimate import Figures, estimate
-from cbi_assets.downloads.model import Gap, Plan, Request, Schema, Unavailable
-from cbi_assets.downloads.policy import Policy, load_policy
+from cbi_assets.downloads.plan_model import Gap, Plan, Request, Schema, Unavailable
 from cbi_assets.downloads.wanted import Coverage, Range, Wanted, last_complete, survey
-from cbi_assets.ingest.load import missing_days_of
+from cbi_assets.load.load import missing_days_of
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.project import Project
 

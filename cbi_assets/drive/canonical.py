@@ -8,8 +8,8 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.drive.decode import Decoded
-from cbi_assets.drive.sniff import dataset_of_publisher
+from cbi_assets.drive.formats import dataset_of_publisher
+from cbi_assets.drive.records import Decoded
 from cbi_assets.market.bars import PRICES, Columns, is_suspect
 from cbi_assets.market.sessions import Calendar, trade_date_of
 from cbi_assets.market.symbology import describe_symbols, name_contracts

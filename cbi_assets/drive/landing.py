@@ -19,14 +19,14 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
+from cbi_assets.config.settings import Home
 from cbi_assets.drive.canonical import ALWAYS_THERE, FileContext, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
-from cbi_assets.drive.decode import Piece, decode
+from cbi_assets.drive.formats import Bars
 from cbi_assets.drive.pieces import Part
-from cbi_assets.drive.sniff import Bars
+from cbi_assets.drive.records import Piece, decode
 from cbi_assets.market.bars import Timeframe, timeframe_of
 from cbi_assets.market.sessions import Calendar
-from cbi_assets.settings import Home
 
 BATCH_BYTES = 16 << 20
 PACK_RECORDS = 500_000

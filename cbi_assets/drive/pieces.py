@@ -12,9 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.drive.canonical import FileContext
-from cbi_assets.drive.decode import Piece, dbn_records
-from cbi_assets.drive.sidecars import mappings_of_metadata
-from cbi_assets.drive.sniff import (
+from cbi_assets.drive.formats import (
     BAR_COLUMNS,
     Bars,
     NotBars,
@@ -22,6 +20,8 @@ from cbi_assets.drive.sniff import (
     dbn_header_length,
     dbn_metadata,
 )
+from cbi_assets.drive.records import Piece, dbn_records
+from cbi_assets.drive.sidecars import mappings_of_metadata
 from cbi_assets.drive.streams import SourceStream, decompress, line_blocks
 from cbi_assets.errors import SourceError
 from cbi_assets.market.bars import PRICES, RTYPES, timeframe_of

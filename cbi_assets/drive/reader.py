@@ -13,17 +13,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cbi_assets.config.settings import Home
 from cbi_assets.drive.canonical import FileContext
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord
+from cbi_assets.drive.formats import Bars, NotBars, dataset_of_publisher, sniff_source
 from cbi_assets.drive.landing import Lander
 from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of, sibling_mappings, sniff_parquet
 from cbi_assets.drive.sidecars import SIDECARS, Sidecars, job_of, read_sidecars
-from cbi_assets.drive.sniff import Bars, NotBars, dataset_of_publisher, sniff_source
 from cbi_assets.drive.streams import SourceStream, open_file, open_member, read_member
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 from cbi_assets.market.sessions import Calendar
-from cbi_assets.settings import Home
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cbi_assets.config.settings import Home
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord
 from cbi_assets.drive.landing import sweep
 from cbi_assets.drive.reader import Reader, Rules
 from cbi_assets.drive.sidecars import SIDECARS
 from cbi_assets.drive.walk import Entry, Unlisted, walk
 from cbi_assets.errors import FileChangingError
-from cbi_assets.settings import Home
 
 COMMIT_BYTES = 512 << 20
 

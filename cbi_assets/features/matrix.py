@@ -7,17 +7,17 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from cbi_assets.config.macro import Macro
+from cbi_assets.config.regimes import Regimes
 from cbi_assets.features.crush import CRUSH_COLUMNS, crush
 from cbi_assets.features.fibonacci import FIBONACCI_COLUMNS, fibonacci
 from cbi_assets.features.golden_zone import golden_zone
-from cbi_assets.features.macro import macro_as_of
+from cbi_assets.features.macro_columns import macro_as_of
 from cbi_assets.features.pivots import PIVOT_COLUMNS, pivots
-from cbi_assets.features.regimes import name_regimes
+from cbi_assets.features.regime_columns import name_regimes
 from cbi_assets.features.volatility import log_returns, volatility
-from cbi_assets.macro import Macro
 from cbi_assets.market.session_bars import FINE
 from cbi_assets.market.sessions import Calendar, session_closes, trade_dates
-from cbi_assets.regimes import Regimes
 
 ZONE_ROOTS = ("MES",)
 """The roots whose rows have a golden zone."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 import cbi_assets
-from cbi_assets.settings import Home
+from cbi_assets.config.settings import Home
 
 _PACKAGE = Path(cbi_assets.__file__).parent
 

@@ -3,10 +3,10 @@
 import dagster as dg
 from pydantic import Field
 
-from cbi_assets.pipeline.assets.drive import POOL
-from cbi_assets.pipeline.assets.features import built_tables
+from cbi_assets.pipeline.built.built_assets import built_tables
 from cbi_assets.pipeline.partitions import parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
+from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.reporting import RAW_KEY, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 

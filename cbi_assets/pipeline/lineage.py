@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from cbi_assets.macro import load_macro
+from cbi_assets.config.macro import load_macro
+from cbi_assets.config.sources import load_sources
 from cbi_assets.market.bars import TIMEFRAMES
-from cbi_assets.sources import load_sources
-from cbi_assets.warehouse.tables import (
+from cbi_assets.tables import (
     CONTINUOUS,
     DAILY_ML_MATRIX,
     DERIVED,

@@ -7,15 +7,15 @@ from typing import Any
 
 import dagster as dg
 
+from cbi_assets.build.build import BuildOutcome
 from cbi_assets.checks import CheckResult
-from cbi_assets.drive.listing import by_folder
+from cbi_assets.drive.inventory import by_folder
 from cbi_assets.drive.survey import Survey
-from cbi_assets.ingest.build import BuildOutcome
-from cbi_assets.ingest.load import PartitionLoad
-from cbi_assets.ingest.partitions import PartitionProfile
+from cbi_assets.load.load import PartitionLoad
+from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.pipeline.lineage import LINEAGE, MADE_OF_NOTHING
+from cbi_assets.tables import DAILY_ML_MATRIX, Column, TableSpec
 from cbi_assets.warehouse.base import Spent
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, Column, TableSpec
 
 
 def column_schema(spec: TableSpec) -> dg.TableSchema:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dagster as dg
 
-from cbi_assets.ingest.unreported import Partition
+from cbi_assets.config.universe import load_universe, select_timeframes
+from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
-from cbi_assets.universe import load_universe, select_timeframes
 
 _SYMBOLS = dg.StaticPartitionsDefinition(list(load_universe().roots))
 

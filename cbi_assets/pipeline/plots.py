@@ -15,12 +15,12 @@ import dagster as dg
 import polars as pl
 
 from cbi_assets.checks import roots_held
-from cbi_assets.ingest.load import LoadOutcome
-from cbi_assets.ingest.unreported import Partition
+from cbi_assets.ledger.pending_events import Partition
+from cbi_assets.load.load import LoadOutcome
 from cbi_assets.project import Project
+from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.warehouse.tables import BUILT, DAILY_ML_MATRIX, RAW
 
 Plots = dict[str, dg.MarkdownMetadataValue]
 """Plots, by the name under which the page shows them."""

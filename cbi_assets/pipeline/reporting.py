@@ -11,8 +11,8 @@ from typing import Any, Final
 import dagster as dg
 
 from cbi_assets.checks import Check, CheckResult
-from cbi_assets.ingest.load import LoadOutcome
-from cbi_assets.ingest.unreported import Partition, Unreported
+from cbi_assets.ledger.pending_events import Partition, Unreported
+from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.metadata import (
     check_metadata,
     check_severity,
@@ -24,7 +24,7 @@ from cbi_assets.pipeline.metadata import (
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.pipeline.plots import Plots
 from cbi_assets.project import Project
-from cbi_assets.warehouse.tables import BUILT, DERIVED, MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
+from cbi_assets.tables import BUILT, DERIVED, MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
 
 INVENTORY_KEY = dg.AssetKey(["drive", "inventory"])
 RAW_KEY = dg.AssetKey(["raw", "databento_ohlcv"])

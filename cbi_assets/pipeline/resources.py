@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from cbi_assets.ingest.load import LoadOutcome, load
-from cbi_assets.ingest.unreported import Partition, Unreported
+from cbi_assets.ledger.pending_events import Partition, Unreported
+from cbi_assets.load.load import LoadOutcome, load
 from cbi_assets.project import Project
 
 

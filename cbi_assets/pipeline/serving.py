@@ -14,9 +14,9 @@ from types import FrameType
 
 from filelock import FileLock, Timeout
 
+from cbi_assets.config.settings import Home, Settings
 from cbi_assets.errors import HomeBusyError, ServiceError, UsageError
 from cbi_assets.pipeline.instance import prepare_instance, project_file
-from cbi_assets.settings import Home, Settings
 
 HOST = "127.0.0.1"
 FIRST_PORT = 3000

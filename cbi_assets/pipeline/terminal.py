@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 
 import dagster as dg
 
+from cbi_assets.build.build import BuildOutcome
 from cbi_assets.checks import CheckResult, check_staging
 from cbi_assets.errors import CbiError
-from cbi_assets.ingest.build import BuildOutcome
-from cbi_assets.ingest.load import LoadOutcome
-from cbi_assets.ingest.load_staging import StagingOutcome
-from cbi_assets.pipeline.assets.staging import staging_metadata
+from cbi_assets.load.load import LoadOutcome
+from cbi_assets.load.staging.load_staging import StagingOutcome
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata
 from cbi_assets.pipeline.plots import look_at_built, plot_load
@@ -20,8 +19,9 @@ from cbi_assets.pipeline.reporting import (
     report_tables,
     table_key,
 )
+from cbi_assets.pipeline.staging.staging_assets import staging_metadata
 from cbi_assets.project import Project
-from cbi_assets.warehouse.tables import BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE
+from cbi_assets.tables import BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE
 
 
 def record_build(project: Project, outcome: BuildOutcome) -> None:

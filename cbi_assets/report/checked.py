@@ -22,7 +22,7 @@ from cbi_assets.checks import (
 )
 from cbi_assets.checks import Check as Written
 from cbi_assets.report.facts import Check, CheckState, Moment, Offender
-from cbi_assets.warehouse.tables import (
+from cbi_assets.tables import (
     ALL_TABLES,
     DAILY_ML_MATRIX,
     MACRO_OBSERVATIONS,

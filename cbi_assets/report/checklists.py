@@ -9,7 +9,7 @@ import polars as pl
 from cbi_assets.report.facts import Audit, Check
 from cbi_assets.report.judgements import Checklist, Item
 from cbi_assets.report.words import number, plural, size
-from cbi_assets.warehouse.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
+from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
 
 RAW_IDS = tuple(spec.id for spec in RAW.values())
 

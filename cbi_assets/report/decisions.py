@@ -11,7 +11,7 @@ from cbi_assets.report.checklists import RAW_IDS, behind
 from cbi_assets.report.facts import Audit, TroubleKind
 from cbi_assets.report.judgements import Decision, Step
 from cbi_assets.report.words import dollars, number, plural
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
+from cbi_assets.tables import DAILY_ML_MATRIX
 
 LISTED = 50
 """Conflicts and quarantines that are told one by one; the others together."""

@@ -8,24 +8,23 @@ from typing import Final
 
 import polars as pl
 
+from cbi_assets.config.downloads import load_policy
 from cbi_assets.downloads.approvals import Listed, list_approvals
-from cbi_assets.downloads.policy import load_policy
 from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
 from cbi_assets.drive.survey import Progress, Survey
 from cbi_assets.errors import LedgerMovedError
-from cbi_assets.ingest.books import books_by_file
-from cbi_assets.ingest.ledger import ledger_version
-from cbi_assets.ingest.load import inventory, missing_days_of
+from cbi_assets.ledger.books import books_by_file
+from cbi_assets.ledger.versions import ledger_version
+from cbi_assets.load.load import inventory, missing_days_of
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.project import Project
 from cbi_assets.report.checked import checks_of, history_of
 from cbi_assets.report.checklists import checklists_of
 from cbi_assets.report.decisions import decisions_of, next_step
-from cbi_assets.report.drive import describe_drive
+from cbi_assets.report.drive_section import describe_drive
 from cbi_assets.report.facts import Audit, StagingSource
-from cbi_assets.report.planned import needs_of, plan_of, read_plans, source_rules
-from cbi_assets.report.stock import (
+from cbi_assets.report.inventory import (
     Days,
     books_of,
     gaps_of,
@@ -35,10 +34,11 @@ from cbi_assets.report.stock import (
     stock_sql,
     tables_of,
 )
+from cbi_assets.report.planned import needs_of, plan_of, read_plans, source_rules
 from cbi_assets.report.trading import CHARTED, NEWEST, charts_of
+from cbi_assets.tables import ALL_TABLES, RAW, STAGING_FILES
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.warehouse.tables import ALL_TABLES, RAW, STAGING_FILES
 
 _ROUNDS: Final = 3
 """How often the tables are read anew because a load elsewhere published meanwhile."""

@@ -6,17 +6,17 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
 
+from cbi_assets.config.downloads import Policy
+from cbi_assets.config.sources import Sources
 from cbi_assets.downloads.approvals import Listed
-from cbi_assets.downloads.model import Plan as WrittenPlan
+from cbi_assets.downloads.plan_model import Plan as WrittenPlan
 from cbi_assets.downloads.planning import request_of
-from cbi_assets.downloads.policy import Policy
-from cbi_assets.downloads.verify import verify
+from cbi_assets.downloads.verify_plan import verify
 from cbi_assets.downloads.wanted import Wanted
 from cbi_assets.errors import UsageError
 from cbi_assets.project import Project
 from cbi_assets.report.facts import Need, SourceRule
 from cbi_assets.report.judgements import Plan
-from cbi_assets.sources import Sources
 
 
 def needs_of(project: Project, wanted: Wanted) -> tuple[Need, ...]:

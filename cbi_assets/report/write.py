@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from cbi_assets.config.settings import Home
 from cbi_assets.errors import UsageError
 from cbi_assets.report.changes import FORMAT, changes_since, figures_of
 from cbi_assets.report.compose import compose
 from cbi_assets.report.facts import Audit
 from cbi_assets.report.html import write_html
 from cbi_assets.report.markdown import write_markdown
-from cbi_assets.settings import Home
 
 KEPT: Final = 50
 """Earlier audits' JSON that a home keeps."""

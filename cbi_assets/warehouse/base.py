@@ -10,8 +10,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from cbi_assets.errors import AuditError
+from cbi_assets.tables import TableSpec
 from cbi_assets.warehouse.drift import LiveTable
-from cbi_assets.warehouse.tables import TableSpec
 
 Params = Mapping[str, Any]
 """Values of `@name` parameters: numbers, strings, dates, UTC instants, or lists of these."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from cbi_assets.warehouse.tables import Column, TableSpec, canonical_type, plain_id
+from cbi_assets.tables import Column, TableSpec, canonical_type, plain_id
 
 PARTITIONS_PER_JOB = 4_000
 """How many partitions a job of BigQuery's may touch: 16 years are 192 months, but 5,844 days."""

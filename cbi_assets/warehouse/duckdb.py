@@ -14,10 +14,10 @@ import polars as pl
 import polars.selectors as cs
 
 from cbi_assets.errors import HomeBusyError
+from cbi_assets.tables import TableSpec, canonical_type
 from cbi_assets.warehouse.base import Params, Statement
 from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions
 from cbi_assets.warehouse.sql_files import to_duckdb
-from cbi_assets.warehouse.tables import TableSpec, canonical_type
 
 # sqlglot warns that DuckDB has no partitions, clusters or descriptions; it does not need them.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)

@@ -14,8 +14,8 @@ from itertools import pairwise
 
 from sqlglot import exp
 
+from cbi_assets.tables import TableSpec
 from cbi_assets.warehouse.base import Warehouse
-from cbi_assets.warehouse.tables import TableSpec
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from cbi_assets.errors import ServiceError, UsageError
 from cbi_assets.project import Project
 from cbi_assets_tests.alerts.endpoint import SECRET, Endpoint
 from cbi_assets_tests.helpers import load_once
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 
 @pytest.fixture(autouse=True)

@@ -20,11 +20,11 @@ from typing import Any
 from google.api_core import exceptions
 from google.cloud import bigquery
 
+from cbi_assets.config.settings import Settings
 from cbi_assets.errors import CbiError, UsageError
-from cbi_assets.settings import Settings
-from cbi_assets.warehouse.bigquery.access import DATASETS
+from cbi_assets.warehouse.bigquery.bigquery_access import DATASETS
 from cbi_assets.warehouse.bigquery.connection import Options, connect
-from cbi_assets.warehouse.bigquery.telling import telling
+from cbi_assets.warehouse.bigquery.error_translation import telling
 
 MARK = "cbi_acceptance"
 

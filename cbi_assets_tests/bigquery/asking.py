@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from cbi_assets.settings import Settings
-from cbi_assets.warehouse.access import Finding, check_access
+from cbi_assets.config.settings import Settings
+from cbi_assets.warehouse.access_checks import Finding, check_access
 from cbi_assets_tests.bigquery.proxy import Answer, Proxy, Request, Rule
 
 PROJECT = "cbi-tests"

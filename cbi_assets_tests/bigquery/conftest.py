@@ -10,11 +10,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cbi_assets.settings import Settings
+from cbi_assets.config.settings import Settings
+from cbi_assets.tables import Column, TableSpec
 from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.bigquery.connection import Options, connect
-from cbi_assets.warehouse.bigquery.warehouse import BigQueryWarehouse
-from cbi_assets.warehouse.tables import Column, TableSpec
 from cbi_assets_tests.bigquery.proxy import Proxy, Request, run_proxy
 
 SPOTS = TableSpec(

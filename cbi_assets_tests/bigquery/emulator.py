@@ -21,10 +21,10 @@ from typing import Any
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from cbi_assets.settings import Settings
+from cbi_assets.config.settings import Settings
+from cbi_assets.tables import ALL_TABLES
+from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.bigquery.connection import Options, connect
-from cbi_assets.warehouse.bigquery.warehouse import BigQueryWarehouse
-from cbi_assets.warehouse.tables import ALL_TABLES
 
 EXTENSIONS = ("ducklake", "icu", "spatial")
 

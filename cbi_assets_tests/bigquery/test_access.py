@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from google.cloud import bigquery
 
-from cbi_assets.warehouse.bigquery.access import DATASETS
+from cbi_assets.warehouse.bigquery.bigquery_access import DATASETS
 from cbi_assets_tests.bigquery.asking import JOBS, PROJECT, check, deny, missing
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.bigquery.proxy import QUERY, TABLES, Proxy, Rule, hang

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cbi_assets.errors import UsageError
+from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.tables import RAW
 from cbi_assets_tests.bigquery.conftest import OpenRemote, is_dry, one_line, work
 from cbi_assets_tests.bigquery.proxy import (
     INSERT_JOB,

@@ -11,7 +11,7 @@ import sqlglot
 from sqlglot import exp
 
 from cbi_assets.errors import UsageError
-from cbi_assets.warehouse.tables import ALL_TABLES, Column, TableSpec
+from cbi_assets.tables import ALL_TABLES, Column, TableSpec
 from cbi_assets_tests.bigquery.conftest import SPOTS, OpenRemote, one_line, work
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.bigquery.proxy import QUERY, TABLES, Proxy

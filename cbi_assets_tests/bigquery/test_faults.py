@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 
 from cbi_assets.errors import AuditError, CbiError, LedgerMovedError, ServiceError, UsageError
-from cbi_assets.ingest import load as loading
-from cbi_assets.ingest.books import books_by_file
+from cbi_assets.ledger.books import books_by_file
+from cbi_assets.load import load as loading
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets_tests.bigquery.conftest import SPOTS, OpenRemote
@@ -37,7 +37,7 @@ from cbi_assets_tests.bigquery.proxy import (
     rewrite,
 )
 from cbi_assets_tests.helpers import load_once, query, table
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 pytestmark = pytest.mark.bigquery
 

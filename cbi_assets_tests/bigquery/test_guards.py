@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from cbi_assets.errors import UsageError
+from cbi_assets.tables import ALL_TABLES, RAW, Column, TableSpec, plain_id
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.bigquery.connection import Options
 from cbi_assets.warehouse.drift import lint_specs
-from cbi_assets.warehouse.tables import ALL_TABLES, RAW, Column, TableSpec, plain_id
 from cbi_assets_tests.bigquery.conftest import FRAME, SPOTS, OpenRemote, is_dry, one_line, work
 from cbi_assets_tests.bigquery.proxy import INSERT_JOB, QUERY, TABLES, UPLOAD, Proxy
 from cbi_assets_tests.conftest import MakeProject

@@ -11,20 +11,20 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cbi_assets.ingest.books import books_by_file
+from cbi_assets.config.settings import Settings
+from cbi_assets.ledger.books import books_by_file
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.project import Project
-from cbi_assets.settings import Settings
-from cbi_assets.warehouse.tables import RAW
+from cbi_assets.tables import RAW
 from cbi_assets_tests.bigquery.emulator import Emulator
-from cbi_assets_tests.ingest.lines import put_lines, record
-from cbi_assets_tests.ingest.processes import Moment, run_cbi
+from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.load.processes import Moment, run_cbi
 
 pytestmark = pytest.mark.bigquery
 
-WAREHOUSE = "cbi_assets.warehouse.bigquery.warehouse:BigQueryWarehouse"
-JOBS = "cbi_assets.warehouse.bigquery.jobs:Jobs"
-LOAD = "cbi_assets.ingest.load"
+WAREHOUSE = "cbi_assets.warehouse.bigquery.bigquery_warehouse:BigQueryWarehouse"
+JOBS = "cbi_assets.warehouse.bigquery.query_jobs:Jobs"
+LOAD = "cbi_assets.load.load"
 HELD = 3
 
 # The first transaction is the canary's, the second publishes, the third keeps the checks' results

@@ -8,16 +8,16 @@ from typing import Any
 import polars as pl
 import pytest
 
+from cbi_assets.build.build import build
 from cbi_assets.errors import AuditError, UsageError
-from cbi_assets.ingest.build import build
-from cbi_assets.ingest.moving import MOVED, copy_warehouse
+from cbi_assets.load.copy_tables import MOVED, copy_warehouse
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Warehouse
-from cbi_assets.warehouse.bigquery.warehouse import BigQueryWarehouse
+from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.helpers import NOW, load_once
-from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 
 def held(project: Project, name: Any) -> dict[str, list[dict[str, Any]]]:

@@ -11,9 +11,9 @@ import sqlglot
 from sqlglot import exp
 
 from cbi_assets.errors import AuditError
+from cbi_assets.tables import RAW
 from cbi_assets.warehouse import sql_files
-from cbi_assets.warehouse.bigquery.schema import staging_fields
-from cbi_assets.warehouse.tables import RAW
+from cbi_assets.warehouse.bigquery.live_schema import staging_fields
 from cbi_assets_tests.bigquery.conftest import OpenRemote
 from cbi_assets_tests.bigquery.proxy import TABLES, Proxy
 from cbi_assets_tests.conftest import MakeProject

@@ -15,8 +15,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from cbi_assets.warehouse.bigquery import jobs
-from cbi_assets.warehouse.tables import RAW
+from cbi_assets.tables import RAW
+from cbi_assets.warehouse.bigquery import query_jobs as jobs
 from cbi_assets_tests.bigquery.conftest import OpenRemote
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.bigquery.proxy import (

@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from cbi_assets_tests.browser.serving import serve_ui
-from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 SECOND = 1000.0  # Playwright's unit is the millisecond
 RUN = 180 * SECOND

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from cbi_assets.build.build import build
 from cbi_assets.checks import CheckResult, check_point_in_time
-from cbi_assets.ingest.build import build
 from cbi_assets.project import Project
+from cbi_assets.tables import DAILY_ML_MATRIX, SESSIONS
 from cbi_assets.warehouse.base import Statement
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, SESSIONS
 from cbi_assets_tests.helpers import NOW, load_once, paste
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 DAYS = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
 

@@ -11,7 +11,7 @@ from cbi_assets.checks import CheckResult, check_rebuilds
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.project import Project
 from cbi_assets_tests.helpers import load_once, paste
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 
 def rebuild(project: Project, drive: Path, timeframe: Timeframe, lines: list[str]) -> CheckResult:

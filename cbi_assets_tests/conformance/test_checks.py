@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cbi_assets.build.build import build
 from cbi_assets.checks import (
     MATRIX_CHECKS,
     POINT_IN_TIME,
@@ -19,12 +20,11 @@ from cbi_assets.checks import (
     check_raw,
     check_rebuilds,
 )
-from cbi_assets.ingest.build import build
 from cbi_assets.project import Project
+from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR, SESSIONS
 from cbi_assets.warehouse.base import Statement
-from cbi_assets.warehouse.tables import CONTINUOUS, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR, SESSIONS
 from cbi_assets_tests.helpers import NOW, load_once, paste, query
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 pytestmark = pytest.mark.both_warehouses
 

@@ -13,15 +13,15 @@ import dagster as dg
 import pytest
 
 from cbi_assets.definitions import defs
-from cbi_assets.pipeline.bigquery import BigQuery
+from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.pipeline.sensors import new_drive_files
 from cbi_assets.project import Project
-from cbi_assets.warehouse.tables import RAW
+from cbi_assets.tables import RAW
 from cbi_assets_tests.helpers import NOW
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 pytestmark = pytest.mark.both_warehouses
 

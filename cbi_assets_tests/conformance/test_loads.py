@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.ingest.books import books_by_file
-from cbi_assets.ingest.build import build
-from cbi_assets.ingest.load import load
-from cbi_assets.ingest.unload import plan_unload, unload
+from cbi_assets.build.build import build
+from cbi_assets.ledger.books import books_by_file
+from cbi_assets.load.load import load
+from cbi_assets.load.unload import plan_unload, unload
 from cbi_assets.project import Project
+from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, LOAD_COSTS, RAW
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import fingerprint
-from cbi_assets.warehouse.tables import ALL_TABLES, LEDGER_VERSION, LOAD_COSTS, RAW
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import (
     NAME,
@@ -28,7 +28,7 @@ from cbi_assets_tests.helpers import (
     put_job,
     query,
 )
-from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 pytestmark = pytest.mark.both_warehouses
 
@@ -124,7 +124,7 @@ def test_either_warehouse_ends_with_the_same_content(
 def test_a_second_publication_from_the_same_books_is_refused(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cbi_assets.ingest import load as loading
+    from cbi_assets.load import load as loading
 
     put_lines(drive, [record(0), record(1)])
     told: list[str] = []

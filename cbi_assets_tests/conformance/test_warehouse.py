@@ -13,9 +13,9 @@ import pytest
 
 from cbi_assets.errors import AuditError
 from cbi_assets.project import Project
+from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, Column, TableSpec, struct
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.drift import differences
-from cbi_assets.warehouse.tables import ALL_TABLES, LEDGER_VERSION, Column, TableSpec, struct
 from cbi_assets_tests.helpers import NOW
 
 pytestmark = pytest.mark.both_warehouses

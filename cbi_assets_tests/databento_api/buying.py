@@ -11,10 +11,10 @@ from pydantic import SecretStr
 
 from cbi_assets.databento_api.client import Clients, connect
 from cbi_assets.downloads.approvals import Approval, approve, list_approvals
+from cbi_assets.downloads.download_outcome import DownloadOutcome
 from cbi_assets.downloads.execute import execute
-from cbi_assets.downloads.ledger import JobRow, read_jobs
-from cbi_assets.downloads.model import Plan, Request
-from cbi_assets.downloads.outcome import DownloadOutcome
+from cbi_assets.downloads.job_ledger import JobRow, read_jobs
+from cbi_assets.downloads.plan_model import Plan, Request
 from cbi_assets.project import Project
 from cbi_assets_tests.databento_api.bars import BAR_BYTES
 from cbi_assets_tests.databento_api.vendor import Vendor

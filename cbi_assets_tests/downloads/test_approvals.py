@@ -17,11 +17,11 @@ from cbi_assets.downloads.approvals import (
     list_approvals,
     record_use,
 )
-from cbi_assets.downloads.model import Plan
+from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.errors import UsageError
 from cbi_assets.project import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets_tests.downloads.test_model import OTHER, REQUEST, plan
+from cbi_assets_tests.downloads.test_plan_model import OTHER, REQUEST, plan
 
 NOW = dt.datetime(2025, 4, 1, 12, tzinfo=dt.UTC)
 PLAN = plan(REQUEST, OTHER)

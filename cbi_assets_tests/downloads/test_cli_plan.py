@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.downloads.model import Plan
+from cbi_assets.downloads.plan_model import Plan
 from cbi_assets_tests.databento_api.vendor import KEY, Vendor
 
 Finished = subprocess.CompletedProcess[str]

@@ -10,18 +10,18 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.downloads.model import Plan
+from cbi_assets.config.settings import Settings
+from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.project import Project
-from cbi_assets.settings import Settings
 from cbi_assets_tests.databento_api.buying import allow, make_plan, request, rows
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import query
-from cbi_assets_tests.ingest import processes
-from cbi_assets_tests.ingest.processes import SERVER, Moment
+from cbi_assets_tests.load import processes
+from cbi_assets_tests.load.processes import SERVER, Moment
 
-EXECUTE, FILES = "cbi_assets.downloads.execute", "cbi_assets.databento_api.files"
-JOBS = "cbi_assets.databento_api.jobs:Jobs"
+EXECUTE, FILES = "cbi_assets.downloads.execute", "cbi_assets.databento_api.job_files"
+JOBS = "cbi_assets.databento_api.batch_jobs:Jobs"
 
 # Two requests; each is written once more after its intent, and again when its files are there.
 MOMENTS = [

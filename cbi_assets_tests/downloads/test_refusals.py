@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cbi_assets.downloads import room
+from cbi_assets.downloads import disk_space as room
 from cbi_assets.errors import UsageError
 from cbi_assets.project import Project
 from cbi_assets_tests.conftest import MakeProject

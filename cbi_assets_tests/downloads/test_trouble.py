@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from cbi_assets.databento_api.jobs import OutcomeUnknownError, RefusedError
+from cbi_assets.databento_api.batch_jobs import OutcomeUnknownError, RefusedError
 from cbi_assets.downloads import execute as execution
-from cbi_assets.downloads.ledger import AlreadyBoughtError, JobRow, intend
-from cbi_assets.downloads.model import Plan
+from cbi_assets.downloads.job_ledger import AlreadyBoughtError, JobRow, intend
+from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.errors import CbiError, ServiceError, UsageError
 from cbi_assets.project import Project
 from cbi_assets_tests.databento_api.bars import Wanted

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbi_assets.downloads.planning import Scope, gaps_of, make_plan, survey_project
-from cbi_assets.downloads.verify import verify
+from cbi_assets.downloads.verify_plan import verify
 from cbi_assets.downloads.wanted import Coverage, Range, find_ranges, last_complete
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.project import Project

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_assets.config.universe import load_universe
 from cbi_assets.drive.canonical import FileContext, canonicalise
-from cbi_assets.drive.decode import decode
+from cbi_assets.drive.formats import Bars, sniff
 from cbi_assets.drive.pieces import pieces_of
-from cbi_assets.drive.sniff import Bars, sniff
+from cbi_assets.drive.records import decode
 from cbi_assets.drive.streams import SourceStream
 from cbi_assets.market.bars import UNDEFINED_PRICE
 from cbi_assets.project import Project
-from cbi_assets.universe import load_universe
 from cbi_assets_tests.helpers import (
     DATASET,
     NAME,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.drive.listing import by_folder
+from cbi_assets.drive.inventory import by_folder
 from cbi_assets.drive.streams import SourceStream
 from cbi_assets.errors import UnreadableError
 from cbi_assets.project import Project

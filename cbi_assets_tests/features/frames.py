@@ -7,14 +7,14 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.build.assemble import own_chain
+from cbi_assets.config.macro import load_macro
+from cbi_assets.config.regimes import Regimes, load_regimes
+from cbi_assets.config.universe import load_universe
 from cbi_assets.features.matrix import build_matrix
-from cbi_assets.ingest.assemble import own_chain
-from cbi_assets.macro import load_macro
 from cbi_assets.market.continuous import choose_active
 from cbi_assets.market.session_bars import SESSION_COLUMNS, choose_finest, session_bars
-from cbi_assets.regimes import Regimes, load_regimes
-from cbi_assets.universe import load_universe
-from cbi_assets.warehouse.tables import RAW
+from cbi_assets.tables import RAW
 
 OBSERVATION_SCHEMA: dict[str, Any] = {
     "series_id": pl.String,

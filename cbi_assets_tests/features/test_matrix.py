@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from cbi_assets.config.regimes import parse_regimes
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.regimes import parse_regimes
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX
+from cbi_assets.tables import DAILY_ML_MATRIX
 from cbi_assets_tests.features.frames import (
     OBSERVATION_SCHEMA,
     WRITTEN,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cbi_assets.market.continuous import CONTINUOUS_COLUMNS, choose_active, continuous_series
 from cbi_assets.market.rolls import HELD_COLUMNS, ROLL_COLUMNS
 from cbi_assets.market.session_bars import SESSION_COLUMNS
-from cbi_assets.warehouse.tables.derived import CONTINUOUS
+from cbi_assets.tables.derived_tables import CONTINUOUS
 
 MON, TUE, WED, THU, FRI = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(5))
 DAYS = (MON, TUE, WED, THU, FRI)

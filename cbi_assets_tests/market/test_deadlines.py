@@ -7,10 +7,10 @@ from typing import get_args
 
 import pytest
 
+from cbi_assets.config.universe import load_universe
 from cbi_assets.market.deadlines import DeadlineRule, deadline
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.market.symbology import MONTH_CODES
-from cbi_assets.universe import load_universe
 
 
 def deadline_of(contract: str) -> dt.date | None:

@@ -15,7 +15,7 @@ from cbi_assets.market.deadlines import deadline
 from cbi_assets.market.rolls import HELD_COLUMNS, ROLL_COLUMNS, Chain, RollRule, chain
 from cbi_assets.market.sessions import Calendar, trade_dates
 from cbi_assets.market.symbology import MONTH_CODES
-from cbi_assets.warehouse.tables.derived import ROLL_CALENDAR
+from cbi_assets.tables.derived_tables import ROLL_CALENDAR
 
 GRAIN = RollRule("FHKNZ", "first_notice")
 CALENDARS: dict[str, Calendar] = {"ZL": "grains", "ZS": "grains"}

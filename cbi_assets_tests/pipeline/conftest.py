@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cbi_assets.pipeline.bigquery import BigQuery
+from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.project import Project

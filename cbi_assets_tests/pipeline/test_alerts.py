@@ -10,11 +10,11 @@ import dagster as dg
 import pytest
 
 from cbi_assets.errors import ServiceError, UsageError
-from cbi_assets.pipeline.alerts import look_for_alerts, tell_failed_runs
+from cbi_assets.pipeline.audit.alert_sensors import look_for_alerts, tell_failed_runs
 from cbi_assets.project import Project
 from cbi_assets_tests.alerts.endpoint import Endpoint, run_endpoint
 from cbi_assets_tests.helpers import load_once
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import dagster as dg
 import pytest
 from dagster_gcp import BigQueryResource
 
+from cbi_assets.config.settings import Settings
 from cbi_assets.errors import UsageError
-from cbi_assets.pipeline.bigquery import BigQuery
+from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.resources import ProjectResource
-from cbi_assets.settings import Settings
 from cbi_assets_tests.bigquery.emulator import Emulator
 
 

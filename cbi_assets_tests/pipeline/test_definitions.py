@@ -20,12 +20,12 @@ from cbi_assets.checks import (
     TABLE_CHECK,
 )
 from cbi_assets.definitions import defs
-from cbi_assets.pipeline.assets.drive import POOL
-from cbi_assets.pipeline.checks import ALL_CHECKS
+from cbi_assets.pipeline.asset_checks import ALL_CHECKS
 from cbi_assets.pipeline.instance import prepare_instance, project_file
+from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.project import Project
-from cbi_assets.warehouse.tables import (
+from cbi_assets.tables import (
     BUILT,
     DAILY_ML_MATRIX,
     DERIVED,

@@ -9,17 +9,17 @@ import dagster as dg
 import pytest
 
 from cbi_assets.checks import check_everything
+from cbi_assets.config.universe import load_universe
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
-from cbi_assets.pipeline.assets.derived import DERIVED_TABLES
-from cbi_assets.pipeline.assets.drive import POOL
-from cbi_assets.pipeline.assets.market_data import RAW_TABLES
+from cbi_assets.pipeline.built.derived_assets import DERIVED_TABLES
+from cbi_assets.pipeline.raw.drive_asset import POOL
+from cbi_assets.pipeline.raw.table_assets import RAW_TABLES
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.project import Project
-from cbi_assets.universe import load_universe
+from cbi_assets.tables import DERIVED, RAW
 from cbi_assets.warehouse.base import Statement
-from cbi_assets.warehouse.tables import DERIVED, RAW
 from cbi_assets_tests.helpers import NOW, load_once, query
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 
 @pytest.fixture

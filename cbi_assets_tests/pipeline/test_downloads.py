@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cbi_assets.pipeline.bigquery import BigQuery
-from cbi_assets.pipeline.downloads import download_plan, watch_downloads
+from cbi_assets.pipeline.bigquery_resource import BigQuery
+from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.project import Project
 from cbi_assets_tests.databento_api.buying import NOW, allow, make_plan, request, rows

@@ -8,12 +8,12 @@ import dagster as dg
 import pytest
 
 from cbi_assets.checks import FRESH_TRADE_DATES
+from cbi_assets.config.universe import load_universe
 from cbi_assets.definitions import defs
 from cbi_assets.market.sessions import Calendar, trade_dates
-from cbi_assets.pipeline.assets.features import FRESHNESS
+from cbi_assets.pipeline.built.built_assets import FRESHNESS
 from cbi_assets.pipeline.reporting import table_key
-from cbi_assets.universe import load_universe
-from cbi_assets.warehouse.tables import BUILT
+from cbi_assets.tables import BUILT
 
 CALENDARS = sorted(set(load_universe().calendars().values()))
 

@@ -10,14 +10,14 @@ import pytest
 
 from cbi_assets.checks import RAW_CHECKS, REBUILD_CHECKS, TABLE_CHECK
 from cbi_assets.definitions import defs
-from cbi_assets.ingest.unreported import Unreported
+from cbi_assets.ledger.pending_events import Unreported
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.terminal import record_load
 from cbi_assets.project import Project
+from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Statement
-from cbi_assets.warehouse.tables import BUILT, DAILY_ML_MATRIX, RAW
 from cbi_assets_tests.helpers import load_once, query, table
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 HOURLY = table_key(RAW["1h"].id)
 MATRIX = table_key(DAILY_ML_MATRIX.id)

@@ -12,15 +12,15 @@ from xml.etree import ElementTree
 import dagster as dg
 import pytest
 
+from cbi_assets.build.build import build
 from cbi_assets.definitions import defs
-from cbi_assets.ingest.build import build
 from cbi_assets.pipeline.plots import MOST, draw_bars, draw_columns, draw_line, look_at_built
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.project import Project
-from cbi_assets.warehouse.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.tables import DAILY_ML_MATRIX, RAW
 from cbi_assets_tests.helpers import NOW, load_once
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 SHOWN_AT_ONCE = 1_000
 """Characters of Markdown that Dagster's page shows without a click."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 
-from cbi_assets.downloads.model import Plan
-from cbi_assets.pipeline.assets.downloads import SPEC_KEY, SpecConfig, spec
-from cbi_assets.pipeline.proposals import stale_bars
+from cbi_assets.downloads.plan_model import Plan
+from cbi_assets.pipeline.downloads.proposals import stale_bars
+from cbi_assets.pipeline.downloads.spec_asset import SPEC_KEY, SpecConfig, spec
 from cbi_assets.pipeline.resources import Clock
 from cbi_assets.project import Project
 from cbi_assets_tests.helpers import bars, dbn_file, load_once, put_job, query

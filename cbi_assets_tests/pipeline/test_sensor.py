@@ -10,12 +10,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cbi_assets.pipeline.bigquery import BigQuery
+from cbi_assets.pipeline.bigquery_resource import BigQuery
+from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import ProjectResource
-from cbi_assets.pipeline.sensors import new_drive_files
 from cbi_assets.project import Project
 from cbi_assets_tests.helpers import JOB, load_once, table
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 Tick = Callable[[str | None], dg.SensorResult | dg.SkipReason]
 

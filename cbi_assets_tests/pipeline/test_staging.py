@@ -10,8 +10,8 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from cbi_assets.pipeline.assets.staging import BRIDGE_ASSET, MACRO_ASSET, STAGING_ASSETS
 from cbi_assets.pipeline.reporting import INVENTORY_KEY
+from cbi_assets.pipeline.staging.staging_assets import BRIDGE_ASSET, MACRO_ASSET, STAGING_ASSETS
 
 
 @pytest.fixture(autouse=True)

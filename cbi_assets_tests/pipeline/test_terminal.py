@@ -8,13 +8,13 @@ from pathlib import Path
 
 import dagster as dg
 
+from cbi_assets.build.build import build
 from cbi_assets.checks import check_everything
 from cbi_assets.definitions import defs
-from cbi_assets.ingest.build import build
 from cbi_assets.pipeline.terminal import record_checks
 from cbi_assets.project import Project
 from cbi_assets_tests.helpers import NOW, load_once
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 
 
 def evaluations(

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cbi_assets_tests.test_cli import cbi
+from cbi_assets_tests.cli.test_cli import cbi
 
 __all__ = ["cbi"]

@@ -11,13 +11,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from cbi_assets.build.build import build
 from cbi_assets.checks import check_everything
-from cbi_assets.ingest.build import build
-from cbi_assets.ingest.load_staging import load_staging
+from cbi_assets.load.staging.load_staging import load_staging
 from cbi_assets.project import Project
 from cbi_assets.report import Audit, take_audit, write_audit
 from cbi_assets_tests.helpers import JOB, NAME, NOW, bars, dbn_file, load_once, put_job
-from cbi_assets_tests.ingest.lines import put_lines, record
+from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.report.reading import Node, html_tables, markdown_tables, read_html
 
 LATER = NOW + dt.timedelta(hours=1)

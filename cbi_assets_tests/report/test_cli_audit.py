@@ -8,14 +8,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cbi_assets.pipeline.assets.audit import REPORT_KEY, report
-from cbi_assets.pipeline.bigquery import BigQuery
+from cbi_assets.pipeline.audit.audit_asset import REPORT_KEY, report
+from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.project import Project
+from cbi_assets_tests.cli.test_cli import Cbi, one_line
 from cbi_assets_tests.helpers import NOW, load_once
-from cbi_assets_tests.ingest.lines import put_lines, record
-from cbi_assets_tests.test_cli import Cbi, one_line
+from cbi_assets_tests.load.lines import put_lines, record
 
 NAMES = {"audit.md", "audit.html", "audit.json"}
 

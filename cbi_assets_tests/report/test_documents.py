@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cbi_assets.build.build import build
+from cbi_assets.config.settings import Settings
 from cbi_assets.demo.run import LAST, make_drive
 from cbi_assets.demo.run import NOW as DEMO_NOW
-from cbi_assets.ingest.build import build
 from cbi_assets.project import Project
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.report.compose import compose
@@ -22,7 +23,6 @@ from cbi_assets.report.html import write_html
 from cbi_assets.report.judgements import Decision
 from cbi_assets.report.markdown import write_markdown
 from cbi_assets.report.words import level, percent, price, size, span
-from cbi_assets.settings import Settings
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.report.reading import html_tables, markdown_tables, read_html

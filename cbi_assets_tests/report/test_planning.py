@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
+from cbi_assets.build.build import build
 from cbi_assets.checks import check_everything
+from cbi_assets.config.sources import DatabentoSource
 from cbi_assets.downloads.approvals import approve
-from cbi_assets.downloads.model import Plan
+from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.downloads.planning import Scope, make_plan
-from cbi_assets.ingest.build import build
 from cbi_assets.project import Project
 from cbi_assets.report import Audit, take_audit
-from cbi_assets.sources import DatabentoSource
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, query
-from cbi_assets_tests.ingest.lines import LATER_JOB, put_lines, record
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 
 def audit(project: Project, now: dt.datetime = NOW) -> Audit:

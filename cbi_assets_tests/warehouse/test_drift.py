@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from cbi_assets.tables import ALL_TABLES, Column, TableSpec, canonical_type, struct
 from cbi_assets.warehouse.drift import (
     LiveColumn,
     LiveTable,
@@ -15,7 +16,6 @@ from cbi_assets.warehouse.drift import (
     lint_live,
     lint_specs,
 )
-from cbi_assets.warehouse.tables import ALL_TABLES, Column, TableSpec, canonical_type, struct
 
 SPEC = TableSpec(
     dataset="ops",

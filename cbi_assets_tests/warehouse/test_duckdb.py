@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from cbi_assets.errors import AuditError, HomeBusyError
+from cbi_assets.tables import ALL_TABLES, Column, TableSpec
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
-from cbi_assets.warehouse.tables import ALL_TABLES, Column, TableSpec
 
 PAIRS = TableSpec(
     "ops",

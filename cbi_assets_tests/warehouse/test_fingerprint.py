@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.project import Project
+from cbi_assets.tables import Column, TableSpec, struct
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import Fingerprint, fingerprint
-from cbi_assets.warehouse.tables import Column, TableSpec, struct
 
 PAIR = (Column("a", "FLOAT64", "a number"), Column("b", "STRING", "a word"))
 NUMBERS = TableSpec(

@@ -27,8 +27,8 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 )
 from google.oauth2 import service_account
 
+from cbi_assets.config.settings import Settings, is_loopback
 from cbi_assets.errors import UsageError
-from cbi_assets.settings import Settings, is_loopback
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 

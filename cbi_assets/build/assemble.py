@@ -1,0 +1,128 @@
+"""Assemble: what a build publishes, from the raw tables and from nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
+from cbi_assets.features.matrix import ZONE_ROOTS, build_matrix
+from cbi_assets.build.session_rows import build_sessions, read_hours
+from cbi_assets.build.bar_inventory import FAR, read_stock
+from cbi_assets.market.bars import TIMEFRAMES
+from cbi_assets.market.continuous import choose_active, continuous_series
+from cbi_assets.market.rolls import Chain, chain
+from cbi_assets.market.session_bars import FINE
+from cbi_assets.market.sessions import session_close
+from cbi_assets.project import Project
+from cbi_assets.config.universe import Universe
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
+
+_FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True)
+class Assembled:
+    """Rows of the four tables that a build publishes, in their columns, of the roots asked for;
+    and how many sessions were built anew for them."""
+
+    sessions: pl.DataFrame
+    rolls: pl.DataFrame
+    continuous: pl.DataFrame
+    matrix: pl.DataFrame
+    sessions_built: int
+
+
+def crush_legs(project: Project, roots: Sequence[str]) -> list[str]:
+    """The roots beside `roots` that their rows need bars of."""
+    if CRUSH_ROOT not in roots:
+        return []
+    return [leg for leg in CRUSH_LEGS if leg not in roots and leg in project.universe.roots]
+
+
+def own_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
+    """Each root's chain of outrights, from `sessions` (the table's columns): of a contract's two on
+    a date, the exchange's before the vendor's UTC day."""
+    outrights = sessions.filter(pl.col("contract").is_not_null())
+    is_coarse = ~pl.col("built_from").is_in(FINE)
+    one_each = outrights.sort("contract", "trade_date", is_coarse).unique(
+        ["contract", "trade_date"], keep="first", maintain_order=True
+    )
+    return chain(
+        one_each.select("root", "contract", "trade_date", "close", "volume"),
+        universe.roll_rules(),
+        universe.calendars(),
+    )
+
+
+def assemble(
+    project: Project,
+    warehouse: Warehouse,
+    roots: Sequence[str],
+    legs: Sequence[str],
+    ingestion_ts: dt.datetime,
+    *,
+    whole: bool = False,
+    until: dt.date = FAR,
+    stock: pl.DataFrame | None = None,
+) -> Assembled:
+    """Build the rows of these roots from what is published up to the trade date `until`, and from
+    the observations that were known at the last of that date's closes.
+
+    `legs` are further roots that the rows rest on; nothing of theirs comes out. `whole` takes no
+    session from an earlier build. `stock` is what the raw tables hold of them all up to `until`
+    (STOCK), where the caller has read it. Publishes nothing.
+    """
+    if stock is None:
+        stock = read_stock(warehouse, [*roots, *legs], until=until)
+    found = build_sessions(warehouse, stock, whole)
+    sessions = found.frame
+    own = own_chain(sessions, project.universe)
+    active = choose_active(sessions, own.held)
+    zone = active.filter(pl.col("root").is_in(ZONE_ROOTS) & pl.col("built_from").is_in(FINE))
+    matrix = build_matrix(
+        active,
+        sessions,
+        read_hours(warehouse, zone),
+        read_observations(warehouse, project, until),
+        project.universe.calendars(),
+        {timeframe: RAW[timeframe].id for timeframe in TIMEFRAMES},
+        project.regimes,
+        project.macro,
+        ingestion_ts,
+    )
+    continuous = continuous_series(active, sessions, own.rolls, _read_bridge(warehouse, until))
+    asked = pl.col("root").is_in(list(roots))
+    return Assembled(
+        sessions=sessions.filter(asked),
+        rolls=own.rolls.filter(asked),
+        continuous=continuous.filter(asked),
+        matrix=matrix if matrix.is_empty() else matrix.filter(pl.col("symbol").is_in(list(roots))),
+        sessions_built=found.built,
+    )
+
+
+def read_observations(warehouse: Warehouse, project: Project, until: dt.date) -> pl.DataFrame:
+    """The observations known at the last close of the trade date `until`, as `macro_as_of` takes
+    them."""
+    known = _FOREVER
+    if until != FAR:
+        sectors = set(project.universe.calendars().values())
+        known = max(session_close(until, sector) for sector in sectors)
+    return warehouse.query(
+        "SELECT series_id, reference_date, available_at, value "
+        f"FROM `{MACRO_OBSERVATIONS.id}` WHERE available_at <= @known",
+        {"known": known},
+    )
+
+
+def _read_bridge(warehouse: Warehouse, until: dt.date) -> pl.DataFrame:
+    return warehouse.query(
+        f"SELECT date, open, high, low, close, volume FROM `{YAHOO_BRIDGE.id}` "
+        "WHERE date <= @until ORDER BY date",
+        {"until": until},
+    )

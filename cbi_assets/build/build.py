@@ -1,0 +1,177 @@
+"""Build: sessions, rolls, continuous series and daily_ml_matrix, in one transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from cbi_assets.checks import (
+    CheckResult,
+    check_bridge,
+    check_matrix,
+    check_rolls,
+    failed_upstream,
+    keep_results,
+)
+from cbi_assets.features.crush import CRUSH_ROOT
+from cbi_assets.build.assemble import Assembled, assemble, crush_legs
+from cbi_assets.build.derive import DeriveOutcome, derive
+from cbi_assets.build.replace_rows import Replacement, replace_rows
+from cbi_assets.build.stitch_statistics import record_stitch
+from cbi_assets.build.bar_inventory import read_stock
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
+
+
+@dataclass(frozen=True)
+class BuildOutcome:
+    """What a build found and wrote. `rows` of the matrix by root; `barred` names the failed checks
+    that kept a root out; `replaced` says what became of each table, and is empty where the build
+    only showed `preview`."""
+
+    rows: dict[str, int]
+    barred: dict[str, list[str]]
+    first: dt.date | None = None
+    last: dt.date | None = None
+    checks: list[CheckResult] = field(default_factory=list)
+    replaced: list[Replacement] = field(default_factory=list)
+    derived: DeriveOutcome | None = None
+    sessions_built: int = 0
+    preview: pl.DataFrame | None = None
+
+    @property
+    def fell_short(self) -> bool:
+        """Whether a root was kept out or a check of the matrix failed."""
+        return bool(self.barred) or any(result.failed for result in self.checks)
+
+
+def build(
+    project: Project,
+    *,
+    now: dt.datetime,
+    roots: tuple[str, ...] = (),
+    start: dt.date | None = None,
+    end: dt.date | None = None,
+    whole: bool = False,
+    limit: int | None = None,
+    tell: Callable[[str], None] = lambda message: None,
+) -> BuildOutcome:
+    """Bring sessions, rolls, continuous series and matrix of these roots (all, where none given) in
+    step with the raw tables; only rows that differ are written.
+
+    Hold the home first. `start` and `end` are trade dates that bound the matrix' rows. `whole`
+    takes no session from an earlier build. `limit` publishes nothing: it builds that many rows, the
+    newest, checks them and gives them back.
+
+    A root whose raw bars failed an ERROR check when last checked is left as it was; the crush does
+    not rest on it either. `now` becomes `ingestion_ts`; nothing else depends on it.
+    """
+    chosen = project.universe.select(roots)
+    with project.open_warehouse() as warehouse:
+        failed = failed_upstream(warehouse, project.universe.select())
+        barred = {root: reasons for root, reasons in failed.items() if root in chosen}
+        sound = [root for root in chosen if root not in barred]
+        legs = crush_legs(project, sound)
+        for leg in legs:
+            if leg in failed:
+                tell(f"{CRUSH_ROOT}'s crush stays empty: the bars of {leg} failed a check")
+        legs = [leg for leg in legs if leg not in failed]
+        tell(f"reading the bars of {len(sound) + len(legs)} roots")
+        stock = read_stock(warehouse, [*sound, *legs])
+        derived = None
+        if limit is None and sound:
+            derived = derive(project, warehouse, tuple(sound), whole=whole, stock=stock, tell=tell)
+        made = assemble(project, warehouse, sound, legs, now, whole=whole, stock=stock)
+        matrix = made.matrix
+        if not matrix.is_empty():
+            matrix = matrix.filter(
+                pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
+            )
+        if limit is not None:
+            return _show(warehouse, matrix, barred, limit)
+        replaced = _publish(warehouse, made, matrix, sound, start, end, tell)
+        _record_stitch(project, warehouse, made, now, tell)
+        checks = check_matrix(warehouse, sorted(set(matrix["symbol"]))) if matrix.height else []
+        checks += check_rolls(warehouse, sorted(set(made.rolls["root"])))
+        checks += check_bridge(project, warehouse)
+        keep_results(warehouse, checks, now)
+        return BuildOutcome(
+            **_extent(matrix),
+            barred=barred,
+            checks=checks,
+            replaced=replaced,
+            derived=derived,
+            sessions_built=made.sessions_built,
+        )
+
+
+def _record_stitch(
+    project: Project,
+    warehouse: Warehouse,
+    made: Assembled,
+    now: dt.datetime,
+    tell: Callable[[str], None],
+) -> None:
+    """What justifies the stitch, from the sessions that now stand."""
+    stitch = project.sources.stitch
+    if stitch is None or made.matrix.is_empty():
+        return
+    own = made.matrix.filter(pl.col("symbol") == stitch.root)
+    if own.is_empty():
+        return
+    closes = own.select(date="data_date", close=pl.col("market_data").struct.field("close"))
+    record_stitch(project, warehouse, closes, now=now, tell=tell)
+
+
+def _publish(
+    warehouse: Warehouse,
+    made: Assembled,
+    matrix: pl.DataFrame,
+    roots: list[str],
+    start: dt.date | None,
+    end: dt.date | None,
+    tell: Callable[[str], None],
+) -> list[Replacement]:
+    replaced = [
+        replace_rows(warehouse, SESSIONS, made.sessions, roots),
+        replace_rows(warehouse, ROLL_CALENDAR, made.rolls, roots),
+        replace_rows(warehouse, CONTINUOUS, made.continuous, roots),
+        replace_rows(
+            warehouse,
+            DAILY_ML_MATRIX,
+            matrix,
+            roots,
+            root_column="symbol",
+            start=start,
+            end=end,
+            leave_out=("ingestion_ts",),
+        ),
+    ]
+    for item in replaced:
+        tell(f"{item.spec.id}: {item.written:,} rows to write, {item.removed:,} to remove")
+    if statements := [statement for item in replaced for statement in item.statements]:
+        warehouse.transact(statements)
+    return replaced
+
+
+def _show(
+    warehouse: Warehouse, matrix: pl.DataFrame, barred: dict[str, list[str]], limit: int
+) -> BuildOutcome:
+    if matrix.is_empty():
+        return BuildOutcome({}, barred)
+    newest = matrix.sort("data_date", "symbol", descending=[True, False]).head(limit)
+    staged = warehouse.stage_frame("matrix_preview", newest)
+    checks = check_matrix(warehouse, sorted(set(newest["symbol"])), table=staged)
+    return BuildOutcome(**_extent(newest), barred=barred, checks=checks, preview=newest)
+
+
+def _extent(matrix: pl.DataFrame) -> dict[str, Any]:
+    if matrix.is_empty():
+        return {"rows": {}}
+    counts = dict(matrix.group_by("symbol").len().sort("symbol").iter_rows())
+    return {"rows": counts, "first": matrix["data_date"].min(), "last": matrix["data_date"].max()}

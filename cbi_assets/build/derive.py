@@ -1,0 +1,214 @@
+"""Derive: make the 5m, 15m, 30m and 4h tables of the raw ones, only where bars have changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import polars as pl
+
+from cbi_assets.checks import failed_upstream
+from cbi_assets.build.bar_inventory import SESSION_KEY, read_stock, unchanged
+from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
+from cbi_assets.market.derived_bars import BAR_COLUMNS, BuiltFrom, derive_bars
+from cbi_assets.market.session_bars import choose_finest
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.tables import DERIVED, RAW
+
+BATCH_BARS: Final = 250_000
+"""About how many bars are held in memory at a time; a symbol's trade date is never split."""
+
+# A trade date's first bar is of the evening before the holidays that it follows.
+_BEFORE: Final = dt.timedelta(days=10)
+_AFTER: Final = dt.timedelta(days=2)
+
+_SOURCES: Final[tuple[BuiltFrom, ...]] = ("1m", "1h")
+_SESSION: Final = ["symbol", "trade_date"]
+
+
+@dataclass(frozen=True)
+class DeriveOutcome:
+    """What a derivation did: `rows` written by timeframe, `sessions` (symbols' trade dates) derived
+    again or taken out, and in `barred` the failed checks that kept a root out."""
+
+    rows: dict[DerivedTimeframe, int]
+    sessions: dict[DerivedTimeframe, int]
+    barred: dict[str, list[str]]
+
+
+def derive(
+    project: Project,
+    warehouse: Warehouse,
+    roots: tuple[str, ...] = (),
+    *,
+    timeframes: tuple[DerivedTimeframe, ...] = DERIVED_TIMEFRAMES,
+    whole: bool = False,
+    stock: pl.DataFrame | None = None,
+    batch_bars: int = BATCH_BARS,
+    tell: Callable[[str], None] = lambda message: None,
+) -> DeriveOutcome:
+    """Bring the derived tables of these roots (all, where none given) up to their raw bars.
+
+    Outrights and continuous symbols of rank 0. All four are made of 1m bars; 4h of 1h bars on a
+    symbol's trade date that has no 1m bars, or where those hold less volume and so are incomplete.
+    What rests on the bars that it rested on before is left as it is, unless `whole`. Each batch is
+    published in one transaction. A root whose raw bars failed an ERROR check is left as it was.
+    `stock` is what the raw tables hold (STOCK), where the caller has read it. Hold the home first.
+    """
+    chosen = project.universe.select(roots)
+    failed = failed_upstream(warehouse, chosen)
+    sound = [root for root in chosen if root not in failed]
+    rows = dict.fromkeys(timeframes, 0)
+    if not sound:
+        return DeriveOutcome(rows, dict(rows), failed)
+    if stock is None:
+        stock = read_stock(warehouse, sound, _SOURCES)
+    stock = stock.filter(pl.col("root").is_in(sound))
+    changed = {
+        timeframe: _changed(warehouse, timeframe, stock, sound, whole) for timeframe in timeframes
+    }
+    for batch in _batches(changed, batch_bars):
+        sessions = max(frame.height for frame in batch.values())
+        tell(f"deriving bars of {sessions:,} sessions")
+        for timeframe, derived in _derive_batch(warehouse, batch).items():
+            rows[timeframe] += derived
+    return DeriveOutcome(rows, {t: frame.height for t, frame in changed.items()}, failed)
+
+
+def _changed(
+    warehouse: Warehouse,
+    timeframe: DerivedTimeframe,
+    stock: pl.DataFrame,
+    roots: list[str],
+    whole: bool,
+) -> pl.DataFrame:
+    """The sessions to derive: root, symbol, trade_date, bars, and built_from, null where no bar is
+    left."""
+    sources = _SOURCES if timeframe == "4h" else ("1m",)
+    wanted = choose_finest(stock.filter(pl.col("built_from").is_in(sources)))
+    held = _read_held(warehouse, timeframe, roots)
+    done = unchanged(held, wanted) if not whole else held.clear()
+    columns = ("root", *_SESSION, "bars", "built_from")
+    gone = held.join(wanted, on=_SESSION, how="anti").unique(_SESSION)
+    emptied = gone.with_columns(bars=pl.lit(0, pl.Int64), built_from=pl.lit(None, pl.String))
+    return pl.concat(
+        [wanted.join(done, on=_SESSION, how="anti").select(columns), emptied.select(columns)]
+    ).sort("trade_date", "root", "symbol")
+
+
+def _read_held(warehouse: Warehouse, timeframe: DerivedTimeframe, roots: list[str]) -> pl.DataFrame:
+    """What the derived table holds of each session: root, SESSION_KEY, volume and load_ids."""
+    key = ["root", *SESSION_KEY]
+    rows = warehouse.query(
+        load_sql("derive_stock", derived=DERIVED[timeframe].id), {"roots": roots}
+    ).with_columns(pl.col("loads").str.split(" ").alias("load_ids"))
+    columns = (*key, "volume", "load_ids")
+    is_mixed = rows.select(key).is_duplicated()
+    mixed = rows.filter(is_mixed).group_by(key)
+    volumes = mixed.agg(pl.col("volume").sum())
+    loads = mixed.agg(pl.col("load_ids").explode().unique().sort())
+    return pl.concat(
+        [rows.filter(~is_mixed).select(columns), volumes.join(loads, on=key).select(columns)]
+    )
+
+
+def _batches(
+    changed: dict[DerivedTimeframe, pl.DataFrame], most: int
+) -> Iterator[dict[DerivedTimeframe, pl.DataFrame]]:
+    """The changed sessions in the order of their dates, so that few partitions are touched at once,
+    and about `most` bars at a time."""
+    key = ["trade_date", "root", "symbol"]
+    sessions = (
+        pl.concat([frame.select(*key, "bars") for frame in changed.values()])
+        .group_by(key)
+        .agg(pl.col("bars").max())
+        .sort(key)
+        .with_columns(batch=(pl.col("bars").cum_sum() - pl.col("bars")) // most)
+    )
+    for part in sessions.partition_by("batch", maintain_order=True):
+        yield {
+            timeframe: own
+            for timeframe, frame in changed.items()
+            if not (own := frame.join(part, on=key, how="semi")).is_empty()
+        }
+
+
+def _derive_batch(
+    warehouse: Warehouse, batch: dict[DerivedTimeframe, pl.DataFrame]
+) -> dict[DerivedTimeframe, int]:
+    """Derive and publish the bars of these sessions; give how many there are by timeframe."""
+    bars = {source: _read(warehouse, source, batch) for source in _SOURCES}
+    statements: list[Statement] = []
+    written = {}
+    for timeframe, sessions in batch.items():
+        derived = pl.concat(
+            derive_bars(
+                bars[source].join(
+                    sessions.filter(pl.col("built_from") == source), on=_SESSION, how="semi"
+                ),
+                timeframe,
+                source,
+            )
+            for source in _SOURCES
+        )
+        statements += _publish(warehouse, timeframe, sessions, derived)
+        written[timeframe] = derived.height
+    warehouse.transact(statements)
+    return written
+
+
+def _read(
+    warehouse: Warehouse, source: BuiltFrom, batch: dict[DerivedTimeframe, pl.DataFrame]
+) -> pl.DataFrame:
+    """The bars of one raw table that the batch's sessions rest on."""
+    sessions = pl.concat(
+        frame.filter(pl.col("built_from") == source).drop("bars") for frame in batch.values()
+    ).unique()
+    if sessions.is_empty():
+        return pl.DataFrame(schema=BAR_COLUMNS)
+    chosen = warehouse.stage_frame(f"derive_sources_{source}", sessions)
+    return warehouse.query(
+        load_sql("derive_bars", table=RAW[source].id, chosen=chosen), _span(sessions)
+    )
+
+
+def _publish(
+    warehouse: Warehouse,
+    timeframe: DerivedTimeframe,
+    sessions: pl.DataFrame,
+    derived: pl.DataFrame,
+) -> list[Statement]:
+    """What puts the derived bars in place of those that the sessions had."""
+    spec = DERIVED[timeframe]
+    chosen = warehouse.stage_frame(f"derive_sessions_{timeframe}", sessions.drop("bars"))
+    staged = warehouse.stage_frame(f"derive_rows_{timeframe}", derived)
+    names = {"table": spec.id, "chosen": chosen}
+    columns = ", ".join(spec.column_names)
+    span = _span(sessions)
+    return [
+        Statement(load_sql("derive_forget", **names), span),
+        Statement(f"INSERT INTO `{spec.id}` ({columns}) SELECT {columns} FROM `{staged}`"),
+        Statement(
+            load_sql("derive_held", **names),
+            {**span, "rows": derived.height},
+            f"{spec.id}: {{0}} bars held where {derived.height} were derived. "
+            "Nothing was published.",
+        ),
+    ]
+
+
+def _span(sessions: pl.DataFrame) -> dict[str, Any]:
+    """The parameters that keep a statement to the partitions of these sessions."""
+    first, last = sessions["trade_date"].min(), sessions["trade_date"].max()
+    assert isinstance(first, dt.date)
+    assert isinstance(last, dt.date)
+    midnight = dt.time(tzinfo=dt.UTC)
+    return {
+        "first_ts": dt.datetime.combine(first - _BEFORE, midnight),
+        "last_ts": dt.datetime.combine(last + _AFTER, midnight),
+        "roots": sessions["root"].unique().sort().to_list(),
+    }

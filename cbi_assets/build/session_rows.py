@@ -1,0 +1,120 @@
+"""Sessions: keep market_data.futures_sessions_1d in step with the raw tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from cbi_assets.build.bar_inventory import SESSION_KEY, unchanged
+from cbi_assets.market.bars import Columns
+from cbi_assets.market.session_bars import SESSION_COLUMNS, choose_finest, session_bars
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.tables import RAW, SESSIONS
+
+BARS_AT_ONCE = 1_500_000
+"""Raw bars whose hours are in memory at one time, about."""
+
+_KEY = list(SESSION_KEY)
+_LOADS = pl.List(pl.String)
+_HOURS: Columns = {
+    "root": pl.String,
+    "symbol": pl.String,
+    "contract": pl.String,
+    "instrument_id": pl.Int64,
+    "trade_date": pl.Date,
+    "ts_event": pl.Datetime("us", "UTC"),
+    "open": pl.Float64,
+    "high": pl.Float64,
+    "low": pl.Float64,
+    "close": pl.Float64,
+    "volume": pl.Int64,
+    "weighted": pl.Float64,
+    "built_from": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """All sessions of some roots (the table's columns), and how many were built anew for it."""
+
+    frame: pl.DataFrame
+    built: int
+
+
+def build_sessions(warehouse: Warehouse, stock: pl.DataFrame, whole: bool = False) -> Sessions:
+    """The sessions of what the raw tables hold by `stock` (STOCK). An evening alone is none yet.
+
+    A session that the table holds is taken from there where it was built from the same bars;
+    `whole` builds every one again. Publishes nothing.
+    """
+    wanted = choose_finest(stock.filter("reaches_its_day"))
+    held = pl.DataFrame(schema={**SESSION_COLUMNS, "bars": pl.Int64, "load_ids": _LOADS})
+    if not whole and not wanted.is_empty():
+        columns = ", ".join(SESSIONS.column_names)
+        held = warehouse.query(
+            f"SELECT {columns} FROM `{SESSIONS.id}` "
+            "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
+            {"roots": sorted(set(wanted["root"])), "until": wanted["trade_date"].max()},
+        ).with_columns(pl.col("load_ids").cast(_LOADS).list.eval(pl.element().sort()))
+    kept = unchanged(held, wanted)
+    stale = wanted.join(kept, on=_KEY, how="anti")
+    built = [
+        session_bars(hours).join(
+            part.select(*_KEY, "bars", "load_ids"), on=_KEY, how="left", maintain_order="left"
+        )
+        for part in _in_parts(stale)
+        for hours in [read_hours(warehouse, part)]
+    ]
+    frame = pl.concat([part.select(SESSIONS.column_names) for part in (kept, *built)])
+    return Sessions(frame.sort(_KEY), stale.height)
+
+
+def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
+    """The hours (or UTC days) of sessions, as `session_bars` takes them.
+
+    `wanted` has root, symbol, trade_date, built_from: one row a session.
+    """
+    parts = [pl.DataFrame(schema=_HOURS)]
+    if wanted.is_empty():
+        return parts[0]
+    staged = warehouse.stage_frame("sessions_wanted", wanted.select("root", *_KEY))
+    for timeframe in sorted(set(wanted["built_from"])):
+        dates = wanted.filter(pl.col("built_from") == timeframe)["trade_date"]
+        first, last = dates.min(), dates.max()
+        assert isinstance(first, dt.date)
+        assert isinstance(last, dt.date)
+        name = "session_bars_1m" if timeframe == "1m" else "session_bars"
+        sql = load_sql(name, table=RAW[timeframe].id, wanted=staged, timeframe=timeframe)
+        params = {
+            "roots": sorted(set(wanted["root"])),
+            # a stub before a holiday belongs to the trade date after it, days later at Christmas
+            "first": _midnight(first - dt.timedelta(days=7)),
+            "end": _midnight(last + dt.timedelta(days=2)),
+        }
+        rows = warehouse.query(sql, params)
+        parts.append(rows.select(pl.col(name).cast(kind) for name, kind in _HOURS.items()))
+    return pl.concat(parts).sort("symbol", "ts_event", "instrument_id")
+
+
+def _in_parts(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Whole roots, or years of one where a root is large, so that memory stays bounded."""
+    gathered: list[pl.DataFrame] = []
+    weight = 0
+    ordered = stale.with_columns(year=pl.col("trade_date").dt.year()).sort("root", "year")
+    for part in ordered.partition_by("root", "year", maintain_order=True):
+        size = int(part["bars"].sum())
+        if gathered and weight + size > BARS_AT_ONCE:
+            yield pl.concat(gathered)
+            gathered, weight = [], 0
+        gathered.append(part)
+        weight += size
+    if gathered:
+        yield pl.concat(gathered)
+
+
+def _midnight(day: dt.date) -> dt.datetime:
+    return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)

@@ -1,0 +1,109 @@
+"""Record, at each build, what justifies the Yahoo stitch."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import asdict
+
+import polars as pl
+
+from cbi_assets.errors import SourceError
+from cbi_assets.market.yahoo_stitch import OverlapStatistics, overlap_statistics
+from cbi_assets.project import Project
+from cbi_assets.config.sources import Stitch
+from cbi_assets.load.staging.bridge import read_bridge
+from cbi_assets.load.staging.layouts import is_bridge
+from cbi_assets.load.staging.read import decode, fetch_all
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.tables import STITCH_STATISTICS, YAHOO_BRIDGE, TableSpec
+
+
+def record_stitch(
+    project: Project,
+    warehouse: Warehouse,
+    databento: pl.DataFrame,
+    *,
+    now: dt.datetime,
+    tell: Callable[[str], None] = lambda message: None,
+) -> OverlapStatistics | None:
+    """Work the overlap statistics out and enter them into ops.stitch_statistics.
+
+    `databento`: date and close (native units) of the stitched root's sessions, one row a date.
+    Yahoo's closes are read from the bridge's file in staging, as those from the boundary on are in
+    no table. Where that file is not there, the last statistics stand, and nothing is entered.
+    Gives what was entered, None where nothing was.
+    """
+    stitch = project.sources.stitch
+    if stitch is None:
+        return None
+    yahoo = read_yahoo(project, stitch)
+    if yahoo is None:
+        tell("the bridge's file is not in staging: the last statistics of the stitch stand")
+        return None
+    tick = project.universe.roots[stitch.root].tick
+    sound = databento.filter(pl.col("close").is_not_null())
+    found = overlap_statistics(yahoo, sound, stitch.boundary, tick)
+    rows = warehouse.query(f"SELECT COUNT(*) AS held FROM `{YAHOO_BRIDGE.id}`")["held"].item()
+    entry = {
+        "recorded_at": now,
+        "root": stitch.root,
+        "boundary": stitch.boundary,
+        "scale": stitch.scale,
+        "adjustment": stitch.adjustment,
+        "close_kind": stitch.close_kind,
+        "bridge_rows": rows,
+        **asdict(found),
+    }
+    frame = pl.DataFrame([entry], schema=_schema_of(STITCH_STATISTICS))
+    staged = warehouse.stage_frame("stitch_statistics", frame)
+    warehouse.transact(
+        [
+            Statement(
+                f"DELETE FROM `{STITCH_STATISTICS.id}` WHERE root = @root AND recorded_at = @now",
+                {"root": stitch.root, "now": now},
+            ),
+            Statement(load_sql("staging/enter_stitch", staged=staged)),
+        ]
+    )
+    return found
+
+
+def read_yahoo(project: Project, stitch: Stitch) -> pl.DataFrame | None:
+    """All of Yahoo's days in staging: date, close (scaled); one row a date; None without a file.
+
+    A date with two closes has none.
+    """
+    staging = project.settings.staging
+    if staging is None or not staging.is_dir():
+        return None
+    parts = []
+    for found in fetch_all(staging):
+        if isinstance(found, SourceError):
+            continue  # `load_staging` tells
+        try:
+            frame = decode(found)
+        except SourceError:
+            continue
+        if is_bridge(frame, stitch):
+            parts.append(read_bridge(frame, stitch).select("date", "close"))
+    if not parts:
+        return None
+    sound = (pl.col("close").is_finite() & (pl.col("close") > 0)).fill_null(False)
+    rows = pl.concat(parts).filter(sound & pl.col("date").is_not_null()).unique()
+    once = pl.len().over("date") == 1
+    return rows.filter(once).sort("date").with_columns(pl.col("close") * stitch.scale)
+
+
+_TYPES = {
+    "TIMESTAMP": pl.Datetime("us", "UTC"),
+    "STRING": pl.String(),
+    "DATE": pl.Date(),
+    "FLOAT64": pl.Float64(),
+    "INT64": pl.Int64(),
+}
+
+
+def _schema_of(spec: TableSpec) -> dict[str, pl.DataType]:
+    return {column.name: _TYPES[column.type] for column in spec.columns}

@@ -1,0 +1,1 @@
+"""Settings, and each declared thing with its YAML file beside its model."""

@@ -1,0 +1,125 @@
+"""The books: what became of every record that was read, by file and by table."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from cbi_assets.config.universe import Universe
+from cbi_assets.drive.catalog import Content, Slice
+from cbi_assets.market.bars import Columns
+from cbi_assets.tables import SOURCE_FILES
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+
+BOOK_COLUMNS = (
+    "records",
+    "published",
+    "duplicates",
+    "quarantined",
+    "conflicts",
+    "reopened",
+    "not_loaded",
+    "outside_universe",
+    "difference",
+)
+
+
+def books_by_file(warehouse: Warehouse) -> pl.DataFrame:
+    """One row a file: path, schema, source_file_id, job_id, status and BOOK_COLUMNS."""
+    return warehouse.query(load_sql("books_by_file"))
+
+
+def books_by_table(by_file: pl.DataFrame) -> pl.DataFrame:
+    """The same, one row a table: schema, files and BOOK_COLUMNS."""
+    return (
+        by_file.group_by("schema")
+        .agg(pl.len().alias("files"), pl.col(BOOK_COLUMNS).sum())
+        .sort("schema")
+    )
+
+
+def enter_files(
+    warehouse: Warehouse,
+    contents: Mapping[int, Content],
+    slices: Sequence[Slice],
+    touched: set[int],
+    loaded: set[tuple[str, str, str]],
+    universe: Universe,
+) -> list[Statement]:
+    """The statements that enter the touched files into ops.source_files, and hold that all books
+    balance.
+
+    `slices` are the touched files' own; `loaded` names (file, timeframe, root) that are in the
+    books once the transaction stands, so that the rest counts as not loaded yet.
+    """
+    outside: dict[int, int] = {}
+    waiting: dict[int, int] = {}
+    for piece in slices:
+        file_id = contents[piece.file_no].source_file_id
+        if (file_id, piece.timeframe, piece.root) in loaded:
+            continue
+        if piece.root and piece.root not in universe.roots:
+            outside[piece.file_no] = outside.get(piece.file_no, 0) + piece.records
+        else:
+            waiting[piece.file_no] = waiting.get(piece.file_no, 0) + piece.records
+    rows = [_file_row(contents[n], outside.get(n, 0), waiting.get(n, 0)) for n in sorted(touched)]
+    staged = warehouse.stage_frame(
+        "files_entered", pl.DataFrame(rows, schema=_FILE_SCHEMA, orient="row")
+    )
+    columns = ", ".join(SOURCE_FILES.column_names)
+    return [
+        Statement(load_sql("publish_forget_files", staged=staged)),
+        Statement(f"INSERT INTO `ops.source_files` ({columns}) SELECT {columns} FROM `{staged}`"),
+        Statement(
+            load_sql("assert_balanced"),
+            must_hold="{0}: {2} of its {1} records are not accounted for. "
+            "Nothing was published; run the load again.",
+        ),
+    ]
+
+
+_FILE_SCHEMA: Columns = {
+    "id": pl.String,
+    "path": pl.String,
+    "job_id": pl.String,
+    "dataset": pl.String,
+    "schema": pl.String,
+    "encoding": pl.String,
+    "compression": pl.String,
+    "bytes": pl.Int64,
+    "records": pl.Int64,
+    "outside_universe": pl.Int64,
+    "not_loaded": pl.Int64,
+    "first_ts_event": pl.Datetime("us", "UTC"),
+    "last_ts_event": pl.Datetime("us", "UTC"),
+    "symbols": pl.List(pl.String),
+    "status": pl.String,
+}
+
+
+def _file_row(content: Content, outside: int, waiting: int) -> tuple[object, ...]:
+    epoch = dt.datetime.fromtimestamp(0, dt.UTC)
+    first, last = (
+        None if moment is None else epoch + dt.timedelta(microseconds=moment)
+        for moment in (content.first_ts, content.last_ts)
+    )
+    return (
+        content.source_file_id,
+        content.path,
+        content.job_id,
+        content.dataset,
+        content.schema,
+        content.encoding,
+        content.compression,
+        content.bytes,
+        content.records,
+        outside,
+        waiting,
+        first,
+        last,
+        list(content.symbols),
+        "partial" if waiting else "loaded",
+    )

@@ -1,0 +1,131 @@
+"""Move house: publish one warehouse's tables and ledger into the other, empty one, and prove both
+equal."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cbi_assets.config.settings import WarehouseName
+from cbi_assets.errors import AuditError, UsageError
+from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.project import Project
+from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, TableSpec
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.fingerprint import fingerprint, spans, within
+
+MOVED = tuple(spec for spec in ALL_TABLES if spec != LEDGER_VERSION)
+
+
+@dataclass(frozen=True)
+class TableCopy:
+    """One table's rows, and the months whose fingerprints are the same on both sides."""
+
+    table_id: str
+    rows: int
+    months: int
+
+
+def copy_warehouse(
+    project: Project, to: WarehouseName, tell: Callable[[str], None] = lambda message: None
+) -> list[TableCopy]:
+    """Publish everything of the other warehouse into `to`. Hold the home first.
+
+    What is exported lies under `CBI_HOME/tmp` until it is over, a file a month. Raises UsageError
+    when `to` holds a row already, and AuditError when the two sides differ; nothing is published
+    then, in any table.
+    """
+    source_name: WarehouseName = "duckdb" if to == "bigquery" else "bigquery"
+    folder = project.home.scratch / "copy"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        with project.open_named(source_name) as source, project.open_named(to) as target:
+            version = ledger_version(target)
+            for spec in MOVED:
+                if _count(target, spec.id):
+                    raise UsageError(
+                        f"{spec.id} of {to} holds rows already. `cbi copy` fills an empty "
+                        "warehouse; use `cbi load` to add to one."
+                    )
+            statements: list[Statement] = []
+            copies: list[TableCopy] = []
+            for spec in MOVED:
+                tell(f"copying {spec.id}")
+                staged = _stage(source, target, spec, folder)
+                months = _same(source, target, spec, staged, "was copied of")
+                rows = _count(source, spec.id)
+                copies.append(TableCopy(spec.id, rows, months))
+                statements += _publication(spec, staged, rows)
+            tell(f"publishing {sum(copy.rows for copy in copies):,} rows")
+            target.transact(guarded(statements, version))
+            for spec in MOVED:
+                _same(source, target, spec, spec.id, "was published of")
+            return copies
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stage(source: Warehouse, target: Warehouse, spec: TableSpec, folder: Path) -> str | None:
+    """Export a table month by month and stage the files; None where there is no row."""
+    names = ", ".join(spec.column_names)
+    files: list[Path] = []
+    for span in spans(source, spec, spec.id, months=1):
+        frame = source.query(f"SELECT {names} FROM `{spec.id}` {within(spec)}", span)
+        if frame.height:
+            files.append(_write(frame.to_arrow(), spec, folder / spec.name))
+    return target.stage_parquet(f"copy_{spec.name}", files) if files else None
+
+
+def _write(rows: pa.Table, spec: TableSpec, folder: Path) -> Path:
+    """Write a file named by its content, with fields that are nullable where the spec says so."""
+    optional = {column.name for column in spec.columns if not column.required}
+    schema = pa.schema([field.with_nullable(field.name in optional) for field in rows.schema])
+    folder.mkdir(parents=True, exist_ok=True)
+    part = folder / "part"
+    pq.write_table(rows.cast(schema), part, compression="zstd")
+    with open(part, "rb") as raw:
+        digest = hashlib.file_digest(raw, "sha256").hexdigest()
+    return part.rename(folder / f"{digest}.parquet")
+
+
+def _same(
+    source: Warehouse, target: Warehouse, spec: TableSpec, table_id: str | None, what: str
+) -> int:
+    """Hold a table's fingerprints against its copy's; how many there are."""
+    ours = fingerprint(source, spec)
+    theirs = fingerprint(target, spec, table_id) if table_id else {}
+    if differing := sorted(
+        str(month or "it")
+        for month in ours.keys() | theirs.keys()
+        if ours.get(month) != theirs.get(month)
+    ):
+        raise AuditError(
+            f"{spec.id}: what {what} {', '.join(differing[:3])} is not what the source holds. "
+            "Run `cbi copy` again into an empty warehouse."
+        )
+    return len(ours)
+
+
+def _publication(spec: TableSpec, staged: str | None, rows: int) -> list[Statement]:
+    names = ", ".join(spec.column_names)
+    whole = Statement(
+        f"SELECT COUNT(*) AS held FROM `{spec.id}` HAVING COUNT(*) <> @rows",
+        {"rows": rows},
+        f"{spec.id}: it would hold {{0}} rows where {rows} were to come. Nothing was copied.",
+    )
+    if staged is None:
+        return [whole]
+    return [
+        Statement(f"INSERT INTO `{spec.id}` ({names}) SELECT {names} FROM `{staged}`"),
+        whole,
+    ]
+
+
+def _count(warehouse: Warehouse, table_id: str) -> int:
+    return int(warehouse.query(f"SELECT COUNT(*) AS held FROM `{table_id}`")["held"].item())

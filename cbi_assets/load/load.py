@@ -1,0 +1,414 @@
+"""Load: survey the drive, audit what is new, publish it with its books in one transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import polars as pl
+
+from cbi_assets.checks import (
+    CheckResult,
+    check_raw,
+    keep_results,
+    roots_held,
+)
+from cbi_assets.config.universe import Universe, select_timeframes
+from cbi_assets.drive.catalog import Catalog, FileRecord, Slice
+from cbi_assets.drive.survey import Progress, Survey, survey
+from cbi_assets.drive.walk import Entry
+from cbi_assets.errors import LedgerMovedError, ServiceError
+from cbi_assets.ledger.books import enter_files
+from cbi_assets.ledger.pending_events import Partition, Unreported
+from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.load.audit import Audited, audit, publication, stage
+from cbi_assets.load.canary import fly_canary
+from cbi_assets.load.overlaps import Overlap, find_overlaps
+from cbi_assets.load.partition_profiles import PartitionProfile, profile_partitions
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.project import Project
+from cbi_assets.tables import RAW
+from cbi_assets.warehouse.base import Spent, Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+
+Tell = Callable[[str], None]
+
+_ROUNDS = 3
+"""How often a load audits anew because another one was published meanwhile."""
+
+
+@dataclass(frozen=True)
+class PartitionLoad:
+    """What a load did to one partition: rows before and after, and its books."""
+
+    root: str
+    timeframe: Timeframe
+    rows_before: int
+    rows_after: int
+    files: int
+    records: int
+    published: int
+    duplicates: int
+    quarantined: int
+    conflicts: int
+
+    @property
+    def key(self) -> str:
+        """`ZL|1h`."""
+        return f"{self.root}|{self.timeframe}"
+
+
+@dataclass(frozen=True)
+class LoadOutcome:
+    """What a load found and did. `load_id` is None where nothing was new.
+
+    `stopped` says, by timeframe, why its canary kept it from being loaded; `spent` what it cost
+    where the warehouse bills.
+    """
+
+    survey: Survey
+    load_id: str | None = None
+    partitions: list[PartitionLoad] = field(default_factory=list)
+    nameless: int = 0
+    stopped: dict[Timeframe, str] = field(default_factory=dict)
+    overlaps: list[Overlap] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)
+    profiles: list[PartitionProfile] = field(default_factory=list)
+    spent: Spent | None = None
+
+    @property
+    def published(self) -> int:
+        """Bars published."""
+        return sum(partition.published for partition in self.partitions)
+
+    @property
+    def fell_short(self) -> bool:
+        """Whether a check failed, a file was refused, or a record was set aside."""
+        return (
+            bool(self.stopped)
+            or bool(self.nameless)
+            or any(result.failed for result in self.checks)
+            or any(part.quarantined or part.conflicts for part in self.partitions)
+            or any(file.verdict == "refused" for file in self.survey.files)
+            or any("cannot be" in unlisted.reason for unlisted in self.survey.unlisted)
+        )
+
+
+def inventory(
+    project: Project,
+    progress: Progress | None = None,
+    choose: Callable[[Entry], bool] | None = None,
+) -> Survey:
+    """What lies on the drive and in staging, told from content. Hold the home first.
+
+    With `choose`, only those new files are read; the others wait.
+    """
+    with project.open_catalog() as catalog:
+        return _survey(project, catalog, progress, choose)
+
+
+def load(
+    project: Project,
+    *,
+    now: dt.datetime,
+    partitions: Collection[Partition] | None = None,
+    progress: Progress | None = None,
+    tell: Tell = lambda message: None,
+) -> LoadOutcome:
+    """Load all that is new on the drive for these partitions (everything, where None).
+
+    Hold the home first. `now` is the clock, UTC. Raises UsageError for a wrong setting and
+    AuditError where staging and landing disagree; then nothing was published.
+    """
+    with project.open_catalog() as catalog:
+        found = _survey(project, catalog, progress)
+        with project.open_warehouse() as warehouse:
+            for left in reversed(range(_ROUNDS)):
+                run = _Load(project, catalog, warehouse, found, partitions, now, tell)
+                try:
+                    return run.run()
+                except LedgerMovedError:
+                    if not left:
+                        raise
+                    tell("another load published meanwhile; auditing against what it left")
+    raise AssertionError("unreachable")
+
+
+def choose_partitions(
+    universe: Universe, roots: tuple[str, ...] = (), timeframes: tuple[str, ...] = ()
+) -> list[Partition] | None:
+    """The partitions of these roots and timeframes; None, everything, where neither is given.
+
+    Raises UsageError for a root outside the universe or an unknown timeframe.
+    """
+    chosen = [
+        (root, timeframe)
+        for root in universe.select(roots)
+        for timeframe in select_timeframes(timeframes)
+    ]
+    return chosen if roots or timeframes else None
+
+
+def _survey(
+    project: Project,
+    catalog: Catalog,
+    progress: Progress | None,
+    choose: Callable[[Entry], bool] | None = None,
+) -> Survey:
+    settings = project.settings
+    return survey(
+        settings.cbi_drive, settings.staging, project.home, catalog, project.rules, progress, choose
+    )
+
+
+class _Load:
+    def __init__(
+        self,
+        project: Project,
+        catalog: Catalog,
+        warehouse: Warehouse,
+        found: Survey,
+        partitions: Collection[Partition] | None,
+        now: dt.datetime,
+        tell: Tell,
+    ) -> None:
+        self._project = project
+        self._warehouse = warehouse
+        self._survey = found
+        self._everything = partitions is None
+        self._chosen = set(
+            partitions
+            if partitions is not None
+            else ((root, timeframe) for root in project.universe.roots for timeframe in TIMEFRAMES)
+        )
+        self._now = now
+        self._tell = tell
+        self._unreported = Unreported(project.home)
+        self._contents = {content.file_no: content for content in found.contents.values()}
+        self._slices = [s for s in catalog.slices() if s.file_no in self._contents]
+        present = {file.source_file_id for file in found.files if file.verdict == "bars"}
+        self._present = {n for n, c in self._contents.items() if c.source_file_id in present}
+
+    def run(self) -> LoadOutcome:
+        version = ledger_version(self._warehouse)
+        entered, reopened = self._entered()
+        renamed = self._renamed(entered)
+        entered -= renamed
+        todo = self._todo(entered - reopened)
+        stopped: dict[Timeframe, str] = {}
+        for timeframe, slices in list(todo.items()):
+            if reason := fly_canary(
+                self._project, self._warehouse, self._contents, slices, self._now, self._tell
+            ):
+                stopped[timeframe] = reason
+                del todo[timeframe]
+        new_files = self._new_files(renamed)
+        if not todo and not new_files:
+            checks, profiles = self._look_at(self._unreported.partitions())
+            return LoadOutcome(
+                self._survey,
+                stopped=stopped,
+                checks=checks,
+                profiles=profiles,
+                spent=self._warehouse.spent(),
+            )
+        load_id = self._load_id(todo)
+        before = {t: roots_held(self._warehouse, RAW[t].id) for t in todo}
+        overlaps = find_overlaps(self._warehouse, self._contents, todo)
+        audited = {t: self._audit(t, slices) for t, slices in todo.items()}
+        statements = self._forget(renamed)
+        statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
+        touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
+        self._unreported.add(touched)
+        statements += self._enter_files(todo, entered, new_files)
+        self._warehouse.transact(guarded(statements, version))
+        partitions, nameless = self._partitions(audited, before)
+        checks, profiles = self._look_at(self._unreported.partitions())
+        spent = self._keep_costs(load_id)
+        return LoadOutcome(
+            self._survey,
+            load_id=load_id,
+            partitions=partitions,
+            nameless=nameless,
+            stopped=stopped,
+            overlaps=overlaps,
+            checks=checks,
+            profiles=profiles,
+            spent=spent,
+        )
+
+    def _keep_costs(self, load_id: str) -> Spent | None:
+        """Enter what the load cost; the load stands, whether or not that can be asked for."""
+        try:
+            spent = self._warehouse.spent()
+            if spent is not None:
+                params = {"load_id": load_id, "recorded_at": self._now} | asdict(spent)
+                self._warehouse.transact([Statement(load_sql("publish_costs"), params)])
+        except ServiceError as error:
+            self._tell(f"published; what it cost is not known: {error}")
+            return None
+        return spent
+
+    def _look_at(
+        self, partitions: Collection[Partition]
+    ) -> tuple[list[CheckResult], list[PartitionProfile]]:
+        """Check and profile partitions that people have not been shown as they are now."""
+        checks: list[CheckResult] = []
+        profiles: list[PartitionProfile] = []
+        for timeframe in TIMEFRAMES:
+            roots = sorted(root for root, t in partitions if t == timeframe)
+            if not roots:
+                continue
+            self._tell(f"checking {len(roots)} partitions of {RAW[timeframe].id}")
+            missing = missing_days_of(self._survey.files)
+            checks += check_raw(
+                self._project, self._warehouse, timeframe, roots, self._now, missing
+            )
+            profiles += profile_partitions(self._warehouse, timeframe, roots)
+        keep_results(self._warehouse, checks, self._now)
+        return checks, profiles
+
+    def _entered(self) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
+        """(file, timeframe, root) in the books; and those of them that an unload reopened."""
+        rows = self._warehouse.query(
+            "SELECT source_file_id, timeframe, root, reopened FROM `ops.loads`"
+        )
+        entered = {row[:3] for row in rows.iter_rows()}
+        return entered, {row[:3] for row in rows.iter_rows() if row[3] > 0}
+
+    def _renamed(self, entered: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Entries of records that named no root, of files that were landed anew with symbols."""
+        held = {
+            (self._contents[piece.file_no].source_file_id, piece.timeframe, piece.root)
+            for piece in self._slices
+        }
+        landed = {content.source_file_id for content in self._contents.values()}
+        return {entry for entry in entered - held if entry[0] in landed and not entry[2]}
+
+    def _forget(self, entries: set[tuple[str, str, str]]) -> list[Statement]:
+        """The statements that take ledger entries out again."""
+        if not entries:
+            return []
+        columns = ["source_file_id", "timeframe", "root"]
+        frame = pl.DataFrame(sorted(entries), schema=columns, orient="row")
+        chosen = self._warehouse.stage_frame("renamed", frame)
+        return [
+            Statement(load_sql("unload_entries", ledger=ledger, chosen=chosen))
+            for ledger in ("ops.loads", "ops.quarantined_bars")
+        ]
+
+    def _todo(self, settled: set[tuple[str, str, str]]) -> dict[Timeframe, list[Slice]]:
+        """Slices to load, by timeframe, in the order of landing."""
+        todo: dict[Timeframe, list[Slice]] = {}
+        waiting = [
+            piece
+            for piece in self._slices
+            if piece.file_no in self._present
+            and (self._contents[piece.file_no].source_file_id, piece.timeframe, piece.root)
+            not in settled
+        ]
+        named = [piece for piece in waiting if (piece.root, piece.timeframe) in self._chosen]
+        with_names = {piece.file_no for piece in named}
+        for piece in waiting:
+            # records that name no root go with the rest of their file
+            if (piece.root, piece.timeframe) in self._chosen or (
+                not piece.root and (self._everything or piece.file_no in with_names)
+            ):
+                todo.setdefault(piece.timeframe, []).append(piece)
+        return {t: sorted(todo[t], key=_order) for t in TIMEFRAMES if t in todo}
+
+    def _audit(self, timeframe: Timeframe, slices: Sequence[Slice]) -> Audited:
+        records = sum(piece.records for piece in slices)
+        self._tell(f"auditing {records:,} records for {RAW[timeframe].id}")
+        staged = stage(
+            self._warehouse,
+            self._project.home.landing,
+            self._contents,
+            slices,
+            self._project.rules.datasets,
+        )
+        return audit(self._warehouse, staged, RAW[timeframe].id)
+
+    def _load_id(self, todo: Mapping[Timeframe, Iterable[Slice]]) -> str:
+        digest = hashlib.sha256()
+        for timeframe, slices in todo.items():
+            for piece in slices:
+                file_id = self._contents[piece.file_no].source_file_id
+                digest.update(f"{file_id} {timeframe} {piece.root}\n".encode())
+        return f"L{self._now:%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
+
+    def _new_files(self, renamed: set[tuple[str, str, str]]) -> set[int]:
+        known = set(self._warehouse.query("SELECT id FROM `ops.source_files`")["id"].to_list())
+        known -= {file_id for file_id, _, _ in renamed}
+        return {n for n in self._present if self._contents[n].source_file_id not in known}
+
+    def _enter_files(
+        self,
+        todo: Mapping[Timeframe, Sequence[Slice]],
+        entered: set[tuple[str, str, str]],
+        new_files: set[int],
+    ) -> list[Statement]:
+        loaded = set(entered)
+        touched = set(new_files)
+        for slices in todo.values():
+            for piece in slices:
+                file_id = self._contents[piece.file_no].source_file_id
+                loaded.add((file_id, piece.timeframe, piece.root))
+                touched.add(piece.file_no)
+        return enter_files(
+            self._warehouse,
+            self._contents,
+            [piece for piece in self._slices if piece.file_no in touched],
+            touched,
+            loaded,
+            self._project.universe,
+        )
+
+    def _partitions(
+        self, audited: Mapping[Timeframe, Audited], before: Mapping[Timeframe, dict[str, int]]
+    ) -> tuple[list[PartitionLoad], int]:
+        partitions: list[PartitionLoad] = []
+        nameless = 0
+        for timeframe, outcome in audited.items():
+            after = roots_held(self._warehouse, RAW[timeframe].id)
+            by_root = outcome.books.group_by("root").agg(
+                pl.len().alias("files"),
+                pl.col("records", "fresh", "duplicates", "quarantined", "conflicts").sum(),
+            )
+            for row in by_root.sort("root").iter_rows(named=True):
+                root = row["root"]
+                if not root:
+                    nameless += row["records"]
+                    continue
+                partitions.append(
+                    PartitionLoad(
+                        root,
+                        timeframe,
+                        before[timeframe].get(root, 0),
+                        after.get(root, 0),
+                        row["files"],
+                        row["records"],
+                        row["fresh"],
+                        row["duplicates"],
+                        row["quarantined"],
+                        row["conflicts"],
+                    )
+                )
+        return partitions, nameless
+
+
+def _order(piece: Slice) -> tuple[int, str, str]:
+    return piece.file_no, piece.root, piece.pack
+
+
+def missing_days_of(files: Iterable[FileRecord]) -> list[dt.date]:
+    """Days that the jobs' condition.json files call missing at the vendor."""
+    days = {
+        dt.date.fromisoformat(day)
+        for file in files
+        if file.verdict == "sidecar"
+        for day in file.facts.get("missing_days", ())
+    }
+    return sorted(days)

@@ -1,0 +1,96 @@
+"""Judge the rows of the bridge's file: before the boundary or refused, one row a date."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import polars as pl
+
+from cbi_assets.config.sources import Stitch
+from cbi_assets.market.yahoo_stitch import bridge_bars
+
+BARS: Final[dict[str, pl.DataType]] = {
+    "date": pl.Date(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Int64(),
+}
+HELD_BARS: Final = BARS | {"close_only": pl.Boolean()}
+
+
+def read_bridge(frame: pl.DataFrame, stitch: Stitch) -> pl.DataFrame:
+    """The file's rows as row_no (from 1), date, open, high, low, close, volume; native units. What
+    cannot be read as such is null."""
+    named: dict[str, str] = stitch.columns.model_dump()
+    return frame.with_row_index("row_no", offset=1).select(
+        pl.col("row_no").cast(pl.Int64),
+        *(pl.col(named[name]).cast(kind, strict=False).alias(name) for name, kind in BARS.items()),
+    )
+
+
+def judge_bridge(
+    rows: pl.DataFrame, stitch: Stitch, held: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Judge rows of `read_bridge` against what is held (HELD_BARS).
+
+    Gives the observations (row_no, item, source, series_id, verdict, reason) and the bars to
+    publish (HELD_BARS). Rows of one date that agree are one, the first; those that do not are all
+    in conflict; a row that disagrees with what is held is in conflict, and what is held stays.
+    """
+    prices = ["open", "high", "low", "close", "volume"]
+    boundary = stitch.boundary
+    close = pl.col("close")
+    faults = rows.with_columns(
+        reason=pl.coalesce(
+            pl.when(pl.col("date").is_null()).then(pl.lit("its date is missing or no date")),
+            pl.when(pl.col("date") >= boundary).then(
+                pl.lit(f"from {boundary} on, prices come from Databento alone")
+            ),
+            pl.when(~(close.is_finite() & (close > 0)).fill_null(False)).then(
+                pl.lit("its close is missing or not positive")
+            ),
+        )
+    )
+    refused = faults.filter(pl.col("reason").is_not_null()).with_columns(verdict=pl.lit("refused"))
+    sound = bridge_bars(
+        faults.filter(pl.col("reason").is_null()),
+        boundary,
+        stitch.close_only_before,
+        stitch.scale,
+    )
+    known = held.select("date", *(pl.col(name).alias(f"held_{name}") for name in prices))
+    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"held_{name}")) for name in prices)
+    settled = (
+        sound.join(known.with_columns(is_held=True), on="date", how="left", maintain_order="left")
+        .with_columns(
+            versions=pl.struct(prices).n_unique().over("date"),
+            is_first=pl.col("row_no") == pl.col("row_no").min().over("date"),
+            is_held=pl.col("is_held").fill_null(False),
+        )
+        .with_columns(
+            reason=pl.when(pl.col("versions") > 1)
+            .then(pl.format("{} different bars for one date in this file", "versions"))
+            .when(pl.col("is_held") & differs)
+            .then(pl.lit("another bar of this date is held, from a file loaded before"))
+        )
+        .with_columns(
+            verdict=pl.when(pl.col("reason").is_not_null())
+            .then(pl.lit("conflict"))
+            .when(pl.col("is_held") | ~pl.col("is_first"))
+            .then(pl.lit("duplicate"))
+            .otherwise(pl.lit("published"))
+        )
+    )
+    columns = ["row_no", "verdict", "reason"]
+    observations = pl.concat([refused.select(columns), settled.select(columns)]).select(
+        "row_no",
+        item=pl.lit(stitch.root),
+        source=pl.lit(stitch.source),
+        series_id=pl.lit(None, pl.String),
+        verdict="verdict",
+        reason="reason",
+    )
+    bars = settled.filter(pl.col("verdict") == "published").select(*HELD_BARS)
+    return observations.sort("row_no"), bars

@@ -1,0 +1,246 @@
+"""Load staging: judge each file's rows, publish the sound ones with their books in one
+transaction."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from cbi_assets.config.macro import Macro, load_macro
+from cbi_assets.errors import SourceError
+from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.load.staging.bridge import HELD_BARS, judge_bridge, read_bridge
+from cbi_assets.load.staging.layouts import is_bridge, observe, prices_of
+from cbi_assets.load.staging.read import StagingFile, decode, fetch_all
+from cbi_assets.load.staging.staging_ledger import Books, Entry, book, unread_entry
+from cbi_assets.load.staging.validate import HELD_SCHEMA, judge
+from cbi_assets.project import Project
+from cbi_assets.tables import (
+    MACRO_OBSERVATIONS,
+    REFUSED_OBSERVATIONS,
+    STAGING_FILES,
+    YAHOO_BRIDGE,
+)
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+
+Tell = Callable[[str], None]
+
+RULES_VERSION = 1
+"""Raise it when judging changes in code: files are judged anew."""
+
+
+@dataclass(frozen=True)
+class StagingOutcome:
+    """What a load of staging did. `load_id` is None where nothing was new; `entries` are the books
+    of the files judged now, one a source; `troubles` are files that could not be had, a line each;
+    `known` counts the files that were judged before."""
+
+    load_id: str | None = None
+    entries: list[Entry] = field(default_factory=list)
+    troubles: list[str] = field(default_factory=list)
+    known: int = 0
+
+    @property
+    def fell_short(self) -> bool:
+        """Whether a file could not be read. Refused rows are no failure: that is the rule."""
+        return bool(self.troubles)
+
+
+def load_staging(
+    project: Project,
+    warehouse: Warehouse,
+    *,
+    now: dt.datetime,
+    tell: Tell = lambda message: None,
+    macro: Macro | None = None,
+) -> StagingOutcome:
+    """Judge staging's new files row by row and publish what is sound. Hold the home first.
+
+    A file is known by its bytes and judged once; all files that lie there are judged anew, in the
+    order in which they were first seen, when sources.yaml, macro.yaml or the universe's roots
+    changed. What a file gave that lies there no more stays. A file that cannot be read stops no
+    other. Raises AuditError where the books do not balance; then nothing was published.
+    """
+    staging = project.settings.staging
+    if staging is None or not staging.is_dir():
+        tell("there is no staging folder: no macro series were looked for")
+        return StagingOutcome()
+    macro = macro or load_macro()
+    version = ledger_version(warehouse)
+    rules = rules_hash(project, macro)
+    entered = {
+        file_id: (rules_of, seen_at)
+        for file_id, rules_of, seen_at in warehouse.query(
+            "SELECT file_id, MAX(rules_hash) AS rules_hash, MIN(seen_at) AS seen_at "
+            f"FROM `{STAGING_FILES.id}` GROUP BY file_id"
+        ).iter_rows()
+    }
+    troubles: list[str] = []
+    todo: dict[str, StagingFile] = {}
+    known = 0
+    for found in fetch_all(staging):
+        if isinstance(found, SourceError):
+            troubles.append(str(found))
+        elif entered.get(found.id, ("", now))[0] == rules:
+            known += 1
+        elif found.id in todo:
+            tell(f"{found.path}: the same bytes as {todo[found.id].path}; they are loaded once")
+        else:
+            todo[found.id] = found
+    if not todo:
+        return StagingOutcome(troubles=troubles, known=known)
+    anew = [file_id for file_id in todo if file_id in entered]
+    files = sorted(todo.values(), key=lambda f: (entered.get(f.id, ("", now))[1], f.path))
+    books = _Judging(project, warehouse, macro, anew, now, tell).run(
+        files, {f.id: entered[f.id][1] if f.id in entered else now for f in files}
+    )
+    load_id = f"S{now:%Y%m%dT%H%M%S}-{_digest([*sorted(todo), rules])[:8]}"
+    warehouse.transact(
+        guarded(_publication(project, warehouse, books, anew, rules, load_id, now), version)
+    )
+    return StagingOutcome(load_id, books.entries, [*troubles, *books.troubles], known)
+
+
+def rules_hash(project: Project, macro: Macro) -> str:
+    """Of all that a file is judged by."""
+    sources = project.sources
+    stitch = sources.stitch.model_dump_json() if sources.stitch else ""
+    parts = [str(RULES_VERSION), sources.staging.model_dump_json(), stitch]
+    return _digest([*parts, macro.model_dump_json(), *sorted(project.universe.roots)])[:16]
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+class _Judging:
+    """The files of one load, judged one after another against what is held."""
+
+    def __init__(
+        self,
+        project: Project,
+        warehouse: Warehouse,
+        macro: Macro,
+        anew: list[str],
+        now: dt.datetime,
+        tell: Tell,
+    ) -> None:
+        self._project, self._macro, self._now, self._tell = project, macro, now, tell
+        stays = ~pl.col("source_file_id").is_in(anew)
+        held = warehouse.query(
+            "SELECT series_id, reference_date, available_at, value, source, source_file_id "
+            f"FROM `{MACRO_OBSERVATIONS.id}`"
+        ).filter(stays)
+        self._held = held.with_columns(is_new=False).select(
+            pl.col(name).cast(kind) for name, kind in HELD_SCHEMA.items()
+        )
+        bars = warehouse.query(f"SELECT * FROM `{YAHOO_BRIDGE.id}`").filter(stays)
+        self._bars = bars.select(pl.col(name).cast(kind) for name, kind in HELD_BARS.items())
+        self._books = Books()
+
+    def run(self, files: list[StagingFile], seen: dict[str, dt.datetime]) -> Books:
+        for file in files:
+            try:
+                frame = decode(file)
+            except SourceError as error:
+                self._books.troubles.append(str(error))
+                self._books.entries.append(unread_entry(file, str(error), seen[file.id]))
+                continue
+            self._tell(f"judging {frame.height:,} rows of {file.path}")
+            self._judge(file, frame, seen[file.id])
+        return self._books
+
+    def _judge(self, file: StagingFile, frame: pl.DataFrame, seen_at: dt.datetime) -> None:
+        sources = self._project.sources
+        stitch = sources.stitch
+        if stitch is not None and is_bridge(frame, stitch):
+            rows, bars = judge_bridge(read_bridge(frame, stitch), stitch, self._bars)
+            self._bars = pl.concat([self._bars, bars])
+            self._books.bars.append(bars.with_columns(source_file_id=pl.lit(file.id)))
+            book(self._books, file, "bridge", frame, rows, seen_at)
+            return
+        if why := prices_of(frame, self._project.universe.roots):
+            self._books.entries.append(
+                unread_entry(file, f"{why}: prices come from Databento alone", seen_at, frame)
+            )
+            return
+        layout, observations = observe(file.name, frame, sources.staging.declared)
+        judged = judge(layout, observations, self._held, sources.staging, self._macro, seen_at)
+        published = judged.published()
+        self._held = pl.concat(
+            [self._held, published.with_columns(is_new=True).select(*HELD_SCHEMA)]
+        )
+        self._books.observations.append(published.with_columns(source_file_id=pl.lit(file.id)))
+        book(self._books, file, layout, frame, judged.observations, seen_at)
+
+
+def _publication(
+    project: Project,
+    warehouse: Warehouse,
+    books: Books,
+    anew: list[str],
+    rules: str,
+    load_id: str,
+    now: dt.datetime,
+) -> list[Statement]:
+    params = {"load_id": load_id, "loaded_at": now}
+    statements: list[Statement] = []
+    if anew:
+        chosen = warehouse.stage_frame("staging_anew", pl.DataFrame({"file_id": anew}))
+        for spec, column in (
+            (MACRO_OBSERVATIONS, "source_file_id"),
+            (YAHOO_BRIDGE, "source_file_id"),
+            (REFUSED_OBSERVATIONS, "source_file_id"),
+            (STAGING_FILES, "file_id"),
+        ):
+            sql = load_sql(
+                "staging/forget",
+                held=spec.id,
+                # tables of the ledger have no partitions, and need no dates
+                date=spec.partition_by or "DATE '1900-01-01'",
+                column=column,
+                chosen=chosen,
+            )
+            statements.append(Statement(sql))
+    stitch = project.sources.stitch
+    bridge = (
+        {}
+        if stitch is None
+        else {
+            "root": stitch.root,
+            "close_kind": stitch.close_kind,
+            "scale": stitch.scale,
+            "adjustment": stitch.adjustment,
+            "source": stitch.source,
+        }
+    )
+    for name, frames in (
+        ("observations", books.observations),
+        ("bridge", books.bars),
+        ("refused", books.refused),
+        ("files", [books.ledger(rules)]),
+    ):
+        frame = pl.concat(frames) if frames else pl.DataFrame()
+        if frame.is_empty():
+            continue
+        staged = warehouse.stage_frame(f"staging_{name}", frame)
+        statements.append(
+            Statement(load_sql(f"staging/enter_{name}", staged=staged), params | bridge)
+        )
+    statements += [
+        Statement(
+            load_sql("staging/assert_unique"),
+            must_hold="{0} of {1} would be held {2} times. Nothing of staging was published.",
+        ),
+        Statement(
+            load_sql("staging/assert_balanced"),
+            must_hold="{0}: {1} observations entered, {2} held; the books differ by {3}. "
+            "Nothing of staging was published.",
+        ),
+    ]
+    return statements

@@ -1,0 +1,206 @@
+"""Unload: take one file's, load's or job's bars out again, ledger and all, in one transaction.
+
+Bars that another loaded file holds too, and that were dropped there as duplicates, are not lost:
+that file is reopened, and the next load decides on them again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import polars as pl
+
+from cbi_assets.checks import CheckResult, check_raw, keep_results, roots_held
+from cbi_assets.drive.catalog import Catalog, Content, Slice
+from cbi_assets.errors import UsageError
+from cbi_assets.ledger.pending_events import Unreported
+from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.load.audit import reject, stage
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.project import Project
+from cbi_assets.tables import RAW
+from cbi_assets.warehouse.base import Params, Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+
+Scope = Literal["file", "load", "job"]
+
+_COLUMN: dict[Scope, str] = {"file": "source_file_id", "load": "load_id", "job": "job_id"}
+
+
+@dataclass(frozen=True)
+class UnloadPlan:
+    """What an unload would take out. `entries` has one row a file, timeframe and root:
+    source_file_id, timeframe, root, records, published, first_ts_event, last_ts_event, path.
+    `version` is the ledger's when it was looked up."""
+
+    scope: Scope
+    value: str
+    entries: pl.DataFrame
+    version: int
+
+    @property
+    def bars(self) -> int:
+        """Bars that would leave the tables."""
+        return int(self.entries["published"].sum())
+
+    @property
+    def files(self) -> int:
+        """Files concerned."""
+        return self.entries["source_file_id"].n_unique()
+
+
+@dataclass(frozen=True)
+class UnloadOutcome:
+    """What an unload took out, and the records of other files that it reopened."""
+
+    plan: UnloadPlan
+    removed: int
+    reopened: int
+    partitions: tuple[str, ...]
+    checks: list[CheckResult] = field(default_factory=list)
+
+
+def plan_unload(warehouse: Warehouse, scope: Scope, value: str) -> UnloadPlan:
+    """Find what one file, load or job has in the books. A file may be given by its id's start.
+
+    Raises UsageError when nothing is found, or when the id's start fits several files.
+    """
+    version = ledger_version(warehouse)
+    entries = warehouse.query(
+        f"SELECT loads.source_file_id, loads.timeframe, loads.root, loads.records, "
+        f"loads.published, loads.first_ts_event, loads.last_ts_event, files.path "
+        f"FROM `ops.loads` AS loads "
+        f"JOIN `ops.source_files` AS files ON loads.source_file_id = files.id "
+        f"WHERE STARTS_WITH(loads.{_COLUMN[scope]}, @value) "
+        f"AND (@exact = '' OR loads.{_COLUMN[scope]} = @exact) "
+        "ORDER BY loads.source_file_id, loads.timeframe, loads.root",
+        {"value": value, "exact": "" if scope == "file" else value},
+    )
+    if not value or entries.is_empty():
+        raise UsageError(
+            f"--{scope} {value}: nothing of it is loaded. `cbi inventory` shows files and jobs, "
+            "ops.loads the loads."
+        )
+    if scope == "file" and entries["source_file_id"].n_unique() > 1:
+        raise UsageError(f"--file {value}: more than one file's id starts so. Give more of it.")
+    return UnloadPlan(scope, value, entries, version)
+
+
+def unload(
+    project: Project,
+    warehouse: Warehouse,
+    catalog: Catalog,
+    plan: UnloadPlan,
+    now: dt.datetime,
+) -> UnloadOutcome:
+    """Take the plan's bars out, and check what is left. Hold the home first.
+
+    Raises UsageError when a file that repeats these bars is no longer landed.
+    """
+    chosen = warehouse.stage_frame("chosen", plan.entries.drop("path"))
+    contents = {content.file_no: content for content in catalog.contents().values()}
+    slices = catalog.slices()
+    statements: list[Statement] = []
+    reopened = 0
+    timeframes = [t for t in TIMEFRAMES if t in set(plan.entries["timeframe"])]
+    for timeframe in timeframes:
+        of_timeframe = plan.entries.filter(pl.col("timeframe") == timeframe)
+        params: Params = {"timeframe": timeframe} | _span(of_timeframe)
+        names = {"table": RAW[timeframe].id, "chosen": chosen}
+        names["gone"] = warehouse.stage_query(
+            f"gone_{timeframe}", load_sql("unload_gone", **names), params
+        )
+        losers = _losers(warehouse, timeframe, of_timeframe, contents, slices)
+        if losers:
+            staged = stage(
+                warehouse, project.home.landing, contents, losers, project.rules.datasets, "_reopen"
+            )
+            names["reopened"] = warehouse.stage_query(
+                f"reopened_{timeframe}",
+                load_sql("unload_reopened", **(names | reject(warehouse, staged))),
+                staged.params,
+            )
+            counted = warehouse.query(f"SELECT SUM(records) AS n FROM `{names['reopened']}`")
+            reopened += int(counted["n"][0] or 0)
+            statements.append(Statement(load_sql("unload_reopen", **names), params))
+        statements += [
+            Statement(load_sql("unload_bars", **names), params),
+            Statement(load_sql("unload_conflicts", **names), params),
+            Statement(
+                load_sql("assert_unloaded", **names),
+                params,
+                "{1} bars of {0} could not be taken out.",
+            ),
+        ]
+    for ledger in ("ops.loads", "ops.quarantined_bars", "ops.bar_conflicts"):
+        statements.append(Statement(load_sql("unload_entries", ledger=ledger, chosen=chosen)))
+    statements += [
+        Statement(load_sql("unload_files", chosen=chosen)),
+        Statement(load_sql("unload_partial", chosen=chosen)),
+        Statement(
+            load_sql("assert_balanced"),
+            must_hold="{0}: {2} of its {1} records are not accounted for. Nothing was taken out.",
+        ),
+    ]
+    before = _total(warehouse, timeframes)
+    # Dagster still shows these partitions as they were; the next load reports them anew
+    Unreported(project.home).add({(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root})
+    warehouse.transact(guarded(statements, plan.version))
+    checks: list[CheckResult] = []
+    touched: list[str] = []
+    for timeframe in timeframes:
+        roots = plan.entries.filter((pl.col("timeframe") == timeframe) & (pl.col("root") != ""))
+        names_of_roots = sorted(set(roots["root"]))
+        touched += [f"{root}|{timeframe}" for root in names_of_roots]
+        checks += check_raw(project, warehouse, timeframe, names_of_roots, now)
+    keep_results(warehouse, checks, now)
+    removed = before - _total(warehouse, timeframes)
+    return UnloadOutcome(plan, removed, reopened, tuple(touched), checks)
+
+
+def _span(entries: pl.DataFrame) -> dict[str, dt.datetime]:
+    """First and last bar of the entries, so that a statement touches their partitions only."""
+    epoch = dt.datetime.fromtimestamp(0, dt.UTC)
+    first, last = entries["first_ts_event"].min(), entries["last_ts_event"].max()
+    return {
+        "first_ts": first if isinstance(first, dt.datetime) else epoch,
+        "last_ts": last if isinstance(last, dt.datetime) else epoch,
+    }
+
+
+def _total(warehouse: Warehouse, timeframes: list[Timeframe]) -> int:
+    return sum(sum(roots_held(warehouse, RAW[t].id).values()) for t in timeframes)
+
+
+def _losers(
+    warehouse: Warehouse,
+    timeframe: Timeframe,
+    chosen: pl.DataFrame,
+    contents: Mapping[int, Content],
+    slices: list[Slice],
+) -> list[Slice]:
+    """Landed slices of other loaded files that dropped bars of the same roots."""
+    losing = warehouse.query(
+        "SELECT source_file_id, root FROM `ops.loads` "
+        "WHERE timeframe = @timeframe AND duplicates + conflicts > 0",
+        {"timeframe": timeframe},
+    )
+    taken = set(chosen.select("source_file_id", "root").iter_rows())
+    roots = {root for _, root in taken}
+    wanted = {row for row in losing.iter_rows() if row not in taken and row[1] in roots}
+    found = [
+        piece
+        for piece in slices
+        if piece.timeframe == timeframe
+        and (contents[piece.file_no].source_file_id, piece.root) in wanted
+    ]
+    landed = {(contents[piece.file_no].source_file_id, piece.root) for piece in found}
+    if missing := sorted(wanted - landed):
+        raise UsageError(
+            f"file {missing[0][0][:12]} repeats bars that would be taken out, and is no longer in "
+            "the landing zone. Run `cbi inventory` with the drive mounted, then unload again."
+        )
+    return found

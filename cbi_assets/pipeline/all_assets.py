@@ -1,0 +1,23 @@
+"""The assets, left to right: drive, raw partitions, raw tables, what is built of them."""
+
+from cbi_assets.pipeline.audit.audit_asset import report as audit_report
+from cbi_assets.pipeline.built.built_assets import built_tables
+from cbi_assets.pipeline.built.derived_assets import DERIVED_TABLES
+from cbi_assets.pipeline.downloads.spec_asset import spec as download_spec
+from cbi_assets.pipeline.raw.drive_asset import inventory
+from cbi_assets.pipeline.raw.partition_asset import databento_ohlcv
+from cbi_assets.pipeline.raw.table_assets import RAW_TABLES
+from cbi_assets.pipeline.staging.staging_assets import STAGING_ASSETS
+
+ALL_ASSETS = [
+    inventory,
+    databento_ohlcv,
+    *RAW_TABLES.values(),
+    *DERIVED_TABLES.values(),
+    *STAGING_ASSETS,
+    built_tables,
+    download_spec,
+    audit_report,
+]
+
+__all__ = ["ALL_ASSETS"]

@@ -1,0 +1,59 @@
+"""audit/report: the audit's documents, written anew from the live state."""
+
+import dagster as dg
+
+from cbi_assets.pipeline.metadata import markdown_table
+from cbi_assets.pipeline.raw.drive_asset import POOL
+from cbi_assets.pipeline.reporting import INVENTORY_KEY, table_key
+from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.report import take_audit, write_audit
+from cbi_assets.tables import (
+    CONTINUOUS,
+    DAILY_ML_MATRIX,
+    MACRO_OBSERVATIONS,
+    RAW,
+    YAHOO_BRIDGE,
+)
+
+REPORT_KEY = dg.AssetKey(["audit", "report"])
+
+_READ = (*RAW.values(), MACRO_OBSERVATIONS, YAHOO_BRIDGE, CONTINUOUS, DAILY_ML_MATRIX)
+
+
+@dg.asset(
+    key=REPORT_KEY,
+    deps=[INVENTORY_KEY, *(table_key(spec.id) for spec in _READ)],
+    group_name="audit",
+    kinds={"html", "markdown", "json"},
+    owners=["team:market-data"],
+    pool=POOL,
+    description="The audit document: what is in the warehouse, on the drive and in staging, what "
+    "is missing and why, how every check stands, what waits for a person, and the next step. "
+    "Markdown, one HTML page and JSON, under CBI_HOME/audit/latest.",
+)
+def report(
+    context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
+) -> dg.MaterializeResult[None]:
+    """Take the audit and write it."""
+    opened = project.get()
+    with opened.hold(told=context.log.info):
+        written = write_audit(opened.home, take_audit(opened, clock.now()))
+    audit = written.audit
+    if audit.fell_short:
+        context.log.warning("Data fell short: the audit says where.")
+    waits = [
+        {"kind": decision.kind, "what": decision.what, "command": decision.command}
+        for decision in audit.decisions[:20]
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            "sound": not audit.fell_short,
+            "bars in the raw tables": sum(partition.rows for partition in audit.partitions),
+            "results that fail": sum(check.failed for check in audit.failed),
+            "decisions that wait": markdown_table(waits),
+            "next step": f"{audit.next_step.command} ({audit.next_step.why})",
+            "changed since last time": len(audit.since.changes),
+            "page": dg.MetadataValue.path(str(written.html)),
+            "text": dg.MetadataValue.path(str(written.markdown)),
+        }
+    )

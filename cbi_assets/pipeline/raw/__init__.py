@@ -1,0 +1,1 @@
+"""The drive and the raw tables."""

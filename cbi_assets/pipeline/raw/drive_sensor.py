@@ -1,0 +1,109 @@
+"""Sensors: new files on the drive become one run that loads exactly what they touch."""
+
+import hashlib
+import json
+
+import dagster as dg
+
+from cbi_assets.drive.walk import Entry, walk
+from cbi_assets.errors import HomeBusyError, UsageError
+from cbi_assets.load.load import inventory
+from cbi_assets.pipeline.jobs import LoadConfig, load_drive
+from cbi_assets.pipeline.partitions import partition_key
+from cbi_assets.pipeline.resources import ProjectResource
+from cbi_assets.project import Project
+
+TICK_BYTES = 512 << 20
+"""How much new data one tick reads at the most; the rest waits for the next one."""
+
+Stamp = tuple[int, int]
+
+
+@dg.sensor(
+    job=load_drive,
+    minimum_interval_seconds=60,
+    description="Watches the drive. A file is ready when its size and time hold still across two "
+    "ticks; ready files are verified and landed, and one run loads the partitions they touch.",
+)
+def new_drive_files(
+    context: dg.SensorEvaluationContext, project: ProjectResource
+) -> dg.SensorResult | dg.SkipReason:
+    """Request a run for what stable new files touch.
+
+    The cursor maps each file that is not landed yet to its size and time. An unmounted drive, or a
+    home at work, is a skip that leaves the cursor as it is.
+    """
+    opened = project.get()
+    try:
+        entries = [e for e in _listed(opened) if e.area == "drive"]
+    except UsageError as error:
+        return dg.SkipReason(str(error))
+    seen: dict[str, Stamp] = {k: tuple(v) for k, v in json.loads(context.cursor or "{}").items()}
+    now = {entry.path: (entry.size, entry.mtime_ns) for entry in entries}
+    try:
+        with opened.hold(wait=0):
+            with opened.open_catalog() as catalog:
+                landed = {file.path: file.stamp for file in catalog.files().values()}
+                before = {piece.file_no for piece in catalog.slices()}
+            waiting = {p: s for p, s in now.items() if not _is_landed(landed.get(p), s)}
+            ready = _within_budget({p: s for p, s in waiting.items() if seen.get(p) == s})
+            if not ready:
+                return dg.SensorResult(
+                    skip_reason=dg.SkipReason(
+                        f"{len(waiting)} new files; waiting for their size to hold still."
+                        if waiting
+                        else f"Nothing new among {len(now)} files."
+                    ),
+                    cursor=json.dumps(waiting),
+                )
+            inventory(opened, choose=lambda entry: entry.path in ready)
+            with opened.open_catalog() as catalog:
+                touched = sorted(
+                    {
+                        partition_key((piece.root, piece.timeframe))
+                        for piece in catalog.slices()
+                        if piece.file_no not in before and piece.root in opened.universe.roots
+                    }
+                )
+    except HomeBusyError as error:
+        return dg.SkipReason(str(error))
+    left = {path: stamp for path, stamp in waiting.items() if path not in ready}
+    if not touched:
+        reason = f"{len(ready)} new files, none with bars of the universe that are new."
+        return dg.SensorResult(skip_reason=dg.SkipReason(reason), cursor=json.dumps(left))
+    return dg.SensorResult(
+        run_requests=[
+            dg.RunRequest(
+                run_key=_run_key(ready),
+                run_config=dg.RunConfig({"load_partitions": LoadConfig(partitions=touched)}),
+                tags={"cbi/files": str(len(ready)), "cbi/partitions": str(len(touched))},
+            )
+        ],
+        cursor=json.dumps(left),
+    )
+
+
+def _listed(project: Project) -> list[Entry]:
+    settings = project.settings
+    return [e for e in walk(settings.cbi_drive, settings.staging) if isinstance(e, Entry)]
+
+
+def _is_landed(stamp: str | None, now: Stamp) -> bool:
+    return stamp is not None and stamp.startswith(f"{now[0]}:{now[1]}|")
+
+
+def _within_budget(ready: dict[str, Stamp]) -> dict[str, Stamp]:
+    """The first files of `ready`, in path order, up to TICK_BYTES; at least one."""
+    chosen: dict[str, Stamp] = {}
+    total = 0
+    for path, stamp in sorted(ready.items()):
+        total += stamp[0]
+        if chosen and total > TICK_BYTES:
+            break
+        chosen[path] = stamp
+    return chosen
+
+
+def _run_key(files: dict[str, Stamp]) -> str:
+    listed = "\n".join(f"{path} {size} {mtime}" for path, (size, mtime) in sorted(files.items()))
+    return hashlib.sha256(listed.encode()).hexdigest()[:32]

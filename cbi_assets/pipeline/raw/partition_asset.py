@@ -1,0 +1,53 @@
+"""raw/databento_ohlcv: one partition a root and timeframe; materializing it loads just that."""
+
+import dagster as dg
+
+from cbi_assets.pipeline.metadata import column_schema, markdown_table
+from cbi_assets.pipeline.partitions import BARS, parse_partition_key
+from cbi_assets.pipeline.plots import plot_load
+from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
+from cbi_assets.pipeline.reporting import (
+    INVENTORY_KEY,
+    RAW_KEY,
+    metadata_by_partition,
+    raise_if_stopped,
+    report_tables,
+)
+from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.tables import RAW
+
+
+@dg.asset(
+    key=RAW_KEY,
+    partitions_def=BARS,
+    deps=[INVENTORY_KEY],
+    group_name="raw",
+    kinds={"databento", WAREHOUSE},
+    owners=["team:market-data"],
+    pool=POOL,
+    metadata={"dagster/column_schema": column_schema(RAW["1h"])},
+    description="Databento bars of one root in one timeframe. Materializing `ZL|1h` lands what is "
+    "new on the drive, audits its bars and publishes them with their books in one transaction; "
+    "then the table's checks run. A partition without a file says so and is no error.",
+)
+def databento_ohlcv(
+    context: dg.AssetExecutionContext,
+    project: ProjectResource,
+    clock: Clock,
+) -> dg.MaterializeResult[None]:
+    """Load one partition."""
+    partition = parse_partition_key(context.partition_key)
+    outcome = project.load(clock.now(), [partition], context.log)
+    raise_if_stopped(outcome)
+    opened = project.get()
+    plots = plot_load(opened, outcome)
+    report_tables(context, opened, outcome, plots, own=partition)
+    refused = [
+        {"path": f.path, "why": f.reason} for f in outcome.survey.files if f.verdict == "refused"
+    ]
+    return dg.MaterializeResult(
+        metadata={
+            **metadata_by_partition(outcome, partition, plots),
+            "refused files": markdown_table(refused[:20]),
+        }
+    )

@@ -1,0 +1,47 @@
+"""The raw tables: their assets take stock of what is published; loading happens one step before."""
+
+import dagster as dg
+
+from cbi_assets.load.partition_profiles import profile_partitions
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.pipeline.metadata import partition_metadata, table_metadata
+from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
+from cbi_assets.pipeline.plots import plot_bars
+from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
+from cbi_assets.pipeline.reporting import RAW_KEY, table_key
+from cbi_assets.pipeline.resources import ProjectResource
+from cbi_assets.tables import RAW
+
+
+def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
+    spec = RAW[timeframe]
+
+    @dg.asset(
+        key=table_key(spec.id),
+        partitions_def=partitions_of((timeframe,)),
+        deps=[dg.AssetDep(RAW_KEY, partition_mapping=dg.IdentityPartitionMapping())],
+        group_name="market_data",
+        kinds={WAREHOUSE, "table"},
+        owners=["team:market-data"],
+        pool=POOL,
+        description=spec.description,
+        metadata=table_metadata(spec),
+    )
+    def raw_table(
+        context: dg.AssetExecutionContext, project: ProjectResource
+    ) -> dg.MaterializeResult[None]:
+        root, _ = parse_partition_key(context.partition_key)
+        opened = project.get()
+        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
+            profiles = profile_partitions(warehouse, timeframe, [root])
+            plots = plot_bars(warehouse, spec.id, [root])
+        return dg.MaterializeResult(
+            metadata=partition_metadata(
+                profiles[0] if profiles else None, None, plots.get(root, {})
+            )
+        )
+
+    return raw_table
+
+
+RAW_TABLES = {timeframe: _raw_table(timeframe) for timeframe in TIMEFRAMES}

@@ -1,0 +1,79 @@
+"""Every table of the project, each written down once, in the module of its kind."""
+
+from typing import Final
+
+from cbi_assets.tables.derived_tables import CONTINUOUS, DERIVED, ROLL_CALENDAR, SESSIONS
+from cbi_assets.tables.download_tables import (
+    APPROVAL_USES,
+    APPROVALS,
+    DOWNLOAD_JOBS,
+    DOWNLOADS,
+)
+from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
+from cbi_assets.tables.ops_tables import (
+    BAR_CONFLICTS,
+    CHECK_RESULTS,
+    LEDGER,
+    LEDGER_VERSION,
+    LOAD_COSTS,
+    LOADS,
+    QUARANTINED_BARS,
+    SOURCE_FILES,
+)
+from cbi_assets.tables.raw_tables import RAW
+from cbi_assets.tables.spec import Column, TableSpec, canonical_type, plain_id, struct
+from cbi_assets.tables.staging_tables import (
+    MACRO_OBSERVATIONS,
+    REFUSED_OBSERVATIONS,
+    STAGING_FILES,
+    STAGING_TABLES,
+    STITCH_STATISTICS,
+    YAHOO_BRIDGE,
+)
+
+BUILT: Final = (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
+"""What a build publishes in one transaction."""
+
+ALL_TABLES: Final = (
+    *RAW.values(),
+    *LEDGER,
+    LEDGER_VERSION,
+    *DERIVED.values(),
+    *BUILT,
+    *DOWNLOADS,
+    *STAGING_TABLES,
+)
+
+__all__ = [
+    "ALL_TABLES",
+    "APPROVALS",
+    "APPROVAL_USES",
+    "BAR_CONFLICTS",
+    "BUILT",
+    "CHECK_RESULTS",
+    "CONTINUOUS",
+    "DAILY_ML_MATRIX",
+    "DERIVED",
+    "DOWNLOADS",
+    "DOWNLOAD_JOBS",
+    "LEDGER",
+    "LEDGER_VERSION",
+    "LOADS",
+    "LOAD_COSTS",
+    "MACRO_OBSERVATIONS",
+    "QUARANTINED_BARS",
+    "RAW",
+    "REFUSED_OBSERVATIONS",
+    "ROLL_CALENDAR",
+    "SESSIONS",
+    "SOURCE_FILES",
+    "STAGING_FILES",
+    "STAGING_TABLES",
+    "STITCH_STATISTICS",
+    "YAHOO_BRIDGE",
+    "Column",
+    "TableSpec",
+    "canonical_type",
+    "plain_id",
+    "struct",
+]

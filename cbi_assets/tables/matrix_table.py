@@ -1,0 +1,220 @@
+"""The table of features. What its fields mean is told once more, with the formulas' sources and all
+conditions, by the functions of `cbi_assets.features`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from cbi_assets.config.macro import Group, load_macro
+from cbi_assets.features.fibonacci import EXTENSIONS, RETRACEMENTS
+from cbi_assets.tables.spec import NATIVE, Column, TableSpec, struct
+
+
+def _price(name: str, description: str) -> Column:
+    return Column(name, "FLOAT64", description, unit=NATIVE)
+
+
+def _series(group: Group, about: str = "") -> tuple[Column, ...]:
+    """The series of macro.yaml that stand in the group's column, by their titles."""
+    macro = load_macro()
+    known = {name: macro.series[name] for name in macro.of_group(group)}
+    return tuple(Column(name, "FLOAT64", about + s.title, unit=s.unit) for name, s in known.items())
+
+
+_MARKET_DATA: Final = (
+    _price("open", "first trade of the session"),
+    _price("high", "highest trade of the session"),
+    _price("low", "lowest trade of the session"),
+    _price("close", "last trade of the session"),
+    Column("volume", "INT64", "contracts traded in the session", unit="contracts"),
+    _price(
+        "vwap",
+        "volume-weighted mean of (H+L+C)/3 over the session's 1m bars, else its 1h bars; NULL "
+        "where it is built from 1d",
+    ),
+    Column(
+        "realized_vol_1h",
+        "FLOAT64",
+        "square root of the sum of the session's squared 1h log returns, the first from its open, "
+        "not annualised; NULL where it is built from 1d, or where a price is not positive",
+        unit="log return",
+    ),
+)
+
+_PIVOTS: Final = (
+    _price("P", "pivot: (H+L+C)/3 of the prior trade date"),
+    _price("R1", "first resistance: 2 P - L"),
+    _price("R2", "second resistance: P + (H-L)"),
+    _price("S1", "first support: 2 P - H"),
+    _price("S2", "second support: P - (H-L)"),
+    _price("distance_to_P", "close - P, with its sign"),
+    _price(
+        "distance_to_nearest_pivot", "smallest absolute distance of the close to P, R1, R2, S1, S2"
+    ),
+    _price(
+        "weekly_pivot_distance",
+        "absolute distance of the close to (H+L+C)/3 of the prior Monday-to-Friday week; NULL "
+        "unless the contract has each of its trade dates",
+    ),
+    Column("price_above_P", "BOOL", "whether the close is above P"),
+)
+
+_FIBONACCI: Final = (
+    _price("swing_high", "price of the swing high"),
+    _price("swing_low", "price of the swing low"),
+    Column("swing_high_date", "DATE", "trade date of the swing high"),
+    Column("swing_low_date", "DATE", "trade date of the swing low"),
+    Column("direction", "STRING", "up where the swing high is the later of the two, else down"),
+    Column("confirmed_on", "DATE", "trade date that confirmed the later of the two"),
+    *(
+        _price(name, f"where the leg has given back {100 * share:g}% of its range")
+        for name, share in RETRACEMENTS.items()
+    ),
+    *(
+        _price(name, f"{times:g} times the leg's range from where it began")
+        for name, times in EXTENSIONS.items()
+    ),
+)
+
+_GOLDEN_ZONE: Final = (
+    Column(
+        "state",
+        "INT64",
+        "where the last 1h close stands: 1 between fib_50 and fib_618, both included; 2 beyond "
+        "fib_618; 0 short of fib_50; NULL without a leg, or where that close has left it by its "
+        "origin",
+    ),
+    _price("swing_high", "price of the swing high"),
+    _price("swing_low", "price of the swing low"),
+    _price("fib_50", "where the leg has given back 50% of its range"),
+    _price("fib_618", "where the leg has given back 61.8% of its range"),
+    Column(
+        "vol_decay_slope",
+        "FLOAT64",
+        "slope of the least-squares line through ln(volume) of the 5 bars before the zone was "
+        "entered; NULL outside of a stay and its trigger, or where one of the 5 is missing or has "
+        "no volume",
+        unit="ln(contracts) per 1h bar",
+    ),
+    Column(
+        "qualified_trigger",
+        "BOOL",
+        "whether a bar of the session triggered: the bar before it was in the zone, its close is "
+        "back across fib_50, its volume at least 1.5 times the mean of the 24 bars before, and the "
+        "slope below 0; NULL where none of its bars knew a leg",
+    ),
+)
+
+_CRUSH: Final = (
+    Column(
+        "board_crush",
+        "FLOAT64",
+        "2.2 ZM + 11 ZL - ZS; NULL where one of the three closes is missing",
+        unit="US cents per bushel",
+    ),
+    Column(
+        "oil_share",
+        "FLOAT64",
+        "oil's share of the products' value, 11 ZL / (11 ZL + 2.2 ZM); NULL where one of the two "
+        "closes is missing, or the products are worth nothing or less",
+        unit="fraction",
+    ),
+)
+
+_REGIME: Final = (
+    Column("name", "STRING", "the user's regime that covers data_date"),
+    Column("weight", "FLOAT64", "its weight, as the user gave it"),
+    Column(
+        "vol_percentile",
+        "FLOAT64",
+        "share of the last 252 values of that volatility that are at most today's; NULL before 252",
+        unit="fraction",
+    ),
+    Column(
+        "k_vol",
+        "FLOAT64",
+        "today's volatility over the median of those 252, kept within 0.5 and 3; NULL before 252",
+        unit="ratio",
+    ),
+)
+
+_SOURCE: Final = (
+    Column("price_source", "STRING", "raw table of the bars that the session is built from"),
+    Column(
+        "active_contract",
+        "STRING",
+        "outright behind the row, e.g. ZLZ2025, or the vendor's continuous symbol, e.g. ZL.v.0",
+    ),
+    Column("roll_rule", "STRING", "who chose it: own_chain, vendor_v0, vendor_n0 or vendor_c0"),
+    Column("load_ids", "ARRAY<STRING>", "loads that published those bars"),
+)
+
+DAILY_ML_MATRIX = TableSpec(
+    dataset="features",
+    name="daily_ml_matrix",
+    description="One row per root and trade date, known at that session's close.",
+    columns=(
+        Column("symbol", "STRING", "root"),
+        Column("data_date", "DATE", "trade date"),
+        Column("timestamp", "TIMESTAMP", "close of the session", unit="UTC"),
+        struct(
+            "market_data",
+            "the session of the active contract; the vendor's UTC day where source.price_source is "
+            "the table of 1d bars",
+            _MARKET_DATA,
+        ),
+        struct(
+            "pivots",
+            "floor pivots of the prior trade date, on the contract that is active on the row's; "
+            "NULL where it has no session of its own there",
+            _PIVOTS,
+        ),
+        # a live table takes new columns as NULLABLE only
+        struct(
+            "fibonacci",
+            "levels of the last two swings, one high and one low, of a 6% zigzag over the "
+            "sessions, each known from the date that confirmed it; NULL before two are",
+            _FIBONACCI,
+            required=False,
+        ),
+        struct(
+            "golden_zone",
+            "of MES' rows: the session's last 1h bar against the last two swings of a 1% zigzag "
+            "over 1h bars that were confirmed by then",
+            _GOLDEN_ZONE,
+            required=False,
+        ),
+        struct(
+            "crush",
+            "of ZL's rows: soybean crush from the closes of ZL, ZM and ZS on the same trade date",
+            _CRUSH,
+            required=False,
+        ),
+        struct(
+            "macro",
+            "series of macro.yaml as of the session's close: the latest value published by then; "
+            "NULL where there is none, or an old one only",
+            _series("macro"),
+            required=False,
+        ),
+        struct(
+            "policy",
+            "the policy series of macro.yaml, in the same way",
+            _series("policy", "policy events: "),
+            required=False,
+        ),
+        struct(
+            "regime",
+            "the user's regime, and how volatile the root is by the standard deviation of its last "
+            "20 daily log returns",
+            _REGIME,
+            required=False,
+        ),
+        Column("regime_name", "STRING", "the regime's name", required=False),
+        struct("source", "provenance of the row", _SOURCE),
+        Column("ingestion_ts", "TIMESTAMP", "when the row was written", unit="UTC"),
+    ),
+    key=("symbol", "data_date"),
+    partition_by="data_date",
+    cluster_by=("symbol",),
+)

@@ -1,0 +1,217 @@
+"""What stands: each kind of event with data that makes it, and none where all is well."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbi_assets.alerts import Event, look
+from cbi_assets.build.build import build
+from cbi_assets.checks import RAW_CHECKS, check_raw
+from cbi_assets.downloads.approvals import approve
+from cbi_assets.downloads.job_ledger import JobRow, write
+from cbi_assets.downloads.plan_model import Plan
+from cbi_assets.market.bars import Timeframe
+from cbi_assets.project import Project
+from cbi_assets_tests.conftest import MakeProject
+from cbi_assets_tests.downloads.test_plan_model import REQUEST, plan
+from cbi_assets_tests.helpers import NOW, bars, dbn_file, load_once, put_job
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
+
+MONDAY = dt.datetime(2025, 1, 6, tzinfo=dt.UTC)
+
+
+def standing(project: Project, now: dt.datetime = NOW, told: tuple[str, ...] = ()) -> list[Event]:
+    with project.hold(), project.open_warehouse() as warehouse:
+        return look(project, warehouse, now, told)
+
+
+def built(project: Project) -> None:
+    with project.hold():
+        build(project, now=NOW)
+
+
+def load_monday(project: Project, drive: Path) -> None:
+    """Publish ZL's hours of Monday 2025-01-06, 00:00 to 20:00 UTC, and build them."""
+    put_job(drive, {"a.dbn.zst": dbn_file(bars(20, start=MONDAY))})
+    load_once(project)
+    built(project)
+
+
+@pytest.mark.both_warehouses
+def test_nothing_stands_where_all_is_well(project: Project, drive: Path) -> None:
+    assert standing(project) == []
+    load_monday(project, drive)
+    assert standing(project) == []
+
+
+def test_failed_checks_conflicts_and_quarantine(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0), record(1, volume="-1"), record(2, None)])
+    put_lines(drive, [record(0, close="11.000000000")], job=LATER_JOB)
+    load_once(project)
+    check, *decisions = standing(project)
+    assert check.key == (
+        "check:market_data.databento_futures_ohlcv_1h.no_overlapping_loads_disagree"
+    )
+    assert check.text.startswith(
+        "no_overlapping_loads_disagree does not hold on market_data.databento_futures_ohlcv_1h: "
+        "ZL|1h ("
+    )
+    assert [(e.key, e.state) for e in decisions] == [
+        ("decision:ops.bar_conflicts", "ZL|1h 1"),
+        ("decision:ops.quarantined_bars", "no root|1h 1; ZL|1h 1"),
+    ]
+    assert decisions[1].text == (
+        "Records that are no sound bars wait in ops.quarantined_bars: no root|1h 1, ZL|1h 1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("now", "stale"),
+    [
+        # 7, 8, 9 and 10 January are four trade dates
+        ("2025-01-11T12:00:00+00:00", False),
+        ("2025-01-13T12:00:00+00:00", False),
+        # and Monday the 13th is the fifth
+        ("2025-01-14T00:00:00+00:00", True),
+        ("2025-02-14T00:00:00+00:00", True),
+    ],
+)
+def test_bars_are_stale_when_the_check_would_say_so(
+    project: Project, drive: Path, now: str, stale: bool
+) -> None:
+    load_monday(project, drive)
+    instant = dt.datetime.fromisoformat(now)
+    found = standing(project, instant)
+    assert bool(found) == stale
+    fresh = [check for check in RAW_CHECKS if check.name == "bars_are_fresh"]
+    timeframe: Timeframe = "1h"
+    with project.hold(), project.open_warehouse() as warehouse:
+        (result,) = check_raw(project, warehouse, timeframe, ["ZL"], instant, checks=fresh)
+    assert result.passed != stale
+    if stale:
+        (event,) = found
+        assert event.key == "stale:market_data.databento_futures_ohlcv_1h"
+        assert event.state == "ZL 2025-01-06"
+        assert event.text.endswith("is stale: it ends on 2025-01-06 for ZL.")
+
+
+def test_a_stale_table_looks_the_same_the_day_after(project: Project, drive: Path) -> None:
+    load_monday(project, drive)
+    first, second = (
+        standing(project, dt.datetime(2025, 1, day, tzinfo=dt.UTC)) for day in (14, 15)
+    )
+    assert first == second != []
+
+
+def test_a_daily_bar_counts_for_its_own_date(project: Project, drive: Path) -> None:
+    # 2025-01-10 is a Friday; from Monday on, 13 to 17 January are five
+    records = bars(1, start=dt.datetime(2025, 1, 10, tzinfo=dt.UTC), schema="ohlcv-1d")
+    put_job(drive, {"a.dbn.zst": dbn_file(records, "ohlcv-1d")}, schema="ohlcv-1d")
+    load_once(project, now=dt.datetime(2025, 1, 11, tzinfo=dt.UTC))
+    tables = [e.subject for e in standing(project, dt.datetime(2025, 1, 17, tzinfo=dt.UTC))]
+    assert tables == []
+    (event,) = standing(project, dt.datetime(2025, 1, 18, tzinfo=dt.UTC))
+    assert event.state == "ZL 2025-01-10"
+
+
+def test_a_matrix_that_lags_behind_its_bars(project: Project, drive: Path) -> None:
+    load_monday(project, drive)
+    later = bars(20, start=MONDAY + dt.timedelta(days=1))
+    put_job(drive, {"b.dbn.zst": dbn_file(later)}, job=LATER_JOB)
+    load_once(project)
+    (event,) = standing(project)
+    assert event.key == "stale:features.daily_ml_matrix"
+    assert event.line == (
+        "features.daily_ml_matrix lags behind its bars: it ends on 2025-01-06 for ZL. "
+        "Run `cbi build`."
+    )
+    built(project)
+    assert standing(project) == []
+
+
+def test_the_newest_plan_waits_until_it_is_approved(project: Project) -> None:
+    older = plan(REQUEST)
+    newer = plan(REQUEST, made_at=older.made_at + dt.timedelta(days=1), through=dt.date(2025, 1, 9))
+    for made in (older, newer):
+        made.save(project.home.plans / f"{made.plan_hash[:12]}.json")
+    (event,) = standing(project)
+    name = newer.plan_hash[:12]
+    assert event.key == "decision:plan"
+    assert event.line == (
+        f"Plan {name} waits for an approval, for 0.02 USD (quoted); requests: 1. "
+        f"Read it, then `cbi approve {name} --by NAME --max-usd N`."
+    )
+    with project.hold(), project.open_warehouse() as warehouse:
+        approve(warehouse, newer, by="Ann", max_usd=1.0, now=NOW)
+    assert standing(project) == []
+
+
+def test_a_plan_that_asks_for_nothing_and_one_that_was_edited_do_not_wait(
+    project: Project,
+) -> None:
+    empty: Plan = plan()
+    empty.save(project.home.plans / f"{empty.plan_hash[:12]}.json")
+    (project.home.plans / "0123456789ab.json").write_text("{}")
+    assert standing(project) == []
+
+
+def test_a_download_that_did_not_come_until_it_is_bought_again(project: Project) -> None:
+    row = JobRow(
+        "approval", "0123456789ab", "f" * 64, "ZL", "ohlcv-1h", "GLBX-20250110-AAAAAAAAAA",
+        "expired", 1.25, None, None, None, None, None, NOW, NOW, NOW,
+    )  # fmt: skip
+    put(project, row)
+    (event,) = standing(project)
+    assert event.key == f"decision:download {'f' * 12}"
+    assert event.state == "ZL ohlcv-1h GLBX-20250110-AAAAAAAAAA expired"
+    put(project, replace_row(row, approval_id="again", state="queued", intended_at=NOW + HOUR))
+    assert standing(project) == []
+
+
+HOUR = dt.timedelta(hours=1)
+
+
+def replace_row(row: JobRow, **change: Any) -> JobRow:
+    return JobRow(**{**vars(row), **change})
+
+
+def put(project: Project, row: JobRow) -> None:
+    with project.hold(), project.open_warehouse() as warehouse:
+        write(warehouse, [row])
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "told", "short"),
+    [
+        (2.1, (), False), (1.9, (), True),
+        # told once, it is over only when 10% more than the limit is free
+        (2.1, ("disk:CBI_HOME", "disk:CBI_DRIVE"), True),
+        (2.3, ("disk:CBI_HOME", "disk:CBI_DRIVE"), False),
+    ],
+)  # fmt: skip
+def test_full_disks(
+    make_project: MakeProject,
+    monkeypatch: pytest.MonkeyPatch,
+    free_gib: float,
+    told: tuple[str, ...],
+    short: bool,
+) -> None:
+    project = make_project(cbi_alert_free_gib=2.0)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, int(free_gib * 2**30)))
+    found = standing(project, told=told)
+    assert [e.key for e in found] == (["disk:CBI_HOME", "disk:CBI_DRIVE"] if short else [])
+    if short:
+        assert found[0].text == (f"CBI_HOME: less than 2.0 GiB free on {project.home.root}.")
+
+
+def test_an_unmounted_drive_is_not_a_full_one(make_project: MakeProject, tmp_path: Path) -> None:
+    project = make_project(cbi_alert_free_gib=2**30, cbi_drive=tmp_path / "absent")
+    assert [e.key for e in standing(project)] == ["disk:CBI_HOME"]

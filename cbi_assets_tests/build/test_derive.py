@@ -1,0 +1,288 @@
+"""Derived tables in the warehouse: made once, and again only where the bars below have changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from cbi_assets.checks import check_everything
+from cbi_assets.errors import AuditError
+from cbi_assets.build import derive as module
+from cbi_assets.build.derive import DeriveOutcome, derive
+from cbi_assets.load.unload import Scope, plan_unload, unload
+from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.tables import DERIVED
+from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
+
+# Bars start on Monday 2025-01-06 at 15:00 UTC, 09:00 at Chicago: the first of a step of 4h.
+MON, TUE, WED = (dt.date(2025, 1, day) for day in (6, 7, 8))
+DAY = 1_440
+"""A day's minutes, as `record` counts them."""
+
+
+def run(project: Project, *roots: str, **options: Any) -> DeriveOutcome:
+    with project.hold(), project.open_warehouse() as warehouse:
+        return derive(project, warehouse, roots, **options)
+
+
+def bars(project: Project, timeframe: DerivedTimeframe) -> pl.DataFrame:
+    found = query(project, f"SELECT * FROM `{DERIVED[timeframe].id}`")
+    return found.sort("symbol", "ts_event", "instrument_id")
+
+
+def everything(project: Project) -> dict[str, pl.DataFrame]:
+    return {timeframe: bars(project, timeframe) for timeframe in DERIVED_TIMEFRAMES}
+
+
+def is_whole(project: Project) -> bool:
+    """Whether the tables are what a derivation of everything makes of the raw ones."""
+    before = everything(project)
+    run(project, whole=True)
+    return all(before[t].equals(frame) for t, frame in everything(project).items())
+
+
+def take_out(project: Project, scope: Scope, value: str) -> None:
+    with project.hold(), project.open_warehouse() as warehouse, project.open_catalog() as catalog:
+        unload(project, warehouse, catalog, plan_unload(warehouse, scope, value), NOW)
+
+
+def minutes(*places: int, symbol: str = "ZL.v.0", **change: Any) -> list[str]:
+    return [record(place, symbol, "1m", **change) for place in places]
+
+
+def put_later(drive: Path, lines: list[str], name: str = "b.json") -> str:
+    return put_lines(drive, lines, name, LATER_JOB)
+
+
+@pytest.mark.both_warehouses
+def test_minutes_make_all_four(project: Project, drive: Path) -> None:
+    first, last = minutes(0, open="9.500000000"), minutes(4, close="11.250000000")
+    put_lines(drive, [*first, *minutes(3), *last, *minutes(5, 29, 30, 239, 240)])
+    load_once(project)
+    outcome = run(project)
+    starts = {t: [f"{s:%H:%M}" for s in bars(project, t)["ts_event"]] for t in DERIVED_TIMEFRAMES}
+    assert starts == {
+        "5m": ["15:00", "15:05", "15:25", "15:30", "18:55", "19:00"],
+        "15m": ["15:00", "15:15", "15:30", "18:45", "19:00"],
+        "30m": ["15:00", "15:30", "18:30", "19:00"],
+        "4h": ["15:00", "19:00"],
+    }
+    assert outcome.rows == {t: len(found) for t, found in starts.items()}
+    row = bars(project, "5m").row(0, named=True)
+    loads = row.pop("load_ids")
+    assert loads == query(project, "SELECT DISTINCT load_id FROM `ops.loads`")["load_id"].to_list()
+    assert row == {
+        "ts_event": dt.datetime(2025, 1, 6, 15, tzinfo=dt.UTC),
+        "bar_end": dt.datetime(2025, 1, 6, 15, 5, tzinfo=dt.UTC),
+        "trade_date": MON,
+        "root": "ZL",
+        "symbol": "ZL.v.0",
+        "kind": "continuous",
+        "contract": None,
+        "instrument_id": 10,
+        "open": 9.5,
+        "high": 13.0,
+        "low": 9.0,
+        "close": 11.25,
+        "volume": 15,
+        "built_from": "1m",
+    }
+
+
+def sources(project: Project) -> dict[dt.date, tuple[str, int]]:
+    """Each trade date's source and volume in the 4h table."""
+    rows = bars(project, "4h").group_by("trade_date", "built_from").agg(pl.col("volume").sum())
+    assert rows["trade_date"].is_unique().all()
+    return {date: (source, volume) for date, source, volume in rows.iter_rows()}
+
+
+@pytest.mark.both_warehouses
+def test_hours_stand_where_the_minutes_are_missing_or_hold_less(
+    project: Project, drive: Path
+) -> None:
+    # Monday: as much in minutes as in hours; Tuesday: less; Wednesday: no minutes at all
+    put_lines(drive, [record(0, volume="10"), record(24, volume="11"), record(48)])
+    put_lines(drive, minutes(0, 1, DAY, DAY + 1), "m.json")
+    load_once(project)
+    run(project)
+    assert sources(project) == {MON: ("1m", 10), TUE: ("1h", 11), WED: ("1h", 5)}
+    # the finer tables show the minutes that there are
+    assert set(bars(project, "5m")["trade_date"]) == {MON, TUE}
+    assert set(bars(project, "5m")["built_from"]) == {"1m"}
+    # the missing minute comes: now Tuesday's hold as much
+    put_later(drive, minutes(DAY + 2, volume="1"))
+    load_once(project)
+    outcome = run(project)
+    assert sources(project) == {MON: ("1m", 10), TUE: ("1m", 11), WED: ("1h", 5)}
+    assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 1)
+    assert is_whole(project)
+
+
+def test_minutes_that_hold_more_than_the_hours_stand(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0, volume="9")])
+    put_lines(drive, minutes(0, 1), "m.json")
+    load_once(project)
+    run(project)
+    assert sources(project) == {MON: ("1m", 10)}
+
+
+def test_outrights_and_the_first_continuous_alone(project: Project, drive: Path) -> None:
+    symbols = ["ZL.v.0", "ZL.v.1", "ZLH5", "ZLH5-ZLK5"]
+    put_lines(drive, [record(0, symbol) for symbol in symbols])
+    put_lines(drive, [record(0, symbol, "1m") for symbol in symbols], "m.json")
+    load_once(project)
+    run(project)
+    for timeframe in DERIVED_TIMEFRAMES:
+        found = bars(project, timeframe).select("symbol", "kind", "contract")
+        assert found.rows() == [("ZL.v.0", "continuous", None), ("ZLH5", "outright", "ZLH2025")]
+
+
+@pytest.fixture
+def three_days(project: Project, drive: Path) -> Path:
+    """Two minutes and an hour of ZL, and an hour of ZS, on each of three trade dates; derived."""
+    put_lines(drive, minutes(*(day * DAY + n for day in range(3) for n in (0, 1))), "m.json")
+    hours = [(24 * day, symbol) for day in range(3) for symbol in ("ZL.v.0", "ZS.v.0")]
+    put_lines(drive, [record(place, symbol, volume="10") for place, symbol in hours])
+    load_once(project)
+    run(project)
+    return drive
+
+
+def test_what_has_not_changed_is_left_as_it_is(project: Project, three_days: Path) -> None:
+    before = everything(project)
+    told: list[str] = []
+    outcome = run(project, tell=told.append)
+    assert outcome.sessions == outcome.rows == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
+    assert told == []
+    assert all(before[t].equals(frame) for t, frame in everything(project).items())
+
+
+def test_a_late_bar_derives_its_session_alone(project: Project, three_days: Path) -> None:
+    put_later(three_days, minutes(DAY + 2, high="20.000000000"))
+    load_once(project)
+    outcome = run(project)
+    assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 1)
+    tuesday = bars(project, "5m").filter(pl.col("trade_date") == TUE)
+    assert tuesday.select("high", "volume").rows() == [(20.0, 15)]
+    assert is_whole(project)
+
+
+def test_a_late_hour_of_another_root(project: Project, three_days: Path) -> None:
+    put_later(three_days, [record(25, "ZS.v.0")])
+    load_once(project)
+    assert run(project).sessions == {"5m": 0, "15m": 0, "30m": 0, "4h": 1}
+    assert is_whole(project)
+
+
+def test_a_corrected_bar_replaces_what_was_made_of_it(project: Project, drive: Path) -> None:
+    wrong = put_lines(drive, minutes(0, 1, high="99.000000000"), "m.json")
+    put_lines(drive, minutes(DAY), "n.json")
+    load_once(project)
+    run(project)
+    take_out(project, "file", wrong)
+    (drive / "GLBX-20250110-AAAAAAAAAA" / "m.json").unlink()
+    # the same starts and volumes: only prices and the load tell it from the wrong one
+    put_later(drive, minutes(0, 1))
+    load_once(project)
+    outcome = run(project)
+    assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 1)
+    assert bars(project, "4h")["high"].to_list() == [13.0, 13.0]
+    assert is_whole(project)
+
+
+@pytest.mark.both_warehouses
+def test_bars_that_were_taken_out_leave_the_derived_ones(project: Project, drive: Path) -> None:
+    # Monday is of both files, Tuesday of the second alone
+    put_lines(drive, minutes(0), "m.json")
+    second = put_later(drive, minutes(1, DAY), "n.json")
+    load_once(project)
+    run(project)
+    take_out(project, "file", second)
+    outcome = run(project)
+    # one load put both there: only the volume tells
+    assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 2)
+    assert bars(project, "5m").select("trade_date", "volume").rows() == [(MON, 5)]
+    assert is_whole(project)
+
+
+def test_the_last_bars_gone_empty_the_tables(project: Project, three_days: Path) -> None:
+    with project.hold(), project.open_warehouse() as warehouse:
+        for timeframe in ("1m", "1h"):
+            table = f"market_data.databento_futures_ohlcv_{timeframe}"
+            warehouse.transact([Statement(f"DELETE FROM `{table}` WHERE TRUE")])
+    run(project)
+    assert all(frame.is_empty() for frame in everything(project).values())
+
+
+def test_batches_however_small_make_the_same(project: Project, three_days: Path) -> None:
+    before = everything(project)
+    told: list[str] = []
+    outcome = run(project, whole=True, batch_bars=1, tell=told.append)
+    assert outcome.sessions == {"5m": 3, "15m": 3, "30m": 3, "4h": 6}
+    assert told == ["deriving bars of 1 sessions"] * 6
+    assert all(before[t].equals(frame) for t, frame in everything(project).items())
+
+
+def test_a_root_or_a_timeframe_alone(project: Project, drive: Path) -> None:
+    assert run(project, "ZS").rows == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
+    put_lines(drive, [record(0), record(0, "ZS.v.0")])
+    put_lines(drive, minutes(0), "m.json")
+    load_once(project)
+    run(project, "ZS")
+    assert set(bars(project, "4h")["root"]) == {"ZS"}
+    outcome = run(project, timeframes=("15m",))
+    assert outcome.rows == {"15m": 1}
+    assert bars(project, "5m").is_empty()
+    run(project)
+    assert set(bars(project, "4h")["root"]) == {"ZL", "ZS"}
+
+
+def test_a_root_with_a_failed_check_is_left_as_it_was(project: Project, three_days: Path) -> None:
+    spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZS'"
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.transact([Statement(spoilt)])
+        check_everything(project, warehouse, NOW)
+    before = bars(project, "4h")
+    outcome = run(project, whole=True)
+    assert set(outcome.barred) == {"ZS"}
+    assert outcome.sessions["4h"] == 3
+    assert bars(project, "4h").equals(before)
+    assert run(project, "ZS").sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
+
+
+def test_the_evening_before_a_long_weekend_is_found(project: Project, drive: Path) -> None:
+    # Martin Luther King's weekend: Sunday evening and Monday trade for Tuesday 2025-01-21
+    sunday = {"ts_event": "2025-01-19T23:00:00.000000000Z"}
+    monday = {"ts_event": "2025-01-20T15:00:00.000000000Z"}
+    put_lines(drive, [record(0, "MES.v.0", **hour) for hour in (sunday, monday)])
+    load_once(project)
+    run(project)
+    found = bars(project, "4h")
+    assert found["trade_date"].to_list() == [dt.date(2025, 1, 21)] * 2
+    assert [f"{s:%d %H}" for s in found["ts_event"]] == ["19 23", "20 15"]
+    assert run(project).sessions["4h"] == 0
+
+
+def test_a_table_that_lost_bars_on_the_way_is_not_published(
+    project: Project, three_days: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(project)
+
+    def lossy(name: str, **tables: str) -> str:
+        # the transaction keeps the old bars beside the new ones
+        if name == "derive_forget":
+            return "DELETE FROM `market_data.futures_ohlcv_5m` WHERE FALSE"
+        return load_sql(name, **tables)
+
+    monkeypatch.setattr(module, "load_sql", lossy)
+    with pytest.raises(AuditError, match=r"futures_ohlcv_5m: 6 bars held where 3 were derived\. "):
+        run(project, whole=True)
+    assert all(before[t].equals(frame) for t, frame in everything(project).items())

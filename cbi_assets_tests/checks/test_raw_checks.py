@@ -1,0 +1,367 @@
+"""Every check holds on sound data, and fails, naming the offender, on data that is not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbi_assets.build.build import build
+from cbi_assets.checks import (
+    MATRIX_CHECKS,
+    RAW_CHECKS,
+    Check,
+    CheckResult,
+    check_everything,
+    check_matrix,
+    check_raw,
+    failed_upstream,
+)
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement
+from cbi_assets_tests.helpers import NOW, load_once, paste, query
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
+
+TABLE = "market_data.databento_futures_ohlcv_1h"
+MATRIX = "features.daily_ml_matrix"
+FIRST = dt.datetime(2025, 1, 6, 15, tzinfo=dt.UTC)
+ONE = "root = 'ZL' AND ts_event = TIMESTAMP '2025-01-06 15:00:00+00'"
+COLUMNS = (
+    "trade_date, root, symbol, kind, contract, instrument_id, publisher_id, open, high, low, "
+    "close, volume, dataset, source_file_id, load_id, loaded_at"
+)
+BY_NAME = {check.name: check for check in (*RAW_CHECKS, *MATRIX_CHECKS)}
+
+
+@pytest.fixture(autouse=True)
+def file_id(project: Project, drive: Path) -> str:
+    """Four bars of ZL and of ZS on 2025-01-06, loaded; the file's id."""
+    lines = [record(n, symbol) for n in range(4) for symbol in ("ZL.v.0", "ZS.v.0")]
+    file_id = put_lines(drive, lines)
+    load_once(project)
+    return file_id
+
+
+def change(project: Project, *statements: str) -> None:
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.transact([Statement(sql) for sql in statements])
+
+
+def run(project: Project, name: str, root: str = "ZL", as_of: dt.datetime = NOW) -> CheckResult:
+    """One check on one root, beside the other one."""
+    with project.hold(), project.open_warehouse() as warehouse:
+        results = check_raw(project, warehouse, "1h", ["ZL", "ZS"], as_of, checks=[BY_NAME[name]])
+    assert [result.root for result in results] == ["ZL", "ZS"]
+    return next(result for result in results if result.root == root)
+
+
+def later_bar(date: str) -> str:
+    """A sound bar of ZL on another date, copied from the first one."""
+    rest = COLUMNS.replace("trade_date, ", "")
+    return (
+        f"INSERT INTO `{TABLE}` (ts_event, {COLUMNS}) "
+        f"SELECT TIMESTAMP '{date} 15:00:00+00', DATE '{date}', {rest} FROM `{TABLE}` WHERE {ONE}"
+    )
+
+
+@dataclass(frozen=True)
+class Fault:
+    """SQL that spoils the table or its ledger, and what the check must say of ZL then: of one
+    offending row, unless told otherwise."""
+
+    check: str
+    spoil: str
+    sample: dict[str, Any]
+    actual: str = ""
+    expected: str = ""
+
+
+def told(fault: Fault, check: Check) -> tuple[str, str]:
+    """What the check must say it expected and found."""
+    return fault.expected or f"no {check.counts}", fault.actual or f"{check.counts}: 1"
+
+
+BAR = {"root": "ZL", "symbol": "ZL.v.0", "ts_event": FIRST}
+FAULTS = [
+    Fault(
+        "row_count_matches_files",
+        f"DELETE FROM `{TABLE}` WHERE {ONE}",
+        {},
+        "3 bars held",
+        "4 bars by the books",
+    ),
+    Fault(
+        "row_count_matches_files",
+        "UPDATE `ops.loads` SET published = 5 WHERE root = 'ZL'",
+        {},
+        "4 bars held",
+        "5 bars by the books",
+    ),
+    Fault(
+        "row_count_matches_files",
+        "DELETE FROM `ops.loads` WHERE root = 'ZL'",
+        {},
+        "4 bars held",
+        "0 bars by the books",
+    ),
+    Fault(
+        "no_duplicate_bars",
+        f"INSERT INTO `{TABLE}` (ts_event, {COLUMNS}) "
+        f"SELECT ts_event, {COLUMNS} FROM `{TABLE}` WHERE {ONE}",
+        BAR | {"copies": 2},
+    ),
+    Fault(
+        "source_is_databento",
+        f"UPDATE `{TABLE}` SET dataset = 'YAHOO' WHERE {ONE}",
+        {"root": "ZL", "dataset": "YAHOO", "bars": 1},
+    ),
+    Fault(
+        "source_is_databento",
+        f"UPDATE `{TABLE}` SET source_file_id = 'beef' WHERE {ONE}",
+        {"root": "ZL", "source_file_id": "beef", "bars": 1},
+    ),
+    *(
+        Fault("ohlc_is_consistent", f"UPDATE `{TABLE}` SET {spoil} WHERE {ONE}", BAR)
+        for spoil in (
+            "open = high + 1",
+            "close = high + 1",
+            "open = low - 1",
+            "close = low - 1",
+            "volume = -1",
+            *(f"{price} = NULL" for price in ("open", "high", "low", "close")),
+        )
+    ),
+    *(
+        Fault(
+            "schema_matches_timeframe",
+            f"UPDATE `{TABLE}` SET ts_event = TIMESTAMP_ADD(ts_event, INTERVAL {by}) WHERE {ONE}",
+            {"root": "ZL", "symbol": "ZL.v.0", "schema": "ohlcv-1h"},
+        )
+        for by in ("30 MINUTE", "1 SECOND")
+    ),
+    Fault(
+        "schema_matches_timeframe",
+        "UPDATE `ops.source_files` SET schema = 'ohlcv-1m' WHERE TRUE",
+        BAR | {"schema": "ohlcv-1m"},
+        "bars of another timeframe: 4",
+    ),
+    Fault(
+        "no_unexplained_gaps",
+        later_bar("2025-01-08"),
+        {"root": "ZL", "series": "ZL.v.0", "trade_date": dt.date(2025, 1, 7)},
+    ),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.check}: {fault.spoil[:40]}")
+def test_the_check_fails_and_names_the_offender(project: Project, fault: Fault) -> None:
+    change(project, fault.spoil)
+    result = run(project, fault.check)
+    assert not result.passed
+    assert (result.expected, result.actual) == told(fault, result.check)
+    assert fault.sample.items() <= result.sample[0].items()
+    assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
+    assert result.failed == (result.check.severity == "ERROR")
+
+
+@pytest.mark.parametrize("check", RAW_CHECKS, ids=lambda check: check.name)
+def test_the_check_holds_on_sound_bars(project: Project, check: Check) -> None:
+    # ZL's 1h bars are wanted from 2010 on, ZS's are not
+    result = run(project, check.name, "ZS")
+    assert result.passed
+    assert not result.failed
+    assert result.expected
+    assert result.actual
+    assert result.sample == []
+    assert not any(paste(project, result.sql)["offenders"])
+    assert result.partition == "ZS|1h"
+
+
+@pytest.mark.parametrize("fault", FAULTS[3:9], ids=lambda fault: fault.check)
+def test_another_root_is_not_blamed(project: Project, fault: Fault) -> None:
+    change(project, fault.spoil)
+    assert run(project, fault.check, "ZS").passed
+
+
+def test_counts_that_only_add_up_do_not_pass(project: Project, drive: Path, file_id: str) -> None:
+    second = put_lines(drive, [record(4)], "b.json")
+    load_once(project)
+    change(project, f"UPDATE `{TABLE}` SET source_file_id = '{second}' WHERE {ONE}")
+    result = run(project, "row_count_matches_files")
+    assert (result.expected, result.actual) == ("5 bars by the books", "5 bars held")
+    assert not result.passed
+    assert result.sample[0]["first_file_that_differs"] == min(file_id, second)
+
+
+def test_the_file_that_differs_is_named(project: Project, file_id: str) -> None:
+    change(project, f"DELETE FROM `{TABLE}` WHERE {ONE}")
+    (row,) = run(project, "row_count_matches_files").sample
+    assert row["first_file_that_differs"] == file_id
+
+
+def test_files_that_disagree_fail_the_check(project: Project, drive: Path, file_id: str) -> None:
+    other = put_lines(drive, [record(1, close="11.000000000")], job=LATER_JOB)
+    load_once(project)
+    result = run(project, "no_overlapping_loads_disagree")
+    (row,) = result.sample
+    assert result.failed
+    assert (row["source_file_id"], row["published_file_id"]) == (other, file_id)
+    assert (row["close"], row["published_close"]) == (11.0, 12.0)
+    assert run(project, "no_overlapping_loads_disagree", "ZS").passed
+
+
+def test_the_sample_is_short_and_the_count_whole(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(n) for n in range(4, 40)], "b.json")
+    load_once(project)
+    change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE root = 'ZL'")
+    result = run(project, "ohlc_is_consistent")
+    assert result.actual == "inconsistent bars: 40"
+    assert len(result.sample) == 20
+
+
+def test_a_gap_that_is_known_is_none(project: Project) -> None:
+    # the vendor lacks ZL's 2014-06-11
+    moved = f"UPDATE `{TABLE}` SET trade_date = DATE '2014-06-10' WHERE root = 'ZL'"
+    change(project, moved, later_bar("2014-06-12"))
+    assert run(project, "no_unexplained_gaps").passed
+    change(project, f"UPDATE `{TABLE}` SET root = 'ZS' WHERE root = 'ZL'")
+    assert not run(project, "no_unexplained_gaps", "ZS").passed
+
+
+def test_a_monday_is_a_gap_and_neither_a_weekend_nor_a_holiday_is(project: Project) -> None:
+    # Martin Luther King's day was the 20th
+    change(project, later_bar("2025-01-07"), later_bar("2025-01-08"), later_bar("2025-01-09"))
+    change(project, later_bar("2025-01-10"), later_bar("2025-01-14"), later_bar("2025-01-15"))
+    change(project, later_bar("2025-01-16"), later_bar("2025-01-17"), later_bar("2025-01-21"))
+    result = run(project, "no_unexplained_gaps", as_of=dt.datetime(2025, 1, 22, tzinfo=dt.UTC))
+    assert [row["trade_date"] for row in result.sample] == [dt.date(2025, 1, 13)]
+
+
+def test_a_day_that_the_vendor_calls_missing_is_no_gap(project: Project) -> None:
+    change(project, later_bar("2025-01-08"))
+    with project.hold(), project.open_warehouse() as warehouse:
+        (result,) = check_raw(
+            project, warehouse, "1h", ["ZL"], NOW, [dt.date(2025, 1, 7)],
+            checks=[BY_NAME["no_unexplained_gaps"]],
+        )  # fmt: skip
+    assert result.passed
+
+
+def test_bars_are_fresh_for_five_trade_dates(project: Project) -> None:
+    # closed by then: 6 to 10 January; and, past a weekend, 7 to 13 January
+    fresh = run(project, "bars_are_fresh", as_of=dt.datetime(2025, 1, 11, 12, tzinfo=dt.UTC))
+    stale = run(project, "bars_are_fresh", as_of=dt.datetime(2025, 1, 14, 12, tzinfo=dt.UTC))
+    assert fresh.passed
+    assert not stale.passed
+    assert (stale.expected, stale.actual) == ("2025-01-07 or later", "2025-01-06")
+    assert not stale.failed  # it only warns
+
+
+def test_coverage_falls_short_of_the_dates_wanted(project: Project) -> None:
+    result = run(project, "coverage_is_uniform")
+    assert not result.passed
+    assert result.expected == "2010-06-07 to 2025-01-06 or later"
+    assert result.actual == "2025-01-06 to 2025-01-06"
+    assert not result.failed  # it only warns
+
+
+def test_coverage_may_end_one_trade_date_before_the_others(project: Project) -> None:
+    change(project, later_bar("2025-01-07"))
+    assert run(project, "coverage_is_uniform", "ZS").passed
+    change(project, later_bar("2025-01-08"))
+    result = run(project, "coverage_is_uniform", "ZS")
+    assert not result.passed
+    assert result.expected == "2025-01-06 to 2025-01-07 or later"
+    assert result.actual == "2025-01-06 to 2025-01-06"
+
+
+def build_all(project: Project) -> Any:
+    with project.hold():
+        return build(project, now=NOW)
+
+
+def run_matrix(project: Project, name: str) -> dict[str, CheckResult]:
+    with project.hold(), project.open_warehouse() as warehouse:
+        results = check_matrix(warehouse, ["ZL", "ZS"])
+    return {result.root: result for result in results if result.check.name == name}
+
+
+MATRIX_FAULTS = [
+    Fault(
+        "one_row_per_trade_date",
+        f"INSERT INTO `{MATRIX}` SELECT * FROM `{MATRIX}` WHERE symbol = 'ZL'",
+        {"data_date": dt.date(2025, 1, 6), "copies": 2},
+    ),
+    Fault(
+        "prices_come_from_databento",
+        f"UPDATE `{MATRIX}` SET source = STRUCT('yahoo' AS price_source, "
+        "source.active_contract AS active_contract, source.roll_rule AS roll_rule, "
+        "source.load_ids AS load_ids) WHERE symbol = 'ZL'",
+        {"data_date": dt.date(2025, 1, 6), "price_source": "yahoo"},
+    ),
+    Fault(
+        "prices_come_from_databento",
+        f"UPDATE `{MATRIX}` SET source = STRUCT(source.price_source AS price_source, "
+        "source.active_contract AS active_contract, source.roll_rule AS roll_rule, "
+        "['L-unknown'] AS load_ids) WHERE symbol = 'ZL'",
+        {"data_date": dt.date(2025, 1, 6), "price_source": TABLE},
+    ),
+    Fault(
+        "regime_covers_every_row",
+        f"UPDATE `{MATRIX}` SET regime_name = NULL WHERE symbol = 'ZL'",
+        {"data_date": dt.date(2025, 1, 6)},
+    ),
+]
+
+
+@pytest.mark.parametrize("fault", MATRIX_FAULTS, ids=lambda fault: fault.check)
+def test_the_matrix_check_holds_and_then_fails(project: Project, fault: Fault) -> None:
+    assert not build_all(project).fell_short
+    assert run_matrix(project, fault.check)["ZL"].passed
+    change(project, fault.spoil)
+    results = run_matrix(project, fault.check)
+    assert results["ZS"].passed
+    assert results["ZL"].failed
+    assert (results["ZL"].expected, results["ZL"].actual) == told(fault, results["ZL"].check)
+    assert fault.sample.items() <= results["ZL"].sample[0].items()
+    pasted = paste(project, results["ZL"].sql)
+    assert pasted.drop("offenders").to_dicts() == results["ZL"].sample
+    assert results["ZL"].partition == "ZL"
+
+
+def test_a_root_whose_bars_failed_is_kept_out_of_the_matrix(project: Project) -> None:
+    change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE {ONE}")
+    with project.hold(), project.open_warehouse() as warehouse:
+        check_everything(project, warehouse, NOW)
+        barred = failed_upstream(warehouse, ["ZL", "ZS"])
+    assert barred == {"ZL": ["ohlc_is_consistent on ZL|1h"]}
+    outcome = build_all(project)
+    assert outcome.barred == barred
+    assert outcome.rows == {"ZS": 1}
+    assert outcome.fell_short
+    assert set(query(project, f"SELECT symbol FROM `{MATRIX}`")["symbol"]) == {"ZS"}
+
+
+def test_its_rows_stay_and_it_returns_when_the_bars_are_mended(project: Project) -> None:
+    build_all(project)
+    for volume, rows in ((-1, {"ZS": 1}), (5, {"ZL": 1, "ZS": 1})):
+        change(project, f"UPDATE `{TABLE}` SET volume = {volume} WHERE {ONE}")
+        with project.hold(), project.open_warehouse() as warehouse:
+            check_everything(project, warehouse, NOW)
+        assert build_all(project).rows == rows
+        assert query(project, f"SELECT symbol FROM `{MATRIX}`").height == 2
+
+
+def test_a_warning_keeps_nobody_out(project: Project) -> None:
+    assert not run(project, "coverage_is_uniform").passed
+    with project.hold(), project.open_warehouse() as warehouse:
+        assert failed_upstream(warehouse, ["ZL", "ZS"]) == {}
+
+
+def test_every_raw_and_matrix_check_is_tried_here() -> None:
+    tried = {fault.check for fault in (*FAULTS, *MATRIX_FAULTS)}
+    tried |= {"no_overlapping_loads_disagree", "bars_are_fresh", "coverage_is_uniform"}
+    assert tried == set(BY_NAME)

@@ -1,0 +1,116 @@
+"""What a shell offers: commands, options and values; in bash itself, and by zsh's and fish's
+protocol."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cbi_assets.config.universe import load_universe
+
+PLANS = ("0123456789ab", "fedcba987654")
+OFFERED = [
+    ("cbi in", {"inventory"}),
+    ("cbi do", {"doctor", "download"}),
+    ("cbi ui --re", {"--read-only"}),
+    ("cbi load --", {"--symbol", "--timeframe", "--json", "--wait", "--help"}),
+    ("cbi load --symbol Z", {"ZC", "ZL", "ZM", "ZO", "ZR", "ZS", "ZW"}),
+    ("cbi build --json --symbol ME", {"MES"}),
+    ("cbi plan --symbol ZL --timeframe ", {"1d", "1h", "1m"}),
+    ("cbi copy --to ", {"bigquery", "duckdb"}),
+    ("cbi download ", {*PLANS}),
+    ("cbi approve 01", {PLANS[0]}),
+    ("cbi download docs/", set()),
+]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A home with two plans."""
+    (tmp_path / "home" / "plans").mkdir(parents=True)
+    for name in PLANS:
+        (tmp_path / "home" / "plans" / f"{name}.json").touch()
+    return {**os.environ, "CBI_HOME": str(tmp_path / "home")}
+
+
+def ask(environment: dict[str, str], **asked: str) -> subprocess.CompletedProcess[str]:
+    """`cbi` as a shell's completion runs it."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "cbi_assets.cli"],
+        env=environment | asked,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.stderr == ""
+    return finished
+
+
+@pytest.mark.parametrize(("typed", "offered"), OFFERED)
+def test_bash(environment: dict[str, str], typed: str, offered: set[str]) -> None:
+    place = len(typed.split(" ")) - 1
+    finished = ask(
+        environment, _CBI_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(place)
+    )
+    assert set(finished.stdout.split()) == offered
+
+
+@pytest.mark.parametrize(("typed", "offered"), OFFERED)
+def test_zsh(environment: dict[str, str], typed: str, offered: set[str]) -> None:
+    told = ask(environment, _CBI_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=typed).stdout
+    if not offered:
+        assert told == "_files\n"
+    assert set(re.findall(r'(?:^|\(\()"([^"]*)"', told, re.M)) == offered
+
+
+@pytest.mark.parametrize(("typed", "offered"), OFFERED)
+def test_fish(environment: dict[str, str], typed: str, offered: set[str]) -> None:
+    asked = {"_CBI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
+    told = ask(environment, **asked, _TYPER_COMPLETE_FISH_ACTION="get-args").stdout
+    assert {row.partition("\t")[0] for row in told.splitlines() if row} == offered
+    # where cbi has nothing to offer, fish goes on to files
+    is_ours = ask(environment, **asked, _TYPER_COMPLETE_FISH_ACTION="is-args").returncode == 0
+    assert is_ours == bool(offered)
+
+
+def test_a_roots_name_stands_beside_it(environment: dict[str, str]) -> None:
+    asked = {"_CBI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    told = ask(environment, **asked, _TYPER_COMPLETE_ARGS="cbi load --symbol ZL").stdout
+    assert told.splitlines() == [f"ZL\t{load_universe().roots['ZL'].name}"]
+
+
+def test_wrong_settings_offer_nothing_and_say_nothing(environment: dict[str, str]) -> None:
+    asked = {"_CBI_COMPLETE": "complete_bash", "COMP_WORDS": "cbi download ", "COMP_CWORD": "2"}
+    assert ask(environment, CBI_WAREHOUSE="sqlite", **asked).stdout.split() == []
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_script_for_each_shell_asks_cbi(environment: dict[str, str], shell: str) -> None:
+    script = ask(environment, _CBI_COMPLETE=f"source_{shell}").stdout
+    assert f"_CBI_COMPLETE=complete_{shell}" in script
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
+def test_in_bash_itself(environment: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    cbi = tmp_path / "bin" / "cbi"
+    cbi.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cbi_assets.cli "$@"\n')
+    cbi.chmod(0o755)
+    script = ask(environment, _CBI_COMPLETE="source_bash").stdout
+    name = re.search(r"complete .*-F (\S+) cbi", script)
+    assert name is not None, script
+    line = f"{script}\nCOMP_WORDS=(cbi load --timeframe '') COMP_CWORD=3\n{name[1]} cbi\n"
+    finished = subprocess.run(
+        ["bash", "--norc", "-c", f'{line}echo "${{COMPREPLY[@]}}"'],
+        env=environment | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.stdout.split() == ["1d", "1h", "1m"], finished.stderr

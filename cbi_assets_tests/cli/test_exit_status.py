@@ -1,0 +1,292 @@
+"""Each exit status of each command, where it can arise: 0 all well, 1 data fell short, 2 wrong
+usage or settings, 3 an outside service, or another process in the home."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+from filelock import FileLock
+
+from cbi_assets import demo
+from cbi_assets.cli import app, main
+from cbi_assets.errors import AuditError
+from cbi_assets.load import copy_tables as moving
+from cbi_assets.project import Project
+from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.vendor import Vendor
+from cbi_assets_tests.helpers import JOB, load_once
+from cbi_assets_tests.load.lines import put_lines, record
+
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+SCOPE = ("--symbol", "ES", "--to", "2010-06-30")
+
+
+@dataclass
+class Machine:
+    """A home on a drive, and what a situation makes of them. `holding` lasts as long as the test;
+    `words` stand for arguments that are not known before."""
+
+    project: Project
+    drive: Path
+    patch: pytest.MonkeyPatch
+    holding: ExitStack
+    words: dict[str, str]
+
+    def run(self, *arguments: str) -> int:
+        """`cbi`; its exit status."""
+        self.patch.setattr(sys, "argv", ["cbi", *(self.words.get(a, a) for a in arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        status = ended.value.code or 0
+        assert isinstance(status, int)
+        return status
+
+
+def nothing(machine: Machine) -> None:
+    """An empty drive, an empty home."""
+
+
+def new_bars(machine: Machine) -> None:
+    put_lines(machine.drive, [record(0), record(1)])
+
+
+def loaded(machine: Machine) -> None:
+    new_bars(machine)
+    load_once(machine.project)
+
+
+def set_aside(machine: Machine) -> None:
+    put_lines(machine.drive, [record(0), record(1, volume="-1")])
+
+
+def conflict(machine: Machine) -> None:
+    put_lines(machine.drive, [record(0), record(0, close="11.000000000")])
+    load_once(machine.project)
+
+
+def refused(machine: Machine) -> None:
+    new_bars(machine)
+    (machine.drive / "b.dbn").write_bytes(b"DBN\x03 and no more")
+
+
+def no_drive(machine: Machine) -> None:
+    machine.patch.delenv("CBI_DRIVE")
+
+
+def unmounted(machine: Machine) -> None:
+    machine.patch.setenv("CBI_DRIVE", "/no/such/drive")
+
+
+def wrong_setting(machine: Machine) -> None:
+    machine.patch.setenv("CBI_WAREHOUSE", "sqlite")
+
+
+def busy(machine: Machine) -> None:
+    machine.holding.enter_context(machine.project.hold())
+
+
+def dead_service(machine: Machine) -> None:
+    # nothing listens on port 1
+    for name, value in {
+        "CBI_WAREHOUSE": "bigquery",
+        "CBI_BQ_PROJECT": "cbi-tests",
+        "CBI_BQ_ENDPOINT": "http://127.0.0.1:1",
+        "CBI_BQ_PATIENCE": "0.2",
+    }.items():
+        machine.patch.setenv(name, value)
+
+
+def no_folder(machine: Machine) -> None:
+    Path("taken").touch()
+
+
+def taken_port(machine: Machine) -> None:
+    listening = machine.holding.enter_context(socket.socket())
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    machine.words["PORT"] = str(listening.getsockname()[1])
+
+
+def other_dagster(machine: Machine) -> None:
+    machine.holding.enter_context(FileLock(machine.project.home.root / "ui.lock"))
+
+
+# what a demo and a copy do has tests of its own: test_demo.py, bigquery/test_moving.py
+
+
+def demo_well(machine: Machine) -> None:
+    machine.patch.setattr(demo, "run_demo", lambda home, json: False)
+
+
+def copied(machine: Machine) -> None:
+    machine.patch.setattr(moving, "copy_warehouse", lambda *given: [])
+
+
+def copied_wrong(machine: Machine) -> None:
+    def copy(*given: object) -> None:
+        raise AuditError("ops.loads: what was copied of it is not what was there.")
+
+    machine.patch.setattr(moving, "copy_warehouse", copy)
+
+
+def demo_short(machine: Machine) -> None:
+    machine.patch.setattr(demo, "run_demo", lambda home, json: True)
+
+
+def planned(machine: Machine) -> None:
+    assert machine.run("plan", *SCOPE) == 0
+    (plan,) = machine.project.home.plans.glob("*.json")
+    machine.words["PLAN"] = plan.stem
+
+
+def planned_and_busy(machine: Machine) -> None:
+    planned(machine)
+    busy(machine)
+
+
+def approved(machine: Machine) -> Vendor:
+    vendor = machine.holding.enter_context(run_vendor(Vendor(looks=1, usd_per_gib=50.0)))
+    machine.patch.setenv("CBI_DATABENTO_ENDPOINT", vendor.url)
+    machine.patch.setenv("DATABENTO_API_KEY", vendor.key)
+    planned(machine)
+    assert machine.run("approve", "PLAN", "--by", "Ada", "--max-usd", "5") == 0
+    return vendor
+
+
+def approved_but_short(machine: Machine) -> None:
+    approved(machine)
+    set_aside(machine)
+
+
+def approved_but_foreign(machine: Machine) -> None:
+    approved(machine).file_host = "http://127.0.0.2:1"
+
+
+Situation = Callable[[Machine], object]
+
+TABLE: list[tuple[str, int, Situation]] = [
+    ("inventory", 0, new_bars),
+    ("inventory", 1, refused),
+    ("inventory", 2, no_drive),
+    ("inventory --wait 0", 3, busy),
+    ("load", 0, new_bars),
+    ("load", 1, set_aside),
+    ("load", 2, unmounted),
+    ("load --wait 0", 3, busy),
+    (f"unload --job {JOB} --yes", 0, loaded),
+    ("unload", 2, nothing),
+    (f"unload --job {JOB} --yes --wait 0", 3, busy),
+    ("build", 0, loaded),
+    ("build", 1, conflict),
+    ("build --symbol XX", 2, nothing),
+    ("build --wait 0", 3, busy),
+    ("check", 0, loaded),
+    ("check", 1, conflict),
+    ("check", 2, wrong_setting),
+    ("check", 3, dead_service),
+    ("copy --to bigquery", 0, copied),
+    ("copy --to bigquery", 1, copied_wrong),
+    ("copy --to mars", 2, nothing),
+    ("copy --to bigquery --wait 0", 3, busy),
+    ("audit", 0, loaded),
+    ("audit", 1, conflict),
+    ("audit --out taken", 2, no_folder),
+    ("audit --wait 0", 3, busy),
+    (f"plan {' '.join(SCOPE)}", 0, nothing),
+    (f"plan --verify {' '.join(SCOPE)}", 1, nothing),
+    ("plan --symbol XX", 2, nothing),
+    ("plan --wait 0", 3, busy),
+    ("approve PLAN --by Ada --max-usd 5", 0, planned),
+    ("approve 0123abcd --by Ada --max-usd 5", 2, nothing),
+    ("approve PLAN --by Ada --max-usd 5 --wait 0", 3, planned_and_busy),
+    ("approvals", 0, nothing),
+    ("approvals", 2, wrong_setting),
+    ("approvals --wait 0", 3, busy),
+    ("download PLAN", 0, approved),
+    ("download PLAN", 1, approved_but_short),
+    ("download PLAN", 2, planned),
+    ("download PLAN", 3, approved_but_foreign),
+    ("config --check", 0, nothing),
+    ("config --check", 2, unmounted),
+    ("config --check", 3, dead_service),
+    ("doctor", 0, nothing),
+    ("doctor", 2, unmounted),
+    ("doctor", 3, dead_service),
+    ("demo", 0, demo_well),
+    ("demo", 1, demo_short),
+    ("demo --home", 2, nothing),
+    ("ui --port PORT", 2, taken_port),
+    ("ui", 3, other_dagster),
+    ("alert", 0, nothing),
+    ("alert --test", 2, nothing),
+    ("alert --wait 0", 3, busy),
+    ("version", 0, nothing),
+    ("version --long", 2, nothing),
+]
+
+ELSEWHERE = {
+    ("unload", 1): "ingest/test_unload.py: the answer is no; test_wrong_usage.py: there is none",
+    ("ui", 0): "pipeline/test_serving.py: Ctrl-C",
+}
+
+CANNOT = {
+    **dict.fromkeys([("approve", 1), ("approvals", 1), ("version", 1)], "no data are judged"),
+    **dict.fromkeys([("config", 1), ("doctor", 1), ("ui", 1), ("alert", 1)], "no data are judged"),
+    ("version", 3): "asks no service and holds no home",
+    ("demo", 3): "its home is its own and new, its warehouse is the embedded one",
+}
+
+
+@pytest.fixture
+def machine(
+    project: Project, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machine]:
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+    monkeypatch.setenv("CBI_HOME", str(project.home.root))
+    monkeypatch.setenv("CBI_DRIVE", str(drive))
+    with ExitStack() as holding:
+        yield Machine(project, drive, monkeypatch, holding, {})
+
+
+def test_every_status_of_every_command_is_accounted_for() -> None:
+    seen = {(line.split()[0], status) for line, status, _ in TABLE}
+    every = {(name, status) for name in COMMANDS for status in range(4)}
+    assert seen | ELSEWHERE.keys() | CANNOT.keys() == every
+    assert not seen & CANNOT.keys()
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "situation"),
+    TABLE,
+    ids=[f"{status}-{line.split()[0]}-{situation.__name__}" for line, status, situation in TABLE],
+)
+def test_the_status(
+    machine: Machine,
+    capsys: pytest.CaptureFixture[str],
+    line: str,
+    status: int,
+    situation: Situation,
+) -> None:
+    situation(machine)
+    capsys.readouterr()
+    command, *arguments = line.split()
+    takes_json = any("--json" in option.opts for option in COMMANDS[command].params)
+    if takes_json:
+        arguments.insert(0, "--json")
+    assert machine.run(command, *arguments) == status
+    told = capsys.readouterr()
+    if "--json" in arguments and told.out:
+        json.loads(told.out)
+    if status in (2, 3) and command not in ("doctor", "config"):
+        assert told.out == ""
+        assert [row[:5] for row in told.err.splitlines() if row.startswith("cbi: ")] == ["cbi: "]
+        assert told.err.splitlines()[-1].startswith("cbi: ")

@@ -1,0 +1,141 @@
+"""Words that `cbi` does not take: one line on stderr that says which, and where the right ones are
+listed; exit status 2."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from cbi_assets.cli import app, main
+from cbi_assets.cli import setup_commands as setup
+from cbi_assets.project import Project
+from cbi_assets_tests.cli.test_cli import Cbi, one_line
+from cbi_assets_tests.cli.test_cli import cbi as cbi
+from cbi_assets_tests.helpers import JOB, load_once, table
+from cbi_assets_tests.load.lines import put_lines, record
+
+COMMANDS = sorted(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+WRONG = [
+    ("--bogus", "No such option: --bogus. See `cbi --help`."),
+    ("loda", "No such command 'loda'. Did you mean 'load', 'unload'? See `cbi --help`."),
+    ("zzz", "No such command 'zzz'. See `cbi --help`."),
+    (
+        "load --timefrme 1h",
+        "No such option: --timefrme (Possible options: --timeframe). See `cbi load --help`.",
+    ),
+    ("load --symbol", "Option '--symbol' requires an argument."),
+    ("load --json=3", "Option '--json' does not take a value."),
+    ("load ZL", "Got unexpected extra argument(s) (ZL). See `cbi load --help`."),
+    (
+        "load --wait -1",
+        "Invalid value for '--wait': Input should be greater than or equal to 0. "
+        "See `cbi load --help`.",
+    ),
+    (
+        "build --from 2025-13-01",
+        "Invalid value for '--from': '2025-13-01' is no day; write it like 2025-01-31. "
+        "See `cbi build --help`.",
+    ),
+    (
+        "approve 3f2a91 --by Ann --max-usd 5 --expires tomorrow",
+        "Invalid value for '--expires': 'tomorrow' is no day; write it like 2025-01-31. "
+        "See `cbi approve --help`.",
+    ),
+    ("copy", "Missing option '--to'. See `cbi copy --help`."),
+    ("download", "Missing argument 'PLAN'. See `cbi download --help`."),
+    (
+        "ui --port 99999",
+        "Invalid value for '--port': Input should be less than or equal to 65535. "
+        "See `cbi ui --help`.",
+    ),
+]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["cbi", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize(("line", "told"), WRONG, ids=[line for line, _ in WRONG])
+def test_it_is_2_and_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, told: str
+) -> None:
+    assert run(monkeypatch, *line.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err == f"cbi: {told}\n"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_tells_of_an_option_that_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert run(monkeypatch, name, "--no-such-option") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("cbi: No such option: --no-such-option")
+    assert line.endswith(f" See `cbi {name} --help`.")
+
+
+def test_a_value_of_two_lines_is_told_in_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "load", "--symbol", "Z\nL") == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_as_a_user_runs_it(cbi: Cbi) -> None:
+    finished = cbi("load", "--bogus")
+    assert finished.returncode == 2
+    assert one_line(finished) == "cbi: No such option: --bogus. See `cbi load --help`."
+
+
+@pytest.mark.parametrize("arguments", [["load", "--bogus"], ["load"]])
+def test_debug_adds_the_stack_trace_and_changes_nothing_else(
+    cbi: Cbi, arguments: list[str]
+) -> None:
+    finished = cbi("--debug", *arguments, CBI_DRIVE=None)
+    assert finished.returncode == 2
+    assert finished.stderr.startswith("Traceback")
+    assert finished.stderr.splitlines()[-1].startswith("cbi: ")
+
+
+def test_help_and_version_are_0_and_stand_on_stdout(cbi: Cbi) -> None:
+    for arguments, told in (["--help"], "Usage: cbi "), (["load", "--help"], "Usage: cbi load "):
+        finished = cbi(*arguments)
+        assert (finished.returncode, finished.stderr) == (0, "")
+        assert told in finished.stdout
+    assert cbi("version").stdout.strip()
+
+
+def test_nothing_at_all_shows_the_help_and_is_2(cbi: Cbi) -> None:
+    finished = cbi()
+    assert (finished.returncode, finished.stderr) == (2, "")
+    assert "Usage: cbi " in finished.stdout
+
+
+def test_a_question_that_nobody_answers(cbi: Cbi, project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0), record(1)])
+    load_once(project)
+    finished = cbi("unload", "--job", JOB)
+    assert finished.returncode == 1
+    question, told = finished.stderr.splitlines()
+    assert question.startswith("Take 2 bars of 1 files")
+    assert told == "cbi: no answer, so nothing was done; --yes goes on without asking."
+    assert table(project).height == 2
+
+
+def test_ctrl_c_is_130_and_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup, "load_settings", interrupted)
+    assert run(monkeypatch, "config") == 130
+    assert capsys.readouterr() == ("", "")

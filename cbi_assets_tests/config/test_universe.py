@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import datetime as dt
+import re
+
+import pytest
+import yaml
+
+from cbi_assets.config.universe import load_universe, parse_universe, select_timeframes
+from cbi_assets.errors import UsageError
+from cbi_assets.market.rolls import RollRule
+from cbi_assets.market.symbology import parse_symbol
+
+ONE = """
+history_start: 2010-06-06
+roots:
+  ZL: {tier: 1, name: Soybean Oil, exchange: CBOT, calendar: grains, months: FHKNQUVZ,
+       tick: 0.01, units: US cents per pound, timeframes: [1d, 1h],
+       roll: {months: FHKNZ, deadline: first_notice}}
+"""
+
+
+def test_the_32_roots_of_the_audit() -> None:
+    wanted = "ZL MES ZS ZM ES CL HO NG RB ZC ZW NQ MNQ RTY M2K GC SI HG"
+    others = "BZ QM PA PL ZR ZO LE GF HE 6E 6B 6J 6C 6L"
+    assert len(load_universe().roots) == 32
+    assert set(load_universe().roots) == set(f"{wanted} {others}".split())
+
+
+def test_wanted_timeframes() -> None:
+    roots = load_universe().roots
+    special = {
+        "ZL": ("1d", "1h", "1m"),
+        "MES": ("1d", "1h", "1m"),
+        "ZS": ("1d", "1m"),
+        "ZM": ("1d", "1m"),
+    }
+    assert roots["ES"].timeframes == ("1d",)
+    for name, root in roots.items():
+        if name in special:
+            assert root.timeframes == special[name]
+        else:
+            assert "1d" in root.timeframes
+
+
+@pytest.mark.parametrize(
+    ("root", "first"),
+    [
+        ("ZL", "2010-06-06"),
+        ("MES", "2019-05-05"),
+        ("MNQ", "2019-05-05"),
+        ("M2K", "2019-05-05"),
+        ("RTY", "2017-07-09"),
+    ],
+)
+def test_wanted_from_the_history_or_the_listing(root: str, first: str) -> None:
+    assert load_universe().wanted_from(root) == dt.date.fromisoformat(first)
+
+
+def test_every_root_makes_symbols_that_lead_back_to_it() -> None:
+    for name, root in load_universe().roots.items():
+        for month in root.months:
+            assert parse_symbol(f"{name}{month}5").root == name
+        assert parse_symbol(f"{name}.v.0").root == name
+
+
+def test_sectors() -> None:
+    calendars = load_universe().calendars()
+    grains = {name for name, calendar in calendars.items() if calendar == "grains"}
+    assert grains == {"ZL", "ZS", "ZM", "ZC", "ZW", "ZR", "ZO"}
+    assert {calendars[name] for name in ("LE", "GF", "HE")} == {"livestock"}
+    assert {calendars[name] for name in ("ES", "NQ", "MES", "MNQ", "RTY", "M2K")} == {"equity"}
+
+
+def test_the_months_that_a_chain_may_hold() -> None:
+    universe = load_universe()
+    named = {name: root.roll.months for name, root in universe.roots.items() if root.roll.months}
+    assert named == {
+        "ZL": "FHKNZ",
+        "ZS": "FHKNX",
+        "ZM": "FHKNZ",
+        "GC": "GJMQZ",
+        "SI": "HKNUZ",
+        "HG": "HKNUZ",
+    }
+    rules = universe.roll_rules()
+    assert rules["ZL"] == RollRule("FHKNZ", "first_notice")
+    assert rules["CL"] == RollRule("FGHJKMNQUVXZ", "crude_oil")  # all that are listed
+    assert set(rules) == set(universe.roots)
+
+
+def test_the_deadlines_rules() -> None:
+    by_rule: dict[str, set[str]] = {}
+    for name, rule in load_universe().roll_rules().items():
+        by_rule.setdefault(rule.deadline, set()).add(name)
+    assert by_rule == {
+        "first_notice": {"ZL", "ZS", "ZM", "ZC", "ZW", "ZR", "ZO", "GC", "SI", "HG", "PA", "PL"},
+        "third_friday": {"ES", "MES", "NQ", "MNQ", "RTY", "M2K"},
+        "crude_oil": {"CL"},
+        "mini_crude_oil": {"QM"},
+        "natural_gas": {"NG"},
+        "brent": {"BZ"},
+        "last_day_of_prior_month": {"HO", "RB", "6L"},
+        "live_cattle": {"LE"},
+        "lean_hogs": {"HE"},
+        "feeder_cattle": {"GF"},
+        "two_days_before_third_wednesday": {"6E", "6B", "6J"},
+        "day_before_third_wednesday": {"6C"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "where"),
+    [
+        ("tier: 1", "teir: 1, tier: 1", "roots.ZL.teir"),
+        ("history_start", "history_begin", "history_start"),
+        ("2010-06-06", "2010-06-31", "history_start"),
+        ("2010-06-06", "yesterday", "history_start"),
+        ("tick: 0.01", "tick: 0.01, listed: 2019-02-30", "roots.ZL.listed"),
+        ("tick: 0.01", "tick: 0", "roots.ZL.tick"),
+        ("FHKNQUVZ", "FHKNQUVA", "roots.ZL.months"),
+        ("FHKNQUVZ", "ZF", "roots.ZL.months"),
+        ("FHKNQUVZ", "FF", "roots.ZL.months"),
+        ("FHKNQUVZ", "''", "roots.ZL.months"),
+        ("[1d, 1h]", "[1d, 2h]", "roots.ZL.timeframes.1"),
+        ("[1d, 1h]", "[]", "roots.ZL.timeframes"),
+        ("CBOT", "NYSE", "roots.ZL.exchange"),
+        ("grains", "beans", "roots.ZL.calendar"),
+        ("tier: 1", "tier: 5", "roots.ZL.tier"),
+        ("ZL:", "zl:", "roots.zl"),
+        (", units: US cents per pound", "", "roots.ZL.units"),
+        (",\n       roll: {months: FHKNZ, deadline: first_notice}", "", "roots.ZL.roll"),
+        ("deadline: first_notice", "deadline: last_notice", "roots.ZL.roll.deadline"),
+        (", deadline: first_notice", "", "roots.ZL.roll.deadline"),
+        ("FHKNZ", "FHZN", "roots.ZL.roll.months"),
+        ("FHKNZ", "''", "roots.ZL.roll.months"),
+        (
+            "FHKNZ",
+            "FHKNX",
+            "roots.ZL: Value error, roll.months names X, which months does not list",
+        ),
+    ],
+)
+def test_wrong_key_is_one_clear_line(old: str, new: str, where: str) -> None:
+    assert old in ONE
+    with pytest.raises(UsageError) as raised:
+        parse_universe(ONE.replace(old, new, 1), "mine.yaml")
+    message = str(raised.value)
+    assert message.startswith(f"mine.yaml: {where}")
+    assert message.endswith("Correct that key.")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("text", ["roots: [", "a: b: c", ": :\n\t- x"])
+def test_no_yaml_is_one_clear_line(text: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse_universe(text, "mine.yaml")
+    assert str(raised.value).startswith("mine.yaml: not YAML: ")
+    assert "\n" not in str(raised.value)
+
+
+def test_the_example_is_right_as_it_stands() -> None:
+    universe = parse_universe(ONE)
+    assert list(universe.roots) == ["ZL"]
+    assert yaml.safe_load(ONE)["roots"]["ZL"]["tick"] == universe.roots["ZL"].tick
+
+
+def test_select() -> None:
+    universe = load_universe()
+    assert universe.select() == tuple(universe.roots)
+    assert universe.select(("MES", "ZL")) == ("ZL", "MES")
+    with pytest.raises(UsageError, match=r"^--symbol XX: not a root of the universe\."):
+        universe.select(("ZL", "XX"))
+
+
+def test_select_timeframes() -> None:
+    assert select_timeframes() == ("1d", "1h", "1m")
+    assert select_timeframes(("1m", "1d")) == ("1d", "1m")
+    with pytest.raises(UsageError, match=re.escape("--timeframe 5m: take one of 1d, 1h, 1m.")):
+        select_timeframes(("5m",))

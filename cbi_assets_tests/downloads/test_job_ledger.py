@@ -1,0 +1,62 @@
+"""ops.download_jobs: one row a request of an approval, and no request under way twice."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+
+import pytest
+
+from cbi_assets.downloads.job_ledger import AlreadyBoughtError, JobRow, RowState, intend, write
+from cbi_assets.project import Project
+from cbi_assets_tests.databento_api.buying import NOW, rows
+
+ROW = JobRow(
+    "approval", "0123456789ab", "f" * 64, "ZL", "ohlcv-1h", None, "submitting", 1.25, None, None,
+    None, None, None, NOW, None, NOW,
+)  # fmt: skip
+OTHER = replace(ROW, request_id="ba9876543210", root="ES", intended_at=NOW + dt.timedelta(1))
+
+
+@pytest.mark.both_warehouses
+def test_rows_are_entered_replaced_and_read_back(project: Project) -> None:
+    done = replace(
+        ROW, job_id="GLBX-20250401-AAAAAAAAAA", state="downloaded", billed_usd=1.5,
+        folder="raw/databento_zl/GLBX-20250401-AAAAAAAAAA", files=6, bytes=5_089, told="a word",
+        submitted_at=NOW,
+    )  # fmt: skip
+    with project.hold(), project.open_warehouse() as warehouse:
+        intend(warehouse, ROW)
+        intend(warehouse, OTHER)
+        write(warehouse, [done])
+        write(warehouse, [])
+        with pytest.raises(AlreadyBoughtError, match=r"on approval approval \(submitting\)"):
+            intend(warehouse, replace(OTHER, approval_id="another"))
+    assert rows(project) == [done, OTHER]
+
+
+@pytest.mark.parametrize(
+    ("state", "free"),
+    [("submitting", False), ("submitted", False), ("queued", False), ("processing", False),
+     ("done", False), ("failed", True), ("expired", True), ("downloaded", True)],
+)  # fmt: skip
+def test_what_is_under_way_is_not_intended_again(
+    project: Project, state: RowState, free: bool
+) -> None:
+    again = replace(ROW, approval_id="another")
+    with project.hold(), project.open_warehouse() as warehouse:
+        write(warehouse, [replace(ROW, state=state)])
+        if free:
+            intend(warehouse, again)
+        else:
+            with pytest.raises(AlreadyBoughtError):
+                intend(warehouse, again)
+    assert len(rows(project)) == 1 + free
+
+
+def test_what_counts_against_the_ceiling() -> None:
+    assert ROW.spent_usd == 1.25
+    assert replace(ROW, billed_usd=2.0).spent_usd == 2.0
+    assert replace(ROW, billed_usd=0.5).spent_usd == 1.25
+    assert replace(ROW, state="expired", quoted_usd=None, billed_usd=0.5).spent_usd == 0.5
+    assert replace(ROW, state="failed").spent_usd == 0.0

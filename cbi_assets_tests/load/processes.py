@@ -1,0 +1,143 @@
+"""Run `cbi` in processes of its own, which may kill themselves at a named moment.
+
+The processes are forked from a server that has imported everything, so that each costs what its
+work costs. They are killed by SIGKILL: nothing of Python or DuckDB gets to tidy up.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from typing import Any
+
+from cbi_assets.market.sessions import trade_dates
+
+trade_dates("grains")  # the server reads the calendar once for all of its children
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["cbi_assets.pipeline.terminal", "cbi_assets_tests.load.processes"])
+
+
+@dataclass(frozen=True)
+class Moment:
+    """`when` the `nth` call of `what` ("module:function" or "module:Class.method") happens.
+
+    `at statement k` is inside a transaction, when k statements have run; `at commit` when all have.
+    """
+
+    what: str
+    when: str = "before"
+    nth: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.when} call {self.nth} of {self.what.partition(':')[2]}"
+
+
+def start_cbi(
+    arguments: list[str],
+    home: Path,
+    drive: Path,
+    stderr: Path | None = None,
+    moment: Moment | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> ForkServerProcess:
+    """Start `cbi` in a process of its own. `settings` are more than its home and drive."""
+    more = {name.upper(): str(value) for name, value in (settings or {}).items()}
+    environment = {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)} | more
+    process = SERVER.Process(target=_run_cbi, args=(arguments, environment, stderr, moment))
+    process.start()
+    return process
+
+
+def run_cbi(
+    *arguments: str,
+    home: Path,
+    drive: Path,
+    moment: Moment | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> int:
+    """Run `cbi` to its end; give its exit status, negative where a signal ended it."""
+    process = start_cbi(list(arguments), home, drive, moment=moment, settings=settings)
+    process.join(timeout=300)
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def run_load_until_told(home: str, drive: str, ready: Event, go: Event) -> None:
+    """In a process of its own: load, but stand still with the home held, until `go` is set."""
+    from cbi_assets.load import load
+
+    find = load.find_overlaps
+
+    def wait_and_find(*args: Any) -> Any:
+        ready.set()
+        assert go.wait(60)
+        return find(*args)
+
+    load.find_overlaps = wait_and_find
+    _run_cbi(["load"], {"CBI_HOME": home, "CBI_DRIVE": drive}, None, None)
+
+
+def _run_cbi(
+    arguments: list[str],
+    environment: Mapping[str, str],
+    stderr: Path | None,
+    moment: Moment | None,
+) -> None:
+    os.environ |= environment
+    out = os.open(stderr or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    from cbi_assets import cli
+    from cbi_assets.drive import survey
+
+    survey.COMMIT_BYTES = 1  # the catalog counts each file as soon as it is read
+    if moment is not None:
+        _die_at(moment)
+    sys.argv = ["cbi", *arguments]
+    cli.main()
+
+
+def _die_at(moment: Moment) -> None:
+    module, _, path = moment.what.partition(":")
+    owner: Any = importlib.import_module(module)
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = 0
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def statements(given: list[Any]) -> Iterator[Any]:
+        last = len(given) if moment.when == "at commit" else int(moment.when.split()[-1])
+        for done, statement in enumerate(given):
+            if done == last:
+                die()
+            yield statement
+        die()
+
+    def wrapped(*args: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls != moment.nth:
+            return original(*args, **options)
+        if moment.when == "before":
+            die()
+        if moment.when.startswith("at "):
+            args = (args[0], statements(list(args[1])))
+        result = original(*args, **options)
+        if moment.when == "after":
+            die()
+        return result
+
+    setattr(owner, name, wrapped)

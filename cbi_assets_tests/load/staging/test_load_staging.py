@@ -1,0 +1,406 @@
+"""Staging is loaded row by row, once, in one transaction, with books that balance."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from cbi_assets.build.stitch_statistics import record_stitch
+from cbi_assets.checks.staging_checks import check_bridge, check_staging
+from cbi_assets.config.macro import load_macro
+from cbi_assets.config.sources import DeclaredFile, StagingSource
+from cbi_assets.errors import AuditError
+from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging
+from cbi_assets.project import Project
+from cbi_assets.warehouse.base import Statement
+from cbi_assets_tests.conftest import MakeProject
+from cbi_assets_tests.helpers import paste, query
+
+NOW = dt.datetime(2025, 11, 30, 12, tzinfo=dt.UTC)
+LATER = NOW + dt.timedelta(days=1)
+TEN = "ten_year_treasury"
+BOOKS = ["observations", "published", "duplicates", "refused", "conflicts"]
+
+
+@pytest.fixture
+def staging(drive: Path) -> Path:
+    folder = drive / "TrainingData" / "staging"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def day(text: str) -> dt.date:
+    return dt.date.fromisoformat(text)
+
+
+def indicators(path: Path, *rows: tuple[str | None, str, str, float | None]) -> str:
+    """Rows of (source, indicator, date or instant, value) as economic_indicators has them; the
+    file's sha256."""
+    frame = pl.DataFrame(
+        [
+            {
+                "time": dt.datetime.fromisoformat(time).replace(tzinfo=dt.UTC),
+                "indicator": name,
+                "value": value,
+                "source_name": source,
+            }
+            for source, name, time, value in rows
+        ]
+    )
+    frame.write_parquet(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def yahoo(path: Path, *rows: tuple[str, float]) -> None:
+    """A bridge file: close between a low one below and a high one above."""
+    pl.DataFrame(
+        [
+            {
+                "date": day(date),
+                "yahoo_zl_open": close,
+                "yahoo_zl_high": close + 1,
+                "yahoo_zl_low": close - 1,
+                "yahoo_zl_close": close,
+                "yahoo_zl_volume": 5,
+            }
+            for date, close in rows
+        ]
+    ).write_parquet(path)
+
+
+def load(project: Project, now: dt.datetime = NOW) -> StagingOutcome:
+    with project.hold(), project.open_warehouse() as warehouse:
+        return load_staging(project, warehouse, now=now)
+
+
+def books(project: Project) -> dict[tuple[str, str], list[Any]]:
+    rows = query(project, "SELECT * FROM `ops.staging_files`").to_dicts()
+    return {(r["path"], r["source"]): [r["verdict"], *(r[n] for n in BOOKS)] for r in rows}
+
+
+def held(project: Project) -> list[tuple[Any, ...]]:
+    rows = query(project, "SELECT * FROM `raw_intelligence.macro_observations`")
+    columns = ("series_id", "reference_date", "available_at", "value")
+    return rows.select(columns).sort(columns).rows()
+
+
+@pytest.mark.both_warehouses
+def test_good_rows_load_and_bad_ones_are_listed(project: Project, staging: Path) -> None:
+    file_id = indicators(
+        staging / "macro.parquet",
+        ("FRED", TEN, "2025-01-02", 4.5),
+        ("FRED", TEN, "2025-01-02", 4.5),
+        (None, TEN, "2025-01-03", 4.6),
+        ("Yahoo_Finance", "soybean_oil", "2025-01-03", 49.7),
+        ("FRED", TEN, "2025-01-03T09:30:00.5", 4.6),
+        ("FRED", "vix_index_fred", "2025-01-03", 16.0),
+        ("FRED", "vix_index_fred", "2025-01-03", 17.0),
+    )
+    outcome = load(project)
+    assert outcome.load_id is not None
+    assert not outcome.fell_short
+    assert books(project) == {
+        ("macro.parquet", "FRED"): ["partly", 5, 1, 1, 1, 2],
+        ("macro.parquet", ""): ["refused", 1, 0, 0, 1, 0],
+        ("macro.parquet", "Yahoo_Finance"): ["refused", 1, 0, 0, 1, 0],
+    }
+    # H.15 of Thursday comes out on Friday at 16:15 Eastern
+    known = dt.datetime(2025, 1, 3, 21, 15, tzinfo=dt.UTC)
+    assert held(project) == [(TEN, day("2025-01-02"), known, 4.5)]
+    listed = query(project, "SELECT * FROM `ops.refused_observations`").sort("row_no")
+    assert listed.select("source_file_id", "row_no", "verdict", "series_id").rows() == [
+        (file_id, 3, "refused", TEN),
+        (file_id, 4, "refused", None),
+        (file_id, 5, "refused", None),
+        (file_id, 6, "conflict", "vix_index"),
+        (file_id, 7, "conflict", "vix_index"),
+    ]
+    record = json.loads(listed["record"][1])
+    assert record["indicator"] == "soybean_oil"
+    assert record["value"] == 49.7
+    with project.hold(), project.open_warehouse() as warehouse:
+        assert all(r.passed for r in check_staging(project, warehouse))
+        assert all(r.passed for r in check_bridge(project, warehouse))
+
+
+def test_the_same_bytes_are_loaded_once_under_any_name(project: Project, staging: Path) -> None:
+    indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    (staging / "b.parquet").write_bytes((staging / "a.parquet").read_bytes())
+    first = load(project)
+    assert [entry.path for entry in first.entries] == ["a.parquet"]
+    (staging / "a.parquet").unlink()
+    second = load(project, LATER)
+    assert (second.load_id, second.entries, second.known) == (None, [], 1)
+    assert len(held(project)) == 1
+
+
+@pytest.mark.both_warehouses
+def test_a_changed_file_adds_vintages_and_replaces_nothing(project: Project, staging: Path) -> None:
+    path = staging / "macro.parquet"
+    indicators(path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.6))
+    load(project)
+    before = held(project)
+    second = indicators(path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.7))
+    load(project, LATER)
+    assert held(project) == sorted([*before, (TEN, day("2025-01-03"), LATER, 4.7)])
+    rows = query(project, "SELECT * FROM `ops.staging_files`").filter(file_id=second)
+    assert rows.select(BOOKS).rows() == [(2, 1, 1, 0, 0)]
+
+
+def test_other_rules_judge_the_files_anew(make_project: MakeProject, staging: Path) -> None:
+    rows = {"date": [day("2025-01-02")], "close": [17.0], "symbol": ["VIX"]}
+    pl.DataFrame(rows).write_parquet(staging / "vix_daily.parquet")
+    indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    project = make_project()
+    load(project)
+    before = held(project)
+    assert books(project)["vix_daily.parquet", ""] == ["refused", 1, 0, 0, 1, 0]
+    declared = DeclaredFile(
+        id="vix_daily", source="Cboe", date="date", name="vix_daily.parquet", reason="I asked them"
+    )
+    old = project.sources.staging
+    staged = old.model_copy(
+        update={
+            "sources": old.sources | {"Cboe": StagingSource(kinds=("spot",))},
+            "declared": (*old.declared, declared),
+        }
+    )
+    trusting = Project(
+        project.settings, sources=project.sources.model_copy(update={"staging": staged})
+    )
+    macro = load_macro()
+    series = macro.series["vix_index"]
+    origin = series.origins[0].model_copy(update={"layout": "vix_daily", "names": ("close",)})
+    both = series.model_copy(update={"origins": (*series.origins, origin)})
+    more = macro.model_copy(update={"series": macro.series | {"vix_index": both}})
+    with trusting.hold(), trusting.open_warehouse() as warehouse:
+        load_staging(trusting, warehouse, now=LATER, macro=more)
+        assert check_staging(trusting, warehouse, more)[0].passed
+    assert books(project) == {
+        ("vix_daily.parquet", "Cboe"): ["loaded", 1, 1, 0, 0, 0],
+        ("macro.parquet", "FRED"): ["loaded", 1, 1, 0, 0, 0],
+    }
+    assert held(project)[:-1] == before
+    assert held(project)[-1][0] == "vix_index"
+    assert query(project, "SELECT * FROM `ops.refused_observations`").is_empty()
+    seen = query(project, "SELECT seen_at FROM `ops.staging_files`")["seen_at"].to_list()
+    assert seen == [NOW, NOW]
+
+
+@pytest.mark.parametrize("name", ["zl_daily_aggregated.parquet", "cftc_cot.parquet"])
+def test_a_price_table_is_blocked_under_any_name(
+    project: Project, staging: Path, name: str
+) -> None:
+    indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    rows = {"date": [day("2025-01-02")] * 3, "zl_open": 1.0, "zl_close": 1.0}
+    pl.DataFrame(rows).write_parquet(staging / name)
+    load(project)
+    assert books(project)[name, ""] == ["blocked", 3, 0, 0, 3, 0]
+    assert len(held(project)) == 1
+    assert query(project, "SELECT * FROM `ops.refused_observations`").is_empty()
+
+
+@pytest.mark.parametrize("cut", [0, 10, -20])
+def test_a_damaged_file_is_one_line_and_stops_no_other(
+    project: Project, staging: Path, cut: int
+) -> None:
+    indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    (staging / "bad.parquet").write_bytes((staging / "good.parquet").read_bytes()[:cut])
+    (staging / "note.txt").write_text("mind the gap")
+    outcome = load(project)
+    bad, note = outcome.troubles
+    assert bad.startswith("bad.parquet: damaged Parquet (")
+    assert bad.endswith("Export it again.")
+    assert "\n" not in bad
+    assert note == "note.txt: not Parquet. Export it as Parquet, or move it away."
+    assert outcome.fell_short
+    assert books(project)["bad.parquet", ""] == ["unread", 0, 0, 0, 0, 0]
+    assert len(held(project)) == 1
+
+
+def test_a_flipped_bit_is_no_silent_value(project: Project, staging: Path) -> None:
+    path = staging / "macro.parquet"
+    indicators(path, *(("FRED", TEN, f"2025-01-{n:02}", n / 7) for n in range(1, 29)))
+    table = pl.read_parquet(path).to_arrow()
+    plain = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(table, path, **plain)
+    whole = path.read_bytes()
+    place = whole.index(struct.pack("<d", 3 / 7))
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    assert len(load(project).troubles) == 1
+    assert held(project) == []
+
+
+def test_a_file_that_the_system_will_not_read(project: Project, staging: Path) -> None:
+    indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    (staging / "gone.parquet").symlink_to(staging / "nowhere")
+    folder = staging / "folder.parquet"
+    folder.mkdir()
+    assert load(project).load_id is not None
+    assert len(held(project)) == 1
+
+
+def test_without_staging_nothing_happens(project: Project, drive: Path) -> None:
+    assert load(project) == StagingOutcome()
+
+
+@pytest.mark.both_warehouses
+def test_the_bridge_ends_before_databentos_history(project: Project, staging: Path) -> None:
+    days = [("2006-12-29", 30.0), ("2010-06-04", 38.0), ("2010-06-06", 1.0), ("2025-01-02", 40.0)]
+    yahoo(staging / "anything.parquet", *days)
+    load(project)
+    assert books(project) == {("anything.parquet", "Yahoo_Finance"): ["partly", 4, 2, 0, 2, 0]}
+    rows = query(project, "SELECT * FROM `market_data.yahoo_zl_historical_2000_2010`").sort("date")
+    columns = ("date", "open", "high", "low", "close", "volume", "close_only")
+    assert rows.select(columns).rows() == [
+        (day("2006-12-29"), None, None, None, 30.0, None, True),
+        (day("2010-06-04"), 38.0, 39.0, 37.0, 38.0, 5, False),
+    ]
+    assert rows.select("root", "close_kind", "scale", "adjustment").unique().rows() == [
+        ("ZL", "settlement", 1.0, "none")
+    ]
+    listed = query(project, "SELECT reason FROM `ops.refused_observations`")["reason"]
+    assert listed.to_list() == ["from 2010-06-06 on, prices come from Databento alone"] * 2
+
+
+@pytest.mark.both_warehouses
+def test_the_stitch_is_recorded_from_rows_that_no_table_has(
+    project: Project, staging: Path
+) -> None:
+    yahoo(staging / "y.parquet", ("2010-06-04", 40.0), ("2010-06-07", 39.0), ("2025-01-02", 41.0))
+    load(project)
+    closes = pl.DataFrame({"date": [day("2010-06-07"), day("2025-01-02")], "close": [38.0, 41.0]})
+    with project.hold(), project.open_warehouse() as warehouse:
+        record_stitch(project, warehouse, closes, now=LATER)
+        (row,) = warehouse.query("SELECT * FROM `ops.stitch_statistics`").to_dicts()
+        assert (row["bridge_rows"], row["overlap_days"], row["share_equal"]) == (1, 2, 0.5)
+        assert row["seam_move"] == pytest.approx(-0.05)
+        assert row["inside_move"] == pytest.approx(-0.025)
+        assert row["typical_move"] is None
+        assert all(r.passed for r in check_bridge(project, warehouse))
+        (staging / "y.parquet").unlink()
+        assert record_stitch(project, warehouse, closes, now=LATER) is None
+        assert warehouse.query("SELECT * FROM `ops.stitch_statistics`").height == 1
+
+
+def spoil(project: Project, *statements: str) -> None:
+    with project.hold(), project.open_warehouse() as warehouse:
+        warehouse.transact([Statement(sql) for sql in statements])
+
+
+def observation(source: str, series_id: str, file_id: str) -> str:
+    return (
+        "INSERT INTO `raw_intelligence.macro_observations` (source, series_id, reference_date, "
+        f"available_at, value, source_file_id, load_id) SELECT '{source}', '{series_id}', "
+        f"DATE '2025-02-03', TIMESTAMP '2025-02-04 00:00:00+00', 1.0, {file_id}, 'L'"
+    )
+
+
+ANY_FILE = "(SELECT MAX(file_id) FROM `ops.staging_files`)"
+COPY = "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = DATE '2010-06-04'"
+
+
+@pytest.mark.parametrize(
+    ("check", "sql", "fault"),
+    [
+        (
+            "no_price_from_staging",
+            observation("FRED", "zl_close", ANY_FILE),
+            "this source may not give this series",
+        ),
+        (
+            "no_price_from_staging",
+            observation("Yahoo_Finance", TEN, ANY_FILE),
+            "this source may not give this series",
+        ),
+        (
+            "no_price_from_staging",
+            observation("FRED", TEN, "'no such file'"),
+            "the books of staging do not know its file",
+        ),
+        (
+            "no_price_from_staging",
+            "INSERT INTO `market_data.databento_futures_ohlcv_1d` (ts_event, trade_date, root, "
+            "symbol, kind, instrument_id, publisher_id, volume, dataset, source_file_id, load_id, "
+            "loaded_at) SELECT TIMESTAMP '2025-01-02 00:00:00+00', DATE '2025-01-02', 'ZL', "
+            f"'ZL.v.0', 'continuous', 1, 1, 1, 'GLBX.MDP3', {ANY_FILE}, 'L', "
+            "TIMESTAMP '2025-01-02 00:00:00+00'",
+            "a raw bar comes from a staging file",
+        ),
+        (
+            "yahoo_only_before_2010_06_06",
+            COPY.format("date = DATE '2010-06-07'"),
+            "the bridge ends before 2010-06-06",
+        ),
+        (
+            "yahoo_only_before_2010_06_06",
+            observation("Yahoo_Finance", TEN, ANY_FILE),
+            "Yahoo may give nothing but the bridge",
+        ),
+        (
+            "stitch_is_documented",
+            COPY.format("scale = 2.0"),
+            "it is not put on as sources.yaml says",
+        ),
+        (
+            "stitch_is_documented",
+            COPY.format("close_kind = 'last_trade'"),
+            "it is not put on as sources.yaml says",
+        ),
+        (
+            "stitch_is_documented",
+            "DELETE FROM `ops.stitch_statistics` WHERE TRUE",
+            "no statistics of this stitch since this load: run cbi build",
+        ),
+        (
+            "stitch_is_documented",
+            "UPDATE `ops.stitch_statistics` SET scale = 2.0 WHERE TRUE",
+            "no statistics of this stitch since this load: run cbi build",
+        ),
+        (
+            "stitch_is_documented",
+            "INSERT INTO `ops.loads` (load_id, source_file_id, timeframe, root, records, published,"
+            " duplicates, quarantined, conflicts, reopened, loaded_at) SELECT 'L', 'f', '1h', 'ZL',"
+            " 1, 1, 0, 0, 0, 0, TIMESTAMP '2025-12-24 00:00:00+00'",
+            "no statistics of this stitch since this load: run cbi build",
+        ),
+    ],
+)
+def test_each_check_finds_what_deserves_it(
+    project: Project, staging: Path, check: str, sql: str, fault: str
+) -> None:
+    indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    yahoo(staging / "y.parquet", ("2010-06-04", 40.0))
+    load(project)
+
+    def failed() -> list[tuple[str, list[str]]]:
+        with project.hold(), project.open_warehouse() as warehouse:
+            results = check_staging(project, warehouse) + check_bridge(project, warehouse)
+        for result in results:
+            assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
+        return [(r.check.name, [row["fault"] for row in r.sample]) for r in results if r.failed]
+
+    with project.hold(), project.open_warehouse() as warehouse:
+        no_bars = pl.DataFrame(schema={"date": pl.Date, "close": pl.Float64})
+        record_stitch(project, warehouse, no_bars, now=LATER)
+    assert failed() == []
+    spoil(project, sql)
+    assert (check, [fault]) in failed()
+
+
+def test_books_that_do_not_balance_publish_nothing(project: Project, staging: Path) -> None:
+    indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    load(project)
+    spoil(project, "UPDATE `ops.staging_files` SET duplicates = 1 WHERE TRUE")
+    indicators(staging / "b.parquet", ("FRED", TEN, "2025-01-03", 4.6))
+    with pytest.raises(AuditError, match=r"^a\.parquet: 1 observations entered, 1 held"):
+        load(project, LATER)
+    assert len(held(project)) == 1

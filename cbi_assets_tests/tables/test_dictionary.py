@@ -1,0 +1,62 @@
+"""docs/data-dictionary.md says what the specs say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cbi_assets.tables import ALL_TABLES, Column, TableSpec, struct
+from cbi_assets.tables.dictionary import render
+
+PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
+
+
+def test_the_page_is_what_the_specs_say() -> None:
+    assert PAGE.read_text() == render(), "run `make dictionary` and commit the page"
+
+
+def test_every_table_and_column_is_in_it() -> None:
+    page = render()
+    for spec in ALL_TABLES:
+        section = page.split(f"\n## {spec.id}\n")[1].split("\n## ")[0]
+        assert spec.description in section
+        for column in spec.columns:
+            assert f"\n| `{column.name}` |" in section
+            for field in column.fields:
+                row = f"\n| `{column.name}.{field.name}` | `{field.type}` | yes |"
+                assert f"{row} {field.unit or ''} | {field.description} |" in section
+
+
+def test_a_tables_section() -> None:
+    spec = TableSpec(
+        dataset="ops",
+        name="things",
+        description="One row a thing.",
+        columns=(
+            Column("id", "STRING", "a | b"),
+            Column("at", "TIMESTAMP", "when", required=False, unit="UTC"),
+            struct(
+                "pair",
+                "both",
+                (
+                    Column("n", "INT64", "how many", unit="bars"),
+                    Column("many", "ARRAY<STRING>", "which ones"),
+                ),
+            ),
+        ),
+        key=("id", "at"),
+        partition_by="at",
+        cluster_by=("id",),
+    )
+    assert render([spec]).partition("- `ops`")[2] == (
+        ": [things](#opsthings)\n\n"
+        "## ops.things\n\n"
+        "One row a thing.\n\n"
+        "One row a `id`, `at`. Partitioned by month of `at`. Clustered by `id`.\n\n"
+        "| column | type | may be NULL | unit | what it is |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| `id` | `STRING` |  |  | a \\| b |\n"
+        "| `at` | `TIMESTAMP` | yes | UTC | when |\n"
+        "| `pair` | `STRUCT` |  |  | both |\n"
+        "| `pair.n` | `INT64` | yes | bars | how many |\n"
+        "| `pair.many` | `ARRAY<STRING>` | yes |  | which ones |\n"
+    )

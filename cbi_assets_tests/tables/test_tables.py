@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from cbi_assets.tables import (
+    ALL_TABLES,
+    DAILY_ML_MATRIX,
+    RAW,
+    Column,
+    TableSpec,
+    struct,
+)
+from cbi_assets.warehouse.sql_files import to_duckdb
+
+
+def parsed(spec: TableSpec) -> exp.Create:
+    create = sqlglot.parse_one(spec.create_statement(), read="bigquery")
+    assert isinstance(create, exp.Create)
+    return create
+
+
+def unquoted(node: exp.Expression) -> str:
+    """What is said in a definition's options."""
+    return " ".join(literal.this for literal in node.find_all(exp.Literal))
+
+
+CONTRACT = {
+    # by hand from the contract
+    "ts_event": "TIMESTAMP",
+    "trade_date": "DATE",
+    "root": "STRING",
+    "symbol": "STRING",
+    "kind": "STRING",
+    "contract": "STRING",
+    "instrument_id": "INT64",
+    "publisher_id": "INT64",
+    "open": "FLOAT64",
+    "high": "FLOAT64",
+    "low": "FLOAT64",
+    "close": "FLOAT64",
+    "volume": "INT64",
+    "dataset": "STRING",
+    "source_file_id": "STRING",
+    "load_id": "STRING",
+    "loaded_at": "TIMESTAMP",
+}
+
+
+@pytest.mark.parametrize("timeframe", ["1d", "1h", "1m"])
+def test_raw_tables_keep_the_contract(timeframe: str) -> None:
+    spec = RAW[timeframe]  # type: ignore[index]
+    assert spec.id == f"market_data.databento_futures_ohlcv_{timeframe}"
+    assert {column.name: column.type for column in spec.columns} == CONTRACT
+    assert spec.key == ("symbol", "ts_event")
+    optional = {column.name for column in spec.columns if not column.required}
+    assert optional == {"contract", "open", "high", "low", "close"}
+    assert "PARTITION BY TIMESTAMP_TRUNC(ts_event, MONTH)" in spec.create_statement()
+    assert "CLUSTER BY root, symbol" in spec.create_statement()
+
+
+def test_the_contract_has_these_tables() -> None:
+    assert {spec.id for spec in ALL_TABLES} >= {
+        *(f"market_data.databento_futures_ohlcv_{timeframe}" for timeframe in ("1d", "1h", "1m")),
+        "ops.source_files",
+        "ops.loads",
+        "ops.quarantined_bars",
+        "ops.bar_conflicts",
+        "ops.check_results",
+        "features.daily_ml_matrix",
+    }
+
+
+@pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
+def test_ddl(spec: TableSpec) -> None:
+    create = parsed(spec)
+    columns = list(create.this.find_all(exp.ColumnDef))
+    top = [column for column in columns if column.parent is create.this]
+    assert [column.name for column in top] == list(spec.column_names)
+    for column, written in zip(spec.columns, top, strict=True):
+        required = any(isinstance(c.kind, exp.NotNullColumnConstraint) for c in written.constraints)
+        assert required == column.required
+        assert column.description
+        # each field's words go where BigQuery shows them, in the field's own definition
+        inner = list(written.args["kind"].expressions) if column.fields else []
+        assert [field.name for field in inner] == [field.name for field in column.fields]
+        for field, defined in zip(column.fields, inner, strict=True):
+            assert defined.args["kind"].sql("bigquery") == field.type
+            assert field.description in unquoted(defined)
+            assert (field.unit or "") in unquoted(defined)
+    assert "expiration" not in spec.create_statement().lower()
+    assert spec.description
+    assert set(spec.key) <= set(spec.column_names)
+    assert all(column.required for column in spec.columns if column.name in spec.key)
+    partition = create.find(exp.PartitionedByProperty)
+    assert (partition is None) == (spec.partition_by is None)
+    if partition is not None:
+        assert "MONTH" in partition.sql("bigquery")
+        assert spec.partition_by in spec.column_names
+    assert set(spec.cluster_by) <= set(spec.column_names)
+
+
+def test_tables_of_history_are_partitioned_by_month() -> None:
+    by_month = {spec.id for spec in ALL_TABLES if spec.partition_by}
+    not_ops = {spec.id for spec in ALL_TABLES if spec.dataset != "ops"}
+    assert by_month == not_ops
+
+
+def test_descriptions_with_quotes_survive() -> None:
+    spec = TableSpec("ops", "odd", "it's a \\ table", (RAW["1d"].columns[0],), ("ts_event",))
+    text = parsed(spec).sql("bigquery")
+    assert "it\\'s a \\\\ table" in text
+
+
+def test_each_field_of_the_matrix_is_described_and_each_number_has_a_unit() -> None:
+    without = {
+        f"{column.name}.{field.name}"
+        for column in DAILY_ML_MATRIX.columns
+        for field in column.fields
+        if field.type in ("FLOAT64", "INT64") and not field.unit
+    }
+    # a code, and the user's own number
+    assert without == {"golden_zone.state", "regime.weight"}
+
+
+def test_a_struct_writes_its_fields_down_once() -> None:
+    pair = struct("pair", "two", (Column("a", "INT64", "it's one"), Column("b", "DATE", "day")))
+    assert pair.type == "STRUCT<a INT64, b DATE>"
+    spec = TableSpec("ops", "pairs", "pairs", (Column("id", "STRING", "id"), pair), ("id",))
+    assert (
+        "  pair STRUCT<a INT64 OPTIONS (description='it\\'s one'), "
+        "b DATE OPTIONS (description='day')> NOT NULL OPTIONS (description='two')"
+    ) in spec.create_statement()
+    assert spec.add_statement(pair).endswith(
+        "ADD COLUMN IF NOT EXISTS pair STRUCT<a INT64 OPTIONS (description='it\\'s one'), "
+        "b DATE OPTIONS (description='day')> OPTIONS (description='two')"
+    )
+    # DuckDB takes the types alone
+    assert "pair STRUCT(a BIGINT, b DATE) NOT NULL" in to_duckdb(spec.create_statement())
