@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from cbi_assets.config.yaml_files import packaged, parse_config
-from cbi_assets.downloads.plan_model import SType
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import Calendar
+
+SType = Literal["parent", "continuous", "raw_symbol"]
+"""The kinds of symbol that Databento resolves a request by (`stype_in`)."""
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PerSector = dict[Timeframe, dict[Calendar, Positive]]

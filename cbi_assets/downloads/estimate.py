@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cbi_assets.config.downloads import Estimates, Series
-from cbi_assets.downloads.plan_model import SType
+from cbi_assets.config.downloads import Estimates, Series, SType
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import Calendar
 

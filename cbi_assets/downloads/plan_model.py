@@ -24,10 +24,10 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from cbi_assets.config.downloads import SType
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import Timeframe, timeframe_of
 
-SType = Literal["parent", "continuous", "raw_symbol"]
 Schema = Literal["ohlcv-1d", "ohlcv-1h", "ohlcv-1m"]
 Basis = Literal["quoted", "estimated"]
 

@@ -10,13 +10,15 @@ from typing import Final
 
 import polars as pl
 
+from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
+
 CRUSH_ROOT: Final = "ZL"
 """The root whose rows carry the crush."""
 
 CRUSH_LEGS: Final = ("ZL", "ZM", "ZS")
 """The roots that it is made of."""
 
-CRUSH_COLUMNS: Final = ("board_crush", "oil_share")
+CRUSH_COLUMNS: Final = DAILY_ML_MATRIX.field_names("crush")
 
 MEAL: Final = 2.2
 """A bushel's meal in cents for each dollar a short ton: 44 lb of 2,000, times 100 cents."""

@@ -12,35 +12,11 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.features.zigzag import join_last_leg
+from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX, EXTENSIONS, RETRACEMENTS
 
 THRESHOLD: Final = 0.06
 
-RETRACEMENTS: Final = {
-    "retrace_236": 0.236,
-    "retrace_382": 0.382,
-    "retrace_50": 0.5,
-    "retrace_618": 0.618,
-    "retrace_786": 0.786,
-}
-
-EXTENSIONS: Final = {
-    "ext_1236": 1.236,
-    "ext_1382": 1.382,
-    "ext_1618": 1.618,
-    "ext_200": 2.0,
-    "ext_2618": 2.618,
-}
-
-FIBONACCI_COLUMNS: Final = (
-    "swing_high",
-    "swing_low",
-    "swing_high_date",
-    "swing_low_date",
-    "direction",
-    "confirmed_on",
-    *RETRACEMENTS,
-    *EXTENSIONS,
-)
+FIBONACCI_COLUMNS: Final = DAILY_ML_MATRIX.field_names("fibonacci")
 
 
 def fibonacci(active: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFrame:

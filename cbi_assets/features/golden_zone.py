@@ -8,6 +8,7 @@ import polars as pl
 
 from cbi_assets.features.fibonacci import retracement
 from cbi_assets.features.zigzag import join_last_leg
+from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 
 THRESHOLD: Final = 0.01
 """Of the 1h zigzag: this project's choice, the contract names none."""
@@ -15,15 +16,7 @@ THRESHOLD: Final = 0.01
 SURGE: Final = 1.5
 SURGE_BARS: Final = 24
 
-GOLDEN_ZONE_COLUMNS: Final = (
-    "state",
-    "swing_high",
-    "swing_low",
-    "fib_50",
-    "fib_618",
-    "vol_decay_slope",
-    "qualified_trigger",
-)
+GOLDEN_ZONE_COLUMNS: Final = DAILY_ML_MATRIX.field_names("golden_zone")
 
 
 def golden_zone(hourly: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFrame:

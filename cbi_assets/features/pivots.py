@@ -10,15 +10,11 @@ from typing import Final
 
 import polars as pl
 
+from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
+
 LEVELS: Final = ("P", "R1", "R2", "S1", "S2")
 
-PIVOT_COLUMNS: Final = (
-    *LEVELS,
-    "distance_to_P",
-    "distance_to_nearest_pivot",
-    "weekly_pivot_distance",
-    "price_above_P",
-)
+PIVOT_COLUMNS: Final = DAILY_ML_MATRIX.field_names("pivots")
 
 
 def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFrame:

@@ -104,7 +104,7 @@ def _library_calendar(name: str) -> Any:
 def _exchange_dates() -> npt.NDArray[np.datetime64]:
     # its `valid_days` gives the same by stepping from day to day, in twice the time
     business = _library_calendar("CME_TradeDate").holidays().calendar
-    days = np.arange(np.datetime64(FIRST), np.datetime64(LAST) + 1)
+    days = np.arange(np.datetime64(FIRST), np.datetime64(LAST) + np.timedelta64(1, "D"))
     dates: npt.NDArray[np.datetime64] = days[np.is_busday(days, busdaycal=business)]
     return dates
 

@@ -6,8 +6,25 @@ from __future__ import annotations
 from typing import Final
 
 from cbi_assets.config.macro import Group, load_macro
-from cbi_assets.features.fibonacci import EXTENSIONS, RETRACEMENTS
 from cbi_assets.tables.spec import NATIVE, Column, TableSpec, struct
+
+RETRACEMENTS: Final[dict[str, float]] = {
+    "retrace_236": 0.236,
+    "retrace_382": 0.382,
+    "retrace_50": 0.5,
+    "retrace_618": 0.618,
+    "retrace_786": 0.786,
+}
+"""Share of the leg's range that was given back, by column."""
+
+EXTENSIONS: Final[dict[str, float]] = {
+    "ext_1236": 1.236,
+    "ext_1382": 1.382,
+    "ext_1618": 1.618,
+    "ext_200": 2.0,
+    "ext_2618": 2.618,
+}
+"""Multiple of the leg's range, from its origin, by column."""
 
 
 def _price(name: str, description: str) -> Column:

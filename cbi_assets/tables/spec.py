@@ -11,8 +11,20 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Final
 
+import polars as pl
 from sqlglot import exp
+
+_POLARS_TYPES: Final[dict[str, pl.DataType]] = {
+    "STRING": pl.String(),
+    "INT64": pl.Int64(),
+    "FLOAT64": pl.Float64(),
+    "BOOL": pl.Boolean(),
+    "DATE": pl.Date(),
+    "TIMESTAMP": pl.Datetime("us", "UTC"),
+    "ARRAY<STRING>": pl.List(pl.String()),
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,16 @@ class TableSpec:
     def column_names(self) -> tuple[str, ...]:
         """The columns, in the table's order."""
         return tuple(column.name for column in self.columns)
+
+    def field_names(self, struct_column: str) -> tuple[str, ...]:
+        """The fields of one of the table's STRUCT columns, in the table's order."""
+        (column,) = (column for column in self.columns if column.name == struct_column)
+        return tuple(field.name for field in column.fields)
+
+    @property
+    def polars_schema(self) -> pl.Schema:
+        """The schema of the table's frames, in column order; timestamps are microseconds, UTC."""
+        return pl.Schema({column.name: _polars_type(column) for column in self.columns})
 
     @property
     def fingerprint(self) -> str:
@@ -121,6 +143,12 @@ def plain_id(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", name):
         raise ValueError(f"{name!r} is no table's id: letters, digits and _ only")
     return name
+
+
+def _polars_type(column: Column) -> pl.DataType:
+    if column.fields:
+        return pl.Struct([pl.Field(field.name, _polars_type(field)) for field in column.fields])
+    return _POLARS_TYPES[column.type]
 
 
 def _defined(column: Column, required: bool) -> str:

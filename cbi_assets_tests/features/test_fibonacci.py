@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbi_assets.features.fibonacci import EXTENSIONS, FIBONACCI_COLUMNS, RETRACEMENTS, fibonacci
+from cbi_assets.features.fibonacci import FIBONACCI_COLUMNS, fibonacci
+from cbi_assets.tables.matrix_table import EXTENSIONS, RETRACEMENTS
 from cbi_assets_tests.features.frames import session, session_frame
 
 MONDAY = dt.date(2024, 3, 4)

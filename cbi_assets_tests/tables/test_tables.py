@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import duckdb
 import pytest
 import sqlglot
 from sqlglot import exp
@@ -138,3 +139,13 @@ def test_a_struct_writes_its_fields_down_once() -> None:
     )
     # DuckDB takes the types alone
     assert "pair STRUCT(a BIGINT, b DATE) NOT NULL" in to_duckdb(spec.create_statement())
+
+
+@pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
+def test_polars_schema_is_that_of_the_rows_a_table_returns(spec: TableSpec) -> None:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"CREATE SCHEMA {spec.dataset}")
+        connection.execute(to_duckdb(spec.create_statement()))
+        rows = connection.execute(f"SELECT * FROM {spec.id}").pl()
+    assert rows.schema == spec.polars_schema
