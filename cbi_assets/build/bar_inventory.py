@@ -8,25 +8,19 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.market.bars import TIMEFRAMES, Columns, Timeframe
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.tables import RAW
+from cbi_assets.tables import RAW, SESSIONS
 
 FAR: Final = dt.date(2200, 1, 1)
 
 SESSION_KEY: Final = ("symbol", "trade_date", "built_from")
 
-STOCK: Final[Columns] = {
-    "root": pl.String,
-    "symbol": pl.String,
-    "trade_date": pl.Date,
-    "built_from": pl.String,
-    "bars": pl.Int64,
-    "volume": pl.Int64,
-    "load_ids": pl.List(pl.String),
-    "reaches_its_day": pl.Boolean,
-}
+STOCK: Final = pl.Schema(
+    SESSIONS.schema_of("root", *SESSION_KEY, "bars", "volume", "load_ids")
+    | {"reaches_its_day": pl.Boolean()}
+)
 """One row a symbol, trade date and timeframe (`built_from`): its bars, their volume in contracts
 and the loads that published them, in order. `reaches_its_day` says that a bar starts on the trade
 date's own UTC day: a file ends at midnight UTC, in the middle of the next trade date's session, and
@@ -74,6 +68,6 @@ def unchanged(held: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
     return held.join(wanted, on=[*SESSION_KEY, *evidence], how="semi", nulls_equal=True)
 
 
-_BY_LOAD: Final[Columns] = {name: kind for name, kind in STOCK.items() if name != "load_ids"} | {
-    "load_id": pl.String
+_BY_LOAD: Final = {name: kind for name, kind in STOCK.items() if name != "load_ids"} | {
+    "load_id": pl.String()
 }

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from cbi_assets.build.bar_inventory import SESSION_KEY, unchanged
-from cbi_assets.market.bars import Columns
-from cbi_assets.market.session_bars import SESSION_COLUMNS, choose_finest, session_bars
+from cbi_assets.market.session_bars import choose_finest, session_bars
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets.tables import RAW, SESSIONS
@@ -19,22 +18,11 @@ BARS_AT_ONCE = 1_500_000
 """Raw bars whose hours are in memory at one time, about."""
 
 _KEY = list(SESSION_KEY)
-_LOADS = pl.List(pl.String)
-_HOURS: Columns = {
-    "root": pl.String,
-    "symbol": pl.String,
-    "contract": pl.String,
-    "instrument_id": pl.Int64,
-    "trade_date": pl.Date,
-    "ts_event": pl.Datetime("us", "UTC"),
-    "open": pl.Float64,
-    "high": pl.Float64,
-    "low": pl.Float64,
-    "close": pl.Float64,
-    "volume": pl.Int64,
-    "weighted": pl.Float64,
-    "built_from": pl.String,
-}
+_HOURS = pl.Schema(
+    RAW["1h"].schema_of("root", "symbol", "contract", "instrument_id", "trade_date", "ts_event",
+                        "open", "high", "low", "close", "volume")
+    | {"weighted": pl.Float64(), "built_from": pl.String()}
+)
 
 
 @dataclass(frozen=True)
@@ -52,14 +40,16 @@ def build_sessions(warehouse: Warehouse, stock: pl.DataFrame, whole: bool = Fals
     `whole` builds every one again. Publishes nothing.
     """
     wanted = choose_finest(stock.filter("reaches_its_day"))
-    held = pl.DataFrame(schema={**SESSION_COLUMNS, "bars": pl.Int64, "load_ids": _LOADS})
+    held = pl.DataFrame(schema=SESSIONS.polars_schema)
     if not whole and not wanted.is_empty():
         columns = ", ".join(SESSIONS.column_names)
         held = warehouse.query(
             f"SELECT {columns} FROM `{SESSIONS.id}` "
             "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
             {"roots": sorted(set(wanted["root"])), "until": wanted["trade_date"].max()},
-        ).with_columns(pl.col("load_ids").cast(_LOADS).list.eval(pl.element().sort()))
+        ).with_columns(
+            pl.col("load_ids").cast(held.schema["load_ids"]).list.eval(pl.element().sort())
+        )
     kept = unchanged(held, wanted)
     stale = wanted.join(kept, on=_KEY, how="anti")
     built = [

@@ -17,7 +17,7 @@ from cbi_assets.load.staging.layouts import is_bridge
 from cbi_assets.load.staging.read import decode, fetch_all
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.tables import STITCH_STATISTICS, YAHOO_BRIDGE, TableSpec
+from cbi_assets.tables import STITCH_STATISTICS, YAHOO_BRIDGE
 
 
 def record_stitch(
@@ -56,7 +56,7 @@ def record_stitch(
         "bridge_rows": rows,
         **asdict(found),
     }
-    frame = pl.DataFrame([entry], schema=_schema_of(STITCH_STATISTICS))
+    frame = pl.DataFrame([entry], schema=STITCH_STATISTICS.polars_schema)
     staged = warehouse.stage_frame("stitch_statistics", frame)
     warehouse.transact(
         [
@@ -94,16 +94,3 @@ def read_yahoo(project: Project, stitch: Stitch) -> pl.DataFrame | None:
     rows = pl.concat(parts).filter(sound & pl.col("date").is_not_null()).unique()
     once = pl.len().over("date") == 1
     return rows.filter(once).sort("date").with_columns(pl.col("close") * stitch.scale)
-
-
-_TYPES = {
-    "TIMESTAMP": pl.Datetime("us", "UTC"),
-    "STRING": pl.String(),
-    "DATE": pl.Date(),
-    "FLOAT64": pl.Float64(),
-    "INT64": pl.Int64(),
-}
-
-
-def _schema_of(spec: TableSpec) -> dict[str, pl.DataType]:
-    return {column.name: _TYPES[column.type] for column in spec.columns}

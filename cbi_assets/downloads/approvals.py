@@ -19,7 +19,7 @@ import polars as pl
 
 from cbi_assets.downloads.plan_model import Basis, Plan
 from cbi_assets.errors import UsageError
-from cbi_assets.tables import APPROVAL_USES, APPROVALS
+from cbi_assets.tables import APPROVAL_USES, APPROVALS, TableSpec
 from cbi_assets.warehouse.base import Statement, Warehouse
 
 Event = Literal["begun", "finished"]
@@ -100,7 +100,7 @@ def approve(
         expires_at=None if expires is None else _day_after(expires),
     )
     row = {name: _listed(value) for name, value in asdict(approval).items()}
-    _append(warehouse, APPROVALS.id, _APPROVAL_SCHEMA, row | {"seal": approval.sealed()})
+    _append(warehouse, APPROVALS, row | {"seal": approval.sealed()})
     return find(warehouse, approval.approval_id)
 
 
@@ -182,42 +182,14 @@ def record_use(warehouse: Warehouse, approval: Approval, event: Event, now: dt.d
         "event": event,
         "happened_at": now.astimezone(dt.UTC),
     }
-    _append(warehouse, APPROVAL_USES.id, _USE_SCHEMA, row)
+    _append(warehouse, APPROVAL_USES, row)
 
 
-_INSTANT = pl.Datetime("us", "UTC")
-_APPROVAL_SCHEMA: dict[str, Any] = {
-    "approval_id": pl.String,
-    "plan_hash": pl.String,
-    "request_ids": pl.List(pl.String),
-    "datasets": pl.List(pl.String),
-    "schemas": pl.List(pl.String),
-    "symbols": pl.List(pl.String),
-    "start_date": pl.Date,
-    "end_date": pl.Date,
-    "basis": pl.String,
-    "shown_usd": pl.Float64,
-    "max_usd": pl.Float64,
-    "approved_by": pl.String,
-    "approved_at": _INSTANT,
-    "expires_at": _INSTANT,
-    "seal": pl.String,
-}
-_USE_SCHEMA: dict[str, Any] = {
-    "approval_id": pl.String,
-    "plan_hash": pl.String,
-    "event": pl.String,
-    "happened_at": _INSTANT,
-}
-
-
-def _append(
-    warehouse: Warehouse, table: str, schema: Mapping[str, Any], row: Mapping[str, Any]
-) -> None:
-    staged = warehouse.stage_frame("ledger_row", pl.DataFrame([row], schema=schema))
-    names = ", ".join(schema)
+def _append(warehouse: Warehouse, spec: TableSpec, row: Mapping[str, Any]) -> None:
+    staged = warehouse.stage_frame("ledger_row", pl.DataFrame([row], schema=spec.polars_schema))
+    names = ", ".join(spec.column_names)
     warehouse.transact(
-        [Statement(f"INSERT INTO `{table}` ({names}) SELECT {names} FROM `{staged}`")]
+        [Statement(f"INSERT INTO `{spec.id}` ({names}) SELECT {names} FROM `{staged}`")]
     )
 
 

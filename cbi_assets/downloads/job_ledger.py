@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import polars as pl
 
@@ -87,9 +87,9 @@ def write(warehouse: Warehouse, rows: Collection[JobRow]) -> None:
 
 
 def _replace(warehouse: Warehouse, rows: Iterable[JobRow], first: list[Statement]) -> None:
-    frame = pl.DataFrame([asdict(row) for row in rows], schema=_SCHEMA)
+    frame = pl.DataFrame([asdict(row) for row in rows], schema=DOWNLOAD_JOBS.polars_schema)
     staged = warehouse.stage_frame("job_rows", frame)
-    names = ", ".join(_SCHEMA)
+    names = ", ".join(DOWNLOAD_JOBS.column_names)
     warehouse.transact(
         [
             *first,
@@ -101,24 +101,3 @@ def _replace(warehouse: Warehouse, rows: Iterable[JobRow], first: list[Statement
             Statement(f"INSERT INTO `{DOWNLOAD_JOBS.id}` ({names}) SELECT {names} FROM `{staged}`"),
         ]
     )
-
-
-_INSTANT = pl.Datetime("us", "UTC")
-_SCHEMA: Final[dict[str, Any]] = {
-    "approval_id": pl.String,
-    "request_id": pl.String,
-    "plan_hash": pl.String,
-    "root": pl.String,
-    "schema": pl.String,
-    "job_id": pl.String,
-    "state": pl.String,
-    "quoted_usd": pl.Float64,
-    "billed_usd": pl.Float64,
-    "folder": pl.String,
-    "files": pl.Int64,
-    "bytes": pl.Int64,
-    "told": pl.String,
-    "intended_at": _INSTANT,
-    "submitted_at": _INSTANT,
-    "updated_at": _INSTANT,
-}

@@ -9,7 +9,6 @@ import polars as pl
 
 from cbi_assets.config.universe import Universe
 from cbi_assets.drive.catalog import Content, Slice
-from cbi_assets.market.bars import Columns
 from cbi_assets.tables import SOURCE_FILES
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -67,7 +66,7 @@ def enter_files(
             waiting[piece.file_no] = waiting.get(piece.file_no, 0) + piece.records
     rows = [_file_row(contents[n], outside.get(n, 0), waiting.get(n, 0)) for n in sorted(touched)]
     staged = warehouse.stage_frame(
-        "files_entered", pl.DataFrame(rows, schema=_FILE_SCHEMA, orient="row")
+        "files_entered", pl.DataFrame(rows, schema=SOURCE_FILES.polars_schema, orient="row")
     )
     columns = ", ".join(SOURCE_FILES.column_names)
     return [
@@ -79,25 +78,6 @@ def enter_files(
             "Nothing was published; run the load again.",
         ),
     ]
-
-
-_FILE_SCHEMA: Columns = {
-    "id": pl.String,
-    "path": pl.String,
-    "job_id": pl.String,
-    "dataset": pl.String,
-    "schema": pl.String,
-    "encoding": pl.String,
-    "compression": pl.String,
-    "bytes": pl.Int64,
-    "records": pl.Int64,
-    "outside_universe": pl.Int64,
-    "not_loaded": pl.Int64,
-    "first_ts_event": pl.Datetime("us", "UTC"),
-    "last_ts_event": pl.Datetime("us", "UTC"),
-    "symbols": pl.List(pl.String),
-    "status": pl.String,
-}
 
 
 def _file_row(content: Content, outside: int, waiting: int) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from itertools import groupby
 
 import polars as pl
 
+from cbi_assets.ledger.books import BOOK_COLUMNS
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.project import Project
@@ -142,12 +143,10 @@ def gaps_of(
 
 def books_of(by_file: pl.DataFrame) -> tuple[Books, ...]:
     """The books, a row a job and schema."""
-    counts = ("records", "published", "duplicates", "quarantined", "conflicts", "reopened",
-              "not_loaded", "outside_universe", "difference")  # fmt: skip
     rows = (
         by_file.with_columns(job=pl.col("job_id").fill_null("no job named"))
         .group_by("job", "schema")
-        .agg(pl.len().alias("files"), pl.col(counts).sum())
+        .agg(pl.len().alias("files"), pl.col(BOOK_COLUMNS).sum())
         .sort("job", "schema")
     )
     return tuple(Books(**row) for row in rows.iter_rows(named=True))

@@ -76,6 +76,11 @@ class TableSpec:
         """The schema of the table's frames, in column order; timestamps are microseconds, UTC."""
         return pl.Schema({column.name: _polars_type(column) for column in self.columns})
 
+    def schema_of(self, *names: str) -> pl.Schema:
+        """Return the schema of the named columns, in the order named."""
+        every = self.polars_schema
+        return pl.Schema({name: every[name] for name in names})
+
     @property
     def fingerprint(self) -> str:
         """Of the statement that creates the table; a live table is labelled with it."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import duckdb
+import polars as pl
 import pytest
 import sqlglot
 from sqlglot import exp
@@ -47,6 +48,14 @@ CONTRACT = {
     "load_id": "STRING",
     "loaded_at": "TIMESTAMP",
 }
+
+
+def test_schema_of_keeps_the_order_named() -> None:
+    schema = RAW["1h"].schema_of("volume", "ts_event")
+    assert list(schema.items()) == [
+        ("volume", pl.Int64()),
+        ("ts_event", pl.Datetime("us", "UTC")),
+    ]
 
 
 @pytest.mark.parametrize("timeframe", ["1d", "1h", "1m"])

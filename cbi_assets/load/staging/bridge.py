@@ -8,16 +8,10 @@ import polars as pl
 
 from cbi_assets.config.sources import Stitch
 from cbi_assets.market.yahoo_stitch import bridge_bars
+from cbi_assets.tables import YAHOO_BRIDGE
 
-BARS: Final[dict[str, pl.DataType]] = {
-    "date": pl.Date(),
-    "open": pl.Float64(),
-    "high": pl.Float64(),
-    "low": pl.Float64(),
-    "close": pl.Float64(),
-    "volume": pl.Int64(),
-}
-HELD_BARS: Final = BARS | {"close_only": pl.Boolean()}
+BARS: Final = YAHOO_BRIDGE.schema_of("date", "open", "high", "low", "close", "volume")
+PUBLISHED_BARS: Final = YAHOO_BRIDGE.schema_of(*BARS, "close_only")
 
 
 def read_bridge(frame: pl.DataFrame, stitch: Stitch) -> pl.DataFrame:
@@ -33,11 +27,11 @@ def read_bridge(frame: pl.DataFrame, stitch: Stitch) -> pl.DataFrame:
 def judge_bridge(
     rows: pl.DataFrame, stitch: Stitch, held: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Judge rows of `read_bridge` against what is held (HELD_BARS).
+    """Judge rows of `read_bridge` against what is held (PUBLISHED_BARS).
 
     Gives the observations (row_no, item, source, series_id, verdict, reason) and the bars to
-    publish (HELD_BARS). Rows of one date that agree are one, the first; those that do not are all
-    in conflict; a row that disagrees with what is held is in conflict, and what is held stays.
+    publish (PUBLISHED_BARS). Of rows of one date that agree, the first is published; rows that do
+    not agree are all in conflict, and so is a row that differs from a published bar, which stays.
     """
     prices = ["open", "high", "low", "close", "volume"]
     boundary = stitch.boundary
@@ -92,5 +86,5 @@ def judge_bridge(
         verdict="verdict",
         reason="reason",
     )
-    bars = settled.filter(pl.col("verdict") == "published").select(*HELD_BARS)
+    bars = settled.filter(pl.col("verdict") == "published").select(*PUBLISHED_BARS)
     return observations.sort("row_no"), bars

@@ -13,11 +13,11 @@ import polars as pl
 from cbi_assets.config.macro import Macro, load_macro
 from cbi_assets.errors import SourceError
 from cbi_assets.ledger.versions import guarded, ledger_version
-from cbi_assets.load.staging.bridge import HELD_BARS, judge_bridge, read_bridge
+from cbi_assets.load.staging.bridge import PUBLISHED_BARS, judge_bridge, read_bridge
 from cbi_assets.load.staging.layouts import is_bridge, observe, prices_of
 from cbi_assets.load.staging.read import StagingFile, decode, fetch_all
 from cbi_assets.load.staging.staging_ledger import Books, Entry, book, unread_entry
-from cbi_assets.load.staging.validate import HELD_SCHEMA, judge
+from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, judge
 from cbi_assets.project import Project
 from cbi_assets.tables import (
     MACRO_OBSERVATIONS,
@@ -137,10 +137,10 @@ class _Judging:
             f"FROM `{MACRO_OBSERVATIONS.id}`"
         ).filter(stays)
         self._held = held.with_columns(is_new=False).select(
-            pl.col(name).cast(kind) for name, kind in HELD_SCHEMA.items()
+            pl.col(name).cast(kind) for name, kind in PUBLISHED_SCHEMA.items()
         )
         bars = warehouse.query(f"SELECT * FROM `{YAHOO_BRIDGE.id}`").filter(stays)
-        self._bars = bars.select(pl.col(name).cast(kind) for name, kind in HELD_BARS.items())
+        self._bars = bars.select(pl.col(name).cast(kind) for name, kind in PUBLISHED_BARS.items())
         self._books = Books()
 
     def run(self, files: list[StagingFile], seen: dict[str, dt.datetime]) -> Books:
@@ -173,7 +173,7 @@ class _Judging:
         judged = judge(layout, observations, self._held, sources.staging, self._macro, seen_at)
         published = judged.published()
         self._held = pl.concat(
-            [self._held, published.with_columns(is_new=True).select(*HELD_SCHEMA)]
+            [self._held, published.with_columns(is_new=True).select(*PUBLISHED_SCHEMA)]
         )
         self._books.observations.append(published.with_columns(source_file_id=pl.lit(file.id)))
         book(self._books, file, layout, frame, judged.observations, seen_at)

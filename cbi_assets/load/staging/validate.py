@@ -12,16 +12,13 @@ from cbi_assets.config.macro import Macro
 from cbi_assets.config.sources import Staging
 from cbi_assets.load.staging.availability import available_at
 from cbi_assets.load.staging.layouts import NO_SOURCE
+from cbi_assets.tables import MACRO_OBSERVATIONS
 
-HELD_SCHEMA: Final[dict[str, pl.DataType]] = {
-    "series_id": pl.String(),
-    "reference_date": pl.Date(),
-    "available_at": pl.Datetime("us", "UTC"),
-    "value": pl.Float64(),
-    "source": pl.String(),
-    "is_new": pl.Boolean(),
-}
-"""What is published already; `is_new` by this load. `source` is the key in sources.yaml."""
+PUBLISHED_SCHEMA: Final = pl.Schema(
+    MACRO_OBSERVATIONS.schema_of("series_id", "reference_date", "available_at", "value", "source")
+    | {"is_new": pl.Boolean()}
+)
+"""Published observations; `is_new` if by this load. `source` is the key in sources.yaml."""
 
 VERDICTS: Final = ("published", "duplicate", "refused", "conflict")
 
@@ -147,7 +144,7 @@ def _date(placed: pl.DataFrame, macro: Macro) -> pl.DataFrame:
     dates = (
         pl.concat(parts)
         if parts
-        else sound.with_columns(available_at=pl.lit(None, HELD_SCHEMA["available_at"]))
+        else sound.with_columns(available_at=pl.lit(None, PUBLISHED_SCHEMA["available_at"]))
     )
     return placed.join(dates, on=["series_id", "reference_date"], how="left", maintain_order="left")
 
@@ -156,7 +153,7 @@ def _settle(dated: pl.DataFrame, held: pl.DataFrame, seen_at: dt.datetime) -> pl
     """With verdict; available_at moved for a vintage, reason filled for conflicts."""
     key = ["series_id", "reference_date"]
     refused = dated.filter(pl.col("reason").is_not_null()).with_columns(
-        verdict=pl.lit("refused"), available_at=pl.lit(None, HELD_SCHEMA["available_at"])
+        verdict=pl.lit("refused"), available_at=pl.lit(None, PUBLISHED_SCHEMA["available_at"])
     )
     latest = (
         held.sort("available_at")

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from cbi_assets.config.sources import load_sources
-from cbi_assets.load.staging.bridge import BARS, HELD_BARS, judge_bridge
+from cbi_assets.load.staging.bridge import BARS, PUBLISHED_BARS, judge_bridge
 
 DAY = dt.date(2008, 1, 2)
 
@@ -23,7 +23,7 @@ def verdicts(*rows: dict[str, Any], held: tuple[dict[str, Any], ...] = ()) -> li
     stitch = load_sources().stitch
     assert stitch is not None
     frame = pl.DataFrame(list(rows), schema=BARS).with_row_index("row_no", offset=1)
-    known = pl.DataFrame([h | {"close_only": False} for h in held], schema=HELD_BARS)
+    known = pl.DataFrame([h | {"close_only": False} for h in held], schema=PUBLISHED_BARS)
     told, bars = judge_bridge(frame.with_columns(pl.col("row_no").cast(pl.Int64)), stitch, known)
     assert (told["verdict"] == "published").sum() == bars.height
     return told.select("verdict", "reason").rows()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cbi_assets.config.macro import parse_macro
 from cbi_assets.config.sources import parse_sources
 from cbi_assets.load.staging.layouts import OBSERVATION_SCHEMA
-from cbi_assets.load.staging.validate import HELD_SCHEMA, VERDICTS, judge
+from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, VERDICTS, judge
 
 SOURCES = parse_sources("""
 databento: {datasets: [GLBX.MDP3], demo_datasets: [DEMO.SYNTH]}
@@ -60,7 +60,7 @@ def held(value: float, source: str = "FRED", at: dt.datetime = RULE, new: bool =
 
 def judged(rows: list[dict[str, Any]], *before: Any) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=OBSERVATION_SCHEMA)
-    known = pl.DataFrame(list(before), schema=HELD_SCHEMA, orient="row")
+    known = pl.DataFrame(list(before), schema=PUBLISHED_SCHEMA, orient="row")
     return judge("indicators", frame, known, SOURCES, MACRO, SEEN).observations
 
 
@@ -172,7 +172,7 @@ KEY = ["series_id", "reference_date", "available_at"]
 def test_books_balance_and_keys_are_unique_over_two_files(
     first: list[dict[str, Any]], second: list[dict[str, Any]]
 ) -> None:
-    known = pl.DataFrame(schema=HELD_SCHEMA)
+    known = pl.DataFrame(schema=PUBLISHED_SCHEMA)
     for n, rows in enumerate((first, second)):
         frame = pl.DataFrame(
             [observation(i, **row) for i, row in enumerate(rows, 1)], schema=OBSERVATION_SCHEMA
@@ -186,7 +186,7 @@ def test_books_balance_and_keys_are_unique_over_two_files(
         assert told.filter(kept)["reason"].null_count() == kept.sum()
         assert told.filter(~kept)["reason"].null_count() == 0
         assert not told.filter(kept)["source"].is_in(["Yahoo_Finance", "CFTC_API"]).any()
-        new = found.published().with_columns(is_new=False).select(*HELD_SCHEMA)
+        new = found.published().with_columns(is_new=False).select(*PUBLISHED_SCHEMA)
         known = pl.concat([known, new])
         assert not known.select(KEY).is_duplicated().any()
         again = judge("indicators", frame, known, SOURCES, MACRO, seen).published()
