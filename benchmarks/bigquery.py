@@ -35,7 +35,7 @@ from cbi_assets.demo.market import bar_starts, random_walk
 from cbi_assets.drive.landing import pack_path
 from cbi_assets.load.load import load
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import RAW
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 
@@ -93,17 +93,17 @@ def main() -> None:
     with run_emulator(work / "emulator") as emulator:
         for _ in range(given.runs):
             project = project_of(emulator, work / "home", drive)
-            with project.hold():
+            with open_session(project, now=NOW) as session:
                 started = time.perf_counter()
-                outcome = load(project, now=NOW)
+                outcome = load(session)
                 whole.append(time.perf_counter() - started)
                 assert outcome.spent is not None
                 sent = outcome.spent.bytes_uploaded
-                with project.open_catalog() as catalog, project.open_warehouse() as warehouse:
-                    landing = project.home.landing
-                    packs = [pack_path(landing, p.timeframe, p.pack) for p in catalog.packs()]
-                    staging.append(seconds(lambda: warehouse.stage_parquet("bench", packs)))  # noqa: B023
-                    rows = warehouse.query(f"SELECT * FROM `{RAW['1m'].id}`")
+                warehouse, catalog = session.warehouse, session.catalog
+                landing = project.home.landing
+                packs = [pack_path(landing, p.timeframe, p.pack) for p in catalog.packs()]
+                staging.append(seconds(lambda: warehouse.stage_parquet("bench", packs)))  # noqa: B023
+                rows = warehouse.query(f"SELECT * FROM `{RAW['1m'].id}`")
             frame = rows.to_pandas()
             with emulator.client(PROJECT) as client:
                 target = "ops_staging.plain"

@@ -86,7 +86,7 @@ class Clock:
 def open_project(work: Path) -> Any:
     """The project, with a home under `work`."""
     from cbi_assets.config.settings import Settings
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project
 
     return Project(Settings(_env_file=None, cbi_home=work / "home", cbi_warehouse="duckdb"))  # type: ignore[call-arg]
 
@@ -103,7 +103,10 @@ def make_home(work: Path, roots: int, years: int) -> None:
     project = open_project(work)
     last = trade_dates(None, FIRST, FIRST.replace(year=FIRST.year + years))[-1]
     days = []
-    with project.hold(), project.open_warehouse() as warehouse:
+    from cbi_assets.session import open_session
+
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
 
         def fill(table: str, rows: pl.DataFrame) -> None:
             staged = warehouse.stage_frame("filling", rows)
@@ -240,9 +243,11 @@ def build(work: Path) -> dict[str, Any]:
 
     stages = watch_stages()
     project = open_project(work)
-    with project.hold():
+    from cbi_assets.session import open_session
+
+    with open_session(project, now=NOW) as session:
         clock = Clock()
-        outcome = build(project, now=NOW)
+        outcome = build(session)
         took = clock.read()
     return {
         **took,
@@ -286,7 +291,10 @@ def add_day(work: Path) -> dict[str, Any]:
     from cbi_assets.warehouse.base import Statement
 
     project = open_project(work)
-    with project.hold(), project.open_warehouse() as warehouse:
+    from cbi_assets.session import open_session
+
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
         staged = warehouse.stage_frame("day", pl.read_parquet(work / DAY))
         columns = ", ".join(RAW["1h"].column_names)
         warehouse.transact(

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from cbi_assets import __version__
 from cbi_assets.config.settings import Settings, load_settings
 from cbi_assets.errors import CbiError, HomeBusyError
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.access_checks import Finding, Verdict, check_access
 from cbi_assets.warehouse.drift import differences
@@ -67,7 +67,7 @@ def diagnose(now: dt.datetime) -> Iterator[Diagnosis]:
     yield _look_at_instance(settings)
     newest = None
     if reached:  # else opening it would be retried for minutes
-        diagnosis, newest = _look_at_warehouse(project)
+        diagnosis, newest = _look_at_warehouse(project, now)
         yield diagnosis
     yield _judge_clock(newest, now)
     yield _look_at_alerts(settings)
@@ -179,13 +179,14 @@ def _look_at_instance(settings: Settings) -> Diagnosis:
     return Diagnosis("Dagster", "ok", f"{runs:,} runs, {daemon}")
 
 
-def _look_at_warehouse(project: Project) -> tuple[Diagnosis, dt.datetime | None]:
+def _look_at_warehouse(project: Project, now: dt.datetime) -> tuple[Diagnosis, dt.datetime | None]:
     """How the warehouse is, and when its ledger was last written to."""
     home = project.home
     if project.settings.cbi_warehouse == "duckdb" and not home.warehouse.exists():
         return Diagnosis("warehouse", "note", f"no {home.warehouse} yet", "Run `cbi load`."), None
     try:
-        with project.hold(wait=0), project.open_warehouse() as warehouse:
+        with open_session(project, now=now, wait=0) as session:
+            warehouse = session.warehouse
             faults = []
             for spec in ALL_TABLES:
                 live = warehouse.live_table(spec)

@@ -1,12 +1,43 @@
-"""The kinds of error a user can act on, each with the exit status the command line gives it."""
+"""The kinds of error a user can act on, each with the exit status the command line gives it.
+
+An error states what it is about (`subject`), what happened (`problem`) and what to do (`remedy`).
+Code branches on the type or on `code`, never on the text.
+"""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 
 class CbiError(Exception):
-    """An error whose message names the file, bar or setting and says what to do."""
+    """An error that reads `subject: problem. Remedy.` on one line.
 
-    exit_code = 1
+    Parameters
+    ----------
+    problem : str
+        What happened, without the subject.
+    subject : str
+        The file, bar, table, option or setting concerned; empty if the problem names it.
+    remedy : str
+        What to do, as a sentence; empty if the problem says it.
+    code : str
+        A stable name to branch on, if the type alone does not decide.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, problem: str, *, subject: str = "", remedy: str = "", code: str = ""
+    ) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.subject = subject
+        self.remedy = remedy
+        self.code = code or type(self).__name__
+
+    def __str__(self) -> str:
+        text = f"{self.subject}: {self.problem}" if self.subject else self.problem
+        return f"{text.removesuffix('.')}. {self.remedy}" if self.remedy else text
 
 
 class UsageError(CbiError):
@@ -22,11 +53,11 @@ class ServiceError(CbiError):
 
 
 class SourceError(CbiError):
-    """A file on the drive cannot be used as it is; the files beside it still can."""
+    """A file on the drive cannot be used as it is; the files next to it still can."""
 
 
 class UnreadableError(SourceError):
-    """The system would not read a file: its permissions, or the drive itself."""
+    """The system could not read a file: its permissions, or the drive itself."""
 
 
 class FileChangingError(SourceError):
@@ -34,12 +65,12 @@ class FileChangingError(SourceError):
 
 
 class AuditError(CbiError):
-    """Staged bars fell short of what their files hold, so nothing of them was published."""
+    """Staged bars do not match what their files contain, so none of them were published."""
 
 
 class LedgerMovedError(AuditError):
-    """Another publication went through between an audit and its transaction."""
+    """Another publication committed between an audit and its transaction."""
 
 
 class HomeBusyError(ServiceError):
-    """Another process holds the home's lock and did not let go in time."""
+    """Another process held the home's lock for longer than the wait."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 

@@ -7,7 +7,8 @@ Python's exact decimals: never with the code under test.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,8 @@ from cbi_assets.demo.encoder import (
 )
 from cbi_assets.drive.survey import Survey
 from cbi_assets.load.load import LoadOutcome, inventory, load
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
+from cbi_assets.warehouse.base import Warehouse
 
 NOW = dt.datetime(2025, 1, 10, 12, tzinfo=dt.UTC)
 """The clock of every test."""
@@ -111,19 +113,26 @@ def put_job(
 
 def load_once(project: Project, **options: Any) -> LoadOutcome:
     """`cbi load` without its terminal."""
-    with project.hold():
-        return load(project, now=options.pop("now", NOW), **options)
+    with open_session(project, now=options.pop("now", NOW)) as session:
+        return load(session, **options)
 
 
 def take_inventory(project: Project) -> Survey:
     """`cbi inventory` without its terminal."""
-    with project.hold():
-        return inventory(project)
+    with open_session(project, now=NOW) as session:
+        return inventory(session)
+
+
+@contextmanager
+def open_warehouse(project: Project, now: dt.datetime = NOW) -> Iterator[Warehouse]:
+    """Open a session and yield its warehouse."""
+    with open_session(project, now=now) as session:
+        yield session.warehouse
 
 
 def query(project: Project, sql: str) -> pl.DataFrame:
     """Rows of a GoogleSQL query on the project's warehouse."""
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return warehouse.query(sql)
 
 
@@ -186,8 +195,9 @@ def expected_rows(
 
 def landed(project: Project) -> pl.DataFrame:
     """Every landed record that counts, as LANDED, with the `path` its file was landed from."""
-    with project.open_catalog() as catalog:
-        paths = {content.file_no: content.path for content in catalog.contents().values()}
+    with open_session(project, now=NOW) as session:
+        contents = session.catalog.contents().values()
+        paths = {content.file_no: content.path for content in contents}
     packs = list(project.home.landing.glob("*/*.parquet"))
     frame = pl.concat([pl.read_parquet(pack) for pack in packs])
     named = frame.with_columns(

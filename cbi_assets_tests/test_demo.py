@@ -13,9 +13,9 @@ from cbi_assets.demo.run import DATASET, FIRST, LAST
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.conftest import MakeProject
-from cbi_assets_tests.helpers import load_once, query, table
+from cbi_assets_tests.helpers import load_once, open_warehouse, query, table
 
 HOURS = {"grains": 5 + 14, "equity": 7 + 16, "energy": 7 + 16}
 """Hours a session in the demo's drive: the evening's and the day's."""
@@ -45,7 +45,7 @@ def sessions(sector: str) -> int:
 
 def test_the_books_balance_and_the_repeated_job_is_dropped(demo: Path) -> None:
     project = open_demo(demo)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         by_file = books_by_file(warehouse)
     assert set(by_file["difference"]) == {0}
     assert by_file["quarantined"].sum() == by_file["conflicts"].sum() == 0
@@ -94,7 +94,6 @@ def test_a_demos_home_takes_no_real_bars(make_project: MakeProject, drive: Path)
 def test_a_demos_home_opens_no_bigquery(make_project: MakeProject) -> None:
     project = make_project(demo=True, cbi_warehouse="bigquery", cbi_bq_project="mine")
     with (
-        project.hold(),
         pytest.raises(UsageError, match="synthetic bars enter no real warehouse"),
         project.open_warehouse(),
     ):

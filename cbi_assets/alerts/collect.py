@@ -19,7 +19,7 @@ from cbi_assets.checks import FRESH_TRADE_DATES
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.errors import UsageError
 from cbi_assets.market.sessions import trade_date_of, trade_dates
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import (
     APPROVALS,
     BAR_CONFLICTS,

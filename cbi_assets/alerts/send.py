@@ -14,7 +14,7 @@ from cbi_assets.alerts.collect import look
 from cbi_assets.alerts.sent_alerts import open_memory, read_memory
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import ServiceError
-from cbi_assets.project import WAIT_SECONDS, Project
+from cbi_assets.session import WAIT_SECONDS, Project, open_session
 
 MOST_LINES = 20
 """Lines of a message: services cut longer ones, or refuse them."""
@@ -113,7 +113,7 @@ def look_and_tell(
     Holds the home while it looks, not while it sends. Raises HomeBusyError where that is not free.
     """
     memory = read_memory(project.home)
-    with project.hold(wait), project.open_warehouse() as warehouse:
-        events = look(project, warehouse, now, memory.keys)
+    with open_session(project, now=now, wait=wait) as session:
+        events = look(project, session.warehouse, now, memory.keys)
     telling = tell(project.home, addresses, events)
     return Found((*memory.runs, *events), telling)

@@ -17,7 +17,7 @@ from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import Chain, chain
 from cbi_assets.market.session_bars import FINE
 from cbi_assets.market.sessions import session_close
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.config.universe import Universe
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
@@ -37,11 +37,11 @@ class Assembled:
     sessions_built: int
 
 
-def crush_legs(project: Project, roots: Sequence[str]) -> list[str]:
+def crush_legs(universe: Universe, roots: Sequence[str]) -> list[str]:
     """The roots beside `roots` that their rows need bars of."""
     if CRUSH_ROOT not in roots:
         return []
-    return [leg for leg in CRUSH_LEGS if leg not in roots and leg in project.universe.roots]
+    return [leg for leg in CRUSH_LEGS if leg not in roots and leg in universe.roots]
 
 
 def own_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
@@ -60,11 +60,9 @@ def own_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
 
 
 def assemble(
-    project: Project,
-    warehouse: Warehouse,
+    session: Session,
     roots: Sequence[str],
     legs: Sequence[str],
-    ingestion_ts: dt.datetime,
     *,
     whole: bool = False,
     until: dt.date = FAR,
@@ -77,6 +75,7 @@ def assemble(
     session from an earlier build. `stock` is what the raw tables hold of them all up to `until`
     (STOCK), where the caller has read it. Publishes nothing.
     """
+    project, warehouse = session.project, session.warehouse
     if stock is None:
         stock = read_stock(warehouse, [*roots, *legs], until=until)
     found = build_sessions(warehouse, stock, whole)
@@ -88,12 +87,12 @@ def assemble(
         active,
         sessions,
         read_hours(warehouse, zone),
-        read_observations(warehouse, project, until),
+        read_observations(session, until),
         project.universe.calendars(),
         {timeframe: RAW[timeframe].id for timeframe in TIMEFRAMES},
         project.regimes,
         project.macro,
-        ingestion_ts,
+        session.now,
     )
     continuous = continuous_series(active, sessions, own.rolls, _read_bridge(warehouse, until))
     asked = pl.col("root").is_in(list(roots))
@@ -106,14 +105,14 @@ def assemble(
     )
 
 
-def read_observations(warehouse: Warehouse, project: Project, until: dt.date) -> pl.DataFrame:
+def read_observations(session: Session, until: dt.date) -> pl.DataFrame:
     """The observations known at the last close of the trade date `until`, as `macro_as_of` takes
     them."""
     known = _FOREVER
     if until != FAR:
-        sectors = set(project.universe.calendars().values())
+        sectors = set(session.universe.calendars().values())
         known = max(session_close(until, sector) for sector in sectors)
-    return warehouse.query(
+    return session.warehouse.query(
         "SELECT series_id, reference_date, available_at, value "
         f"FROM `{MACRO_OBSERVATIONS.id}` WHERE available_at <= @known",
         {"known": known},

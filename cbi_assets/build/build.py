@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,12 @@ from cbi_assets.build.derive import DeriveOutcome, derive
 from cbi_assets.build.replace_rows import Replacement, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
 from cbi_assets.build.bar_inventory import read_stock
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,81 +54,75 @@ class BuildOutcome:
 
 
 def build(
-    project: Project,
+    session: Session,
     *,
-    now: dt.datetime,
     roots: tuple[str, ...] = (),
     start: dt.date | None = None,
     end: dt.date | None = None,
     whole: bool = False,
     limit: int | None = None,
-    tell: Callable[[str], None] = lambda message: None,
 ) -> BuildOutcome:
     """Bring sessions, rolls, continuous series and matrix of these roots (all, where none given) in
     step with the raw tables; only rows that differ are written.
 
-    Hold the home first. `start` and `end` are trade dates that bound the matrix' rows. `whole`
+    `start` and `end` are trade dates that bound the matrix' rows. `whole`
     takes no session from an earlier build. `limit` publishes nothing: it builds that many rows, the
     newest, checks them and gives them back.
 
     A root whose raw bars failed an ERROR check when last checked is left as it was; the crush does
-    not rest on it either. `now` becomes `ingestion_ts`; nothing else depends on it.
+    not rest on it either. The session's clock becomes `ingestion_ts`; nothing else depends on it.
     """
-    chosen = project.universe.select(roots)
-    with project.open_warehouse() as warehouse:
-        failed = failed_upstream(warehouse, project.universe.select())
-        barred = {root: reasons for root, reasons in failed.items() if root in chosen}
-        sound = [root for root in chosen if root not in barred]
-        legs = crush_legs(project, sound)
-        for leg in legs:
-            if leg in failed:
-                tell(f"{CRUSH_ROOT}'s crush stays empty: the bars of {leg} failed a check")
-        legs = [leg for leg in legs if leg not in failed]
-        tell(f"reading the bars of {len(sound) + len(legs)} roots")
-        stock = read_stock(warehouse, [*sound, *legs])
-        derived = None
-        if limit is None and sound:
-            derived = derive(project, warehouse, tuple(sound), whole=whole, stock=stock, tell=tell)
-        made = assemble(project, warehouse, sound, legs, now, whole=whole, stock=stock)
-        matrix = made.matrix
-        if not matrix.is_empty():
-            matrix = matrix.filter(
-                pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
+    warehouse = session.warehouse
+    chosen = session.universe.select(roots)
+    failed = failed_upstream(warehouse, session.universe.select())
+    barred = {root: reasons for root, reasons in failed.items() if root in chosen}
+    sound = [root for root in chosen if root not in barred]
+    legs = crush_legs(session.universe, sound)
+    for leg in legs:
+        if leg in failed:
+            logger.warning(
+                "%s's crush stays empty: the bars of %s failed a check", CRUSH_ROOT, leg
             )
-        if limit is not None:
-            return _show(warehouse, matrix, barred, limit)
-        replaced = _publish(warehouse, made, matrix, sound, start, end, tell)
-        _record_stitch(project, warehouse, made, now, tell)
-        checks = check_matrix(warehouse, sorted(set(matrix["symbol"]))) if matrix.height else []
-        checks += check_rolls(warehouse, sorted(set(made.rolls["root"])))
-        checks += check_bridge(project, warehouse)
-        keep_results(warehouse, checks, now)
-        return BuildOutcome(
-            **_extent(matrix),
-            barred=barred,
-            checks=checks,
-            replaced=replaced,
-            derived=derived,
-            sessions_built=made.sessions_built,
+    legs = [leg for leg in legs if leg not in failed]
+    logger.info("reading the bars of %d roots", len(sound) + len(legs))
+    stock = read_stock(warehouse, [*sound, *legs])
+    derived = None
+    if limit is None and sound:
+        derived = derive(session, tuple(sound), whole=whole, stock=stock)
+    made = assemble(session, sound, legs, whole=whole, stock=stock)
+    matrix = made.matrix
+    if not matrix.is_empty():
+        matrix = matrix.filter(
+            pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
         )
+    if limit is not None:
+        return _show(session, matrix, barred, limit)
+    replaced = _publish(warehouse, made, matrix, sound, start, end)
+    _record_stitch(session, made)
+    checks = check_matrix(session, sorted(set(matrix["symbol"]))) if matrix.height else []
+    checks += check_rolls(session, sorted(set(made.rolls["root"])))
+    checks += check_bridge(session)
+    keep_results(session, checks)
+    return BuildOutcome(
+        **_extent(matrix),
+        barred=barred,
+        checks=checks,
+        replaced=replaced,
+        derived=derived,
+        sessions_built=made.sessions_built,
+    )
 
 
-def _record_stitch(
-    project: Project,
-    warehouse: Warehouse,
-    made: Assembled,
-    now: dt.datetime,
-    tell: Callable[[str], None],
-) -> None:
+def _record_stitch(session: Session, made: Assembled) -> None:
     """What justifies the stitch, from the sessions that now stand."""
-    stitch = project.sources.stitch
+    stitch = session.project.sources.stitch
     if stitch is None or made.matrix.is_empty():
         return
     own = made.matrix.filter(pl.col("symbol") == stitch.root)
     if own.is_empty():
         return
     closes = own.select(date="data_date", close=pl.col("market_data").struct.field("close"))
-    record_stitch(project, warehouse, closes, now=now, tell=tell)
+    record_stitch(session, closes)
 
 
 def _publish(
@@ -135,7 +132,6 @@ def _publish(
     roots: list[str],
     start: dt.date | None,
     end: dt.date | None,
-    tell: Callable[[str], None],
 ) -> list[Replacement]:
     replaced = [
         replace_rows(warehouse, SESSIONS, made.sessions, roots),
@@ -153,20 +149,25 @@ def _publish(
         ),
     ]
     for item in replaced:
-        tell(f"{item.spec.id}: {item.written:,} rows to write, {item.removed:,} to remove")
+        logger.info(
+            "%s: %s rows to write, %s to remove",
+            item.spec.id,
+            f"{item.written:,}",
+            f"{item.removed:,}",
+        )
     if statements := [statement for item in replaced for statement in item.statements]:
         warehouse.transact(statements)
     return replaced
 
 
 def _show(
-    warehouse: Warehouse, matrix: pl.DataFrame, barred: dict[str, list[str]], limit: int
+    session: Session, matrix: pl.DataFrame, barred: dict[str, list[str]], limit: int
 ) -> BuildOutcome:
     if matrix.is_empty():
         return BuildOutcome({}, barred)
     newest = matrix.sort("data_date", "symbol", descending=[True, False]).head(limit)
-    staged = warehouse.stage_frame("matrix_preview", newest)
-    checks = check_matrix(warehouse, sorted(set(newest["symbol"])), table=staged)
+    staged = session.warehouse.stage_frame("matrix_preview", newest)
+    checks = check_matrix(session, sorted(set(newest["symbol"])), table=staged)
     return BuildOutcome(**_extent(newest), barred=barred, checks=checks, preview=newest)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,10 +15,12 @@ from cbi_assets.build.bar_inventory import SESSION_KEY, read_stock, unchanged
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.market.derived_bars import BAR_COLUMNS, BuiltFrom, derive_bars
 from cbi_assets.market.session_bars import choose_finest
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets.tables import DERIVED, RAW
+
+logger = logging.getLogger(__name__)
 
 BATCH_BARS: Final = 250_000
 """About how many bars are held in memory at a time; a symbol's trade date is never split."""
@@ -41,15 +44,13 @@ class DeriveOutcome:
 
 
 def derive(
-    project: Project,
-    warehouse: Warehouse,
+    session: Session,
     roots: tuple[str, ...] = (),
     *,
     timeframes: tuple[DerivedTimeframe, ...] = DERIVED_TIMEFRAMES,
     whole: bool = False,
     stock: pl.DataFrame | None = None,
     batch_bars: int = BATCH_BARS,
-    tell: Callable[[str], None] = lambda message: None,
 ) -> DeriveOutcome:
     """Bring the derived tables of these roots (all, where none given) up to their raw bars.
 
@@ -57,9 +58,10 @@ def derive(
     symbol's trade date that has no 1m bars, or where those hold less volume and so are incomplete.
     What rests on the bars that it rested on before is left as it is, unless `whole`. Each batch is
     published in one transaction. A root whose raw bars failed an ERROR check is left as it was.
-    `stock` is what the raw tables hold (STOCK), where the caller has read it. Hold the home first.
+    `stock` is what the raw tables hold (STOCK), where the caller has read it.
     """
-    chosen = project.universe.select(roots)
+    warehouse = session.warehouse
+    chosen = session.universe.select(roots)
     failed = failed_upstream(warehouse, chosen)
     sound = [root for root in chosen if root not in failed]
     rows = dict.fromkeys(timeframes, 0)
@@ -73,7 +75,7 @@ def derive(
     }
     for batch in _batches(changed, batch_bars):
         sessions = max(frame.height for frame in batch.values())
-        tell(f"deriving bars of {sessions:,} sessions")
+        logger.info("deriving bars of %s sessions", f"{sessions:,}")
         for timeframe, derived in _derive_batch(warehouse, batch).items():
             rows[timeframe] += derived
     return DeriveOutcome(rows, {t: frame.height for t, frame in changed.items()}, failed)

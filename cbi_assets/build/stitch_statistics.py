@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable
+import logging
 from dataclasses import asdict
 
 import polars as pl
 
 from cbi_assets.errors import SourceError
 from cbi_assets.market.yahoo_stitch import OverlapStatistics, overlap_statistics
-from cbi_assets.project import Project
+from cbi_assets.session import Project, Session
 from cbi_assets.config.sources import Stitch
 from cbi_assets.load.staging.bridge import read_bridge
 from cbi_assets.load.staging.layouts import is_bridge
@@ -20,14 +19,10 @@ from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets.tables import STITCH_STATISTICS, YAHOO_BRIDGE
 
 
-def record_stitch(
-    project: Project,
-    warehouse: Warehouse,
-    databento: pl.DataFrame,
-    *,
-    now: dt.datetime,
-    tell: Callable[[str], None] = lambda message: None,
-) -> OverlapStatistics | None:
+logger = logging.getLogger(__name__)
+
+
+def record_stitch(session: Session, databento: pl.DataFrame) -> OverlapStatistics | None:
     """Work the overlap statistics out and enter them into ops.stitch_statistics.
 
     `databento`: date and close (native units) of the stitched root's sessions, one row a date.
@@ -35,12 +30,13 @@ def record_stitch(
     no table. Where that file is not there, the last statistics stand, and nothing is entered.
     Gives what was entered, None where nothing was.
     """
+    project, warehouse, now = session.project, session.warehouse, session.now
     stitch = project.sources.stitch
     if stitch is None:
         return None
     yahoo = read_yahoo(project, stitch)
     if yahoo is None:
-        tell("the bridge's file is not in staging: the last statistics of the stitch stand")
+        logger.info("the bridge's file is not in staging: the last stitch statistics stay")
         return None
     tick = project.universe.roots[stitch.root].tick
     sound = databento.filter(pl.col("close").is_not_null())

@@ -15,7 +15,8 @@ import polars as pl
 
 from cbi_assets.checks.inline_sql import spell_check, staged_name
 from cbi_assets.market.bars import Timeframe
-from cbi_assets.warehouse.base import Params, Warehouse
+from cbi_assets.session import Session
+from cbi_assets.warehouse.base import Params
 from cbi_assets.warehouse.sql_files import load_sql
 
 Severity = Literal["ERROR", "WARN"]
@@ -66,7 +67,7 @@ class CheckResult:
 
 
 def run_checks(
-    warehouse: Warehouse,
+    session: Session,
     checks: Sequence[Check],
     names: dict[str, str],
     params: Params,
@@ -76,6 +77,7 @@ def run_checks(
 ) -> list[CheckResult]:
     """Run the checks' SQL, `names` put into it, and judge each root; `names["table"]` is the
     table, `frames` are staged for it."""
+    warehouse = session.warehouse
     frames = frames or {}
     staged = {
         name: warehouse.stage_frame(staged_name(name), frame) for name, frame in frames.items()

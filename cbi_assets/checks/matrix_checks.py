@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cbi_assets.checks.check import Check, CheckResult, run_checks
+from cbi_assets.session import Session
 from cbi_assets.tables import DAILY_ML_MATRIX, TableSpec
-from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.drift import differences
 
 MATRIX_CHECKS = (
@@ -33,15 +33,16 @@ TABLE_CHECK = Check(
 
 
 def check_matrix(
-    warehouse: Warehouse, roots: Sequence[str], table: str = DAILY_ML_MATRIX.id
+    session: Session, roots: Sequence[str], table: str = DAILY_ML_MATRIX.id
 ) -> list[CheckResult]:
     """Run the matrix checks on these roots. `table` is another id."""
     names = {"table": table}
-    return run_checks(warehouse, MATRIX_CHECKS, names, {"roots": list(roots)}, roots, None)
+    return run_checks(session, MATRIX_CHECKS, names, {"roots": list(roots)}, roots, None)
 
 
-def check_table(warehouse: Warehouse, spec: TableSpec) -> CheckResult:
+def check_table(session: Session, spec: TableSpec) -> CheckResult:
     """Hold a live table against its spec."""
+    warehouse = session.warehouse
     live = warehouse.live_table(spec)
     faults = ["the table is missing"] if live is None else differences(spec, live)
     return CheckResult(

@@ -14,9 +14,8 @@ from cbi_assets.build.bar_inventory import FAR
 from cbi_assets.checks.check import Check, CheckResult
 from cbi_assets.checks.inline_sql import write_out
 from cbi_assets.market.bars import Columns
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import DAILY_ML_MATRIX
-from cbi_assets.warehouse.base import Warehouse
 
 POINT_IN_TIME: Final = Check(
     "matrix_is_point_in_time",
@@ -31,8 +30,7 @@ _LEFT_OUT: Final = {"symbol", "data_date", "ingestion_ts"}
 
 
 def check_point_in_time(
-    project: Project,
-    warehouse: Warehouse,
+    session: Session,
     roots: Sequence[str],
     seed: int,
     failed: Sequence[str] = (),
@@ -45,16 +43,17 @@ def check_point_in_time(
     roots have; both are told. `failed` are roots whose
     bars no crush may rest on. `table` is another id.
     """
+    warehouse = session.warehouse
     columns = ", ".join(DAILY_ML_MATRIX.column_names)
     sql = f"SELECT {columns} FROM `{table}` WHERE symbol IN UNNEST(@roots)"
     held = warehouse.query(sql, {"roots": list(roots)})
     cuts = _draw(held, seed)
-    legs = [leg for leg in crush_legs(project, roots) if leg not in failed]
+    legs = [leg for leg in crush_legs(session.universe, roots) if leg not in failed]
     differing = pl.concat(
         [
             _compare(
                 held,
-                assemble(project, warehouse, roots, legs, _EPOCH, whole=True, until=cut).matrix,
+                assemble(session, roots, legs, whole=True, until=cut).matrix,
                 cut,
             )
             for cut in cuts
@@ -103,7 +102,6 @@ def _draw(held: pl.DataFrame, seed: int) -> list[dt.date]:
     return sorted([first, *draw.sample(others, min(CUTS - 1, len(others)))])
 
 
-_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DIFFERENCE: Final[Columns] = {
     "root": pl.String,
     "data_date": pl.Date,

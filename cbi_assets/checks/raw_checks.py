@@ -10,9 +10,9 @@ import polars as pl
 from cbi_assets.checks.check import Check, CheckResult, run_checks
 from cbi_assets.market.bars import SECONDS, Timeframe
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.project import Project
+from cbi_assets.session import Project, Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Params, Warehouse
+from cbi_assets.warehouse.base import Params
 
 FRESH_TRADE_DATES = 5
 """Bars are fresh when the newest is of one of the last five trade dates that have closed."""
@@ -61,16 +61,15 @@ RAW_CHECKS = (
 
 
 def check_raw(
-    project: Project,
-    warehouse: Warehouse,
+    session: Session,
     timeframe: Timeframe,
     roots: Sequence[str],
-    as_of: dt.datetime,
     missing_days: Sequence[dt.date] = (),
     checks: Sequence[Check] = RAW_CHECKS,
     table: str | None = None,
 ) -> list[CheckResult]:
-    """Run the raw-table checks on these roots. `as_of` is the clock, UTC; `table` another id."""
+    """Run the raw-table checks on these roots. `table` is another id."""
+    project, as_of = session.project, session.now
     names = {"table": table or RAW[timeframe].id}
     frames = {
         "wanted": _wanted(project, timeframe, roots, as_of),
@@ -82,7 +81,7 @@ def check_raw(
         "roots": list(roots),
         "datasets": list(project.rules.datasets),
     }
-    return run_checks(warehouse, checks, names, params, roots, timeframe, frames)
+    return run_checks(session, checks, names, params, roots, timeframe, frames)
 
 
 def _wanted(

@@ -7,8 +7,8 @@ from typing import Final
 
 from cbi_assets.checks.check import Check, CheckResult, run_checks
 from cbi_assets.market.bars import Timeframe
+from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Warehouse
 
 REBUILD_CHECKS: Final[dict[Timeframe, Check]] = {
     "1d": Check(
@@ -28,7 +28,7 @@ _PARTS: Final[dict[Timeframe, tuple[Timeframe, str]]] = {"1d": ("1h", "DAY"), "1
 
 
 def check_rebuilds(
-    warehouse: Warehouse, timeframe: Timeframe, roots: Sequence[str]
+    session: Session, timeframe: Timeframe, roots: Sequence[str]
 ) -> list[CheckResult]:
     """Rebuild these roots' bars from the next finer ones; nothing for 1m bars: none are finer.
 
@@ -39,4 +39,4 @@ def check_rebuilds(
     finer, step = _PARTS[timeframe]
     names = {"table": RAW[timeframe].id, "finer": RAW[finer].id, "step": step}
     check = REBUILD_CHECKS[timeframe]
-    return run_checks(warehouse, [check], names, {"roots": list(roots)}, roots, timeframe)
+    return run_checks(session, [check], names, {"roots": list(roots)}, roots, timeframe)

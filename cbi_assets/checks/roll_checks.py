@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cbi_assets.checks.check import Check, CheckResult, run_checks
+from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 from cbi_assets.tables.derived_tables import ROLL_CALENDAR
-from cbi_assets.warehouse.base import Warehouse
 
 MATCH_PERCENT = 95
 """Own chain and vendor must hold the same contract on this share of the trade dates.
@@ -26,7 +26,7 @@ ROLL_CHECKS = (
 
 
 def check_rolls(
-    warehouse: Warehouse, roots: Sequence[str], table: str = ROLL_CALENDAR.id
+    session: Session, roots: Sequence[str], table: str = ROLL_CALENDAR.id
 ) -> list[CheckResult]:
     """Run the roll checks on these roots. `table` is another id of the roll calendar.
 
@@ -35,4 +35,4 @@ def check_rolls(
     """
     names = {"table": table, "daily": RAW["1d"].id, "hourly": RAW["1h"].id}
     params = {"roots": list(roots), "percent": MATCH_PERCENT}
-    return run_checks(warehouse, ROLL_CHECKS, names, params, roots, None)
+    return run_checks(session, ROLL_CHECKS, names, params, roots, None)

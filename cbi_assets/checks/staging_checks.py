@@ -5,10 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from cbi_assets.checks.check import Check, CheckResult, run_checks
-from cbi_assets.config.macro import Macro, load_macro
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
-from cbi_assets.warehouse.base import Warehouse
 
 STAGING_CHECKS = (
     Check(
@@ -34,14 +32,12 @@ BRIDGE_CHECKS = (
 )
 
 
-def check_staging(
-    project: Project, warehouse: Warehouse, macro: Macro | None = None
-) -> list[CheckResult]:
+def check_staging(session: Session) -> list[CheckResult]:
     """Run the checks on raw_intelligence.macro_observations; one result for the whole table."""
-    macro = macro or load_macro()
+    project = session.project
     allowed = [
         (source, series_id)
-        for series_id, series in macro.series.items()
+        for series_id, series in project.macro.series.items()
         for source, spec in project.sources.staging.sources.items()
         if series.kind in spec.kinds
     ]
@@ -52,12 +48,12 @@ def check_staging(
         "table": MACRO_OBSERVATIONS.id,
         **{f"raw_{timeframe}": spec.id for timeframe, spec in RAW.items()},
     }
-    return run_checks(warehouse, STAGING_CHECKS, names, {}, [""], None, {"allowed": frame})
+    return run_checks(session, STAGING_CHECKS, names, {}, [""], None, {"allowed": frame})
 
 
-def check_bridge(project: Project, warehouse: Warehouse) -> list[CheckResult]:
+def check_bridge(session: Session) -> list[CheckResult]:
     """Run the checks on the bridge; one result for the whole table."""
-    stitch = project.sources.stitch
+    stitch = session.project.sources.stitch
     rows = [] if stitch is None else [stitch.model_dump(exclude={"columns", "close_only_before"})]
     frame = pl.DataFrame(
         rows,
@@ -71,4 +67,4 @@ def check_bridge(project: Project, warehouse: Warehouse) -> list[CheckResult]:
         },
     )
     names = {"table": YAHOO_BRIDGE.id}
-    return run_checks(warehouse, BRIDGE_CHECKS, names, {}, [""], None, {"stitch": frame})
+    return run_checks(session, BRIDGE_CHECKS, names, {}, [""], None, {"stitch": frame})

@@ -21,7 +21,7 @@ def alert(
     """Tell CBI_ALERT_URLS what is new of what waits for a person. Example: cbi alert --test"""
     from cbi_assets.alerts import look_and_tell, read_addresses, send_test
     from cbi_assets.cli import console
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project
 
     project = Project()
     addresses = read_addresses(project.settings)

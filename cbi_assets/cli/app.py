@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from cbi_assets.cli import completion
+from cbi_assets.cli.terminal_log import log_to_terminal
 from cbi_assets.errors import CbiError
 
 app = typer.Typer(
@@ -69,6 +70,7 @@ def _main(
 ) -> None:
     global _DEBUG
     _DEBUG = debug
+    log_to_terminal()
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(2)

@@ -21,14 +21,14 @@ def audit(
 ) -> None:
     """Write the state of drive, tables and checks. Example: cbi audit --out docs/audit"""
     from cbi_assets.cli import console
-    from cbi_assets.project import Project
     from cbi_assets.report import take_audit, write_audit
+    from cbi_assets.session import Project, open_session
 
-    project = Project()
-    with project.hold(wait, console.say):
-        with console.reading() as progress:
-            found = take_audit(project, now_utc(), progress)
-        written = write_audit(project.home, found, out)
+    with (
+        console.reading() as progress,
+        open_session(Project(), now=now_utc(), wait=wait, progress=progress) as session,
+    ):
+        written = write_audit(session.home, take_audit(session), out)
     if json:
         typer.echo(written.json.read_text(), nl=False)
     else:
@@ -39,8 +39,8 @@ def audit(
 
 def _show(written: Any) -> None:
     from cbi_assets.cli import console
+    from cbi_assets.formatting import instant
     from cbi_assets.report.compose import compose
-    from cbi_assets.report.words import instant
 
     found = written.audit
     page = compose(found)

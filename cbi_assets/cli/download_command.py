@@ -31,7 +31,7 @@ def download(
     from cbi_assets.databento_api import client
     from cbi_assets.downloads.execute import execute
     from cbi_assets.downloads.plan_files import find_plan
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project
 
     project = Project()
     chosen = find_plan(project.home, plan)

@@ -12,7 +12,7 @@ from cbi_assets.config.settings import Home
 from cbi_assets.errors import UsageError
 
 if TYPE_CHECKING:
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project
 
 
 @app.command()
@@ -21,11 +21,13 @@ def inventory(json: Json = False, wait: Wait = 600.0) -> None:
     from cbi_assets.cli.console import print_json, reading, say, show_inventory
     from cbi_assets.drive.inventory import as_json, by_folder
     from cbi_assets.load.load import inventory as take_inventory
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
-    project = Project()
-    with project.hold(wait, say), reading() as progress:
-        survey = take_inventory(project, progress)
+    with (
+        reading() as progress,
+        open_session(Project(), now=now_utc(), wait=wait, progress=progress) as session,
+    ):
+        survey = take_inventory(session)
     if json:
         print_json(as_json(survey))
     else:
@@ -49,7 +51,7 @@ def load(
 ) -> None:
     """Land, audit and publish all that is new. Example: cbi load --symbol ZL --timeframe 1h"""
     from cbi_assets.cli.console import print_json
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project
 
     fell_short, document = load_and_show(
         Project(), wait, tuple(symbol or ()), tuple(timeframe or ()), show=not json
@@ -75,29 +77,27 @@ def load_and_show(
     from cbi_assets.load.load import choose_partitions
     from cbi_assets.load.load import load as run_load
     from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging
+    from cbi_assets.session import open_session
 
     partitions = choose_partitions(project.universe, symbols, timeframes)
     staged = StagingOutcome()
     with (
-        ThreadPoolExecutor(1) as beside,
-        project.hold(wait, console.say),
-        console.reading(lambda: beside.submit(_start_dagster, project.home)) as progress,
+        ThreadPoolExecutor(1) as background,
+        console.reading(lambda: background.submit(_start_dagster, project.home)) as progress,
+        open_session(project, now=now_utc(), wait=wait, progress=progress) as session,
     ):
-        outcome = run_load(
-            project, now=now_utc(), partitions=partitions, progress=progress, tell=console.say
-        )
-        with project.open_warehouse() as warehouse:
-            by_file = books_by_file(warehouse)
-            if not symbols and not timeframes:
-                staged = load_staging(project, warehouse, now=now_utc(), tell=console.say)
-    if outcome.profiles or outcome.checks or outcome.stopped:
-        from cbi_assets.pipeline.terminal import record_load
+        outcome = run_load(session, partitions)
+        by_file = books_by_file(session.warehouse)
+        if not symbols and not timeframes:
+            staged = load_staging(session)
+        if outcome.profiles or outcome.checks or outcome.stopped:
+            from cbi_assets.pipeline.terminal import record_load
 
-        record_load(project, outcome)
-    if staged.load_id is not None:
-        from cbi_assets.pipeline.terminal import record_staging
+            record_load(session, outcome)
+        if staged.load_id is not None:
+            from cbi_assets.pipeline.terminal import record_staging
 
-        record_staging(project, staged)
+            record_staging(session, staged)
     if show:
         console.show_load(outcome)
         console.show_books(books_by_table(by_file), by_file)
@@ -149,26 +149,21 @@ def unload(
     from cbi_assets.cli import console
     from cbi_assets.load.unload import Scope, plan_unload
     from cbi_assets.load.unload import unload as run_unload
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
     scopes: dict[Scope, str | None] = {"file": file, "load": load, "job": job}
     given = [(scope, value) for scope, value in scopes.items() if value is not None]
     if len(given) != 1:
         raise UsageError("Give exactly one of --file, --load and --job.")
-    project = Project()
-    with (
-        project.hold(wait, console.say),
-        project.open_warehouse() as warehouse,
-        project.open_catalog() as catalog,
-    ):
-        plan = plan_unload(warehouse, *given[0])
+    with open_session(Project(), now=now_utc(), wait=wait) as session:
+        plan = plan_unload(session, *given[0])
         question = (
             f"Take {plan.bars:,} bars of {plan.files} files ({given[0][0]} {given[0][1]}) "
             f"out of {', '.join(sorted(set(plan.entries['timeframe'])))}?"
         )
         if not yes and not typer.confirm(question, err=True):
             raise typer.Exit(1)
-        outcome = run_unload(project, warehouse, catalog, plan, now_utc())
+        outcome = run_unload(session, plan)
     if json:
         console.print_json(
             {

@@ -33,7 +33,7 @@ def plan(
     from cbi_assets.config.universe import select_timeframes
     from cbi_assets.downloads.plan_page import NAME, render
     from cbi_assets.downloads.planning import Scope, make_plan, open_clients, survey_project
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
     project = Project()
     scope = Scope(
@@ -43,12 +43,12 @@ def plan(
         newest,
     )
     project.universe.select(scope.roots)
-    with project.hold(wait, console.say):
+    with open_session(project, now=now_utc(), wait=wait) as session:
         if verify:
-            wanted = survey_project(project, now_utc(), scope)
+            wanted = survey_project(session, scope)
         else:
             clients = open_clients(project)
-            made = make_plan(project, now_utc(), scope, clients, tell=console.say)
+            made = make_plan(session, scope, clients)
     if verify:
         _tell_verdicts(wanted, json)
         return
@@ -79,13 +79,13 @@ def approve(
     from cbi_assets.downloads.approvals import approve as enter_approval
     from cbi_assets.downloads.plan_files import find_plan
     from cbi_assets.downloads.plan_page import dollars, totals
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
     project = Project()
     chosen = find_plan(project.home, plan)
-    with project.hold(wait, console.say), project.open_warehouse() as warehouse:
+    with open_session(project, now=now_utc(), wait=wait) as session:
         approval = enter_approval(
-            warehouse,
+            session.warehouse,
             chosen,
             by=by,
             max_usd=max_usd,
@@ -118,11 +118,11 @@ def approvals(json: Json = False, wait: Wait = 600.0) -> None:
     """List every approval and how it stands. Example: cbi approvals"""
     from cbi_assets.cli import console
     from cbi_assets.downloads.approvals import list_approvals
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
     project = Project()
-    with project.hold(wait, console.say), project.open_warehouse() as warehouse:
-        listed = list_approvals(warehouse, now_utc())
+    with open_session(project, now=now_utc(), wait=wait) as session:
+        listed = list_approvals(session.warehouse, now_utc())
     if json:
         console.print_json(listed)
         return

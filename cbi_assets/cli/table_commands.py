@@ -34,24 +34,16 @@ def build(
     """Continuous series and features from the raw tables. Example: cbi build --limit 10"""
     from cbi_assets.build.build import build as run_build
     from cbi_assets.cli import console
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
-    project = Project()
-    with project.hold(wait, console.say):
+    with open_session(Project(), now=now_utc(), wait=wait) as session:
         outcome = run_build(
-            project,
-            now=now_utc(),
-            roots=tuple(symbol or ()),
-            start=start,
-            end=end,
-            whole=whole,
-            limit=limit,
-            tell=console.say,
+            session, roots=tuple(symbol or ()), start=start, end=end, whole=whole, limit=limit
         )
-    if limit is None:
-        from cbi_assets.pipeline.terminal import record_build
+        if limit is None:
+            from cbi_assets.pipeline.terminal import record_build
 
-        record_build(project, outcome)
+            record_build(session, outcome)
     if json:
         console.print_json(
             {
@@ -80,17 +72,14 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
     from cbi_assets.checks import TABLE_CHECK, check_everything
     from cbi_assets.cli import console
     from cbi_assets.load.load import missing_days_of
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
-    project = Project()
-    with project.hold(wait, console.say):
-        with project.open_catalog() as catalog:
-            missing = missing_days_of(catalog.files().values())
-        with project.open_warehouse() as warehouse:
-            results = check_everything(project, warehouse, now_utc(), missing)
-    from cbi_assets.pipeline.terminal import record_checks
+    with open_session(Project(), now=now_utc(), wait=wait) as session:
+        missing = missing_days_of(session.catalog.files().values())
+        results = check_everything(session, missing)
+        from cbi_assets.pipeline.terminal import record_checks
 
-    record_checks(project, results)
+        record_checks(session, results)
     if json:
         console.print_json([check_document(result) for result in results])
     else:
@@ -116,13 +105,12 @@ def copy(
     """Fill an empty warehouse from the other one. Example: cbi copy --to bigquery"""
     from cbi_assets.cli import console
     from cbi_assets.load.copy_tables import copy_warehouse
-    from cbi_assets.project import Project
+    from cbi_assets.session import Project, open_session
 
     if to not in ("bigquery", "duckdb"):
         raise UsageError(f"--to {to}: bigquery or duckdb.")
-    project = Project()
-    with project.hold(wait, console.say):
-        copies = copy_warehouse(project, "bigquery" if to == "bigquery" else "duckdb", console.say)
+    with open_session(Project(), now=now_utc(), wait=wait) as session:
+        copies = copy_warehouse(session, "bigquery" if to == "bigquery" else "duckdb")
     if json:
         console.print_json(copies)
         return

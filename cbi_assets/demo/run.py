@@ -12,6 +12,7 @@ import numpy as np
 
 from cbi_assets.build.build import build
 from cbi_assets.cli import console
+from cbi_assets.cli.terminal_log import log_to_terminal
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
@@ -20,8 +21,8 @@ from cbi_assets.drive.inventory import by_folder
 from cbi_assets.ledger.books import books_by_file, books_by_table
 from cbi_assets.load.load import load
 from cbi_assets.pipeline.terminal import record_build, record_load
-from cbi_assets.project import Project
 from cbi_assets.report import take_audit, write_audit
+from cbi_assets.session import Project, open_session
 
 DATASET = "DEMO.SYNTH"
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 3, 27)
@@ -90,20 +91,23 @@ def run_demo(home: Path, json: bool = False) -> bool:
     settings = Settings(
         _env_file=None, cbi_home=home / "home", cbi_drive=drive, cbi_warehouse="duckdb"
     )  # type: ignore[call-arg]
+    log_to_terminal()
     console.say("Making a small drive with Databento's encoder …")
     make_drive(drive)
     project = Project(settings)
     project.home.create()
     project.home.demo_mark.write_text("A demo's home: it takes synthetic bars and no others.\n")
-    with project.hold(told=console.say), console.reading() as progress:
-        outcome = load(project, now=NOW, progress=progress, tell=console.say)
-        built = build(project, now=NOW, tell=console.say)
-        with project.open_warehouse() as warehouse:
-            by_file = books_by_file(warehouse)
-        written = write_audit(project.home, take_audit(project, NOW))
-    console.say("Showing it in Dagster …")
-    record_load(project, outcome)
-    record_build(project, built)
+    with (
+        console.reading() as progress,
+        open_session(project, now=NOW, progress=progress) as session,
+    ):
+        outcome = load(session)
+        built = build(session)
+        by_file = books_by_file(session.warehouse)
+        written = write_audit(project.home, take_audit(session))
+        console.say("Showing it in Dagster …")
+        record_load(session, outcome)
+        record_build(session, built)
     if json:
         console.print_json(
             {"published": outcome.published, "rows": built.rows, "books": by_file.to_dicts()}

@@ -24,7 +24,7 @@ from cbi_assets.downloads.download_outcome import DownloadOutcome, Progress, Qui
 from cbi_assets.downloads.job_ledger import LIVE, JobRow, intend, read_jobs, write
 from cbi_assets.downloads.plan_model import Plan, Request
 from cbi_assets.errors import CbiError, HomeBusyError, ServiceError, UsageError
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Warehouse
 
 SETTLE_SECONDS = 300.0
@@ -167,8 +167,8 @@ class _Download:
 
     @contextmanager
     def _warehouse(self) -> Iterator[Warehouse]:
-        with self._project.hold(told=self._tell), self._project.open_warehouse() as warehouse:
-            yield warehouse
+        with open_session(self._project, now=self._clock()) as session:
+            yield session.warehouse
 
     def _write(self, *rows: JobRow) -> None:
         changed = [replace(row, updated_at=self._clock()) for row in rows]

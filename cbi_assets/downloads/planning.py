@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,12 +16,15 @@ from cbi_assets.downloads.plan_model import Gap, Plan, Request, Schema, Unavaila
 from cbi_assets.downloads.wanted import Coverage, Range, Wanted, last_complete, survey
 from cbi_assets.load.load import missing_days_of
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
-from cbi_assets.project import Project
+from cbi_assets.session import Project, Session
 
 if TYPE_CHECKING:
     from cbi_assets.databento_api.client import Clients
 
 _SCHEMAS: dict[Timeframe, Schema] = {"1d": "ohlcv-1d", "1h": "ohlcv-1h", "1m": "ohlcv-1m"}
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,41 +52,43 @@ def open_clients(project: Project) -> Clients | None:
 
 
 def survey_project(
-    project: Project,
-    now: dt.datetime,
+    session: Session,
     scope: Scope = Scope(),
     clients: Clients | None = None,
     policy: Policy | None = None,
 ) -> Wanted:
-    """What is wanted, published and missing. Hold the home first.
+    """What is wanted, published and missing.
 
     With `clients`, nothing is wanted that the vendor does not give out yet.
     """
     policy = policy or load_policy()
-    through = last_complete(_available(clients, policy, scope, now), scope.through)
-    with project.open_catalog() as catalog:
-        missing_days = missing_days_of(catalog.files().values())
-    with project.open_warehouse() as warehouse:
-        return survey(
-            project, policy, warehouse, through, missing_days, scope.roots, scope.timeframes
-        )
+    through = last_complete(_available(clients, policy, scope, session.now), scope.through)
+    missing_days = missing_days_of(session.catalog.files().values())
+    return survey(
+        session.project,
+        policy,
+        session.warehouse,
+        through,
+        missing_days,
+        scope.roots,
+        scope.timeframes,
+    )
 
 
 def make_plan(
-    project: Project,
-    now: dt.datetime,
+    session: Session,
     scope: Scope = Scope(),
     clients: Clients | None = None,
     policy: Policy | None = None,
-    tell: Callable[[str], None] = lambda message: None,
 ) -> Plan:
-    """The fewest requests that bring what is missing. Hold the home first.
+    """The fewest requests that bring what is missing.
 
-    `now` is the clock. With `clients` every request is quoted, which costs nothing; else it is
+    With `clients` every request is quoted, which costs nothing; else it is
     estimated.
     """
     policy = policy or load_policy()
-    wanted = survey_project(project, now, scope, clients, policy)
+    project = session.project
+    wanted = survey_project(session, scope, clients, policy)
     requests = [
         request_of(project, policy, coverage, found)
         for coverage in wanted.coverages
@@ -90,9 +96,9 @@ def make_plan(
         if found.kind == "tail" or not scope.newest_only
     ]
     if clients is not None:
-        requests = _quoted(clients, requests, tell)
+        requests = _quoted(clients, requests)
     return Plan(
-        made_at=now.astimezone(dt.UTC),
+        made_at=session.now.astimezone(dt.UTC),
         through=wanted.through,
         requests=tuple(requests),
         held=wanted.held,
@@ -147,12 +153,10 @@ def _available(
     return min(now, available_until(clients, policy.dataset, schemas))
 
 
-def _quoted(
-    clients: Clients, requests: Sequence[Request], tell: Callable[[str], None]
-) -> list[Request]:
+def _quoted(clients: Clients, requests: Sequence[Request]) -> list[Request]:
     from cbi_assets.databento_api.quotes import quote
 
-    tell(f"asking Databento for the price of {len(requests)} requests")
+    logger.info("asking Databento for the price of %d requests", len(requests))
     return [_with(request, quote(clients, request), quoted=True) for request in requests]
 
 

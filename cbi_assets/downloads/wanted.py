@@ -21,7 +21,7 @@ from cbi_assets.config.downloads import Policy, Series
 from cbi_assets.downloads.plan_model import Holding
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql

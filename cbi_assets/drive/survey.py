@@ -32,14 +32,14 @@ class Progress(Protocol):
         """A file was read."""
 
 
-class Silent:
-    """Progress that nobody looks at."""
+class NullProgress:
+    """Progress that is not shown."""
 
     def start(self, files: int, nbytes: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
     def advance(self, path: str, nbytes: int) -> None:
-        """Say nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def survey(
     Raises UsageError when the drive is not set or not there. A file that cannot be used is a
     record with the reason; it stops no other. With `choose`, only those new files are read.
     """
-    progress = progress or Silent()
+    progress = progress or NullProgress()
     sweep(home, catalog)
     _relabel(catalog, rules)
     known = catalog.files()

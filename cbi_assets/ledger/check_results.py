@@ -15,7 +15,7 @@ from cbi_assets.checks.rebuilds import check_rebuilds
 from cbi_assets.checks.roll_checks import check_rolls
 from cbi_assets.checks.staging_checks import check_bridge, check_staging
 from cbi_assets.market.bars import TIMEFRAMES
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import ALL_TABLES, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -34,35 +34,32 @@ def roots_held(warehouse: Warehouse, table_id: str, column: str = "root") -> dic
     return dict(rows.sort("root").iter_rows())
 
 
-def check_everything(
-    project: Project,
-    warehouse: Warehouse,
-    as_of: dt.datetime,
-    missing_days: Sequence[dt.date] = (),
-) -> list[CheckResult]:
+def check_everything(session: Session, missing_days: Sequence[dt.date] = ()) -> list[CheckResult]:
     """Run every check on every table and on everything that is held, and keep the results."""
-    results = [check_table(warehouse, spec) for spec in ALL_TABLES]
+    warehouse = session.warehouse
+    results = [check_table(session, spec) for spec in ALL_TABLES]
     for timeframe in TIMEFRAMES:
         if roots := list(roots_held(warehouse, RAW[timeframe].id)):
-            results += check_raw(project, warehouse, timeframe, roots, as_of, missing_days)
-            results += check_rebuilds(warehouse, timeframe, roots)
-    results += check_staging(project, warehouse, project.macro)
-    results += check_bridge(project, warehouse)
+            results += check_raw(session, timeframe, roots, missing_days)
+            results += check_rebuilds(session, timeframe, roots)
+    results += check_staging(session)
+    results += check_bridge(session)
     if roots := list(roots_held(warehouse, ROLL_CALENDAR.id)):
-        results += check_rolls(warehouse, roots)
+        results += check_rolls(session, roots)
     if roots := list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol")):
-        results += check_matrix(warehouse, roots)
+        results += check_matrix(session, roots)
         failed = {r.root for r in results if r.failed and r.timeframe}
-        results += check_point_in_time(project, warehouse, roots, seed_of(as_of), sorted(failed))
-    keep_results(warehouse, results, as_of)
+        results += check_point_in_time(session, roots, seed_of(session.now), sorted(failed))
+    keep_results(session, results)
     return results
 
 
-def keep_results(warehouse: Warehouse, results: Sequence[CheckResult], as_of: dt.datetime) -> None:
+def keep_results(session: Session, results: Sequence[CheckResult]) -> None:
     """Enter the results into ops.check_results in place of earlier ones, and how each of the checks
     stands now into ops.check_history."""
     if not results:
         return
+    warehouse, as_of = session.warehouse, session.now
     frame = pl.DataFrame(
         [
             {

@@ -18,8 +18,8 @@ Partition = tuple[str, Timeframe]
 """A root and a timeframe."""
 
 
-class Unreported:
-    """The note of one home. Hold the home first."""
+class PendingEvents:
+    """The partitions of one home whose changes Dagster has not been shown yet."""
 
     def __init__(self, home: Home) -> None:
         self._path: Path = home.root / "unreported.json"

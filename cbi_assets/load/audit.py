@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import polars as pl
 
@@ -13,6 +12,8 @@ from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.drive.landing import pack_path
 from cbi_assets.errors import AuditError
 from cbi_assets.market.bars import RTYPES, SECONDS, Columns, Timeframe
+from cbi_assets.session import Session
+from cbi_assets.timestamps import EPOCH, utc_from_micros
 from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
@@ -52,11 +53,9 @@ class Audited:
 
 
 def stage(
-    warehouse: Warehouse,
-    landing: Path,
+    session: Session,
     contents: Mapping[int, Content],
     slices: Sequence[Slice],
-    datasets: Sequence[str],
     label: str = "",
     beside: Sequence[Slice] = (),
 ) -> Staged:
@@ -76,8 +75,8 @@ def stage(
                     piece.root,
                     contents[piece.file_no].job_id,
                     piece.records,
-                    _instant(piece.first_ts),
-                    _instant(piece.last_ts),
+                    utc_from_micros(piece.first_ts),
+                    utc_from_micros(piece.last_ts),
                 )
                 for piece in slices
             ],
@@ -89,10 +88,11 @@ def stage(
     )
     suffix = f"{label}_{timeframe}"
     names = {
-        "landed": warehouse.stage_parquet(
-            f"landed_{timeframe}", [pack_path(landing, timeframe, pack) for pack in packs]
+        "landed": session.warehouse.stage_parquet(
+            f"landed_{timeframe}",
+            [pack_path(session.home.landing, timeframe, pack) for pack in packs],
         ),
-        "todo": warehouse.stage_frame(f"todo{suffix}", todo),
+        "todo": session.warehouse.stage_frame(f"todo{suffix}", todo),
     }
     first, last = todo["first_ts"].min(), todo["last_ts"].max()
     rtype = next(number for number, name in RTYPES.items() if name == f"ohlcv-{timeframe}")
@@ -100,10 +100,10 @@ def stage(
         "timeframe": timeframe,
         "rtype": rtype,
         "step_us": SECONDS[timeframe] * 1_000_000,
-        "datasets": list(datasets),
+        "datasets": list(session.project.rules.datasets),
         "roots": todo["root"].unique().sort().to_list(),
-        "first_ts": first or _instant(0),
-        "last_ts": last or _instant(0),
+        "first_ts": first or EPOCH,
+        "last_ts": last or EPOCH,
     }
     return Staged(timeframe, suffix, names, params)
 
@@ -159,9 +159,3 @@ def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[
             "Nothing was published; run the load again.",
         ),
     ]
-
-
-def _instant(microseconds: int | None) -> dt.datetime | None:
-    if microseconds is None:
-        return None
-    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=microseconds)

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
 from cbi_assets.checks import RAW_CHECKS, check_raw, roots_held
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.load.audit import audit, stage
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.sql_files import load_sql
+
+logger = logging.getLogger(__name__)
 
 # The other checks look at the ledger or at the whole table, which a scratch table has none of.
 _CHECKS = tuple(c for c in RAW_CHECKS if c.name in ("no_duplicate_bars", "ohlc_is_consistent"))
 
 
-def fly_canary(
-    project: Project,
-    warehouse: Warehouse,
-    contents: Mapping[int, Content],
-    slices: Sequence[Slice],
-    now: dt.datetime,
-    tell: Callable[[str], None],
+def run_canary(
+    session: Session, contents: Mapping[int, Content], slices: Sequence[Slice]
 ) -> str | None:
     """Try the first file of `slices`, all of one timeframe; None where it goes well or where the
     table holds bars already, else why nothing may be loaded. `contents` is by file_no.
 
     Raises AuditError where its bars cannot be counted back out of the scratch table.
     """
+    warehouse = session.warehouse
     timeframe = slices[0].timeframe
     table = RAW[timeframe].id
     named = [piece for piece in slices if piece.root]
@@ -37,19 +35,11 @@ def fly_canary(
         return None
     first = [piece for piece in slices if piece.file_no == named[0].file_no]
     content = contents[named[0].file_no]
-    tell(f"canary for {table}: {content.path}")
+    logger.info("canary for %s: %s", table, content.path)
     scratch = warehouse.stage_query(f"canary_{timeframe}", f"SELECT * FROM `{table}` WHERE FALSE")
-    staged = stage(
-        warehouse,
-        project.home.landing,
-        contents,
-        first,
-        project.rules.datasets,
-        "_canary",
-        beside=slices,
-    )
+    staged = stage(session, contents, first, "_canary", beside=slices)
     audited = audit(warehouse, staged, scratch)
-    params = {**staged.params, "load_id": "canary", "loaded_at": now}
+    params = {**staged.params, "load_id": "canary", "loaded_at": session.now}
     warehouse.transact(
         [
             Statement(load_sql("publish_bars", **audited.names), params),
@@ -66,7 +56,7 @@ def fly_canary(
             f"so nothing was loaded into {table}. Look at it, or take it away."
         )
     roots = sorted({piece.root for piece in first if piece.root})
-    results = check_raw(project, warehouse, timeframe, roots, now, checks=_CHECKS, table=scratch)
+    results = check_raw(session, timeframe, roots, checks=_CHECKS, table=scratch)
     if failed := [result for result in results if result.failed]:
         return (
             f"{content.path}: the canary failed {failed[0].check.name} ({failed[0].actual}), "

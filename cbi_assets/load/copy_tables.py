@@ -4,8 +4,8 @@ equal."""
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 from cbi_assets.config.settings import WarehouseName
 from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.ledger.versions import guarded, ledger_version
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, TableSpec
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import fingerprint, spans, within
+
+logger = logging.getLogger(__name__)
 
 MOVED = tuple(spec for spec in ALL_TABLES if spec != LEDGER_VERSION)
 
@@ -32,20 +34,19 @@ class TableCopy:
     months: int
 
 
-def copy_warehouse(
-    project: Project, to: WarehouseName, tell: Callable[[str], None] = lambda message: None
-) -> list[TableCopy]:
-    """Publish everything of the other warehouse into `to`. Hold the home first.
+def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
+    """Publish everything of the other warehouse into `to`.
 
     What is exported lies under `CBI_HOME/tmp` until it is over, a file a month. Raises UsageError
     when `to` holds a row already, and AuditError when the two sides differ; nothing is published
     then, in any table.
     """
     source_name: WarehouseName = "duckdb" if to == "bigquery" else "bigquery"
-    folder = project.home.scratch / "copy"
+    project = session.project
+    folder = session.home.scratch / "copy"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        with project.open_named(source_name) as source, project.open_named(to) as target:
+        with project.open_warehouse(source_name) as source, project.open_warehouse(to) as target:
             version = ledger_version(target)
             for spec in MOVED:
                 if _count(target, spec.id):
@@ -56,13 +57,13 @@ def copy_warehouse(
             statements: list[Statement] = []
             copies: list[TableCopy] = []
             for spec in MOVED:
-                tell(f"copying {spec.id}")
+                logger.info("copying %s", spec.id)
                 staged = _stage(source, target, spec, folder)
                 months = _same(source, target, spec, staged, "was copied of")
                 rows = _count(source, spec.id)
                 copies.append(TableCopy(spec.id, rows, months))
                 statements += _publication(spec, staged, rows)
-            tell(f"publishing {sum(copy.rows for copy in copies):,} rows")
+            logger.info("publishing %s rows", f"{sum(copy.rows for copy in copies):,}")
             target.transact(guarded(statements, version))
             for spec in MOVED:
                 _same(source, target, spec, spec.id, "was published of")

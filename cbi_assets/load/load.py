@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
@@ -16,27 +17,27 @@ from cbi_assets.checks import (
     roots_held,
 )
 from cbi_assets.config.universe import Universe, select_timeframes
-from cbi_assets.drive.catalog import Catalog, FileRecord, Slice
-from cbi_assets.drive.survey import Progress, Survey, survey
+from cbi_assets.drive.catalog import FileRecord, Slice
+from cbi_assets.drive.survey import Survey, survey
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import LedgerMovedError, ServiceError
 from cbi_assets.ledger.books import enter_files
-from cbi_assets.ledger.pending_events import Partition, Unreported
+from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.ledger.versions import guarded, ledger_version
 from cbi_assets.load.audit import Audited, audit, publication, stage
-from cbi_assets.load.canary import fly_canary
+from cbi_assets.load.canary import run_canary
 from cbi_assets.load.overlaps import Overlap, find_overlaps
 from cbi_assets.load.partition_profiles import PartitionProfile, profile_partitions
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Spent, Statement, Warehouse
+from cbi_assets.warehouse.base import Spent, Statement
 from cbi_assets.warehouse.sql_files import load_sql
 
-Tell = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
-_ROUNDS = 3
-"""How often a load audits anew because another one was published meanwhile."""
+MAX_ATTEMPTS = 3
+"""How often a load audits, if other loads keep publishing first."""
 
 
 @dataclass(frozen=True)
@@ -96,43 +97,40 @@ class LoadOutcome:
         )
 
 
-def inventory(
-    project: Project,
-    progress: Progress | None = None,
-    choose: Callable[[Entry], bool] | None = None,
-) -> Survey:
-    """What lies on the drive and in staging, told from content. Hold the home first.
+def inventory(session: Session, choose: Callable[[Entry], bool] | None = None) -> Survey:
+    """Scan the drive and staging, and detect what each file is from its content.
 
-    With `choose`, only those new files are read; the others wait.
+    With `choose`, only the new files that it accepts are read; the others wait.
     """
-    with project.open_catalog() as catalog:
-        return _survey(project, catalog, progress, choose)
+    return survey(
+        session.settings.cbi_drive,
+        session.settings.staging,
+        session.home,
+        session.catalog,
+        session.project.rules,
+        session.progress,
+        choose,
+    )
 
 
-def load(
-    project: Project,
-    *,
-    now: dt.datetime,
-    partitions: Collection[Partition] | None = None,
-    progress: Progress | None = None,
-    tell: Tell = lambda message: None,
-) -> LoadOutcome:
-    """Load all that is new on the drive for these partitions (everything, where None).
+def load(session: Session, partitions: Collection[Partition] | None = None) -> LoadOutcome:
+    """Load all that is new on the drive for these partitions (default: everything).
 
-    Hold the home first. `now` is the clock, UTC. Raises UsageError for a wrong setting and
-    AuditError where staging and landing disagree; then nothing was published.
+    Raises UsageError for a wrong setting, and AuditError if staging and landing disagree; then
+    nothing was published.
     """
-    with project.open_catalog() as catalog:
-        found = _survey(project, catalog, progress)
-        with project.open_warehouse() as warehouse:
-            for left in reversed(range(_ROUNDS)):
-                run = _Load(project, catalog, warehouse, found, partitions, now, tell)
-                try:
-                    return run.run()
-                except LedgerMovedError:
-                    if not left:
-                        raise
-                    tell("another load published meanwhile; auditing against what it left")
+    found = inventory(session)
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        try:
+            return _Load(session, found, partitions).run()
+        except LedgerMovedError:
+            if attempt == MAX_ATTEMPTS:
+                raise
+            logger.warning(
+                "another load published first; auditing again (attempt %d of %d)",
+                attempt + 1,
+                MAX_ATTEMPTS,
+            )
     raise AssertionError("unreachable")
 
 
@@ -151,43 +149,23 @@ def choose_partitions(
     return chosen if roots or timeframes else None
 
 
-def _survey(
-    project: Project,
-    catalog: Catalog,
-    progress: Progress | None,
-    choose: Callable[[Entry], bool] | None = None,
-) -> Survey:
-    settings = project.settings
-    return survey(
-        settings.cbi_drive, settings.staging, project.home, catalog, project.rules, progress, choose
-    )
-
-
 class _Load:
     def __init__(
-        self,
-        project: Project,
-        catalog: Catalog,
-        warehouse: Warehouse,
-        found: Survey,
-        partitions: Collection[Partition] | None,
-        now: dt.datetime,
-        tell: Tell,
+        self, session: Session, found: Survey, partitions: Collection[Partition] | None
     ) -> None:
-        self._project = project
-        self._warehouse = warehouse
+        self._session = session
+        self._warehouse = session.warehouse
         self._survey = found
         self._everything = partitions is None
         self._chosen = set(
             partitions
             if partitions is not None
-            else ((root, timeframe) for root in project.universe.roots for timeframe in TIMEFRAMES)
+            else ((root, timeframe) for root in session.universe.roots for timeframe in TIMEFRAMES)
         )
-        self._now = now
-        self._tell = tell
-        self._unreported = Unreported(project.home)
+        self._now = session.now
+        self._pending = PendingEvents(session.home)
         self._contents = {content.file_no: content for content in found.contents.values()}
-        self._slices = [s for s in catalog.slices() if s.file_no in self._contents]
+        self._slices = [s for s in session.catalog.slices() if s.file_no in self._contents]
         present = {file.source_file_id for file in found.files if file.verdict == "bars"}
         self._present = {n for n, c in self._contents.items() if c.source_file_id in present}
 
@@ -199,14 +177,12 @@ class _Load:
         todo = self._todo(entered - reopened)
         stopped: dict[Timeframe, str] = {}
         for timeframe, slices in list(todo.items()):
-            if reason := fly_canary(
-                self._project, self._warehouse, self._contents, slices, self._now, self._tell
-            ):
+            if reason := run_canary(self._session, self._contents, slices):
                 stopped[timeframe] = reason
                 del todo[timeframe]
         new_files = self._new_files(renamed)
         if not todo and not new_files:
-            checks, profiles = self._look_at(self._unreported.partitions())
+            checks, profiles = self._look_at(self._pending.partitions())
             return LoadOutcome(
                 self._survey,
                 stopped=stopped,
@@ -221,11 +197,11 @@ class _Load:
         statements = self._forget(renamed)
         statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
-        self._unreported.add(touched)
+        self._pending.add(touched)
         statements += self._enter_files(todo, entered, new_files)
         self._warehouse.transact(guarded(statements, version))
         partitions, nameless = self._partitions(audited, before)
-        checks, profiles = self._look_at(self._unreported.partitions())
+        checks, profiles = self._look_at(self._pending.partitions())
         spent = self._keep_costs(load_id)
         return LoadOutcome(
             self._survey,
@@ -247,7 +223,7 @@ class _Load:
                 params = {"load_id": load_id, "recorded_at": self._now} | asdict(spent)
                 self._warehouse.transact([Statement(load_sql("publish_costs"), params)])
         except ServiceError as error:
-            self._tell(f"published; what it cost is not known: {error}")
+            logger.warning("published, but its cost could not be read: %s", error)
             return None
         return spent
 
@@ -261,13 +237,11 @@ class _Load:
             roots = sorted(root for root, t in partitions if t == timeframe)
             if not roots:
                 continue
-            self._tell(f"checking {len(roots)} partitions of {RAW[timeframe].id}")
+            logger.info("checking %d partitions of %s", len(roots), RAW[timeframe].id)
             missing = missing_days_of(self._survey.files)
-            checks += check_raw(
-                self._project, self._warehouse, timeframe, roots, self._now, missing
-            )
+            checks += check_raw(self._session, timeframe, roots, missing)
             profiles += profile_partitions(self._warehouse, timeframe, roots)
-        keep_results(self._warehouse, checks, self._now)
+        keep_results(self._session, checks)
         return checks, profiles
 
     def _entered(self) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
@@ -321,14 +295,8 @@ class _Load:
 
     def _audit(self, timeframe: Timeframe, slices: Sequence[Slice]) -> Audited:
         records = sum(piece.records for piece in slices)
-        self._tell(f"auditing {records:,} records for {RAW[timeframe].id}")
-        staged = stage(
-            self._warehouse,
-            self._project.home.landing,
-            self._contents,
-            slices,
-            self._project.rules.datasets,
-        )
+        logger.info("auditing %s records for %s", f"{records:,}", RAW[timeframe].id)
+        staged = stage(self._session, self._contents, slices)
         return audit(self._warehouse, staged, RAW[timeframe].id)
 
     def _load_id(self, todo: Mapping[Timeframe, Iterable[Slice]]) -> str:
@@ -363,7 +331,7 @@ class _Load:
             [piece for piece in self._slices if piece.file_no in touched],
             touched,
             loaded,
-            self._project.universe,
+            self._session.universe,
         )
 
     def _partitions(

@@ -14,13 +14,13 @@ from typing import Literal
 import polars as pl
 
 from cbi_assets.checks import CheckResult, check_raw, keep_results, roots_held
-from cbi_assets.drive.catalog import Catalog, Content, Slice
+from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.errors import UsageError
-from cbi_assets.ledger.pending_events import Unreported
+from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.ledger.versions import guarded, ledger_version
 from cbi_assets.load.audit import reject, stage
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -63,13 +63,13 @@ class UnloadOutcome:
     checks: list[CheckResult] = field(default_factory=list)
 
 
-def plan_unload(warehouse: Warehouse, scope: Scope, value: str) -> UnloadPlan:
+def plan_unload(session: Session, scope: Scope, value: str) -> UnloadPlan:
     """Find what one file, load or job has in the books. A file may be given by its id's start.
 
     Raises UsageError when nothing is found, or when the id's start fits several files.
     """
-    version = ledger_version(warehouse)
-    entries = warehouse.query(
+    version = ledger_version(session.warehouse)
+    entries = session.warehouse.query(
         f"SELECT loads.source_file_id, loads.timeframe, loads.root, loads.records, "
         f"loads.published, loads.first_ts_event, loads.last_ts_event, files.path "
         f"FROM `ops.loads` AS loads "
@@ -89,20 +89,15 @@ def plan_unload(warehouse: Warehouse, scope: Scope, value: str) -> UnloadPlan:
     return UnloadPlan(scope, value, entries, version)
 
 
-def unload(
-    project: Project,
-    warehouse: Warehouse,
-    catalog: Catalog,
-    plan: UnloadPlan,
-    now: dt.datetime,
-) -> UnloadOutcome:
-    """Take the plan's bars out, and check what is left. Hold the home first.
+def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
+    """Take the plan's bars out, and check what is left.
 
     Raises UsageError when a file that repeats these bars is no longer landed.
     """
+    warehouse = session.warehouse
     chosen = warehouse.stage_frame("chosen", plan.entries.drop("path"))
-    contents = {content.file_no: content for content in catalog.contents().values()}
-    slices = catalog.slices()
+    contents = {content.file_no: content for content in session.catalog.contents().values()}
+    slices = session.catalog.slices()
     statements: list[Statement] = []
     reopened = 0
     timeframes = [t for t in TIMEFRAMES if t in set(plan.entries["timeframe"])]
@@ -115,9 +110,7 @@ def unload(
         )
         losers = _losers(warehouse, timeframe, of_timeframe, contents, slices)
         if losers:
-            staged = stage(
-                warehouse, project.home.landing, contents, losers, project.rules.datasets, "_reopen"
-            )
+            staged = stage(session, contents, losers, "_reopen")
             names["reopened"] = warehouse.stage_query(
                 f"reopened_{timeframe}",
                 load_sql("unload_reopened", **(names | reject(warehouse, staged))),
@@ -147,7 +140,9 @@ def unload(
     ]
     before = _total(warehouse, timeframes)
     # Dagster still shows these partitions as they were; the next load reports them anew
-    Unreported(project.home).add({(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root})
+    PendingEvents(session.home).add(
+        {(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root}
+    )
     warehouse.transact(guarded(statements, plan.version))
     checks: list[CheckResult] = []
     touched: list[str] = []
@@ -155,8 +150,8 @@ def unload(
         roots = plan.entries.filter((pl.col("timeframe") == timeframe) & (pl.col("root") != ""))
         names_of_roots = sorted(set(roots["root"]))
         touched += [f"{root}|{timeframe}" for root in names_of_roots]
-        checks += check_raw(project, warehouse, timeframe, names_of_roots, now)
-    keep_results(warehouse, checks, now)
+        checks += check_raw(session, timeframe, names_of_roots)
+    keep_results(session, checks)
     removed = before - _total(warehouse, timeframes)
     return UnloadOutcome(plan, removed, reopened, tuple(touched), checks)
 

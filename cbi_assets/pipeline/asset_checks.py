@@ -3,7 +3,6 @@
 Partitioned asset checks are a preview of Dagster's; this is the one module that defines them.
 """
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 
 import dagster as dg
@@ -38,7 +37,7 @@ from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.reporting import ASSET_TABLES, table_key, whole_table_evaluation
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import (
     DAILY_ML_MATRIX,
     MACRO_OBSERVATIONS,
@@ -47,7 +46,6 @@ from cbi_assets.tables import (
     YAHOO_BRIDGE,
     TableSpec,
 )
-from cbi_assets.warehouse.base import Warehouse
 
 
 def _as_dagster(result: CheckResult) -> dg.AssetCheckResult:
@@ -72,51 +70,43 @@ def _raw_check(check: Check, timeframe: Timeframe) -> dg.AssetChecksDefinition:
         context: dg.AssetCheckExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.AssetCheckResult:
         root, _ = parse_partition_key(context.partition_key)
-        opened = project.get()
-        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
+        with project.session(clock.now()) as session:
             if check in REBUILD_CHECKS.values():
-                (result,) = check_rebuilds(warehouse, timeframe, [root])
+                (result,) = check_rebuilds(session, timeframe, [root])
             else:
-                (result,) = check_raw(
-                    opened, warehouse, timeframe, [root], clock.now(), checks=[check]
-                )
-            keep_results(warehouse, [result], clock.now())
+                (result,) = check_raw(session, timeframe, [root], checks=[check])
+            keep_results(session, [result])
         return _as_dagster(result)
 
     return raw_check
 
 
-Run = Callable[[Project, Warehouse, dt.datetime], list[CheckResult]]
+Run = Callable[[Session], list[CheckResult]]
 
 
-def _check_matrix(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
-    return check_matrix(warehouse, list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol")))
+def _check_matrix(session: Session) -> list[CheckResult]:
+    return check_matrix(session, _matrix_roots(session))
 
 
-def _cut_matrix(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
-    roots = list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol"))
-    failed = sorted(failed_upstream(warehouse, project.universe.select()))
-    return check_point_in_time(project, warehouse, roots, seed_of(now), failed)
+def _cut_matrix(session: Session) -> list[CheckResult]:
+    failed = sorted(failed_upstream(session.warehouse, session.universe.select()))
+    return check_point_in_time(session, _matrix_roots(session), seed_of(session.now), failed)
 
 
-def _check_rolls(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
-    return check_rolls(warehouse, list(roots_held(warehouse, ROLL_CALENDAR.id)))
+def _matrix_roots(session: Session) -> list[str]:
+    return list(roots_held(session.warehouse, DAILY_ML_MATRIX.id, "symbol"))
 
 
-def _check_staging(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
-    return check_staging(project, warehouse, project.macro)
-
-
-def _check_bridge(project: Project, warehouse: Warehouse, now: dt.datetime) -> list[CheckResult]:
-    return check_bridge(project, warehouse)
+def _check_rolls(session: Session) -> list[CheckResult]:
+    return check_rolls(session, list(roots_held(session.warehouse, ROLL_CALENDAR.id)))
 
 
 _WHOLE: list[tuple[TableSpec, Sequence[Check], Run]] = [
     (DAILY_ML_MATRIX, MATRIX_CHECKS, _check_matrix),
     (DAILY_ML_MATRIX, [POINT_IN_TIME], _cut_matrix),
     (ROLL_CALENDAR, ROLL_CHECKS, _check_rolls),
-    (MACRO_OBSERVATIONS, STAGING_CHECKS, _check_staging),
-    (YAHOO_BRIDGE, BRIDGE_CHECKS, _check_bridge),
+    (MACRO_OBSERVATIONS, STAGING_CHECKS, check_staging),
+    (YAHOO_BRIDGE, BRIDGE_CHECKS, check_bridge),
 ]
 """Checks on tables without partitions, and what runs them."""
 
@@ -132,10 +122,9 @@ def _whole_table_check(spec: TableSpec, check: Check, run: Run) -> dg.AssetCheck
     def whole_table_check(
         context: dg.AssetCheckExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.AssetCheckResult:
-        opened = project.get()
-        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
-            results = [r for r in run(opened, warehouse, clock.now()) if r.check == check]
-            keep_results(warehouse, results, clock.now())
+        with project.session(clock.now()) as session:
+            results = [r for r in run(session) if r.check == check]
+            keep_results(session, results)
         told = whole_table_evaluation(table_key(spec.id), check, results)
         return dg.AssetCheckResult(
             passed=told.passed,
@@ -158,10 +147,9 @@ def _table_check(spec: TableSpec) -> dg.AssetChecksDefinition:
     def table_check(
         context: dg.AssetCheckExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.AssetCheckResult:
-        opened = project.get()
-        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
-            result = check_table(warehouse, spec)
-            keep_results(warehouse, [result], clock.now())
+        with project.session(clock.now()) as session:
+            result = check_table(session, spec)
+            keep_results(session, [result])
         return _as_dagster(result)
 
     return table_check

@@ -3,6 +3,8 @@
 import dagster as dg
 from pydantic import Field
 
+from cbi_assets.ledger.pending_events import PendingEvents
+from cbi_assets.load.load import load
 from cbi_assets.pipeline.built.built_assets import built_tables
 from cbi_assets.pipeline.partitions import parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
@@ -26,9 +28,10 @@ def load_partitions(
 ) -> None:
     """Load, then report every partition that was touched."""
     chosen = [parse_partition_key(key) for key in config.partitions] or None
-    outcome = project.load(clock.now(), chosen, context.log)
-    opened = project.get()
-    report_tables(context, opened, outcome, plot_load(opened, outcome))
+    with project.session(clock.now()) as session:
+        PendingEvents(session.home).add(chosen or ())
+        outcome = load(session, chosen)
+        report_tables(context, session, outcome, plot_load(session, outcome))
     raise_if_stopped(outcome)
     context.log.info(
         f"{outcome.published:,} bars published in {len(outcome.partitions)} partitions"

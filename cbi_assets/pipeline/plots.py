@@ -17,7 +17,7 @@ import polars as pl
 from cbi_assets.checks import roots_held
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.load import LoadOutcome
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -119,19 +119,16 @@ def plot_bars(warehouse: Warehouse, table: str, roots: Collection[str]) -> dict[
     return plots
 
 
-def plot_load(project: Project, outcome: LoadOutcome) -> dict[Partition, Plots]:
-    """The plots of every partition that a load looked at. It holds the home for that time."""
+def plot_load(session: Session, outcome: LoadOutcome) -> dict[Partition, Plots]:
+    """Plot every partition that a load looked at."""
     looked_at: dict[Any, set[str]] = {}
     for profile in outcome.profiles:
         looked_at.setdefault(profile.timeframe, set()).add(profile.root)
-    if not looked_at:
-        return {}
-    with project.hold(), project.open_warehouse() as warehouse:
-        return {
-            (root, timeframe): drawn
-            for timeframe, roots in looked_at.items()
-            for root, drawn in plot_bars(warehouse, RAW[timeframe].id, roots).items()
-        }
+    return {
+        (root, timeframe): drawn
+        for timeframe, roots in looked_at.items()
+        for root, drawn in plot_bars(session.warehouse, RAW[timeframe].id, roots).items()
+    }
 
 
 @dataclass(frozen=True)
@@ -142,21 +139,21 @@ class BuiltStock:
     plots: Plots
 
 
-def look_at_built(project: Project) -> BuiltStock:
+def look_at_built(session: Session) -> BuiltStock:
     """Count the built tables' rows, of every root; plot the matrix: rows by root, and the traded
-    roots' close with the regimes behind it. It holds the home."""
-    traded = [root for root, spec in project.universe.roots.items() if spec.tier == 1]
-    with project.hold(), project.open_warehouse() as warehouse:
-        rows = {
-            spec.id: roots_held(warehouse, spec.id, "symbol" if spec is DAILY_ML_MATRIX else "root")
-            for spec in BUILT
-        }
-        closes = warehouse.query(
-            "SELECT symbol, data_date, market_data.close AS close, regime_name "
-            f"FROM `{DAILY_ML_MATRIX.id}` WHERE symbol IN UNNEST(@roots) "
-            "ORDER BY symbol, data_date",
-            {"roots": traded},
-        ).filter(pl.col("close").is_not_null())
+    roots' close with the regimes behind it."""
+    traded = [root for root, spec in session.universe.roots.items() if spec.tier == 1]
+    warehouse = session.warehouse
+    rows = {
+        spec.id: roots_held(warehouse, spec.id, "symbol" if spec is DAILY_ML_MATRIX else "root")
+        for spec in BUILT
+    }
+    closes = warehouse.query(
+        "SELECT symbol, data_date, market_data.close AS close, regime_name "
+        f"FROM `{DAILY_ML_MATRIX.id}` WHERE symbol IN UNNEST(@roots) "
+        "ORDER BY symbol, data_date",
+        {"roots": traded},
+    ).filter(pl.col("close").is_not_null())
     plots = {}
     if held := rows[DAILY_ML_MATRIX.id]:
         plots["rows of each root"] = draw_columns(list(held), list(held.values()))

@@ -11,7 +11,7 @@ from typing import Any, Final
 import dagster as dg
 
 from cbi_assets.checks import Check, CheckResult
-from cbi_assets.ledger.pending_events import Partition, Unreported
+from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.metadata import (
     check_metadata,
@@ -23,7 +23,7 @@ from cbi_assets.pipeline.metadata import (
 )
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.pipeline.plots import Plots
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, DERIVED, MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
 
 INVENTORY_KEY = dg.AssetKey(["drive", "inventory"])
@@ -56,7 +56,7 @@ def metadata_by_partition(
 
 def report_tables(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
-    project: Project,
+    session: Session,
     outcome: LoadOutcome,
     plots: Mapping[Partition, Plots],
     own: Partition | None = None,
@@ -88,10 +88,9 @@ def report_tables(
             if not result.passed or (result.root, result.timeframe) in looked_at
         ],
     )
-    with project.hold():
-        Unreported(project.home).remove(
-            looked_at | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
-        )
+    PendingEvents(session.home).remove(
+        looked_at | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
+    )
 
 
 def report_checks(

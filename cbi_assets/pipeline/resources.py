@@ -1,15 +1,14 @@
 """Resources: the project as its settings say, and the clock."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
-from cbi_assets.ledger.pending_events import Partition, Unreported
-from cbi_assets.load.load import LoadOutcome, load
-from cbi_assets.project import Project
+from cbi_assets.session import WAIT_SECONDS, Project, Session, open_session
 
 
 class ProjectResource(dg.ConfigurableResource[None]):
@@ -25,17 +24,11 @@ class ProjectResource(dg.ConfigurableResource[None]):
             return replace(project, bigquery=self.bigquery.options(project.settings))
         return project
 
-    def load(
-        self,
-        now: dt.datetime,
-        partitions: Collection[Partition] | None,
-        log: dg.DagsterLogManager,
-    ) -> LoadOutcome:
-        """Hold the home and load; partitions that were asked for are checked in any case."""
-        project = self.get()
-        with project.hold(told=log.info):
-            Unreported(project.home).add(partitions or ())
-            return load(project, now=now, partitions=partitions, tell=log.info)
+    @contextmanager
+    def session(self, now: dt.datetime, wait: float = WAIT_SECONDS) -> Iterator[Session]:
+        """Open a session on the project's home; see `open_session`."""
+        with open_session(self.get(), now=now, wait=wait) as session:
+            yield session
 
 
 class Clock(dg.ConfigurableResource[None]):

@@ -6,6 +6,7 @@ import dagster as dg
 
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.checks import CheckResult, check_staging
+from cbi_assets.config.settings import Home
 from cbi_assets.errors import CbiError
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
@@ -20,16 +21,16 @@ from cbi_assets.pipeline.reporting import (
     table_key,
 )
 from cbi_assets.pipeline.staging.staging_assets import staging_metadata
-from cbi_assets.project import Project
+from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE
 
 
-def record_build(project: Project, outcome: BuildOutcome) -> None:
+def record_build(session: Session, outcome: BuildOutcome) -> None:
     """Log a build's materializations and checks into the home's instance."""
     if not outcome.replaced:
         return
-    stock = look_at_built(project)
-    with open_instance(project.home) as instance:
+    stock = look_at_built(session)
+    with open_instance(session.home) as instance:
         for table in BUILT:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
@@ -41,17 +42,16 @@ def record_build(project: Project, outcome: BuildOutcome) -> None:
             instance.report_runless_asset_event(evaluation)
 
 
-def record_staging(project: Project, outcome: StagingOutcome) -> None:
+def record_staging(session: Session, outcome: StagingOutcome) -> None:
     """Log what a load of staging filled, and the checks on it, into the home's instance."""
     if outcome.load_id is None:
         return
-    with project.hold(), project.open_warehouse() as warehouse:
-        filled = {
-            table.id: staging_metadata(warehouse, table)
-            for table in (MACRO_OBSERVATIONS, YAHOO_BRIDGE)
-        }
-        checks = check_staging(project, warehouse, project.macro)
-    with open_instance(project.home) as instance:
+    filled = {
+        table.id: staging_metadata(session.warehouse, table)
+        for table in (MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+    }
+    checks = check_staging(session)
+    with open_instance(session.home) as instance:
         for table_id, metadata in filled.items():
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(table_key(table_id), metadata=metadata)
@@ -60,32 +60,34 @@ def record_staging(project: Project, outcome: StagingOutcome) -> None:
             instance.report_runless_asset_event(evaluation)
 
 
-def record_load(project: Project, outcome: LoadOutcome) -> None:
+def record_load(session: Session, outcome: LoadOutcome) -> None:
     """Log a load's materializations and checks into the home's instance.
 
     Raises CbiError when Dagster does not take them; the load itself stands, and the next one
     reports it.
     """
-    plots = plot_load(project, outcome)
+    plots = plot_load(session, outcome)
 
     def report(context: dg.OpExecutionContext) -> None:
-        report_tables(context, project, outcome, plots)
+        report_tables(context, session, outcome, plots)
         raise_if_stopped(outcome)
 
     tags = {"cbi/load_id": outcome.load_id or "none"}
-    if not _in_a_run(project, "show_load", report, tags) and not outcome.stopped:
+    if not _in_a_run(session.home, "show_load", report, tags) and not outcome.stopped:
         raise CbiError(
             "The load stands, but Dagster did not take its events. Run `cbi load` again; "
             "`cbi ui` shows the failed run."
         )
 
 
-def record_checks(project: Project, results: Sequence[CheckResult]) -> None:
+def record_checks(session: Session, results: Sequence[CheckResult]) -> None:
     """Log the results of checks into the home's instance.
 
     Raises CbiError when Dagster does not take them; the warehouse keeps the results all the same.
     """
-    if not _in_a_run(project, "show_checks", lambda context: report_checks(context, results), {}):
+    if not _in_a_run(
+        session.home, "show_checks", lambda context: report_checks(context, results), {}
+    ):
         raise CbiError(
             "The results stand, but Dagster did not take them. Run `cbi check` again; `cbi ui` "
             "shows the failed run."
@@ -93,7 +95,7 @@ def record_checks(project: Project, results: Sequence[CheckResult]) -> None:
 
 
 def _in_a_run(
-    project: Project,
+    home: Home,
     name: str,
     report: Callable[[dg.OpExecutionContext], None],
     tags: dict[str, str],
@@ -111,7 +113,7 @@ def _in_a_run(
     def show() -> None:
         report_all()
 
-    with open_instance(project.home) as instance:
+    with open_instance(home) as instance:
         return show.execute_in_process(
             instance=instance,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from cbi_assets.formatting import number, plural
 from cbi_assets.report.facts import Audit
 from cbi_assets.report.judgements import Change, Since
-from cbi_assets.report.words import number, plural
 
 FORMAT = 1
 """Of the audit's JSON; raise it when a figure that is compared gets another meaning."""

@@ -6,9 +6,9 @@ import datetime as dt
 
 import polars as pl
 
+from cbi_assets.formatting import number, plural, size
 from cbi_assets.report.facts import Audit, Check
 from cbi_assets.report.judgements import Checklist, Item
-from cbi_assets.report.words import number, plural, size
 from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
 
 RAW_IDS = tuple(spec.id for spec in RAW.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cbi_assets.formatting import instant, number, plural
 from cbi_assets.report.facts import Audit, Check
 from cbi_assets.report.judgements import Item
 from cbi_assets.report.page import Code, Command, Grid, Mark, Page, Section, Text, Ticks
@@ -19,7 +20,6 @@ from cbi_assets.report.sections_state import (
     coverage_section,
     trading_section,
 )
-from cbi_assets.report.words import instant, number, plural
 
 _BEFORE = {
     "load": "Before a load",

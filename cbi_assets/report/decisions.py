@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from cbi_assets.checks import TABLE_CHECK
+from cbi_assets.formatting import dollars, number, plural
 from cbi_assets.report.checklists import RAW_IDS, behind
 from cbi_assets.report.facts import Audit, TroubleKind
 from cbi_assets.report.judgements import Decision, Step
-from cbi_assets.report.words import dollars, number, plural
 from cbi_assets.tables import DAILY_ML_MATRIX
 
 LISTED = 50

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
 
+from cbi_assets.formatting import level
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.report.facts import Books, Chart, Load, Moment, Month
-from cbi_assets.report.words import level
 
 SHARES: Final = ("no trade date", "some", "half or more", "all trade dates")
 """What the colours of the coverage stand for."""

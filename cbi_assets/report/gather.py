@@ -12,13 +12,12 @@ from cbi_assets.config.downloads import load_policy
 from cbi_assets.downloads.approvals import Listed, list_approvals
 from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
-from cbi_assets.drive.survey import Progress, Survey
+from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import LedgerMovedError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.versions import ledger_version
 from cbi_assets.load.load import inventory, missing_days_of
 from cbi_assets.market.bars import TIMEFRAMES
-from cbi_assets.project import Project
 from cbi_assets.report.checked import checks_of, history_of
 from cbi_assets.report.checklists import checklists_of
 from cbi_assets.report.decisions import decisions_of, next_step
@@ -36,6 +35,7 @@ from cbi_assets.report.inventory import (
 )
 from cbi_assets.report.planned import needs_of, plan_of, read_plans, source_rules
 from cbi_assets.report.trading import CHARTED, NEWEST, charts_of
+from cbi_assets.session import Project, Session
 from cbi_assets.tables import ALL_TABLES, RAW, STAGING_FILES
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -68,21 +68,21 @@ class Snapshot:
     wanted: Wanted
 
 
-def take_audit(project: Project, now: dt.datetime, progress: Progress | None = None) -> Audit:
-    """The audit at `now` (the clock, UTC), without what changed since the last one.
+def take_audit(session: Session) -> Audit:
+    """The audit at the session's time, without what changed since the last one.
 
-    Hold the home first. New files of a mounted drive are read, as `cbi inventory` reads them;
+    New files of a mounted drive are read, as `cbi inventory` reads them;
     nothing is published and no check is run.
     """
+    project, now = session.project, session.now
     drive = project.settings.cbi_drive
     mounted = drive is not None and drive.is_dir()
-    with project.open_catalog() as catalog:
-        known = Survey(list(catalog.files().values()), [], [], catalog.contents(), 0)
-    survey = inventory(project, progress) if mounted else known
+    catalog = session.catalog
+    known = Survey(list(catalog.files().values()), [], [], catalog.contents(), 0)
+    survey = inventory(session) if mounted else known
     missing_days = missing_days_of(survey.files)
     through = last_complete(now)
-    with project.open_warehouse() as warehouse:
-        snapshot = read_snapshot(project, warehouse, now, through, missing_days)
+    snapshot = read_snapshot(project, session.warehouse, now, through, missing_days)
     plans, broken_plans = read_plans(project)
     loads = loads_of(snapshot.loads, snapshot.staging_loads)
     newest = max((load.loaded_at for load in loads), default=None)

@@ -12,9 +12,9 @@ import polars as pl
 from cbi_assets.ledger.books import BOOK_COLUMNS
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.project import Project
 from cbi_assets.report.facts import Books, Gap, Load, Month, Partition, Table
 from cbi_assets.report.gaps import Evidence, find_gaps
+from cbi_assets.session import Project
 from cbi_assets.tables import ALL_TABLES, TableSpec
 
 Days = Mapping[Timeframe, pl.DataFrame]

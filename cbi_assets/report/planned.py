@@ -14,9 +14,9 @@ from cbi_assets.downloads.planning import request_of
 from cbi_assets.downloads.verify_plan import verify
 from cbi_assets.downloads.wanted import Wanted
 from cbi_assets.errors import UsageError
-from cbi_assets.project import Project
 from cbi_assets.report.facts import Need, SourceRule
 from cbi_assets.report.judgements import Plan
+from cbi_assets.session import Project
 
 
 def needs_of(project: Project, wanted: Wanted) -> tuple[Need, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from cbi_assets.formatting import number, percent, plural, size, span
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.report.facts import Audit, GapKind
 from cbi_assets.report.page import Block, Code, Grid, Section, Text
-from cbi_assets.report.words import number, percent, plural, size, span
 
 LISTED = 60
 """Rows of a long table that the page shows; the JSON has all of them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from cbi_assets.formatting import instant, level, number, percent, plural, price
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.report.facts import Audit, Chart, Check
 from cbi_assets.report.figures import (
@@ -16,7 +17,6 @@ from cbi_assets.report.figures import (
 )
 from cbi_assets.report.page import Block, Code, Figure, Grid, Section, Text
 from cbi_assets.report.sections_data import LISTED
-from cbi_assets.report.words import instant, level, number, percent, plural, price
 
 _STATES = ("fails", "warns", "not run", "holds")
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import polars as pl
 
-from cbi_assets.project import Project
 from cbi_assets.report.facts import Chart, Roll, Session
+from cbi_assets.session import Project
 
 CHARTED: Final = ("ZL", "MES")
 """The roots that the audit draws: those that are traded."""

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cbi_assets.cli import app
 from cbi_assets.errors import ServiceError, UsageError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.alerts.endpoint import SECRET, Endpoint
 from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.load.lines import put_lines, record

@@ -16,23 +16,23 @@ from cbi_assets.downloads.approvals import approve
 from cbi_assets.downloads.job_ledger import JobRow, write
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.market.bars import Timeframe
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.downloads.test_plan_model import REQUEST, plan
-from cbi_assets_tests.helpers import NOW, bars, dbn_file, load_once, put_job
+from cbi_assets_tests.helpers import NOW, bars, dbn_file, load_once, open_warehouse, put_job
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 MONDAY = dt.datetime(2025, 1, 6, tzinfo=dt.UTC)
 
 
 def standing(project: Project, now: dt.datetime = NOW, told: tuple[str, ...] = ()) -> list[Event]:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return look(project, warehouse, now, told)
 
 
 def built(project: Project) -> None:
-    with project.hold():
-        build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        build(session)
 
 
 def load_monday(project: Project, drive: Path) -> None:
@@ -90,8 +90,8 @@ def test_bars_are_stale_when_the_check_would_say_so(
     assert bool(found) == stale
     fresh = [check for check in RAW_CHECKS if check.name == "bars_are_fresh"]
     timeframe: Timeframe = "1h"
-    with project.hold(), project.open_warehouse() as warehouse:
-        (result,) = check_raw(project, warehouse, timeframe, ["ZL"], instant, checks=fresh)
+    with open_session(project, now=NOW) as session:
+        (result,) = check_raw(session, timeframe, ["ZL"], checks=fresh)
     assert result.passed != stale
     if stale:
         (event,) = found
@@ -146,7 +146,7 @@ def test_the_newest_plan_waits_until_it_is_approved(project: Project) -> None:
         f"Plan {name} waits for an approval, for 0.02 USD (quoted); requests: 1. "
         f"Read it, then `cbi approve {name} --by NAME --max-usd N`."
     )
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         approve(warehouse, newer, by="Ann", max_usd=1.0, now=NOW)
     assert standing(project) == []
 
@@ -181,7 +181,7 @@ def replace_row(row: JobRow, **change: Any) -> JobRow:
 
 
 def put(project: Project, row: JobRow) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         write(warehouse, [row])
 
 

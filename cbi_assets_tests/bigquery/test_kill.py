@@ -14,9 +14,10 @@ import pytest
 from cbi_assets.config.settings import Settings
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.pipeline.instance import open_instance
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets_tests.bigquery.emulator import Emulator
+from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.load.processes import Moment, run_cbi
 
@@ -96,7 +97,7 @@ def test_a_killed_load_is_finished_by_the_next(
     killed = run_cbi("load", home=home, drive=filled, moment=moment, settings=settings)
     assert killed == -signal.SIGKILL
     project = open_project(home, filled, settings)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         # in one statement: the killed load's transaction may go through between two
         ((held, entered),) = warehouse.query(
             f"SELECT (SELECT COUNT(*) FROM `{RAW['1h'].id}`) AS held, "
@@ -113,7 +114,7 @@ def test_a_killed_load_is_finished_by_the_next(
 
 def contents(project: Project) -> dict[str, Any]:
     """Every table as it stands, without what tells one load from another; books must balance."""
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         assert set(books_by_file(warehouse)["difference"]) == {0}
         return {
             name: warehouse.query(f"SELECT * FROM `{name}`")

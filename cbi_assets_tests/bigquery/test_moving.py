@@ -11,7 +11,7 @@ import pytest
 from cbi_assets.build.build import build
 from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.load.copy_tables import MOVED, copy_warehouse
-from cbi_assets.project import Project
+from cbi_assets.session import Project, exclusive_lock, open_session
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
@@ -23,7 +23,7 @@ from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 def held(project: Project, name: Any) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, in an order of its own."""
     found = {}
-    with project.hold(), project.open_named(name) as warehouse:
+    with exclusive_lock(project.home), project.open_warehouse(name) as warehouse:
         for spec in MOVED:
             frame = warehouse.query(f"SELECT * FROM `{spec.id}`")
             found[spec.id] = sorted(frame.to_dicts(), key=repr)
@@ -38,15 +38,15 @@ def moving(project: Project, drive: Path, emulator: Emulator) -> Project:
     clash = [record(0, "ZS.v.0"), record(0, "ZS.v.0", close="11.000000000")]
     put_lines(drive, [record(3), *clash], job=LATER_JOB)
     load_once(project)
-    with project.hold():
-        build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        build(session)
     settings = emulator.empty_project("cbi-tests") | {"cbi_warehouse": "duckdb"}
     return Project(project.settings.model_copy(update=settings))
 
 
 def copy(project: Project, to: Any) -> list[Any]:
-    with project.hold():
-        return copy_warehouse(project, to)
+    with open_session(project, now=NOW) as session:
+        return copy_warehouse(session, to)
 
 
 def test_there_and_back(moving: Project) -> None:

@@ -16,8 +16,8 @@ from cbi_assets.build.build import build
 from cbi_assets.config.settings import Settings
 from cbi_assets.demo.run import NOW as DEMO_NOW
 from cbi_assets.demo.run import make_drive
-from cbi_assets.project import Project
 from cbi_assets.report import take_audit, write_audit
+from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.report.test_audit import load_all, put_troubles
 
@@ -33,8 +33,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = make_project(root)
     project.home.demo_mark.touch()
     load_once(project, now=DEMO_NOW)
-    with project.hold():
-        build(project, now=DEMO_NOW)
+    with open_session(project, now=DEMO_NOW) as session:
+        build(session)
     return write_page(project, DEMO_NOW)
 
 
@@ -63,8 +63,8 @@ def make_project(root: Path) -> Project:
 
 
 def write_page(project: Project, now: dt.datetime) -> Path:
-    with project.hold():
-        found = take_audit(project, now)
+    with open_session(project, now=now) as session:
+        found = take_audit(session)
     return write_audit(project.home, found, None).html
 
 

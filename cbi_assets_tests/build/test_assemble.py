@@ -8,13 +8,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cbi_assets.session import open_session
 from cbi_assets.build.assemble import own_chain, read_observations
 from cbi_assets.build.session_rows import build_sessions
 from cbi_assets.build.bar_inventory import FAR, read_stock
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.config.universe import load_universe
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.tables import MACRO_OBSERVATIONS
+from cbi_assets_tests.helpers import NOW
+from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.features.frames import outright, session_frame
 from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.load.lines import put_lines, record
@@ -23,7 +26,7 @@ MON, TUE, WED = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(3))
 
 
 def sessions(project: Project, root: str, until: dt.date = dt.date(2200, 1, 1)) -> pl.DataFrame:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return build_sessions(warehouse, read_stock(warehouse, [root], until=until)).frame
 
 
@@ -88,10 +91,11 @@ def test_what_was_published_after_the_last_close_is_cut_off_too(project: Project
     instants = [dt.datetime(2025, 1, 7, 22, 0, second, tzinfo=dt.UTC) for second in (0, 1)]
     rows = [("FRED", "vix_index", cut, at, 15.0, "f", "L") for at in instants]
     frame = pl.DataFrame(rows, schema=list(MACRO_OBSERVATIONS.column_names), orient="row")
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
         staged = warehouse.stage_frame("observed", frame)
         columns = ", ".join(MACRO_OBSERVATIONS.column_names)
         sql = f"INSERT INTO `{MACRO_OBSERVATIONS.id}` ({columns}) SELECT {columns} FROM `{staged}`"
         warehouse.transact([Statement(sql)])
-        assert read_observations(warehouse, project, cut)["available_at"].to_list() == instants[:1]
-        assert read_observations(warehouse, project, FAR).height == 2
+        assert read_observations(session, cut)["available_at"].to_list() == instants[:1]
+        assert read_observations(session, FAR).height == 2

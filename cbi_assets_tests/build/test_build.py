@@ -11,10 +11,11 @@ import pytest
 
 from cbi_assets.checks import check_everything
 from cbi_assets.build.build import BuildOutcome, build
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.config.regimes import parse_regimes
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.tables import DAILY_ML_MATRIX
+from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.helpers import NOW, load_once, query
 from cbi_assets_tests.load.lines import put_lines, record
 
@@ -23,8 +24,8 @@ LATER = NOW + dt.timedelta(days=1)
 
 
 def run(project: Project, now: dt.datetime = NOW, **options: object) -> BuildOutcome:
-    with project.hold():
-        return build(project, now=now, **options)  # type: ignore[arg-type]
+    with open_session(project, now=now) as session:
+        return build(session, **options)  # type: ignore[arg-type]
 
 
 def matrix(project: Project) -> pl.DataFrame:
@@ -60,7 +61,7 @@ def test_a_second_build_writes_the_same(project: Project) -> None:
 
 def spoil(project: Project) -> None:
     """Rows that a build would not have written."""
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         sql = f"UPDATE `{DAILY_ML_MATRIX.id}` SET regime_name = 'none' WHERE TRUE"
         warehouse.transact([Statement(sql)])
 
@@ -135,22 +136,22 @@ def test_soybean_oil_has_the_same_row_alone_and_beside_the_others(project: Proje
 @pytest.mark.usefixtures("meal")
 @pytest.mark.parametrize("roots", [(), ("ZL",)])
 def test_no_crush_rests_on_bars_that_failed_a_check(
-    project: Project, roots: tuple[str, ...]
+    project: Project, roots: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZM'"
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
         warehouse.transact([Statement(spoilt)])
-        check_everything(project, warehouse, NOW)
-    told: list[str] = []
-    outcome = run(project, roots=roots, tell=told.append)
+        check_everything(session)
+    outcome = run(project, roots=roots)
     assert outcome.rows["ZL"] == 4
     assert ("ZM" in outcome.barred) == (not roots)
     assert crushes(project) == [None] * 4
-    assert "ZL's crush stays empty: the bars of ZM failed a check" in told
+    assert "ZL's crush stays empty: the bars of ZM failed a check" in caplog.messages
 
 
 def test_only_bars_of_a_leg_write_nothing(project: Project) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         gone = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE root = 'ZL'"
         warehouse.transact([Statement(gone)])
     assert run(project, roots=("ZL",)).rows == {}
@@ -171,7 +172,7 @@ def test_the_projects_regimes_name_the_rows(project: Project) -> None:
 
 def test_rows_of_dates_that_are_gone_leave(project: Project) -> None:
     run(project)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         gone = (
             "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE trade_date > '2025-01-07'"
         )
@@ -182,7 +183,7 @@ def test_rows_of_dates_that_are_gone_leave(project: Project) -> None:
 
 def test_rows_leave_when_no_bar_is_left(project: Project) -> None:
     run(project)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         gone = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE TRUE"
         warehouse.transact([Statement(gone)])
     run(project, LATER)

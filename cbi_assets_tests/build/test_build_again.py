@@ -10,9 +10,10 @@ import pytest
 
 from cbi_assets.build.build import BuildOutcome, build
 from cbi_assets.load.unload import plan_unload, unload
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
+from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import NOW, load_once, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
@@ -23,8 +24,8 @@ BUILT = (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
 
 
 def run(project: Project, now: dt.datetime = NOW, **options: object) -> BuildOutcome:
-    with project.hold():
-        return build(project, now=now, **options)  # type: ignore[arg-type]
+    with open_session(project, now=now) as session:
+        return build(session, **options)  # type: ignore[arg-type]
 
 
 def tables(project: Project) -> dict[str, pl.DataFrame]:
@@ -103,12 +104,8 @@ def test_a_corrected_bar_is_taken_in(project: Project, drive: Path) -> None:
     wrong = put_lines(drive, hours(48), job=LATER_JOB)
     load_once(project)
     run(project)
-    with (
-        project.hold(),
-        project.open_warehouse() as warehouse,
-        project.open_catalog() as catalog,
-    ):
-        unload(project, warehouse, catalog, plan_unload(warehouse, "file", wrong), NOW)
+    with open_session(project, now=NOW) as session:
+        unload(session, plan_unload(session, "file", wrong))
     (drive / LATER_JOB / "a.json").unlink()
     put_lines(drive, hours(48, close="11.000000000"), "b.json", job=LATER_JOB)
     load_once(project)
@@ -124,12 +121,8 @@ def test_what_is_unloaded_leaves_the_built_tables(project: Project, drive: Path)
     last = put_lines(drive, hours(48), job=LATER_JOB)
     load_once(project)
     run(project)
-    with (
-        project.hold(),
-        project.open_warehouse() as warehouse,
-        project.open_catalog() as catalog,
-    ):
-        unload(project, warehouse, catalog, plan_unload(warehouse, "file", last), NOW)
+    with open_session(project, now=NOW) as session:
+        unload(session, plan_unload(session, "file", last))
     outcome = run(project, LATER)
     assert written(outcome)["daily_ml_matrix"] == (0, 1)
     assert written(outcome)["futures_sessions_1d"] == (0, 1)
@@ -142,12 +135,8 @@ def test_a_part_of_a_session_that_is_unloaded_is_noticed(project: Project, drive
     second = put_lines(drive, hours(1), "b.json")
     load_once(project)
     run(project)
-    with (
-        project.hold(),
-        project.open_warehouse() as warehouse,
-        project.open_catalog() as catalog,
-    ):
-        unload(project, warehouse, catalog, plan_unload(warehouse, "file", second), NOW)
+    with open_session(project, now=NOW) as session:
+        unload(session, plan_unload(session, "file", second))
     assert run(project, LATER).sessions_built == 1
     assert tables(project)[SESSIONS.id]["bars"].to_list() == [1]
 
@@ -173,7 +162,7 @@ def test_ten_rows_are_shown_and_nothing_is_published(project: Project, drive: Pa
 def test_a_row_of_the_preview_that_fails_a_check_is_told(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 24))
     load_once(project)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         # the books know the load no more
         warehouse.transact([Statement("UPDATE `ops.loads` SET load_id = 'X' WHERE TRUE")])
     outcome = run(project, limit=1)

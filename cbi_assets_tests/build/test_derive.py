@@ -15,10 +15,11 @@ from cbi_assets.build import derive as module
 from cbi_assets.build.derive import DeriveOutcome, derive
 from cbi_assets.load.unload import Scope, plan_unload, unload
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets.tables import DERIVED
+from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.helpers import NOW, load_once, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
@@ -29,8 +30,8 @@ DAY = 1_440
 
 
 def run(project: Project, *roots: str, **options: Any) -> DeriveOutcome:
-    with project.hold(), project.open_warehouse() as warehouse:
-        return derive(project, warehouse, roots, **options)
+    with open_session(project, now=NOW) as session:
+        return derive(session, roots, **options)
 
 
 def bars(project: Project, timeframe: DerivedTimeframe) -> pl.DataFrame:
@@ -50,8 +51,8 @@ def is_whole(project: Project) -> bool:
 
 
 def take_out(project: Project, scope: Scope, value: str) -> None:
-    with project.hold(), project.open_warehouse() as warehouse, project.open_catalog() as catalog:
-        unload(project, warehouse, catalog, plan_unload(warehouse, scope, value), NOW)
+    with open_session(project, now=NOW) as session:
+        unload(session, plan_unload(session, scope, value))
 
 
 def minutes(*places: int, symbol: str = "ZL.v.0", **change: Any) -> list[str]:
@@ -156,12 +157,14 @@ def three_days(project: Project, drive: Path) -> Path:
     return drive
 
 
-def test_what_has_not_changed_is_left_as_it_is(project: Project, three_days: Path) -> None:
+def test_what_has_not_changed_is_left_as_it_is(
+    project: Project, three_days: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     before = everything(project)
-    told: list[str] = []
-    outcome = run(project, tell=told.append)
+    with caplog.at_level("INFO", "cbi_assets"):
+        outcome = run(project)
     assert outcome.sessions == outcome.rows == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
-    assert told == []
+    assert caplog.messages == []
     assert all(before[t].equals(frame) for t, frame in everything(project).items())
 
 
@@ -214,7 +217,7 @@ def test_bars_that_were_taken_out_leave_the_derived_ones(project: Project, drive
 
 
 def test_the_last_bars_gone_empty_the_tables(project: Project, three_days: Path) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         for timeframe in ("1m", "1h"):
             table = f"market_data.databento_futures_ohlcv_{timeframe}"
             warehouse.transact([Statement(f"DELETE FROM `{table}` WHERE TRUE")])
@@ -222,12 +225,14 @@ def test_the_last_bars_gone_empty_the_tables(project: Project, three_days: Path)
     assert all(frame.is_empty() for frame in everything(project).values())
 
 
-def test_batches_however_small_make_the_same(project: Project, three_days: Path) -> None:
+def test_batches_however_small_make_the_same(
+    project: Project, three_days: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     before = everything(project)
-    told: list[str] = []
-    outcome = run(project, whole=True, batch_bars=1, tell=told.append)
+    with caplog.at_level("INFO", "cbi_assets"):
+        outcome = run(project, whole=True, batch_bars=1)
     assert outcome.sessions == {"5m": 3, "15m": 3, "30m": 3, "4h": 6}
-    assert told == ["deriving bars of 1 sessions"] * 6
+    assert caplog.messages == ["deriving bars of 1 sessions"] * 6
     assert all(before[t].equals(frame) for t, frame in everything(project).items())
 
 
@@ -247,9 +252,10 @@ def test_a_root_or_a_timeframe_alone(project: Project, drive: Path) -> None:
 
 def test_a_root_with_a_failed_check_is_left_as_it_was(project: Project, three_days: Path) -> None:
     spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZS'"
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
         warehouse.transact([Statement(spoilt)])
-        check_everything(project, warehouse, NOW)
+        check_everything(session)
     before = bars(project, "4h")
     outcome = run(project, whole=True)
     assert set(outcome.barred) == {"ZS"}

@@ -10,10 +10,10 @@ import pytest
 
 from cbi_assets.build.build import build
 from cbi_assets.checks import CheckResult, check_point_in_time
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX, SESSIONS
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, paste
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste
 from cbi_assets_tests.load.lines import put_lines, record
 
 DAYS = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
@@ -25,14 +25,15 @@ def _built(project: Project, drive: Path) -> None:
     lines = [record(24 * n, close=close) for n, close in enumerate(closes)]
     put_lines(drive, [*lines, *(record(24 * n, "ZS.v.0") for n in range(4))])
     load_once(project)
-    with project.hold():
-        build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        build(session)
 
 
 def run(project: Project, *spoil: str, seed: int = 1) -> dict[str, CheckResult]:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
         warehouse.transact([Statement(sql) for sql in spoil])
-        results = check_point_in_time(project, warehouse, ["ZL", "ZS"], seed)
+        results = check_point_in_time(session, ["ZL", "ZS"], seed)
     return {result.root: result for result in results}
 
 
@@ -60,8 +61,8 @@ def test_the_dates_are_mostly_those_that_most_roots_have(project: Project, drive
     old = [record(-24 * n) for n in range(1, 60)]
     put_lines(drive, old, "old.json", job="GLBX-20250112-CCCCCCCCCC")
     load_once(project)
-    with project.hold():
-        build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        build(session)
     for seed in range(6):
         cuts = re.findall(r"\d{4}-\d\d-\d\d", run(project, seed=seed)["ZS"].expected)
         assert sum(dt.date.fromisoformat(cut) in DAYS for cut in cuts) >= 2
@@ -107,11 +108,11 @@ def test_a_row_that_is_not_there_fails(project: Project) -> None:
 
 def test_the_stored_sessions_are_not_taken_for_granted(project: Project) -> None:
     """A spoilt session that the matrix was built from is found, since all is built again."""
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         spoil = f"UPDATE `{SESSIONS.id}` SET high = 99.0 WHERE root = 'ZL'"
         warehouse.transact([Statement(spoil)])
-    with project.hold():
-        outcome = build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        outcome = build(session)
     assert outcome.sessions_built == 0
     assert run(project)["ZL"].failed
 

@@ -20,9 +20,9 @@ from cbi_assets.checks import (
     check_raw,
     failed_upstream,
 )
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, paste, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 TABLE = "market_data.databento_futures_ohlcv_1h"
@@ -46,14 +46,14 @@ def file_id(project: Project, drive: Path) -> str:
 
 
 def change(project: Project, *statements: str) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         warehouse.transact([Statement(sql) for sql in statements])
 
 
 def run(project: Project, name: str, root: str = "ZL", as_of: dt.datetime = NOW) -> CheckResult:
     """One check on one root, beside the other one."""
-    with project.hold(), project.open_warehouse() as warehouse:
-        results = check_raw(project, warehouse, "1h", ["ZL", "ZS"], as_of, checks=[BY_NAME[name]])
+    with open_session(project, now=NOW) as session:
+        results = check_raw(session, "1h", ["ZL", "ZS"], checks=[BY_NAME[name]])
     assert [result.root for result in results] == ["ZL", "ZS"]
     return next(result for result in results if result.root == root)
 
@@ -242,9 +242,9 @@ def test_a_monday_is_a_gap_and_neither_a_weekend_nor_a_holiday_is(project: Proje
 
 def test_a_day_that_the_vendor_calls_missing_is_no_gap(project: Project) -> None:
     change(project, later_bar("2025-01-08"))
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=NOW) as session:
         (result,) = check_raw(
-            project, warehouse, "1h", ["ZL"], NOW, [dt.date(2025, 1, 7)],
+            session, "1h", ["ZL"], [dt.date(2025, 1, 7)],
             checks=[BY_NAME["no_unexplained_gaps"]],
         )  # fmt: skip
     assert result.passed
@@ -279,13 +279,13 @@ def test_coverage_may_end_one_trade_date_before_the_others(project: Project) -> 
 
 
 def build_all(project: Project) -> Any:
-    with project.hold():
-        return build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        return build(session)
 
 
 def run_matrix(project: Project, name: str) -> dict[str, CheckResult]:
-    with project.hold(), project.open_warehouse() as warehouse:
-        results = check_matrix(warehouse, ["ZL", "ZS"])
+    with open_session(project, now=NOW) as session:
+        results = check_matrix(session, ["ZL", "ZS"])
     return {result.root: result for result in results if result.check.name == name}
 
 
@@ -334,8 +334,9 @@ def test_the_matrix_check_holds_and_then_fails(project: Project, fault: Fault) -
 
 def test_a_root_whose_bars_failed_is_kept_out_of_the_matrix(project: Project) -> None:
     change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE {ONE}")
-    with project.hold(), project.open_warehouse() as warehouse:
-        check_everything(project, warehouse, NOW)
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
+        check_everything(session)
         barred = failed_upstream(warehouse, ["ZL", "ZS"])
     assert barred == {"ZL": ["ohlc_is_consistent on ZL|1h"]}
     outcome = build_all(project)
@@ -349,15 +350,15 @@ def test_its_rows_stay_and_it_returns_when_the_bars_are_mended(project: Project)
     build_all(project)
     for volume, rows in ((-1, {"ZS": 1}), (5, {"ZL": 1, "ZS": 1})):
         change(project, f"UPDATE `{TABLE}` SET volume = {volume} WHERE {ONE}")
-        with project.hold(), project.open_warehouse() as warehouse:
-            check_everything(project, warehouse, NOW)
+        with open_session(project, now=NOW) as session:
+            check_everything(session)
         assert build_all(project).rows == rows
         assert query(project, f"SELECT symbol FROM `{MATRIX}`").height == 2
 
 
 def test_a_warning_keeps_nobody_out(project: Project) -> None:
     assert not run(project, "coverage_is_uniform").passed
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         assert failed_upstream(warehouse, ["ZL", "ZS"]) == {}
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from cbi_assets.checks import CheckResult, check_rebuilds
 from cbi_assets.market.bars import Timeframe
-from cbi_assets.project import Project
-from cbi_assets_tests.helpers import load_once, paste
+from cbi_assets.session import Project, open_session
+from cbi_assets_tests.helpers import NOW, load_once, paste
 from cbi_assets_tests.load.lines import put_lines, record
 
 
@@ -20,8 +20,8 @@ def rebuild(project: Project, drive: Path, timeframe: Timeframe, lines: list[str
         own = [line for line in lines if json.loads(line)["hd"]["rtype"] == rtype]
         put_lines(drive, own, f"{rtype}.json")
     load_once(project)
-    with project.hold(), project.open_warehouse() as warehouse:
-        (result,) = check_rebuilds(warehouse, timeframe, ["ZL"])
+    with open_session(project, now=NOW) as session:
+        (result,) = check_rebuilds(session, timeframe, ["ZL"])
     return result
 
 
@@ -116,5 +116,5 @@ def test_symbols_are_rebuilt_apart(project: Project, drive: Path) -> None:
 def test_minutes_have_no_finer_bars(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0, timeframe="1m")])
     load_once(project)
-    with project.hold(), project.open_warehouse() as warehouse:
-        assert check_rebuilds(warehouse, "1m", ["ZL"]) == []
+    with open_session(project, now=NOW) as session:
+        assert check_rebuilds(session, "1m", ["ZL"]) == []

@@ -12,11 +12,11 @@ from cbi_assets.checks.check import CheckResult
 from cbi_assets.checks.roll_checks import MATCH_PERCENT, check_rolls
 from cbi_assets.market.rolls import ROLL_COLUMNS
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import RAW
 from cbi_assets.tables.derived_tables import ROLL_CALENDAR
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets_tests.helpers import paste
+from cbi_assets_tests.helpers import NOW, paste
 
 DAYS = trade_dates("equity", dt.date(2024, 3, 1), dt.date(2024, 3, 28))
 """Twenty trade dates, of which the first has no own contract."""
@@ -90,11 +90,12 @@ def check(
 ) -> CheckResult:
     """`vendor` names the contract behind ES.v.0 in the 1d table, by date."""
     daily = [*outrights(), *(bar(date, "ES.v.0", IDS[name]) for date, name in vendor.items())]
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
         insert(warehouse, RAW["1d"].id, daily, BARS)
         insert(warehouse, RAW["1h"].id, hourly or [], BARS)
         insert(warehouse, ROLL_CALENDAR.id, rolls, ROLL_COLUMNS)
-        result, other = check_rolls(warehouse, ["ES", "NQ"])
+        result, other = check_rolls(session, ["ES", "NQ"])
     assert (other.root, other.passed, other.offenders) == ("NQ", True, 0)
     assert (result.root, result.check.severity, result.partition) == ("ES", "WARN", "ES")
     return result

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from cbi_assets.cli import app
 from cbi_assets.doctor import Diagnosis, diagnose, unmet
-from cbi_assets.project import Project
-from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets.session import Project, exclusive_lock
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import put_lines, record
 
 
@@ -73,7 +73,7 @@ def test_a_damaged_warehouse(project: Project) -> None:
 
 
 def test_a_table_that_differs(project: Project) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         warehouse._connection.execute('ALTER TABLE "ops"."load_costs" DROP COLUMN jobs')  # type: ignore[attr-defined]
         warehouse._connection.execute('ALTER TABLE "ops"."load_costs" ADD COLUMN jobs VARCHAR')  # type: ignore[attr-defined]
     differing = found()["warehouse"]
@@ -83,7 +83,7 @@ def test_a_table_that_differs(project: Project) -> None:
 
 def test_a_warehouse_at_work_is_a_note(project: Project) -> None:
     query(project, "SELECT 1 AS one")
-    with project.hold():
+    with exclusive_lock(project.home):
         busy = found()["warehouse"]
     assert (busy.verdict, busy.status) == ("note", 0)
     assert "at work" in busy.found

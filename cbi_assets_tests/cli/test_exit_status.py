@@ -19,7 +19,7 @@ from cbi_assets import demo
 from cbi_assets.cli import app, main
 from cbi_assets.errors import AuditError
 from cbi_assets.load import copy_tables as moving
-from cbi_assets.project import Project
+from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import JOB, load_once
@@ -90,7 +90,7 @@ def wrong_setting(machine: Machine) -> None:
 
 
 def busy(machine: Machine) -> None:
-    machine.holding.enter_context(machine.project.hold())
+    machine.holding.enter_context(exclusive_lock(machine.project.home))
 
 
 def dead_service(machine: Machine) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from cbi_assets.cli import app, main
 from cbi_assets.cli import setup_commands as setup
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.cli.test_cli import Cbi, one_line
 from cbi_assets_tests.cli.test_cli import cbi as cbi
 from cbi_assets_tests.helpers import JOB, load_once, table

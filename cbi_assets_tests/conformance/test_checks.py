@@ -20,10 +20,10 @@ from cbi_assets.checks import (
     check_raw,
     check_rebuilds,
 )
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR, SESSIONS
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, paste, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, query
 from cbi_assets_tests.load.lines import put_lines, record
 
 pytestmark = pytest.mark.both_warehouses
@@ -38,8 +38,8 @@ def loaded(project: Project, drive: Path) -> Project:
     hours = (0, 24, 48, 72)
     put_lines(drive, [record(n, symbol) for n in hours for symbol in ("ZL.v.0", "ZS.v.0")])
     load_once(project)
-    with project.hold():
-        build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        build(session)
     return project
 
 
@@ -83,7 +83,8 @@ def test_every_check_holds_and_fails_on_spoilt_rows(loaded: Project) -> None:
     others = (*MATRIX_CHECKS, POINT_IN_TIME, REBUILD_CHECKS["1h"])
     assert set(SPOILS) == {*raw, *(check.name for check in others)}
     spoilable = (HOURLY, RAW["1m"].id, "ops.bar_conflicts", DAILY_ML_MATRIX.id)
-    with loaded.hold(), loaded.open_warehouse() as warehouse:
+    with open_session(loaded, now=NOW) as session:
+        warehouse = session.warehouse
         kept = {
             name: warehouse.stage_query(f"kept_{place}", f"SELECT * FROM `{name}`")
             for place, name in enumerate(spoilable)
@@ -92,12 +93,12 @@ def test_every_check_holds_and_fails_on_spoilt_rows(loaded: Project) -> None:
 
         def check_others() -> list[CheckResult]:
             return [
-                *check_matrix(warehouse, both),
-                *check_point_in_time(loaded, warehouse, both, seed=1),
-                *check_rebuilds(warehouse, "1h", both),
+                *check_matrix(session, both),
+                *check_point_in_time(session, both, seed=1),
+                *check_rebuilds(session, "1h", both),
             ]
 
-        sound = check_raw(loaded, warehouse, "1h", both, NOW) + check_others()
+        sound = check_raw(session, "1h", both) + check_others()
         # ZL's 1h bars are wanted from 2010 on, ZS's are not
         failed = {(result.check.name, result.root) for result in sound if not result.passed}
         assert failed == {("coverage_is_uniform", "ZL")}
@@ -105,7 +106,7 @@ def test_every_check_holds_and_fails_on_spoilt_rows(loaded: Project) -> None:
         for name, spoil in SPOILS.items():
             warehouse.transact([Statement(spoil)])
             if name in raw:
-                found = check_raw(loaded, warehouse, "1h", both, NOW, checks=[raw[name]])
+                found = check_raw(session, "1h", both, checks=[raw[name]])
             else:
                 found = [r for r in check_others() if r.check.name == name]
             verdicts = {result.root: result.passed for result in found}
@@ -139,17 +140,17 @@ def test_the_matrix_is_built_and_a_window_of_it_replaced(loaded: Project) -> Non
     assert tuesday["pivots"]["P"] == 34 / 3
     assert tuesday["source"]["load_ids"]
     later = NOW + dt.timedelta(days=1)
-    with loaded.hold():
-        again = build(loaded, now=later)
+    with open_session(loaded, now=later) as session:
+        again = build(session)
     assert {item.spec.id: item.written + item.removed for item in again.replaced} == {
         spec.id: 0 for spec in (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
     }
     assert again.sessions_built == 0
-    with loaded.hold(), loaded.open_warehouse() as warehouse:
+    with open_warehouse(loaded) as warehouse:
         spoilt = f"UPDATE `{DAILY_ML_MATRIX.id}` SET regime_name = 'none' WHERE TRUE"
         warehouse.transact([Statement(spoilt)])
-    with loaded.hold():
-        outcome = build(loaded, now=later, roots=("ZL",), start=TUE, end=TUE)
+    with open_session(loaded, now=later) as session:
+        outcome = build(session, roots=("ZL",), start=TUE, end=TUE)
     assert outcome.rows == {"ZL": 1}
     written = rows().filter(pl.col("ingestion_ts") == later)
     assert written.drop("ingestion_ts").equals(first[1:2].drop("ingestion_ts"))

@@ -18,7 +18,7 @@ from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets_tests.helpers import NOW
 from cbi_assets_tests.load.lines import put_lines, record

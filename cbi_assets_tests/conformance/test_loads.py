@@ -12,7 +12,7 @@ from cbi_assets.build.build import build
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load.load import load
 from cbi_assets.load.unload import plan_unload, unload
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, LOAD_COSTS, RAW
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import fingerprint
@@ -24,6 +24,7 @@ from cbi_assets_tests.helpers import (
     dbn_file,
     expected_rows,
     load_once,
+    open_warehouse,
     published,
     put_job,
     query,
@@ -49,7 +50,7 @@ def test_a_load_accounts_for_every_record(project: Project, drive: Path) -> None
     outcome = load_once(project)
     assert outcome.published == 6
     assert outcome.nameless == 1
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         books = books_by_file(warehouse).drop("path", "source_file_id", "schema").to_dicts()
     columns = ("records", "published", "duplicates", "quarantined", "conflicts",
                "outside_universe", "difference")  # fmt: skip
@@ -79,13 +80,10 @@ def test_an_unload_reopens_and_a_reload_brings_the_same_back(project: Project, d
     fill(drive)
     load_once(project)
     before = fingerprints(project)
-    with (
-        project.hold(),
-        project.open_catalog() as catalog,
-        project.open_warehouse() as warehouse,
-    ):
-        plan = plan_unload(warehouse, "job", "GLBX-20250110-AAAAAAAAAA")
-        outcome = unload(project, warehouse, catalog, plan, NOW)
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
+        plan = plan_unload(session, "job", "GLBX-20250110-AAAAAAAAAA")
+        outcome = unload(session, plan)
         assert (outcome.removed, outcome.reopened) == (4, 1)
         assert set(books_by_file(warehouse)["difference"]) <= {0}
     left = query(project, f"SELECT symbol, COUNT(*) AS n FROM `{HOURLY}` GROUP BY symbol")
@@ -98,7 +96,7 @@ def fingerprints(project: Project) -> dict[str, Any]:
     """Of every table, without what tells when and by which load."""
     leave_out = ("load_id", "loaded_at", "checked_at")
     told_apart = (LOAD_COSTS, LEDGER_VERSION)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return {
             spec.id: fingerprint(warehouse, spec, leave_out=leave_out)
             for spec in ALL_TABLES
@@ -114,20 +112,22 @@ def test_either_warehouse_ends_with_the_same_content(
     found = []
     for each in (project, embedded):
         load_once(each)
-        with each.hold():
-            build(each, now=NOW)
+        with open_session(each, now=NOW) as session:
+            build(session)
         found.append(fingerprints(each))
     assert found[0] == found[1]
     assert sum(part.rows for part in found[0][HOURLY].values()) == 6
 
 
 def test_a_second_publication_from_the_same_books_is_refused(
-    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    drive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from cbi_assets.load import load as loading
 
     put_lines(drive, [record(0), record(1)])
-    told: list[str] = []
     find = loading.find_overlaps
     raised = False
 
@@ -141,8 +141,8 @@ def test_a_second_publication_from_the_same_books_is_refused(
         return find(warehouse, *args)
 
     monkeypatch.setattr(loading, "find_overlaps", interfere)
-    with project.hold():
-        outcome = load(project, now=NOW, tell=told.append)
+    with open_session(project, now=NOW) as session:
+        outcome = load(session)
     assert outcome.published == 2
-    assert "another load published meanwhile; auditing against what it left" in told
+    assert "another load published first; auditing again (attempt 2 of 3)" in caplog.messages
     assert query(project, "SELECT version FROM `ops.ledger_version`").item() == 2

@@ -12,11 +12,11 @@ import polars as pl
 import pytest
 
 from cbi_assets.errors import AuditError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, Column, TableSpec, struct
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.drift import differences
-from cbi_assets_tests.helpers import NOW
+from cbi_assets_tests.helpers import NOW, open_warehouse
 
 pytestmark = pytest.mark.both_warehouses
 
@@ -46,7 +46,7 @@ INSERT = f"INSERT INTO `{THINGS.id}` (name, seen, size) SELECT @name, @seen, @si
 
 @pytest.fixture
 def opened(project: Project) -> Iterator[Warehouse]:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         warehouse.create_tables([THINGS])
         yield warehouse
 

@@ -15,9 +15,10 @@ from cbi_assets.downloads.download_outcome import DownloadOutcome
 from cbi_assets.downloads.execute import execute
 from cbi_assets.downloads.job_ledger import JobRow, read_jobs
 from cbi_assets.downloads.plan_model import Plan, Request
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.databento_api.bars import BAR_BYTES
 from cbi_assets_tests.databento_api.vendor import Vendor
+from cbi_assets_tests.helpers import open_warehouse
 
 NOW = dt.datetime(2025, 4, 1, 12, tzinfo=dt.UTC)
 """The clock of these tests, and the vendor's."""
@@ -54,7 +55,7 @@ def make_plan(*requests: Request) -> Plan:
 
 def allow(project: Project, plan: Plan, max_usd: float = 100.0, **options: Any) -> Approval:
     """A person's approval."""
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return approve(
             warehouse, plan, by="Ada", max_usd=max_usd, now=options.pop("now", NOW), **options
         )
@@ -62,7 +63,7 @@ def allow(project: Project, plan: Plan, max_usd: float = 100.0, **options: Any) 
 
 def rows(project: Project) -> list[JobRow]:
     """ops.download_jobs."""
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return read_jobs(warehouse)
 
 
@@ -106,5 +107,5 @@ def states(project: Project) -> list[tuple[str, str]]:
 
 
 def uses(project: Project) -> list[str]:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return [listed.state for listed in list_approvals(warehouse, NOW)]

@@ -19,9 +19,10 @@ from cbi_assets.downloads.approvals import (
 )
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.errors import UsageError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets_tests.downloads.test_plan_model import OTHER, REQUEST, plan
+from cbi_assets_tests.helpers import open_warehouse
 
 NOW = dt.datetime(2025, 4, 1, 12, tzinfo=dt.UTC)
 PLAN = plan(REQUEST, OTHER)
@@ -30,7 +31,7 @@ PLAN = plan(REQUEST, OTHER)
 
 @pytest.fixture
 def opened(project: Project) -> Iterator[Warehouse]:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         yield warehouse
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cbi_assets.errors import HomeBusyError, UsageError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.databento_api.buying import (
     NOW,
     USD,

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from cbi_assets.downloads.job_ledger import AlreadyBoughtError, JobRow, RowState, intend, write
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.databento_api.buying import NOW, rows
+from cbi_assets_tests.helpers import open_warehouse
 
 ROW = JobRow(
     "approval", "0123456789ab", "f" * 64, "ZL", "ohlcv-1h", None, "submitting", 1.25, None, None,
@@ -25,7 +26,7 @@ def test_rows_are_entered_replaced_and_read_back(project: Project) -> None:
         folder="raw/databento_zl/GLBX-20250401-AAAAAAAAAA", files=6, bytes=5_089, told="a word",
         submitted_at=NOW,
     )  # fmt: skip
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         intend(warehouse, ROW)
         intend(warehouse, OTHER)
         write(warehouse, [done])
@@ -44,7 +45,7 @@ def test_what_is_under_way_is_not_intended_again(
     project: Project, state: RowState, free: bool
 ) -> None:
     again = replace(ROW, approval_id="another")
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         write(warehouse, [replace(ROW, state=state)])
         if free:
             intend(warehouse, again)

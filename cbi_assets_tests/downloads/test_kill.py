@@ -12,7 +12,7 @@ import pytest
 
 from cbi_assets.config.settings import Settings
 from cbi_assets.downloads.plan_model import Plan
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.databento_api.buying import allow, make_plan, request, rows
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor

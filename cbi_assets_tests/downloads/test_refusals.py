@@ -10,7 +10,7 @@ import pytest
 
 from cbi_assets.downloads import disk_space as room
 from cbi_assets.errors import UsageError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.databento_api.bars import BAR_BYTES, Wanted, count
 from cbi_assets_tests.databento_api.buying import (

@@ -12,7 +12,7 @@ from cbi_assets.downloads import execute as execution
 from cbi_assets.downloads.job_ledger import AlreadyBoughtError, JobRow, intend
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.errors import CbiError, ServiceError, UsageError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.databento_api.bars import Wanted
 from cbi_assets_tests.databento_api.buying import (
     NOW,
@@ -28,6 +28,7 @@ from cbi_assets_tests.databento_api.buying import (
     submitted,
 )
 from cbi_assets_tests.databento_api.vendor import Vendor
+from cbi_assets_tests.helpers import open_warehouse
 
 
 def test_an_expired_job_is_told_and_not_bought_again(
@@ -107,7 +108,7 @@ def test_an_intent_waits_until_its_job_would_have_shown_up(
     plan = make_plan()
     approval = allow(project, plan)
     intended = NOW - dt.timedelta(seconds=100)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         intend(warehouse, _row(plan, approval.approval_id, intended))
     pauses = Pauses()
     assert buy(project, plan, vendor, clients_of(vendor, pauses=pauses)).whole
@@ -116,7 +117,7 @@ def test_an_intent_waits_until_its_job_would_have_shown_up(
     later = NOW + dt.timedelta(seconds=execution.SETTLE_SECONDS)
     other = make_plan(request("ES"))
     approval = allow(project, other)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         intend(warehouse, _row(other, approval.approval_id, NOW))
     before = len(vendor.asked("batch.list_jobs"))
     assert buy(project, other, vendor, clock=lambda: later).whole
@@ -133,7 +134,7 @@ def _row(plan: Plan, approval_id: str, intended: dt.datetime) -> JobRow:
 
 def test_a_request_under_way_is_not_intended_twice(project: Project) -> None:
     plan = make_plan()
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         intend(warehouse, _row(plan, "a", NOW))
         with pytest.raises(AlreadyBoughtError, match=r"under way on approval a \(submitting\)"):
             intend(warehouse, _row(plan, "b", NOW))

@@ -15,7 +15,7 @@ from cbi_assets.downloads.planning import Scope, gaps_of, make_plan, survey_proj
 from cbi_assets.downloads.verify_plan import verify
 from cbi_assets.downloads.wanted import Coverage, Range, find_ranges, last_complete
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import JOB, bars, dbn_file, load_once, put_job
 
 NOW = dt.datetime(2010, 8, 2, 12, tzinfo=dt.UTC)
@@ -154,8 +154,8 @@ def load_hours(drive: Path, project: Project, *starts: tuple[str, int], symbol: 
 
 
 def cover(project: Project, root: str, timeframe: str, now: dt.datetime = NOW) -> Coverage:
-    with project.hold():
-        wanted = survey_project(project, now, Scope(through=None))
+    with open_session(project, now=now) as session:
+        wanted = survey_project(session, Scope(through=None))
     return next(c for c in wanted.coverages if (c.root, c.timeframe) == (root, timeframe))
 
 
@@ -187,8 +187,8 @@ def test_only_the_series_that_is_wanted_counts(drive: Path, project: Project) ->
     load_hours(drive, project, ("2025-01-06T00:00:00+00:00", 3), schema="ohlcv-1d")
     now = dt.datetime(2025, 1, 9, tzinfo=dt.UTC)
     assert cover(project, "ZL", "1d", now).published == 0
-    with project.hold():
-        plan = make_plan(project, now, Scope(roots=("ZL",), timeframes=("1d",)))
+    with open_session(project, now=now) as session:
+        plan = make_plan(session, Scope(roots=("ZL",), timeframes=("1d",)))
     (held,) = plan.held
     assert (held.series, held.counts, held.trade_dates, held.bars) == ("ZL.v.0", False, 3, 3)
     assert [(r.symbols, r.stype_in) for r in plan.requests] == [(("ZL.FUT",), "parent")]
@@ -213,8 +213,8 @@ def test_days_that_a_job_calls_missing_are_not_asked_for(drive: Path, project: P
     assert [(r.trade_dates[-1], r.kind) for r in after.ranges] == [(date("2025-01-03"), "head")]
     assert gaps_of(after)[-1].trade_dates == (date("2025-01-07"),)
     assert gaps_of(after)[-1].told_by == "the jobs' condition.json"
-    with project.hold():
-        wanted = survey_project(project, now, Scope(roots=("ZL",), timeframes=("1h",)))
+    with open_session(project, now=now) as session:
+        wanted = survey_project(session, Scope(roots=("ZL",), timeframes=("1h",)))
     (verdict,) = verify(wanted)
     # sources.yaml knows of three gaps of ZL
     assert (verdict.published, verdict.gaps, verdict.whole) == (2, 4, False)
@@ -229,8 +229,8 @@ def test_known_gaps_of_sources_yaml_are_told_as_such(project: Project) -> None:
 
 
 def test_an_empty_universe_asks_for_uniform_ranges(project: Project) -> None:
-    with project.hold():
-        plan = make_plan(project, dt.datetime(2025, 1, 11, tzinfo=dt.UTC))
+    with open_session(project, now=dt.datetime(2025, 1, 11, tzinfo=dt.UTC)) as session:
+        plan = make_plan(session)
     starts = {r.root: str(r.start) for r in plan.requests}
     later = {"MES": "2019-05-05", "MNQ": "2019-05-05", "M2K": "2019-05-05", "RTY": "2017-07-09"}
     assert starts == {root: later.get(root, "2010-06-06") for root in project.universe.roots}
@@ -241,9 +241,9 @@ def test_an_empty_universe_asks_for_uniform_ranges(project: Project) -> None:
 
 def test_the_newest_days_alone(drive: Path, project: Project) -> None:
     load_hours(drive, project, ("2025-01-06T00:00:00+00:00", 23))
-    with project.hold():
-        now = dt.datetime(2025, 1, 11, tzinfo=dt.UTC)
-        plan = make_plan(project, now, Scope(newest_only=True))
+    now = dt.datetime(2025, 1, 11, tzinfo=dt.UTC)
+    with open_session(project, now=now) as session:
+        plan = make_plan(session, Scope(newest_only=True))
     assert [(r.root, r.schema, str(r.start), str(r.end)) for r in plan.requests] == [
         ("ZL", "ohlcv-1h", "2025-01-07", "2025-01-11")
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.drive.jobs import parquet_variants, zip_of
 from cbi_assets_tests.helpers import (
     JOB,

@@ -18,7 +18,7 @@ from cbi_assets.drive.pieces import pieces_of
 from cbi_assets.drive.records import decode
 from cbi_assets.drive.streams import SourceStream
 from cbi_assets.market.bars import UNDEFINED_PRICE
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
     DATASET,
     NAME,

@@ -7,7 +7,7 @@ import pytest
 import zstandard
 
 from cbi_assets.demo.encoder import mappings
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.drive.jobs import (
     MAPPED,
     dbn_variants,

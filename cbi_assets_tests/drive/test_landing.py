@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from cbi_assets.drive import landing, pieces, reader, streams
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.drive.jobs import MAPPED, mixed, mixed_rows, parquet_variants
 from cbi_assets_tests.helpers import (
     NAME,

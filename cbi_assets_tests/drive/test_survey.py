@@ -10,7 +10,7 @@ import pytest
 
 from cbi_assets.drive.streams import SourceStream
 from cbi_assets.errors import UsageError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.drive.jobs import zip_of
 from cbi_assets_tests.helpers import (

@@ -6,7 +6,7 @@ import datetime as dt
 from pathlib import Path
 
 from cbi_assets.demo.encoder import mappings
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
     MAPPED,
     NAME,

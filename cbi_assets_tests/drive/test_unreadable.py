@@ -16,7 +16,7 @@ import pytest
 from cbi_assets.drive.inventory import by_folder
 from cbi_assets.drive.streams import SourceStream
 from cbi_assets.errors import UnreadableError
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
     bars,
     dbn_file,

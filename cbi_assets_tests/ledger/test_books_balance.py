@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cbi_assets.config.settings import Settings
 from cbi_assets.ledger.books import books_by_file, books_by_table
 from cbi_assets.load.load import LoadOutcome
-from cbi_assets.project import Project
-from cbi_assets_tests.helpers import load_once, query, table
+from cbi_assets.session import Project
+from cbi_assets_tests.helpers import load_once, open_warehouse, query, table
 from cbi_assets_tests.load.lines import put_lines, record
 
 JOBS = ("GLBX-20250110-AAAAAAAAAA", "GLBX-20250111-BBBBBBBBBB", "GLBX-20250112-CCCCCCCCCC")
@@ -128,7 +128,7 @@ def test_books_balance_for_any_mix(
 
 
 def assert_as_modelled(project: Project, model: Model, outcome: LoadOutcome) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         by_file = books_by_file(warehouse)
     assert set(by_file["difference"]) == {0}
     assert set(books_by_table(by_file)["difference"]) == {0}

@@ -14,15 +14,15 @@ from cbi_assets.config.settings import Settings
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import RAW
-from cbi_assets_tests.helpers import query
+from cbi_assets_tests.helpers import open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 from cbi_assets_tests.load.processes import Moment, run_cbi
 
 LANDING, CATALOG = "cbi_assets.drive.landing", "cbi_assets.drive.catalog"
 LOAD, DUCKDB = "cbi_assets.load.load", "cbi_assets.warehouse.duckdb:DuckDBWarehouse"
-NOTE = "cbi_assets.ledger.pending_events:Unreported"
+NOTE = "cbi_assets.ledger.pending_events:PendingEvents"
 TERMINAL, REPORTING = "cbi_assets.pipeline.terminal", "cbi_assets.pipeline.reporting"
 
 # Two timeframes: the first two transactions are the canaries', the third publishes.
@@ -127,7 +127,7 @@ def test_a_killed_load_is_finished_by_the_next(
     assert run_cbi("load", home=home, drive=filled) in (0, 1)
 
     assert contents(project) == undisturbed
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         assert set(books_by_file(warehouse)["difference"]) == {0}
     assert_reported(project)
 

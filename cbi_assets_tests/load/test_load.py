@@ -11,13 +11,14 @@ import pytest
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load.load import LoadOutcome, choose_partitions
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
     JOB,
     bars,
     dbn_file,
     expected_rows,
     load_once,
+    open_warehouse,
     published,
     put_job,
     query,
@@ -31,7 +32,7 @@ BOOKS = ("records", "published", "duplicates", "quarantined", "conflicts", "outs
 
 def books(project: Project) -> dict[str, tuple[int, ...]]:
     """Each file's books by its name, in the order of BOOKS; they must balance."""
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         rows = books_by_file(warehouse)
     assert set(rows["difference"]) <= {0}
     return {row["path"].split("/")[-1]: tuple(row[c] for c in BOOKS) for row in rows.to_dicts()}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cbi_assets.errors import HomeBusyError
-from cbi_assets.project import Project
+from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.helpers import query, table
 from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.load.processes import SERVER, run_load_until_told, start_cbi
@@ -67,9 +67,9 @@ def test_a_load_that_will_not_wait_says_so_in_one_line(
 
 
 def test_the_first_load_is_not_disturbed(project: Project, drive: Path, at_work: Event) -> None:
-    with pytest.raises(HomeBusyError), project.hold(wait=0):
+    with pytest.raises(HomeBusyError), exclusive_lock(project.home, wait=0):
         pass
     at_work.set()
-    with project.hold(wait=60):
+    with exclusive_lock(project.home, wait=60):
         pass
     assert_loaded_once(project)

@@ -12,18 +12,18 @@ from typer.testing import CliRunner
 from cbi_assets import cli
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
-from cbi_assets.ledger.pending_events import Unreported
+from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.load.unload import Scope, UnloadOutcome, plan_unload, unload
-from cbi_assets.project import Project
-from cbi_assets_tests.helpers import JOB, NOW, load_once, query, table
+from cbi_assets.session import Project, exclusive_lock, open_session
+from cbi_assets_tests.helpers import JOB, NOW, load_once, open_warehouse, query, table
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 LEDGERS = ("ops.loads", "ops.source_files", "ops.quarantined_bars", "ops.bar_conflicts")
 
 
 def take_out(project: Project, scope: Scope, value: str) -> UnloadOutcome:
-    with project.hold(), project.open_catalog() as catalog, project.open_warehouse() as warehouse:
-        return unload(project, warehouse, catalog, plan_unload(warehouse, scope, value), NOW)
+    with open_session(project, now=NOW) as session:
+        return unload(session, plan_unload(session, scope, value))
 
 
 def ledger(project: Project, name: str) -> pl.DataFrame:
@@ -44,7 +44,7 @@ def assert_same(found: dict[str, pl.DataFrame], expected: dict[str, pl.DataFrame
 
 
 def balanced(project: Project) -> bool:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         return set(books_by_file(warehouse)["difference"]) <= {0}
 
 
@@ -232,8 +232,8 @@ def test_the_next_load_looks_at_what_an_unload_changed(
     project: Project, drive: Path, two_jobs: tuple[str, str]
 ) -> None:
     """Dagster still shows the partition as it was: the next load has to report it, news or none."""
-    with project.hold():
-        Unreported(project.home).remove(Unreported(project.home).partitions())
+    with exclusive_lock(project.home):
+        PendingEvents(project.home).remove(PendingEvents(project.home).partitions())
     take_out(project, "file", two_jobs[1])
     for path in drive.rglob("b.json"):
         path.unlink()

@@ -12,7 +12,7 @@ import pytest
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.helpers import NOW
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cbi_assets.errors import ServiceError, UsageError
 from cbi_assets.pipeline.audit.alert_sensors import look_for_alerts, tell_failed_runs
-from cbi_assets.project import Project
+from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.alerts.endpoint import Endpoint, run_endpoint
 from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.load.lines import put_lines, record
@@ -115,7 +115,7 @@ def test_the_look_tells_once(
 def test_a_home_at_work_is_a_skip(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project, endpoint: Endpoint
 ) -> None:
-    with project.hold():
+    with exclusive_lock(project.home):
         assert "at work" in look(instance, resources)
     assert endpoint.messages == []
 

@@ -24,7 +24,7 @@ from cbi_assets.pipeline.asset_checks import ALL_CHECKS
 from cbi_assets.pipeline.instance import prepare_instance, project_file
 from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import (
     BUILT,
     DAILY_ML_MATRIX,

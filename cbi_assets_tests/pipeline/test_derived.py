@@ -15,7 +15,7 @@ from cbi_assets.pipeline.built.derived_assets import DERIVED_TABLES
 from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.raw.table_assets import RAW_TABLES
 from cbi_assets.pipeline.reporting import table_key
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DERIVED, RAW
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, query
@@ -112,9 +112,10 @@ def test_a_root_with_a_failed_check_says_so(
     put_lines(drive, [record(0)])
     load_once(project)
     spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE TRUE"
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=NOW) as session:
+        warehouse = session.warehouse
         warehouse.transact([Statement(spoilt)])
-        check_everything(project, warehouse, NOW)
+        check_everything(session)
     found = materialize("4h", "ZL")
     assert "ohlc_is_consistent on ZL|1h" in found["left as it was"]
     assert found["dagster/partition_row_count"] == 0

@@ -11,7 +11,7 @@ import pytest
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.project import Project
+from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.databento_api.buying import NOW, allow, make_plan, request, rows
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
@@ -137,7 +137,7 @@ def test_a_vendor_that_does_not_answer_is_left_to_the_next_tick(
 def test_a_home_at_work_is_left_to_the_next_tick(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:
-    with project.hold():
+    with exclusive_lock(project.home):
         assert "is still at work" in why(tick(resources, instance))
     assert vendor.log == []
 

@@ -10,13 +10,13 @@ import pytest
 
 from cbi_assets.checks import RAW_CHECKS, REBUILD_CHECKS, TABLE_CHECK
 from cbi_assets.definitions import defs
-from cbi_assets.ledger.pending_events import Unreported
+from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.terminal import record_load
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import load_once, query, table
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query, table
 from cbi_assets_tests.load.lines import put_lines, record
 
 HOURLY = table_key(RAW["1h"].id)
@@ -164,10 +164,11 @@ def test_a_load_in_a_terminal_shows_in_dagster(
 ) -> None:
     fill(drive)
     outcome = load_once(project)
-    assert Unreported(project.home).partitions() == {("ZL", "1h"), ("ZS", "1h"), ("ZL", "1m")}
-    record_load(project, outcome)
+    assert PendingEvents(project.home).partitions() == {("ZL", "1h"), ("ZS", "1h"), ("ZL", "1m")}
+    with open_session(project, now=NOW) as session:
+        record_load(session, outcome)
     assert instance.get_materialized_partitions(RAW_KEY) == {"ZL|1h", "ZS|1h", "ZL|1m"}
-    assert Unreported(project.home).partitions() == set()
+    assert PendingEvents(project.home).partitions() == set()
     (run,) = instance.get_runs()
     assert run.is_success
     assert run.tags["cbi/load_id"] == outcome.load_id
@@ -185,13 +186,14 @@ def test_what_was_not_reported_is_reported_by_the_next_load(
     again = load_once(project)
     assert again.load_id is None
     assert {result.partition for result in again.checks} == {"ZL|1h", "ZS|1h", "ZL|1m"}
-    record_load(project, again)
+    with open_session(project, now=NOW) as session:
+        record_load(session, again)
     assert instance.get_materialized_partitions(RAW_KEY) == {"ZL|1h", "ZS|1h", "ZL|1m"}
     assert load_once(project).checks == []
 
 
 def spoil(project: Project) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         sql = f"UPDATE `{RAW['1h'].id}` SET high = low - 1 WHERE root = 'ZL'"
         warehouse.transact([Statement(sql)])
 
@@ -248,7 +250,7 @@ def test_the_matrix_checks_block(materialize: Any, project: Project, drive: Path
     fill(drive)
     load_once(project)
     materialize(BUILD)
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         name = DAILY_ML_MATRIX.id
         warehouse.transact([Statement(f"INSERT INTO `{name}` SELECT * FROM `{name}`")])
     result = materialize(dg.AssetSelection.checks_for_assets(MATRIX))

@@ -17,7 +17,7 @@ from cbi_assets.definitions import defs
 from cbi_assets.pipeline.plots import MOST, draw_bars, draw_columns, draw_line, look_at_built
 from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.terminal import record_build, record_load
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX, RAW
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
@@ -105,7 +105,8 @@ def test_a_load_shows_each_partition_its_own(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     put_lines(drive, [record(0), record(1), record(0, "ZS.v.0")])
-    record_load(project, load_once(project))
+    with open_session(project, now=NOW) as session:
+        record_load(session, load_once(project))
     shown: dict[str, Any] = {}
     for event in instance.fetch_materializations(table_key(RAW["1h"].id), limit=9).records:
         logged = event.asset_materialization
@@ -132,24 +133,27 @@ def test_a_build_shows_the_matrix(
 ) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0")])
     load_once(project)
-    with project.hold():
-        first = build(project, now=NOW)
-    record_build(project, first)
+    with open_session(project, now=NOW) as session:
+        first = build(session)
+    with open_session(project, now=NOW) as session:
+        record_build(session, first)
     metadata = built(instance)
     assert texts(metadata["rows of each root"])[:2] == ["ZL", "ZS"]
     assert texts(metadata["ZL: close and regimes"])[0] == "trump_anticipation_2024"
     assert "ZS: close and regimes" not in metadata  # it is not traded
     assert metadata["dagster/row_count"].value == 2
 
-    with project.hold():
-        of_one_root = build(project, now=NOW, roots=("ZL",))
-    record_build(project, of_one_root)
+    with open_session(project, now=NOW) as session:
+        of_one_root = build(session, roots=("ZL",))
+    with open_session(project, now=NOW) as session:
+        record_build(session, of_one_root)
     assert built(instance)["dagster/row_count"].value == 2
     assert texts(built(instance)["rows of each root"])[:2] == ["ZL", "ZS"]
 
 
 def test_an_empty_matrix_has_no_plot(project: Project) -> None:
-    stock = look_at_built(project)
+    with open_session(project, now=NOW) as session:
+        stock = look_at_built(session)
     assert stock.plots == {}
     assert set(stock.rows.values()) == {0}
 

@@ -12,7 +12,7 @@ from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.pipeline.downloads.proposals import stale_bars
 from cbi_assets.pipeline.downloads.spec_asset import SPEC_KEY, SpecConfig, spec
 from cbi_assets.pipeline.resources import Clock
-from cbi_assets.project import Project
+from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.helpers import bars, dbn_file, load_once, put_job, query
 
 MONDAY = dt.datetime(2025, 1, 6, tzinfo=dt.UTC)
@@ -92,7 +92,7 @@ def test_what_was_never_published_is_not_stale(
 def test_a_home_at_work_is_a_skip(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project
 ) -> None:
-    with project.hold():
+    with exclusive_lock(project.home):
         found = look(instance, resources, "2025-01-14T12:00:00+00:00")
     assert isinstance(found, dg.SkipReason)
     assert "at work" in str(found.skip_message)

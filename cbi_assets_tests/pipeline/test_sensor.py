@@ -13,7 +13,7 @@ import pytest
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import ProjectResource
-from cbi_assets.project import Project
+from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.helpers import JOB, load_once, table
 from cbi_assets_tests.load.lines import put_lines, record
 
@@ -126,7 +126,7 @@ def test_an_unmounted_drive_keeps_the_cursor(tick: Tick, drive: Path) -> None:
 def test_a_home_at_work_keeps_the_cursor(tick: Tick, project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
-    with project.hold():
+    with exclusive_lock(project.home):
         why, left = skipped(tick(cursor))
     assert "still at work" in why
     assert left is None

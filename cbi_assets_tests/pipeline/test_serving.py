@@ -21,7 +21,7 @@ from filelock import FileLock
 from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.pipeline import serving
 from cbi_assets.pipeline.serving import HOST, choose_port, serve
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from cbi_assets.build.build import build
 from cbi_assets.checks import check_everything
 from cbi_assets.definitions import defs
 from cbi_assets.pipeline.terminal import record_checks
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
 
@@ -39,11 +39,11 @@ def test_every_result_of_an_asset_is_shown(
     minutes = [record(n, timeframe="1m", volume="1") for n in range(60)]
     put_lines(drive, [record(0, volume="60"), record(0, "ZS.v.0"), *minutes])
     load_once(project)
-    with project.hold():
-        build(project, now=NOW)
-        with project.open_warehouse() as warehouse:
-            results = check_everything(project, warehouse, NOW)
-    record_checks(project, results)
+    with open_session(project, now=NOW) as session:
+        build(session)
+        results = check_everything(session)
+    with open_session(project, now=NOW) as session:
+        record_checks(session, results)
     shown = evaluations(instance)
     hourly = "databento_futures_ohlcv_1h"
     assert shown[hourly, "minute_rebuilds_hourly"].passed

@@ -14,8 +14,8 @@ import pytest
 from cbi_assets.build.build import build
 from cbi_assets.checks import check_everything
 from cbi_assets.load.staging.load_staging import load_staging
-from cbi_assets.project import Project
 from cbi_assets.report import Audit, take_audit, write_audit
+from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import JOB, NAME, NOW, bars, dbn_file, load_once, put_job
 from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.report.reading import Node, html_tables, markdown_tables, read_html
@@ -42,8 +42,8 @@ class Documents:
 
 
 def audit(project: Project, now: dt.datetime = NOW, out: Path | None = None) -> Documents:
-    with project.hold():
-        found = take_audit(project, now)
+    with open_session(project, now=now) as session:
+        found = take_audit(session)
     written = write_audit(project.home, found, out)
     return Documents(
         written.audit,
@@ -88,8 +88,8 @@ def put_troubles(drive: Path) -> None:
 
 def load_all(project: Project, now: dt.datetime = NOW) -> None:
     load_once(project, now=now)
-    with project.hold(), project.open_warehouse() as warehouse:
-        load_staging(project, warehouse, now=now)
+    with open_session(project, now=now) as session:
+        load_staging(session)
 
 
 @pytest.fixture
@@ -175,8 +175,8 @@ def test_files_that_were_renamed_and_that_went(troubled: Project, drive: Path) -
 
 
 def test_the_numbers_agree_in_all_three_documents(troubled: Project) -> None:
-    with troubled.hold(), troubled.open_warehouse() as warehouse:
-        check_everything(troubled, warehouse, NOW)
+    with open_session(troubled, now=NOW) as session:
+        check_everything(session)
     found = audit(troubled)
     told = markdown_tables(found.markdown)
     shown = found.html_tables
@@ -240,11 +240,11 @@ def test_what_waits_on_the_drive_is_the_next_step(project: Project, drive: Path)
     assert found.audit.next_step.command == "cbi load"
     load_once(project)
     assert audit(project).audit.next_step.command == "cbi build"
-    with project.hold():
-        build(project, now=NOW)
+    with open_session(project, now=NOW) as session:
+        build(session)
     assert audit(project).audit.next_step.command == "cbi check"
-    with project.hold(), project.open_warehouse() as warehouse:
-        check_everything(project, warehouse, NOW)
+    with open_session(project, now=NOW) as session:
+        check_everything(session)
     assert audit(project).audit.next_step.command == "cbi plan"
 
 

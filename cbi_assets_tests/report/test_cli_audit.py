@@ -12,7 +12,7 @@ from cbi_assets.pipeline.audit.audit_asset import REPORT_KEY, report
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets_tests.cli.test_cli import Cbi, one_line
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record

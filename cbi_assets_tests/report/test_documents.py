@@ -14,7 +14,7 @@ from cbi_assets.build.build import build
 from cbi_assets.config.settings import Settings
 from cbi_assets.demo.run import LAST, make_drive
 from cbi_assets.demo.run import NOW as DEMO_NOW
-from cbi_assets.project import Project
+from cbi_assets.formatting import level, percent, price, size, span
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.report.compose import compose
 from cbi_assets.report.facts import Audit, Month
@@ -22,7 +22,7 @@ from cbi_assets.report.figures import SHARES, coverage_figure, price_figure
 from cbi_assets.report.html import write_html
 from cbi_assets.report.judgements import Decision
 from cbi_assets.report.markdown import write_markdown
-from cbi_assets.report.words import level, percent, price, size, span
+from cbi_assets.session import Project, open_session
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.report.reading import html_tables, markdown_tables, read_html
@@ -41,9 +41,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Audit:
     project.home.create()
     project.home.demo_mark.touch()
     load_once(project, now=DEMO_NOW)
-    with project.hold():
-        build(project, now=DEMO_NOW)
-        return take_audit(project, DEMO_NOW)
+    with open_session(project, now=DEMO_NOW) as session:
+        build(session)
+        return take_audit(session)
 
 
 @pytest.fixture(scope="module")

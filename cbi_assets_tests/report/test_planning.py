@@ -15,31 +15,30 @@ from cbi_assets.config.sources import DatabentoSource
 from cbi_assets.downloads.approvals import approve
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.downloads.planning import Scope, make_plan
-from cbi_assets.project import Project
 from cbi_assets.report import Audit, take_audit
+from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 
 def audit(project: Project, now: dt.datetime = NOW) -> Audit:
-    with project.hold():
-        return take_audit(project, now)
+    with open_session(project, now=now) as session:
+        return take_audit(session)
 
 
 def ready(project: Project, drive: Path) -> None:
     """Bars of ZL, loaded, built and checked, so that only downloads are left to do."""
     put_lines(drive, [record(n) for n in range(4)])
     load_once(project)
-    with project.hold():
-        build(project, now=NOW)
-        with project.open_warehouse() as warehouse:
-            check_everything(project, warehouse, NOW)
+    with open_session(project, now=NOW) as session:
+        build(session)
+        check_everything(session)
 
 
 def plan(project: Project, *roots: str) -> Plan:
-    with project.hold():
-        made = make_plan(project, NOW, Scope(roots, ("1h",)))
+    with open_session(project, now=NOW) as session:
+        made = make_plan(session, Scope(roots, ("1h",)))
     made.save(project.home.plans / f"{made.plan_hash[:12]}.json")
     return made
 
@@ -108,7 +107,7 @@ def test_a_plan_waits_for_a_person_and_then_for_its_download(project: Project, d
     assert items["No request asks for what is published"][0] is True
     assert items["Databento quoted its prices"] == (False, "estimated figures")
 
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         approve(warehouse, made, by="Ann", max_usd=50.0, now=NOW, expires=dt.date(2025, 1, 12))
     found = audit(project)
     assert found.decisions == ()
@@ -195,7 +194,7 @@ def test_a_checklist_is_worked_out_from_the_tables(
 
 
 def change(project: Project, sql: str) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         warehouse.transact([Statement(sql)])
 
 

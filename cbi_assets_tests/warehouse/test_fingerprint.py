@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbi_assets.project import Project
+from cbi_assets.session import Project
 from cbi_assets.tables import Column, TableSpec, struct
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import Fingerprint, fingerprint
+from cbi_assets_tests.helpers import open_warehouse
 
 PAIR = (Column("a", "FLOAT64", "a number"), Column("b", "STRING", "a word"))
 NUMBERS = TableSpec(
@@ -76,7 +77,7 @@ def of_rows(warehouse: Warehouse, rows: list[dict[str, Any]]) -> dict[dt.date | 
 
 @pytest.fixture
 def opened(project: Project) -> Iterator[Warehouse]:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         warehouse.create_tables([NUMBERS])
         yield warehouse
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
-from cbi_assets.config.macro import Macro, load_macro
 from cbi_assets.errors import SourceError
 from cbi_assets.ledger.versions import guarded, ledger_version
 from cbi_assets.load.staging.bridge import PUBLISHED_BARS, judge_bridge, read_bridge
@@ -18,7 +18,7 @@ from cbi_assets.load.staging.layouts import is_bridge, observe, prices_of
 from cbi_assets.load.staging.read import StagingFile, decode, fetch_all
 from cbi_assets.load.staging.staging_ledger import Books, Entry, book, unread_entry
 from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, judge
-from cbi_assets.project import Project
+from cbi_assets.session import Project, Session
 from cbi_assets.tables import (
     MACRO_OBSERVATIONS,
     REFUSED_OBSERVATIONS,
@@ -28,7 +28,7 @@ from cbi_assets.tables import (
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
-Tell = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 RULES_VERSION = 1
 """Raise it when judging changes in code: files are judged anew."""
@@ -51,28 +51,21 @@ class StagingOutcome:
         return bool(self.troubles)
 
 
-def load_staging(
-    project: Project,
-    warehouse: Warehouse,
-    *,
-    now: dt.datetime,
-    tell: Tell = lambda message: None,
-    macro: Macro | None = None,
-) -> StagingOutcome:
-    """Judge staging's new files row by row and publish what is sound. Hold the home first.
+def load_staging(session: Session) -> StagingOutcome:
+    """Judge staging's new files row by row and publish what is sound.
 
     A file is known by its bytes and judged once; all files that lie there are judged anew, in the
     order in which they were first seen, when sources.yaml, macro.yaml or the universe's roots
     changed. What a file gave that lies there no more stays. A file that cannot be read stops no
     other. Raises AuditError where the books do not balance; then nothing was published.
     """
-    staging = project.settings.staging
+    project, warehouse, now = session.project, session.warehouse, session.now
+    staging = session.settings.staging
     if staging is None or not staging.is_dir():
-        tell("there is no staging folder: no macro series were looked for")
+        logger.info("there is no staging folder: no macro series were looked for")
         return StagingOutcome()
-    macro = macro or load_macro()
     version = ledger_version(warehouse)
-    rules = rules_hash(project, macro)
+    rules = rules_hash(project)
     entered = {
         file_id: (rules_of, seen_at)
         for file_id, rules_of, seen_at in warehouse.query(
@@ -89,14 +82,16 @@ def load_staging(
         elif entered.get(found.id, ("", now))[0] == rules:
             known += 1
         elif found.id in todo:
-            tell(f"{found.path}: the same bytes as {todo[found.id].path}; they are loaded once")
+            logger.info(
+                "%s: the same bytes as %s; they are loaded once", found.path, todo[found.id].path
+            )
         else:
             todo[found.id] = found
     if not todo:
         return StagingOutcome(troubles=troubles, known=known)
     anew = [file_id for file_id in todo if file_id in entered]
     files = sorted(todo.values(), key=lambda f: (entered.get(f.id, ("", now))[1], f.path))
-    books = _Judging(project, warehouse, macro, anew, now, tell).run(
+    books = _Judging(session, anew).run(
         files, {f.id: entered[f.id][1] if f.id in entered else now for f in files}
     )
     load_id = f"S{now:%Y%m%dT%H%M%S}-{_digest([*sorted(todo), rules])[:8]}"
@@ -106,12 +101,12 @@ def load_staging(
     return StagingOutcome(load_id, books.entries, [*troubles, *books.troubles], known)
 
 
-def rules_hash(project: Project, macro: Macro) -> str:
+def rules_hash(project: Project) -> str:
     """Of all that a file is judged by."""
     sources = project.sources
     stitch = sources.stitch.model_dump_json() if sources.stitch else ""
     parts = [str(RULES_VERSION), sources.staging.model_dump_json(), stitch]
-    return _digest([*parts, macro.model_dump_json(), *sorted(project.universe.roots)])[:16]
+    return _digest([*parts, project.macro.model_dump_json(), *sorted(project.universe.roots)])[:16]
 
 
 def _digest(parts: Sequence[str]) -> str:
@@ -121,16 +116,9 @@ def _digest(parts: Sequence[str]) -> str:
 class _Judging:
     """The files of one load, judged one after another against what is held."""
 
-    def __init__(
-        self,
-        project: Project,
-        warehouse: Warehouse,
-        macro: Macro,
-        anew: list[str],
-        now: dt.datetime,
-        tell: Tell,
-    ) -> None:
-        self._project, self._macro, self._now, self._tell = project, macro, now, tell
+    def __init__(self, session: Session, anew: list[str]) -> None:
+        self._project = session.project
+        warehouse = session.warehouse
         stays = ~pl.col("source_file_id").is_in(anew)
         held = warehouse.query(
             "SELECT series_id, reference_date, available_at, value, source, source_file_id "
@@ -151,7 +139,7 @@ class _Judging:
                 self._books.troubles.append(str(error))
                 self._books.entries.append(unread_entry(file, str(error), seen[file.id]))
                 continue
-            self._tell(f"judging {frame.height:,} rows of {file.path}")
+            logger.info("validating %s rows of %s", f"{frame.height:,}", file.path)
             self._judge(file, frame, seen[file.id])
         return self._books
 
@@ -170,7 +158,9 @@ class _Judging:
             )
             return
         layout, observations = observe(file.name, frame, sources.staging.declared)
-        judged = judge(layout, observations, self._held, sources.staging, self._macro, seen_at)
+        judged = judge(
+            layout, observations, self._held, sources.staging, self._project.macro, seen_at
+        )
         published = judged.published()
         self._held = pl.concat(
             [self._held, published.with_columns(is_new=True).select(*PUBLISHED_SCHEMA)]

@@ -35,9 +35,8 @@ def report(
     context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
 ) -> dg.MaterializeResult[None]:
     """Take the audit and write it."""
-    opened = project.get()
-    with opened.hold(told=context.log.info):
-        written = write_audit(opened.home, take_audit(opened, clock.now()))
+    with project.session(clock.now()) as session:
+        written = write_audit(session.home, take_audit(session))
     audit = written.audit
     if audit.fell_short:
         context.log.warning("Data fell short: the audit says where.")

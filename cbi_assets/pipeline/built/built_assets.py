@@ -77,12 +77,11 @@ def built_tables(
     context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
 ) -> Iterator[dg.MaterializeResult[None]]:
     """Bring them in step with the bars; a root with a failed check upstream keeps its old rows."""
-    opened = project.get()
-    with opened.hold(told=context.log.info):
-        outcome = build(opened, now=clock.now(), tell=context.log.info)
+    with project.session(clock.now()) as session:
+        outcome = build(session)
+        stock = look_at_built(session)
     for root, reasons in outcome.barred.items():
         context.log.warning(f"{root} was not rebuilt: {'; '.join(reasons)}")
-    stock = look_at_built(opened)
     for table in BUILT:
         yield dg.MaterializeResult(
             asset_key=table_key(table.id),

@@ -11,7 +11,7 @@ from cbi_assets.pipeline.metadata import table_metadata
 from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
 from cbi_assets.pipeline.reporting import table_key
-from cbi_assets.pipeline.resources import ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import DERIVED, RAW, TableSpec
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -42,15 +42,12 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
         metadata=table_metadata(spec),
     )
     def derived_table(
-        context: dg.AssetExecutionContext, project: ProjectResource
+        context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.MaterializeResult[None]:
         root = context.partition_key
-        opened = project.get()
-        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
-            outcome = derive(
-                opened, warehouse, (root,), timeframes=(timeframe,), tell=context.log.info
-            )
-            held = _profile(warehouse, spec, root)
+        with project.session(clock.now()) as session:
+            outcome = derive(session, (root,), timeframes=(timeframe,))
+            held = _profile(session.warehouse, spec, root)
         for reason in outcome.barred.get(root, []):
             context.log.warning(f"{root} was left as it was: {reason}")
         return dg.MaterializeResult(

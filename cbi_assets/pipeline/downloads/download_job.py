@@ -85,16 +85,16 @@ def watch_downloads(
     opened = project.get()
     now = clock.now()
     try:
-        with opened.hold(wait=0), opened.open_warehouse() as warehouse:
-            rows = list_under_way(warehouse)
+        with project.session(now, wait=0) as session:
+            rows = list_under_way(session.warehouse)
         if not rows:
             return dg.SkipReason("No job is under way.")
         # the home is not held while the vendor is asked
         watched = look_at_jobs(rows, connect_of(opened.settings, _leave_to_next_tick), now)
         news = [row for row, before in zip(watched, rows, strict=True) if row != before]
         if news:
-            with opened.hold(wait=0), opened.open_warehouse() as warehouse:
-                write(warehouse, news)
+            with project.session(now, wait=0) as session:
+                write(session.warehouse, news)
     except CbiError as error:
         return dg.SkipReason(str(error))
     for row in news:

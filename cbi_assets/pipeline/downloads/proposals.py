@@ -26,10 +26,9 @@ def stale_bars(
     context: dg.SensorEvaluationContext, project: ProjectResource, clock: Clock
 ) -> dg.SensorResult | dg.SkipReason:
     """Request a plan of the newest days; the cursor is the last trade date it was proposed for."""
-    opened = project.get()
     try:
-        with opened.hold(wait=0):
-            wanted = survey_project(opened, clock.now())
+        with project.session(clock.now(), wait=0) as session:
+            wanted = survey_project(session)
     except HomeBusyError as error:
         return dg.SkipReason(str(error))
     through = wanted.through.isoformat()

@@ -41,13 +41,11 @@ def spec(
 ) -> dg.MaterializeResult[None]:
     """Make the plan and keep it."""
     opened = project.get()
-    with opened.hold(told=context.log.info):
+    with project.session(clock.now()) as session:
         plan = make_plan(
-            opened,
-            clock.now(),
+            session,
             Scope(newest_only=config.newest_only),
             open_clients(opened),
-            tell=context.log.info,
         )
     name = plan.plan_hash[:12]
     plan.save(opened.home.plans / f"{name}.json")

@@ -7,7 +7,7 @@ import dagster as dg
 from cbi_assets.load.load import inventory as take_inventory
 from cbi_assets.pipeline.metadata import inventory_metadata
 from cbi_assets.pipeline.reporting import INVENTORY_KEY
-from cbi_assets.pipeline.resources import ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 
 POOL = "duckdb"
 
@@ -26,10 +26,9 @@ WAREHOUSE = "bigquery" if os.environ.get("CBI_WAREHOUSE") == "bigquery" else "du
     "landed as Parquet; a file that has not changed is not opened again.",
 )
 def inventory(
-    context: dg.AssetExecutionContext, project: ProjectResource
+    context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
 ) -> dg.MaterializeResult[None]:
     """Survey the drive."""
-    opened = project.get()
-    with opened.hold(told=context.log.info):
-        survey = take_inventory(opened)
+    with project.session(clock.now()) as session:
+        survey = take_inventory(session)
     return dg.MaterializeResult(metadata=inventory_metadata(survey))

@@ -10,8 +10,8 @@ from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.load.load import inventory
 from cbi_assets.pipeline.jobs import LoadConfig, load_drive
 from cbi_assets.pipeline.partitions import partition_key
-from cbi_assets.pipeline.resources import ProjectResource
-from cbi_assets.project import Project
+from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.session import Project
 
 TICK_BYTES = 512 << 20
 """How much new data one tick reads at the most; the rest waits for the next one."""
@@ -26,7 +26,7 @@ Stamp = tuple[int, int]
     "ticks; ready files are verified and landed, and one run loads the partitions they touch.",
 )
 def new_drive_files(
-    context: dg.SensorEvaluationContext, project: ProjectResource
+    context: dg.SensorEvaluationContext, project: ProjectResource, clock: Clock
 ) -> dg.SensorResult | dg.SkipReason:
     """Request a run for what stable new files touch.
 
@@ -41,10 +41,10 @@ def new_drive_files(
     seen: dict[str, Stamp] = {k: tuple(v) for k, v in json.loads(context.cursor or "{}").items()}
     now = {entry.path: (entry.size, entry.mtime_ns) for entry in entries}
     try:
-        with opened.hold(wait=0):
-            with opened.open_catalog() as catalog:
-                landed = {file.path: file.stamp for file in catalog.files().values()}
-                before = {piece.file_no for piece in catalog.slices()}
+        with project.session(clock.now(), wait=0) as session:
+            catalog = session.catalog
+            landed = {file.path: file.stamp for file in catalog.files().values()}
+            before = {piece.file_no for piece in catalog.slices()}
             waiting = {p: s for p, s in now.items() if not _is_landed(landed.get(p), s)}
             ready = _within_budget({p: s for p, s in waiting.items() if seen.get(p) == s})
             if not ready:
@@ -56,15 +56,14 @@ def new_drive_files(
                     ),
                     cursor=json.dumps(waiting),
                 )
-            inventory(opened, choose=lambda entry: entry.path in ready)
-            with opened.open_catalog() as catalog:
-                touched = sorted(
-                    {
-                        partition_key((piece.root, piece.timeframe))
-                        for piece in catalog.slices()
-                        if piece.file_no not in before and piece.root in opened.universe.roots
-                    }
-                )
+            inventory(session, choose=lambda entry: entry.path in ready)
+            touched = sorted(
+                {
+                    partition_key((piece.root, piece.timeframe))
+                    for piece in catalog.slices()
+                    if piece.file_no not in before and piece.root in opened.universe.roots
+                }
+            )
     except HomeBusyError as error:
         return dg.SkipReason(str(error))
     left = {path: stamp for path, stamp in waiting.items() if path not in ready}

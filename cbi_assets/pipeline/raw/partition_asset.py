@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from cbi_assets.ledger.pending_events import PendingEvents
+from cbi_assets.load.load import load
 from cbi_assets.pipeline.metadata import column_schema, markdown_table
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
@@ -37,11 +39,12 @@ def databento_ohlcv(
 ) -> dg.MaterializeResult[None]:
     """Load one partition."""
     partition = parse_partition_key(context.partition_key)
-    outcome = project.load(clock.now(), [partition], context.log)
-    raise_if_stopped(outcome)
-    opened = project.get()
-    plots = plot_load(opened, outcome)
-    report_tables(context, opened, outcome, plots, own=partition)
+    with project.session(clock.now()) as session:
+        PendingEvents(session.home).add([partition])  # checked even if nothing of it is new
+        outcome = load(session, [partition])
+        raise_if_stopped(outcome)
+        plots = plot_load(session, outcome)
+        report_tables(context, session, outcome, plots, own=partition)
     refused = [
         {"path": f.path, "why": f.reason} for f in outcome.survey.files if f.verdict == "refused"
     ]

@@ -9,7 +9,7 @@ from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
 from cbi_assets.pipeline.reporting import RAW_KEY, table_key
-from cbi_assets.pipeline.resources import ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import RAW
 
 
@@ -28,13 +28,12 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
         metadata=table_metadata(spec),
     )
     def raw_table(
-        context: dg.AssetExecutionContext, project: ProjectResource
+        context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.MaterializeResult[None]:
         root, _ = parse_partition_key(context.partition_key)
-        opened = project.get()
-        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
-            profiles = profile_partitions(warehouse, timeframe, [root])
-            plots = plot_bars(warehouse, spec.id, [root])
+        with project.session(clock.now()) as session:
+            profiles = profile_partitions(session.warehouse, timeframe, [root])
+            plots = plot_bars(session.warehouse, spec.id, [root])
         return dg.MaterializeResult(
             metadata=partition_metadata(
                 profiles[0] if profiles else None, None, plots.get(root, {})

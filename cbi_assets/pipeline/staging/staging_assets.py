@@ -45,10 +45,9 @@ def _staging_table(spec: TableSpec, group: str) -> dg.AssetsDefinition:
     def staging_table(
         context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.MaterializeResult[None]:
-        opened = project.get()
-        with opened.hold(told=context.log.info), opened.open_warehouse() as warehouse:
-            outcome = load_staging(opened, warehouse, now=clock.now(), tell=context.log.info)
-            metadata = staging_metadata(warehouse, spec)
+        with project.session(clock.now()) as session:
+            outcome = load_staging(session)
+            metadata = staging_metadata(session.warehouse, spec)
         for trouble in outcome.troubles:
             context.log.warning(trouble)
         return dg.MaterializeResult(metadata=metadata)

@@ -19,10 +19,10 @@ from cbi_assets.config.macro import load_macro
 from cbi_assets.config.sources import DeclaredFile, StagingSource
 from cbi_assets.errors import AuditError
 from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging
-from cbi_assets.project import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
-from cbi_assets_tests.helpers import paste, query
+from cbi_assets_tests.helpers import open_warehouse, paste, query
 
 NOW = dt.datetime(2025, 11, 30, 12, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=1)
@@ -77,8 +77,8 @@ def yahoo(path: Path, *rows: tuple[str, float]) -> None:
 
 
 def load(project: Project, now: dt.datetime = NOW) -> StagingOutcome:
-    with project.hold(), project.open_warehouse() as warehouse:
-        return load_staging(project, warehouse, now=now)
+    with open_session(project, now=now) as session:
+        return load_staging(session)
 
 
 def books(project: Project) -> dict[tuple[str, str], list[Any]]:
@@ -126,9 +126,9 @@ def test_good_rows_load_and_bad_ones_are_listed(project: Project, staging: Path)
     record = json.loads(listed["record"][1])
     assert record["indicator"] == "soybean_oil"
     assert record["value"] == 49.7
-    with project.hold(), project.open_warehouse() as warehouse:
-        assert all(r.passed for r in check_staging(project, warehouse))
-        assert all(r.passed for r in check_bridge(project, warehouse))
+    with open_session(project, now=NOW) as session:
+        assert all(r.passed for r in check_staging(session))
+        assert all(r.passed for r in check_bridge(session))
 
 
 def test_the_same_bytes_are_loaded_once_under_any_name(project: Project, staging: Path) -> None:
@@ -173,17 +173,19 @@ def test_other_rules_judge_the_files_anew(make_project: MakeProject, staging: Pa
             "declared": (*old.declared, declared),
         }
     )
-    trusting = Project(
-        project.settings, sources=project.sources.model_copy(update={"staging": staged})
-    )
     macro = load_macro()
     series = macro.series["vix_index"]
     origin = series.origins[0].model_copy(update={"layout": "vix_daily", "names": ("close",)})
     both = series.model_copy(update={"origins": (*series.origins, origin)})
     more = macro.model_copy(update={"series": macro.series | {"vix_index": both}})
-    with trusting.hold(), trusting.open_warehouse() as warehouse:
-        load_staging(trusting, warehouse, now=LATER, macro=more)
-        assert check_staging(trusting, warehouse, more)[0].passed
+    trusting = Project(
+        project.settings,
+        sources=project.sources.model_copy(update={"staging": staged}),
+        macro=more,
+    )
+    with open_session(trusting, now=LATER) as session:
+        load_staging(session)
+        assert check_staging(session)[0].passed
     assert books(project) == {
         ("vix_daily.parquet", "Cboe"): ["loaded", 1, 1, 0, 0, 0],
         ("macro.parquet", "FRED"): ["loaded", 1, 1, 0, 0, 0],
@@ -278,21 +280,22 @@ def test_the_stitch_is_recorded_from_rows_that_no_table_has(
     yahoo(staging / "y.parquet", ("2010-06-04", 40.0), ("2010-06-07", 39.0), ("2025-01-02", 41.0))
     load(project)
     closes = pl.DataFrame({"date": [day("2010-06-07"), day("2025-01-02")], "close": [38.0, 41.0]})
-    with project.hold(), project.open_warehouse() as warehouse:
-        record_stitch(project, warehouse, closes, now=LATER)
+    with open_session(project, now=LATER) as session:
+        warehouse = session.warehouse
+        record_stitch(session, closes)
         (row,) = warehouse.query("SELECT * FROM `ops.stitch_statistics`").to_dicts()
         assert (row["bridge_rows"], row["overlap_days"], row["share_equal"]) == (1, 2, 0.5)
         assert row["seam_move"] == pytest.approx(-0.05)
         assert row["inside_move"] == pytest.approx(-0.025)
         assert row["typical_move"] is None
-        assert all(r.passed for r in check_bridge(project, warehouse))
+        assert all(r.passed for r in check_bridge(session))
         (staging / "y.parquet").unlink()
-        assert record_stitch(project, warehouse, closes, now=LATER) is None
+        assert record_stitch(session, closes) is None
         assert warehouse.query("SELECT * FROM `ops.stitch_statistics`").height == 1
 
 
 def spoil(project: Project, *statements: str) -> None:
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_warehouse(project) as warehouse:
         warehouse.transact([Statement(sql) for sql in statements])
 
 
@@ -382,15 +385,15 @@ def test_each_check_finds_what_deserves_it(
     load(project)
 
     def failed() -> list[tuple[str, list[str]]]:
-        with project.hold(), project.open_warehouse() as warehouse:
-            results = check_staging(project, warehouse) + check_bridge(project, warehouse)
+        with open_session(project, now=NOW) as session:
+            results = check_staging(session) + check_bridge(session)
         for result in results:
             assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
         return [(r.check.name, [row["fault"] for row in r.sample]) for r in results if r.failed]
 
-    with project.hold(), project.open_warehouse() as warehouse:
+    with open_session(project, now=LATER) as session:
         no_bars = pl.DataFrame(schema={"date": pl.Date, "close": pl.Float64})
-        record_stitch(project, warehouse, no_bars, now=LATER)
+        record_stitch(session, no_bars)
     assert failed() == []
     spoil(project, sql)
     assert (check, [fault]) in failed()

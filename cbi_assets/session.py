@@ -1,0 +1,188 @@
+"""A project as the user configured it, and a session: one command's exclusive use of its home."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from cbi_assets.config.macro import Macro, load_macro
+from cbi_assets.config.regimes import Regimes, load_regimes
+from cbi_assets.config.settings import Home, Settings, WarehouseName, load_settings
+from cbi_assets.config.sources import Sources, load_sources
+from cbi_assets.config.universe import Universe, load_universe
+from cbi_assets.drive.catalog import Catalog
+from cbi_assets.drive.reader import Rules
+from cbi_assets.drive.survey import NullProgress, Progress
+from cbi_assets.errors import HomeBusyError, UsageError
+from cbi_assets.tables import ALL_TABLES
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+
+if TYPE_CHECKING:
+    from cbi_assets.warehouse.bigquery.connection import Options
+
+WAIT_SECONDS = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Project:
+    """Settings and configuration files, read but not opened.
+
+    `bigquery` overrides the connection that the settings describe.
+    """
+
+    settings: Settings = field(default_factory=load_settings)
+    universe: Universe = field(default_factory=load_universe)
+    sources: Sources = field(default_factory=load_sources)
+    regimes: Regimes = field(default_factory=load_regimes)
+    macro: Macro = field(default_factory=load_macro)
+    bigquery: Options | None = None
+
+    @property
+    def home(self) -> Home:
+        """The paths of this project's state."""
+        return self.settings.home
+
+    @property
+    def rules(self) -> Rules:
+        """What this home accepts from a drive."""
+        return Rules(self.sources.datasets(self.home.is_demo), self.universe.calendars())
+
+    @contextmanager
+    def open_warehouse(self, name: WarehouseName | None = None) -> Iterator[Warehouse]:
+        """Open a warehouse (default: the one the settings name) and create its missing tables.
+
+        Acquire the home's lock first, as `open_session` does. Raises UsageError if the settings do
+        not lead to a warehouse.
+        """
+        if (name or self.settings.cbi_warehouse) == "duckdb":
+            with DuckDBWarehouse(self.home.warehouse, self.home.scratch) as embedded:
+                embedded.create_tables(ALL_TABLES)
+                yield embedded
+            return
+        if self.home.is_demo:
+            raise UsageError(
+                f"{self.home.root} is a demo's home, and synthetic bars enter no real warehouse",
+                subject="CBI_WAREHOUSE=bigquery",
+                remedy="Choose another CBI_HOME, or unset CBI_WAREHOUSE.",
+            )
+        # Importing the clients takes a second; the embedded warehouse should not pay for it.
+        from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
+        from cbi_assets.warehouse.bigquery.connection import Options, connect
+
+        with (
+            connect(self.bigquery or Options.of(self.settings)) as connection,
+            BigQueryWarehouse(connection, self.home.identify(), self.home.scratch) as remote,
+        ):
+            remote.create_tables(ALL_TABLES)
+            yield remote
+
+
+class Session:
+    """One command's exclusive use of a home: its lock, its clock, its warehouse and its catalog.
+
+    Warehouse and catalog are opened at first use, once, and closed with the session.
+    """
+
+    def __init__(
+        self, project: Project, now: dt.datetime, progress: Progress, resources: ExitStack
+    ) -> None:
+        self.project = project
+        self.now = now
+        self.progress = progress
+        self._resources = resources
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The warehouse that the settings name, with its tables created."""
+        return self._resources.enter_context(self.project.open_warehouse())
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The catalog of what was read from the drive."""
+        catalog = Catalog(self.home.catalog)
+        self._resources.callback(catalog.close)
+        return catalog
+
+    @property
+    def home(self) -> Home:
+        """The paths of the project's state."""
+        return self.project.home
+
+    @property
+    def settings(self) -> Settings:
+        """The project's settings."""
+        return self.project.settings
+
+    @property
+    def universe(self) -> Universe:
+        """The project's roots."""
+        return self.project.universe
+
+
+@contextmanager
+def open_session(
+    project: Project,
+    *,
+    now: dt.datetime,
+    wait: float = WAIT_SECONDS,
+    progress: Progress | None = None,
+) -> Iterator[Session]:
+    """Acquire the home's lock and yield a session on it.
+
+    Parameters
+    ----------
+    project : Project
+        What to open.
+    now : datetime
+        The clock, UTC: the time that everything in this session is dated with.
+    wait : float
+        Seconds to wait for another process in this home.
+    progress : Progress, optional
+        Where reading the drive reports to.
+
+    Raises
+    ------
+    HomeBusyError
+        If another process still holds the lock after `wait` seconds.
+    """
+    with exclusive_lock(project.home, wait), ExitStack() as resources:
+        yield Session(project, now, progress or NullProgress(), resources)
+
+
+@contextmanager
+def exclusive_lock(home: Home, wait: float = WAIT_SECONDS) -> Iterator[None]:
+    """Hold the home's lock, so that one process at a time lands files or opens the warehouse."""
+    home.create()
+    lock = FileLock(home.lock)
+    holder = home.lock.with_suffix(".holder")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = holder.read_text().strip() if holder.exists() else "another process"
+        if wait > 0:
+            logger.info("%s: %s is running; waiting up to %.0f s for it.", home.root, who, wait)
+        try:
+            lock.acquire(timeout=wait)
+        except Timeout:
+            raise HomeBusyError(
+                f"{who} is still running after {wait:.0f} s",
+                subject=str(home.root),
+                remedy="Let it finish, then retry.",
+            ) from None
+    try:
+        holder.write_text(f"process {os.getpid()}")
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
