@@ -97,8 +97,8 @@ def main() -> None:
                 started = time.perf_counter()
                 outcome = load(session)
                 whole.append(time.perf_counter() - started)
-                assert outcome.spent is not None
-                sent = outcome.spent.bytes_uploaded
+                assert outcome.cost is not None
+                sent = outcome.cost.bytes_uploaded
                 warehouse, catalog = session.warehouse, session.catalog
                 landing = project.home.landing
                 packs = [pack_path(landing, p.timeframe, p.pack) for p in catalog.packs()]

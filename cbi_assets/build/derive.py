@@ -16,7 +16,7 @@ from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.market.derived_bars import BAR_COLUMNS, BuiltFrom, derive_bars
 from cbi_assets.market.session_bars import choose_finest
 from cbi_assets.session import Session
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets.tables import DERIVED, RAW
 
@@ -194,10 +194,10 @@ def _publish(
     return [
         Statement(load_sql("derive_forget", **names), span),
         Statement(f"INSERT INTO `{spec.id}` ({columns}) SELECT {columns} FROM `{staged}`"),
-        Statement(
+        Assertion(
             load_sql("derive_held", **names),
             {**span, "rows": derived.height},
-            f"{spec.id}: {{0}} bars held where {derived.height} were derived. "
+            message=f"{spec.id}: would contain {{0}} bars, {derived.height} were derived. "
             "Nothing was published.",
         ),
     ]

@@ -1,4 +1,4 @@
-"""Replace in a built table what is not as it should be, and nothing else."""
+"""Replace the rows of a built table that differ from what was computed, and no others."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.tables import TableSpec
 
 
 @dataclass(frozen=True)
 class Replacement:
-    """What has to happen to a table: the statements that do it in one transaction, none where it is
-    as it should be. `written` rows are new or differ; `removed` have no successor; `held` stand
-    in the table afterwards, of the roots and dates that were looked at."""
+    """The statements that bring a table up to date in one transaction, and the rows they affect.
+
+    `written` counts rows that are new or differ, `removed` rows without a replacement, `total` the
+    rows of the given roots and dates afterwards. An up-to-date table gets no statements.
+    """
 
     spec: TableSpec
     statements: list[Statement]
     written: int
     removed: int
-    held: int
+    total: int
 
 
 def replace_rows(
@@ -37,10 +39,16 @@ def replace_rows(
     end: dt.date | None = None,
     leave_out: Collection[str] = (),
 ) -> Replacement:
-    """Hold a table's rows of these roots, between two dates of its partition column, against
-    `fresh`, which should be those rows.
+    """Compare a table's rows with `fresh`, and return what replaces those that differ.
 
-    A row is left as it is where all of its columns but `leave_out` are equal.
+    Parameters
+    ----------
+    fresh : pl.DataFrame
+        All rows the table should contain of `roots`, from `start` to `end`; empty for none.
+    start, end : datetime.date, optional
+        First and last value of the table's partition column, inclusive; all if omitted.
+    leave_out : Collection[str]
+        Columns not compared: a row that differs in these alone stays.
     """
     date = spec.partition_by
     assert date is not None
@@ -51,31 +59,30 @@ def replace_rows(
     }
     within = f"{root_column} IN UNNEST(@roots) AND {date} BETWEEN @start AND @end"
     columns = ", ".join(spec.column_names)
-    held = warehouse.query(f"SELECT {columns} FROM `{spec.id}` WHERE {within}", span)
-    fresh = fresh.select(spec.column_names) if fresh.width else held.clear()
+    existing = warehouse.query(f"SELECT {columns} FROM `{spec.id}` WHERE {within}", span)
+    fresh = fresh.select(spec.column_names) if fresh.width else existing.clear()
     key = list(spec.key)
-    same = held.select(pl.col(name).cast(fresh.schema[name]) for name in spec.column_names).join(
+    unchanged = existing.select(pl.col(name).cast(fresh.schema[name]) for name in spec.column_names).join(
         fresh, on=key, suffix="_fresh"
     )
     compared = [name for name in spec.column_names if name not in {*key, *leave_out}]
-    same = same.filter(
+    unchanged = unchanged.filter(
         pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_fresh")) for name in compared)
     ).select(key)
-    changed = fresh.join(same, on=key, how="anti")
-    # out go the rows that differ and those that should not be there
-    out = held.select(key).join(same, on=key, how="anti")
-    removed = out.join(fresh, on=key, how="anti").height
-    if changed.is_empty() and out.is_empty():
+    changed = fresh.join(unchanged, on=key, how="anti")
+    to_delete = existing.select(key).join(unchanged, on=key, how="anti")
+    removed = to_delete.join(fresh, on=key, how="anti").height
+    if changed.is_empty() and to_delete.is_empty():
         return Replacement(spec, [], 0, 0, fresh.height)
-    statements = []
-    if not out.is_empty():
-        staged = warehouse.stage_frame(f"{spec.name}_out", out)
-        dates = {"first": out[date].min(), "last": out[date].max()}
-        match = " AND ".join(f"o.{name} = t.{name}" for name in key)
+    statements: list[Statement] = []
+    if not to_delete.is_empty():
+        staged = warehouse.stage_frame(f"{spec.name}_delete", to_delete)
+        dates = {"first": to_delete[date].min(), "last": to_delete[date].max()}
+        match = " AND ".join(f"d.{name} = t.{name}" for name in key)
         statements.append(
             Statement(
                 f"DELETE FROM `{spec.id}` AS t WHERE t.{date} BETWEEN @first AND @last "
-                f"AND EXISTS (SELECT 1 FROM `{staged}` AS o WHERE {match})",
+                f"AND EXISTS (SELECT 1 FROM `{staged}` AS d WHERE {match})",
                 dates,
             )
         )
@@ -85,10 +92,12 @@ def replace_rows(
             Statement(f"INSERT INTO `{spec.id}` ({columns}) SELECT {columns} FROM `{staged}`")
         )
     statements.append(
-        Statement(
-            f"SELECT COUNT(*) AS held FROM `{spec.id}` WHERE {within} HAVING COUNT(*) <> @rows",
+        Assertion(
+            f"SELECT COUNT(*) AS row_count FROM `{spec.id}` WHERE {within} "
+            "HAVING COUNT(*) <> @rows",
             {**span, "rows": fresh.height},
-            f"{spec.id}: {{0}} rows held where {fresh.height} were built. Nothing was published.",
+            message=f"{spec.id}: would contain {{0}} rows, {fresh.height} were built. "
+            "Nothing was published.",
         )
     )
     return Replacement(spec, statements, changed.height, removed, fresh.height)

@@ -53,14 +53,14 @@ def spell_check(
     sql = load_sql(f"checks/{text}", **names, **staged)
     used = [name for name in frames if f"`{staged[name]}`" in sql]
     one = {**params, "roots": [_ROOT]} if "roots" in params else params
-    body = warehouse.spell(write_out(sql, one)).replace(_ROOT, root)
+    body = warehouse.to_dialect(write_out(sql, one)).replace(_ROOT, root)
     if not used:
         return body
     parts = []
     for name in used:
         frame = frames[name]
         own = frame.filter(root=root) if root and "root" in frame.columns else frame
-        parts.append(f"{staged[name]} AS (\n{warehouse.spell(_select(own))}\n)")
+        parts.append(f"{staged[name]} AS (\n{warehouse.to_dialect(_select(own))}\n)")
     head = _HEAD.match(body)
     assert head is not None
     comma = "," if head.group(2) else ""

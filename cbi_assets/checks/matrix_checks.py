@@ -55,5 +55,5 @@ def check_table(session: Session, spec: TableSpec) -> CheckResult:
         actual="; ".join(faults) or "none",
         offenders=len(faults),
         sample=[{"difference": fault} for fault in faults],
-        sql=warehouse.spell(spec.create_statement()),
+        sql=warehouse.to_dialect(spec.create_statement()),
     )

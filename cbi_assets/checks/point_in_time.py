@@ -78,7 +78,7 @@ def check_point_in_time(
                 else f"{rows} rows differ; if bars were loaded since, run `cbi build`",
                 offenders=own.height,
                 sample=own.head(20).to_dicts(),
-                sql=warehouse.spell(
+                sql=warehouse.to_dialect(
                     write_out(
                         f"{sql} AND data_date <= @cut",
                         {"roots": [root], "cut": max(cuts, default=FAR)},

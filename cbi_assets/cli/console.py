@@ -23,7 +23,7 @@ from cbi_assets.drive.inventory import FolderRow
 from cbi_assets.ledger.books import BOOK_COLUMNS
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
-from cbi_assets.warehouse.base import Spent
+from cbi_assets.warehouse.base import JobCost
 
 # A file or a pipe has no width; a terminal's own is kept.
 console = Console(
@@ -122,8 +122,8 @@ def show_load(outcome: LoadOutcome) -> None:
             say(f"refused: {unlisted.path}: {unlisted.reason}")
     for reason in outcome.stopped.values():
         say(f"stopped: {reason}")
-    if outcome.spent is not None:
-        say(f"BigQuery: {describe_spent(outcome.spent)}")
+    if outcome.cost is not None:
+        say(f"BigQuery: {describe_cost(outcome.cost)}")
     if outcome.load_id is None:
         say("Nothing new on the drive: 0 bars published.")
         return
@@ -144,11 +144,11 @@ def show_load(outcome: LoadOutcome) -> None:
     say(f"{outcome.published:,} bars published in {len(outcome.partitions)} partitions.")
 
 
-def describe_spent(spent: Spent) -> str:
+def describe_cost(cost: JobCost) -> str:
     """What a warehouse's jobs cost, in one line."""
     return (
-        f"{spent.jobs} jobs, {spent.bytes_uploaded / 1e6:,.1f} MB sent, "
-        f"{spent.bytes_billed / 1e6:,.1f} MB billed, {spent.slot_ms / 1e3:,.1f} s of slot time."
+        f"{cost.jobs} jobs, {cost.bytes_uploaded / 1e6:,.1f} MB sent, "
+        f"{cost.bytes_billed / 1e6:,.1f} MB billed, {cost.slot_ms / 1e3:,.1f} s of slot time."
     )
 
 

@@ -130,7 +130,7 @@ def _load_document(outcome: Any, by_file: Any) -> dict[str, Any]:
         ],
         "still_changing": [{"path": p, "reason": why} for p, why in outcome.survey.changing],
         "files_read": outcome.survey.read,
-        "spent": outcome.spent,
+        "spent": outcome.cost,
         "books": by_file.to_dicts(),
         "checks": [check_document(result) for result in outcome.checks],
     }

@@ -15,7 +15,7 @@ import polars as pl
 
 from cbi_assets.errors import AuditError
 from cbi_assets.tables import DOWNLOAD_JOBS
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 
 RowState = Literal[
     "submitting", "submitted", "queued", "processing", "done", "expired", "downloaded", "failed"
@@ -69,13 +69,13 @@ def read_jobs(warehouse: Warehouse) -> list[JobRow]:
 def intend(warehouse: Warehouse, row: JobRow) -> None:
     """Enter that a request is about to be submitted. Raises AlreadyBoughtError, and enters
     nothing, where a job for it is under way on any approval."""
-    under_way = Statement(
+    under_way = Assertion(
         f"SELECT approval_id, state FROM `{DOWNLOAD_JOBS.id}` "
         "WHERE request_id = @request_id AND state IN UNNEST(@states)",
         {"request_id": row.request_id, "states": ["submitting", *LIVE]},
-        f"request {row.request_id}: another process has it under way on approval {{0}} ({{1}}). "
-        "Nothing was bought; run this again to follow it.",
-        AlreadyBoughtError,
+        message=f"request {row.request_id}: another process has it under way on approval {{0}} "
+        "({1}). Nothing was bought; run this again to follow it.",
+        error=AlreadyBoughtError,
     )
     _replace(warehouse, [row], [under_way])
 

@@ -10,7 +10,7 @@ import polars as pl
 from cbi_assets.config.universe import Universe
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.tables import SOURCE_FILES
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 BOOK_COLUMNS = (
@@ -72,9 +72,9 @@ def enter_files(
     return [
         Statement(load_sql("publish_forget_files", staged=staged)),
         Statement(f"INSERT INTO `ops.source_files` ({columns}) SELECT {columns} FROM `{staged}`"),
-        Statement(
+        Assertion(
             load_sql("assert_balanced"),
-            must_hold="{0}: {2} of its {1} records are not accounted for. "
+            message="{0}: {2} of its {1} records are not accounted for. "
             "Nothing was published; run the load again.",
         ),
     ]

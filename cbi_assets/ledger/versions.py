@@ -7,7 +7,7 @@ jobs that run on after the process that sent them was killed.
 from __future__ import annotations
 
 from cbi_assets.errors import LedgerMovedError
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 
@@ -17,20 +17,20 @@ def ledger_version(warehouse: Warehouse) -> int:
     return int(found["version"].item())
 
 
-def guarded(statements: list[Statement], version: int) -> list[Statement]:
-    """The statements of one publication, held to the version that it started from.
+def with_version_guard(statements: list[Statement], version: int) -> list[Statement]:
+    """Return a publication's statements, guarded against a publication since `version`.
 
-    The transaction raises LedgerMovedError where another one went through since.
+    The transaction raises LedgerMovedError if another one committed in the meantime.
     """
     return [
-        Statement(
+        Assertion(
             load_sql("assert_version"),
             {"seen_version": version},
-            "another load or unload went through meanwhile (version {0} of the books). "
-            "Nothing was published; run this again.",
-            LedgerMovedError,
+            message="another load or unload committed first (ledger version {0}). "
+            "Nothing was published. Retry.",
+            error=LedgerMovedError,
         ),
-        # of two publications at once, one is cancelled here: both delete the row
+        # Of two concurrent publications one is cancelled here, because both delete this row.
         Statement("DELETE FROM `ops.ledger_version` WHERE TRUE"),
         Statement(
             "INSERT INTO `ops.ledger_version` (version) SELECT @version", {"version": version + 1}

@@ -14,7 +14,7 @@ from cbi_assets.errors import AuditError
 from cbi_assets.market.bars import RTYPES, SECONDS, Columns, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.timestamps import EPOCH, utc_from_micros
-from cbi_assets.warehouse.base import Params, Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Params, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 _TODO: Columns = {
@@ -139,8 +139,8 @@ def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[
     names = dict(audited.names)
     params = {**audited.staged.params, "load_id": load_id, "loaded_at": loaded_at}
 
-    def statement(name: str, must_hold: str | None = None, **more: str) -> Statement:
-        return Statement(load_sql(name, **names, **more), params, must_hold)
+    def statement(name: str, **more: str) -> Statement:
+        return Statement(load_sql(name, **names, **more), params)
 
     forget = [
         statement("publish_forget", ledger=ledger)
@@ -153,9 +153,10 @@ def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[
         statement("publish_quarantined"),
         statement("publish_conflicts"),
         statement("publish_books"),
-        statement(
-            "assert_published",
-            "{1} of file {0}: the books enter {2} published bars, the table holds {3}. "
+        Assertion(
+            load_sql("assert_published", **names),
+            params,
+            message="{1} of file {0}: the books enter {2} published bars, the table holds {3}. "
             "Nothing was published; run the load again.",
         ),
     ]

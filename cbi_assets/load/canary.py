@@ -10,7 +10,7 @@ from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.load.audit import audit, stage
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.base import Assertion, Statement
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,11 @@ def run_canary(
     warehouse.transact(
         [
             Statement(load_sql("publish_bars", **audited.names), params),
-            Statement(
+            Assertion(
                 load_sql("assert_published", **audited.names),
                 params,
-                "{1} of file {0}: the canary entered {2} bars and found {3}. Nothing was loaded.",
+                message="{1} of file {0}: the canary inserted {2} bars, its table contains {3}. "
+                "Nothing was loaded.",
             ),
         ]
     )

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import WarehouseName
 from cbi_assets.errors import AuditError, UsageError
-from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.session import Session
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, TableSpec
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import fingerprint, spans, within
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
                 copies.append(TableCopy(spec.id, rows, months))
                 statements += _publication(spec, staged, rows)
             logger.info("publishing %s rows", f"{sum(copy.rows for copy in copies):,}")
-            target.transact(guarded(statements, version))
+            target.transact(with_version_guard(statements, version))
             for spec in MOVED:
                 _same(source, target, spec, spec.id, "was published of")
             return copies
@@ -115,16 +115,16 @@ def _same(
 
 def _publication(spec: TableSpec, staged: str | None, rows: int) -> list[Statement]:
     names = ", ".join(spec.column_names)
-    whole = Statement(
-        f"SELECT COUNT(*) AS held FROM `{spec.id}` HAVING COUNT(*) <> @rows",
+    complete = Assertion(
+        f"SELECT COUNT(*) AS row_count FROM `{spec.id}` HAVING COUNT(*) <> @rows",
         {"rows": rows},
-        f"{spec.id}: it would hold {{0}} rows where {rows} were to come. Nothing was copied.",
+        message=f"{spec.id}: would contain {{0}} rows, expected {rows}. Nothing was copied.",
     )
     if staged is None:
-        return [whole]
+        return [complete]
     return [
         Statement(f"INSERT INTO `{spec.id}` ({names}) SELECT {names} FROM `{staged}`"),
-        whole,
+        complete,
     ]
 
 

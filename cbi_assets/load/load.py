@@ -23,7 +23,7 @@ from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import LedgerMovedError, ServiceError
 from cbi_assets.ledger.books import enter_files
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
-from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.audit import Audited, audit, publication, stage
 from cbi_assets.load.canary import run_canary
 from cbi_assets.load.overlaps import Overlap, find_overlaps
@@ -31,7 +31,7 @@ from cbi_assets.load.partition_profiles import PartitionProfile, profile_partiti
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Spent, Statement
+from cbi_assets.warehouse.base import JobCost, Statement
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class PartitionLoad:
 class LoadOutcome:
     """What a load found and did. `load_id` is None where nothing was new.
 
-    `stopped` says, by timeframe, why its canary kept it from being loaded; `spent` what it cost
+    `stopped` says, by timeframe, why its canary kept it from being loaded; `cost` what it cost
     where the warehouse bills.
     """
 
@@ -77,7 +77,7 @@ class LoadOutcome:
     overlaps: list[Overlap] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
     profiles: list[PartitionProfile] = field(default_factory=list)
-    spent: Spent | None = None
+    cost: JobCost | None = None
 
     @property
     def published(self) -> int:
@@ -188,7 +188,7 @@ class _Load:
                 stopped=stopped,
                 checks=checks,
                 profiles=profiles,
-                spent=self._warehouse.spent(),
+                cost=self._warehouse.cost(),
             )
         load_id = self._load_id(todo)
         before = {t: roots_held(self._warehouse, RAW[t].id) for t in todo}
@@ -199,10 +199,10 @@ class _Load:
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
         self._pending.add(touched)
         statements += self._enter_files(todo, entered, new_files)
-        self._warehouse.transact(guarded(statements, version))
+        self._warehouse.transact(with_version_guard(statements, version))
         partitions, nameless = self._partitions(audited, before)
         checks, profiles = self._look_at(self._pending.partitions())
-        spent = self._keep_costs(load_id)
+        cost = self._record_cost(load_id)
         return LoadOutcome(
             self._survey,
             load_id=load_id,
@@ -212,20 +212,20 @@ class _Load:
             overlaps=overlaps,
             checks=checks,
             profiles=profiles,
-            spent=spent,
+            cost=cost,
         )
 
-    def _keep_costs(self, load_id: str) -> Spent | None:
+    def _record_cost(self, load_id: str) -> JobCost | None:
         """Enter what the load cost; the load stands, whether or not that can be asked for."""
         try:
-            spent = self._warehouse.spent()
-            if spent is not None:
-                params = {"load_id": load_id, "recorded_at": self._now} | asdict(spent)
+            cost = self._warehouse.cost()
+            if cost is not None:
+                params = {"load_id": load_id, "recorded_at": self._now} | asdict(cost)
                 self._warehouse.transact([Statement(load_sql("publish_costs"), params)])
         except ServiceError as error:
             logger.warning("published, but its cost could not be read: %s", error)
             return None
-        return spent
+        return cost
 
     def _look_at(
         self, partitions: Collection[Partition]

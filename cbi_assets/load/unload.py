@@ -17,12 +17,12 @@ from cbi_assets.checks import CheckResult, check_raw, keep_results, roots_held
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.pending_events import PendingEvents
-from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.audit import reject, stage
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Params, Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Params, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 Scope = Literal["file", "load", "job"]
@@ -122,10 +122,10 @@ def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
         statements += [
             Statement(load_sql("unload_bars", **names), params),
             Statement(load_sql("unload_conflicts", **names), params),
-            Statement(
+            Assertion(
                 load_sql("assert_unloaded", **names),
                 params,
-                "{1} bars of {0} could not be taken out.",
+                message="{1} bars of {0} could not be removed.",
             ),
         ]
     for ledger in ("ops.loads", "ops.quarantined_bars", "ops.bar_conflicts"):
@@ -133,9 +133,9 @@ def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
     statements += [
         Statement(load_sql("unload_files", chosen=chosen)),
         Statement(load_sql("unload_partial", chosen=chosen)),
-        Statement(
+        Assertion(
             load_sql("assert_balanced"),
-            must_hold="{0}: {2} of its {1} records are not accounted for. Nothing was taken out.",
+            message="{0}: {2} of its {1} records are not accounted for. Nothing was removed.",
         ),
     ]
     before = _total(warehouse, timeframes)
@@ -143,7 +143,7 @@ def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
     PendingEvents(session.home).add(
         {(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root}
     )
-    warehouse.transact(guarded(statements, plan.version))
+    warehouse.transact(with_version_guard(statements, plan.version))
     checks: list[CheckResult] = []
     touched: list[str] = []
     for timeframe in timeframes:

@@ -15,7 +15,7 @@ from cbi_assets.load.load import PartitionLoad
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.pipeline.lineage import LINEAGE, MADE_OF_NOTHING
 from cbi_assets.tables import DAILY_ML_MATRIX, Column, TableSpec
-from cbi_assets.warehouse.base import Spent
+from cbi_assets.warehouse.base import JobCost
 
 
 def column_schema(spec: TableSpec) -> dg.TableSchema:
@@ -129,15 +129,15 @@ def check_severity(result: CheckResult) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity[result.check.severity]
 
 
-def spent_metadata(spent: Spent | None) -> dict[str, Any]:
+def cost_metadata(cost: JobCost | None) -> dict[str, Any]:
     """What a load cost where the warehouse bills; of the whole load, not of one partition."""
-    if spent is None:
+    if cost is None:
         return {}
     return {
-        "jobs of the load": spent.jobs,
-        "bytes sent": spent.bytes_uploaded,
-        "bytes billed": spent.bytes_billed,
-        "slot seconds": spent.slot_ms / 1_000,
+        "jobs of the load": cost.jobs,
+        "bytes sent": cost.bytes_uploaded,
+        "bytes billed": cost.bytes_billed,
+        "slot seconds": cost.slot_ms / 1_000,
     }
 
 

@@ -16,10 +16,10 @@ from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.metadata import (
     check_metadata,
     check_severity,
+    cost_metadata,
     inventory_metadata,
     names,
     partition_metadata,
-    spent_metadata,
 )
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.pipeline.plots import Plots
@@ -50,7 +50,7 @@ def metadata_by_partition(
     loaded = next((p for p in outcome.partitions if (p.root, p.timeframe) == partition), None)
     return {
         **partition_metadata(profile, loaded, plots.get(partition, {})),
-        **spent_metadata(outcome.spent),
+        **cost_metadata(outcome.cost),
     }
 
 

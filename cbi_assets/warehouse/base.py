@@ -19,19 +19,31 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Statement:
-    """One GoogleSQL statement of a transaction. With `must_hold` it is a query that must give no
-    row; the message says what a row means, and its first row's values are put into it. `error` is
-    what is raised with that message."""
+    """One GoogleSQL statement of a transaction."""
 
     sql: str
     params: Params = field(default_factory=dict)
-    must_hold: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Assertion(Statement):
+    """A query of a transaction that must return no rows.
+
+    If it returns rows, the transaction is rolled back and `error` is raised. `message` is a format
+    string for the values of the first row: `{0}`, `{1}` and so on.
+    """
+
+    message: str
     error: type[AuditError] = AuditError
+
+    def failure(self, values: Iterable[object]) -> AuditError:
+        """Return the error to raise for the query's first row."""
+        return self.error(self.message.format(*values))
 
 
 @dataclass
-class Spent:
-    """What a warehouse's jobs have cost: their number, what was sent and billed, and slot time."""
+class JobCost:
+    """What a warehouse's jobs cost: their number, bytes uploaded and billed, slot milliseconds."""
 
     jobs: int = 0
     bytes_uploaded: int = 0
@@ -42,8 +54,8 @@ class Spent:
 class Warehouse(Protocol):
     """Tables, staging, queries and transactions. All SQL is GoogleSQL with `@name` parameters."""
 
-    def spent(self) -> Spent | None:
-        """What this warehouse object has cost so far; None where nothing is billed."""
+    def cost(self) -> JobCost | None:
+        """Return the cost of this object's jobs so far; None if the warehouse bills nothing."""
 
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
         """Create what is absent, and add columns that a table lacks; all else stays."""
@@ -63,12 +75,14 @@ class Warehouse(Protocol):
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Run a query and give its rows; instants come back in UTC."""
 
-    def spell(self, sql: str) -> str:
-        """A GoogleSQL statement without parameters as this warehouse's own tools take it."""
+    def to_dialect(self, sql: str) -> str:
+        """Return a GoogleSQL statement without parameters in the warehouse's own dialect."""
 
     def transact(self, statements: Iterable[Statement]) -> None:
-        """Run the statements in one transaction. Raises the statement's error, and leaves
-        everything as it was, when a `must_hold` query gives a row."""
+        """Run the statements in one transaction.
+
+        If an `Assertion` returns a row, raises its error and leaves all tables unchanged.
+        """
 
     def close(self) -> None:
         """Let go of the warehouse; staged tables are gone."""

@@ -15,7 +15,7 @@ import polars.selectors as cs
 
 from cbi_assets.errors import HomeBusyError
 from cbi_assets.tables import TableSpec, canonical_type
-from cbi_assets.warehouse.base import Params, Statement
+from cbi_assets.warehouse.base import Assertion, Params, Statement
 from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions
 from cbi_assets.warehouse.sql_files import to_duckdb
 
@@ -59,8 +59,8 @@ class DuckDBWarehouse:
     ) -> None:
         self.close()
 
-    def spent(self) -> None:
-        """Nothing is billed here."""
+    def cost(self) -> None:
+        """Return None: DuckDB bills nothing."""
 
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
         """Create what is absent, add columns that are new."""
@@ -122,8 +122,8 @@ class DuckDBWarehouse:
         # DuckDB sums INT64 into HUGEINT, which Arrow knows as a decimal; GoogleSQL keeps INT64
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
-    def spell(self, sql: str) -> str:
-        """The statement in DuckDB's dialect, a clause a line."""
+    def to_dialect(self, sql: str) -> str:
+        """Return the statement in DuckDB's dialect, one clause per line."""
         return to_duckdb(sql, pretty=True)
 
     def transact(self, statements: Iterable[Statement]) -> None:
@@ -132,8 +132,8 @@ class DuckDBWarehouse:
         try:
             for statement in statements:
                 rows = self._run(to_duckdb(statement.sql), statement.params)
-                if statement.must_hold is not None and (row := rows.fetchone()) is not None:
-                    raise statement.error(statement.must_hold.format(*row))
+                if isinstance(statement, Assertion) and (row := rows.fetchone()) is not None:
+                    raise statement.failure(row)
             self._connection.execute("COMMIT")
         except BaseException:
             self._connection.execute("ROLLBACK")

@@ -12,7 +12,7 @@ import pytest
 
 from cbi_assets.config.settings import Settings
 from cbi_assets.tables import Column, TableSpec
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.bigquery.connection import Options, connect
 from cbi_assets_tests.bigquery.proxy import Proxy, Request, run_proxy
@@ -70,7 +70,9 @@ def work(warehouse: Warehouse) -> None:
     warehouse.transact(
         [
             Statement(f"INSERT INTO `{SPOTS.id}` (name, count) SELECT name, count FROM `{chosen}`"),
-            Statement(f"SELECT name FROM `{SPOTS.id}` WHERE count > @most", {"most": 5}, "{0}"),
+            Assertion(
+                f"SELECT name FROM `{SPOTS.id}` WHERE count > @most", {"most": 5}, message="{0}"
+            ),
         ]
     )
     assert warehouse.query(f"SELECT name FROM `{SPOTS.id}`").height == FRAME.height

@@ -16,7 +16,7 @@ from cbi_assets.errors import AuditError, CbiError, LedgerMovedError, ServiceErr
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load import load as loading
 from cbi_assets.session import Project
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets_tests.bigquery.conftest import SPOTS, OpenRemote
 from cbi_assets_tests.bigquery.proxy import (
     CONFLICT,
@@ -322,7 +322,7 @@ def one_line(error: CbiError) -> str:
     return text
 
 
-def test_what_must_hold_and_does_not_is_raised_with_its_values_and_undoes_all(
+def test_failed_assertion_raises_its_error_with_the_row_and_rolls_back(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     with open_remote() as warehouse:
@@ -333,10 +333,11 @@ def test_what_must_hold_and_does_not_is_raised_with_its_values_and_undoes_all(
                     Statement(f"DELETE FROM `{SPOTS.id}` WHERE TRUE"),
                     Statement(f"INSERT INTO `{SPOTS.id}` (name, count) VALUES ('it''s {{}}', 7)"
                               .replace("''", "\\'")),
-                    Statement(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
-                              {"most": 9}, "never {0}"),
-                    Statement(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
-                              {"most": 6}, "found {0}: {1} are too many", LedgerMovedError),
+                    Assertion(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
+                              {"most": 9}, message="never {0}"),
+                    Assertion(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
+                              {"most": 6}, message="found {0}: {1} are too many",
+                              error=LedgerMovedError),
                 ]
             )  # fmt: skip
         assert str(raised.value) == "found it's {}: 7 are too many"
@@ -344,12 +345,12 @@ def test_what_must_hold_and_does_not_is_raised_with_its_values_and_undoes_all(
     assert len(job_ids(proxy, "-transaction-")) == 2  # the publication's, and this one
 
 
-def test_what_holds_lets_the_transaction_through(open_remote: OpenRemote) -> None:
+def test_passing_assertion_lets_the_transaction_commit(open_remote: OpenRemote) -> None:
     with open_remote() as warehouse:
         publish(warehouse)
         warehouse.transact(
             [
-                Statement(f"SELECT name FROM `{SPOTS.id}` WHERE count > 3", {}, "{0}", AuditError),
+                Assertion(f"SELECT name FROM `{SPOTS.id}` WHERE count > 3", message="{0}"),
                 Statement(f"DELETE FROM `{SPOTS.id}` WHERE count = @count", {"count": 1}),
             ]
         )
@@ -360,12 +361,12 @@ def test_what_went_wrong_is_told_though_the_staging_tables_cannot_be_dropped(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     rule = proxy.add(Rule("DELETE", r"/tables/", refuse("accessDenied"), times=None))
-    must_hold = Statement(f"SELECT name FROM `{SPOTS.id}` ORDER BY name", {}, "{0} is here")
+    assertion = Assertion(f"SELECT name FROM `{SPOTS.id}` ORDER BY name", message="{0} is here")
 
     def publish_and_fail() -> None:
         with open_remote() as warehouse:
             publish(warehouse)
-            warehouse.transact([must_hold])
+            warehouse.transact([assertion])
 
     with pytest.raises(AuditError, match="a is here"):
         publish_and_fail()

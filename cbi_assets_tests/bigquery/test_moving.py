@@ -103,7 +103,7 @@ def test_rows_that_come_in_meanwhile_stop_the_copy(
         return stage(self, name, paths)  # type: ignore[arg-type]
 
     monkeypatch.setattr(BigQueryWarehouse, "stage_parquet", intrude)
-    with pytest.raises(AuditError, match=r"ops\.load_costs: it would hold 1 rows where 0"):
+    with pytest.raises(AuditError, match=r"ops\.load_costs: would contain 1 rows, expected 0"):
         copy(moving, "bigquery")
     monkeypatch.undo()
     counts = {name: len(rows) for name, rows in held(moving, "bigquery").items()}

@@ -61,9 +61,9 @@ def test_a_load_accounts_for_every_record(project: Project, drive: Path) -> None
     assert {json.loads(text)["volume"] for text in aside["record"]} == {"-1", "5"}
     (conflict,) = query(project, "SELECT * FROM `ops.bar_conflicts`").to_dicts()
     assert (conflict["version"]["close"], conflict["published"]["close"]) == (11.0, 12.0)
-    assert (outcome.spent is None) == (project.settings.cbi_warehouse == "duckdb")
+    assert (outcome.cost is None) == (project.settings.cbi_warehouse == "duckdb")
     costs = query(project, f"SELECT load_id FROM `{LOAD_COSTS.id}`")["load_id"].to_list()
-    assert costs == ([] if outcome.spent is None else [outcome.load_id])
+    assert costs == ([] if outcome.cost is None else [outcome.load_id])
 
     again = load_once(project)
     assert (again.published, again.load_id) == (0, None)

@@ -14,7 +14,7 @@ import pytest
 from cbi_assets.errors import AuditError
 from cbi_assets.session import Project
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, Column, TableSpec, struct
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.drift import differences
 from cbi_assets_tests.helpers import NOW, open_warehouse
 
@@ -164,11 +164,11 @@ def test_a_transaction_is_all_or_nothing(opened: Warehouse) -> None:
     found = f"SELECT name, size FROM `{THINGS.id}` WHERE size > @limit"
     with pytest.raises(AuditError, match=r"^c is 7 large$"):
         opened.transact(
-            [thing("c", 7), Statement(found, {"limit": 5}, "{0} is {1} large"), thing("d")]
+            [thing("c", 7), Assertion(found, {"limit": 5}, message="{0} is {1} large"), thing("d")]
         )
     with pytest.raises(Exception, match="nowhere"):
         opened.transact([thing("e"), Statement("DELETE FROM `ops.nowhere` WHERE TRUE")])
     assert names(opened) == ["a", "b"]
     # parameters of the same name do not get in each other's way
-    opened.transact([Statement(found, {"limit": 5}, "never"), thing("f", 3)])
+    opened.transact([Assertion(found, {"limit": 5}, message="never"), thing("f", 3)])
     assert names(opened) == ["a", "b", "f"]

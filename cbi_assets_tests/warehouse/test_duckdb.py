@@ -12,7 +12,7 @@ import pytest
 
 from cbi_assets.errors import AuditError, HomeBusyError
 from cbi_assets.tables import ALL_TABLES, Column, TableSpec
-from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.base import Assertion, Statement
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 
 PAIRS = TableSpec(
@@ -43,19 +43,15 @@ def rows(warehouse: DuckDBWarehouse) -> list[tuple[object, ...]]:
 
 def test_transaction_keeps_everything(warehouse: DuckDBWarehouse) -> None:
     unique = "SELECT name, COUNT(*) FROM `ops.pairs` GROUP BY name HAVING COUNT(*) > 1"
-    warehouse.transact([insert("a", 2), Statement(unique, must_hold="{0} is there {1} times")])
+    warehouse.transact([insert("a", 2), Assertion(unique, message="{0} is there {1} times")])
     assert rows(warehouse) == [("a", 2), ("old", 1)]
 
 
-def test_failing_must_hold_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> None:
+def test_transact_changes_nothing_if_an_assertion_fails(warehouse: DuckDBWarehouse) -> None:
     unique = "SELECT name, COUNT(*) FROM `ops.pairs` GROUP BY name HAVING COUNT(*) > 1"
     with pytest.raises(AuditError, match=r"^old is there 2 times$"):
         warehouse.transact(
-            [
-                insert("a", 2),
-                insert("old", 3),
-                Statement(unique, must_hold="{0} is there {1} times"),
-            ]
+            [insert("a", 2), insert("old", 3), Assertion(unique, message="{0} is there {1} times")]
         )
     assert rows(warehouse) == [("old", 1)]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from cbi_assets.errors import SourceError
-from cbi_assets.ledger.versions import guarded, ledger_version
+from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.staging.bridge import PUBLISHED_BARS, judge_bridge, read_bridge
 from cbi_assets.load.staging.layouts import is_bridge, observe, prices_of
 from cbi_assets.load.staging.read import StagingFile, decode, fetch_all
@@ -25,7 +25,7 @@ from cbi_assets.tables import (
     STAGING_FILES,
     YAHOO_BRIDGE,
 )
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,9 @@ def load_staging(session: Session) -> StagingOutcome:
     )
     load_id = f"S{now:%Y%m%dT%H%M%S}-{_digest([*sorted(todo), rules])[:8]}"
     warehouse.transact(
-        guarded(_publication(project, warehouse, books, anew, rules, load_id, now), version)
+        with_version_guard(
+            _publication(project, warehouse, books, anew, rules, load_id, now), version
+        )
     )
     return StagingOutcome(load_id, books.entries, [*troubles, *books.troubles], known)
 
@@ -223,14 +225,14 @@ def _publication(
             Statement(load_sql(f"staging/enter_{name}", staged=staged), params | bridge)
         )
     statements += [
-        Statement(
+        Assertion(
             load_sql("staging/assert_unique"),
-            must_hold="{0} of {1} would be held {2} times. Nothing of staging was published.",
+            message="{0} of {1} would be published {2} times. Nothing from staging was published.",
         ),
-        Statement(
+        Assertion(
             load_sql("staging/assert_balanced"),
-            must_hold="{0}: {1} observations entered, {2} held; the books differ by {3}. "
-            "Nothing of staging was published.",
+            message="{0}: {1} observations in the books, {2} in the tables; the books are off by "
+            "{3}. Nothing from staging was published.",
         ),
     ]
     return statements

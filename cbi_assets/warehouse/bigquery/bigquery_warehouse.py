@@ -19,7 +19,7 @@ from google.cloud import bigquery
 
 from cbi_assets.errors import AuditError, CbiError, ServiceError
 from cbi_assets.tables import TableSpec, plain_id
-from cbi_assets.warehouse.base import Params, Spent, Statement
+from cbi_assets.warehouse.base import JobCost, Params, Statement
 from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.connection import Connection
 from cbi_assets.warehouse.bigquery.error_translation import telling
@@ -71,9 +71,9 @@ class BigQueryWarehouse:
         with suppress(CbiError) if error is not None else nullcontext():
             self.close()
 
-    def spent(self) -> Spent:
-        """What this object's jobs have cost so far."""
-        return self._jobs.spent()
+    def cost(self) -> JobCost:
+        """Return the cost of this object's jobs so far."""
+        return self._jobs.cost()
 
     @_told
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
@@ -141,8 +141,8 @@ class BigQueryWarehouse:
         assert isinstance(frame, pl.DataFrame)
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
-    def spell(self, sql: str) -> str:
-        """The statement as it is; the console takes the project's own as the default one."""
+    def to_dialect(self, sql: str) -> str:
+        """Return the statement unchanged; table names resolve in the console's project."""
         return sql
 
     def transact(self, statements: Iterable[Statement]) -> None:

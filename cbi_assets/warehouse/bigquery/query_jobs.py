@@ -24,7 +24,7 @@ from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from cbi_assets.errors import UsageError
 from cbi_assets.tables import ALL_TABLES
-from cbi_assets.warehouse.base import Params, Spent, Statement
+from cbi_assets.warehouse.base import Assertion, JobCost, Params, Statement
 from cbi_assets.warehouse.bigquery.connection import Connection
 from cbi_assets.warehouse.bigquery.error_translation import telling
 from cbi_assets.warehouse.bigquery.script import query_parameters, transaction_script
@@ -39,7 +39,7 @@ BUCKET_BYTES = 64 << 20
 
 _LARGE = tuple(spec.id for spec in ALL_TABLES if spec.partition_by)
 _CONFLICT = re.compile(r"aborted due to concurrent update|could not serialize access", re.I)
-_BROKEN_RULE = re.compile(r"cbi-must-hold (\d+) (\{.*\})", re.S)
+_FAILED_ASSERTION = re.compile(r"cbi-assertion (\d+) (\{.*\})", re.S)
 
 
 class Jobs:
@@ -55,17 +55,19 @@ class Jobs:
         self._transactions = 0
         self._sizes: dict[str, int] = {}
         self._unaccounted: list[str] = []
-        self._spent = Spent()
+        self._cost = JobCost()
 
-    def spent(self) -> Spent:
-        """What the jobs so far have cost. Asks for each job's statistics, which the answer to a
-        query leaves out."""
+    def cost(self) -> JobCost:
+        """Return the cost of the jobs so far.
+
+        Fetches each job's statistics, which the response to a query leaves out.
+        """
         jobs, self._unaccounted = self._unaccounted, []
         with telling(), ThreadPoolExecutor(max_workers=8) as pool:
             for job in pool.map(self._find, jobs):
                 if job is not None:
                     self._account(job)
-        return self._spent
+        return self._cost
 
     def query(self, sql: str, params: Params | None = None) -> pa.Table:
         """Run a query that changes nothing, or that may be repeated; give its rows."""
@@ -96,7 +98,9 @@ class Jobs:
         """Run the statements as one multi-statement transaction. A transaction that was cancelled
         for a conflicting one, or failed for a passing reason, is rolled back, and tried again."""
         with telling():
-            self._refuse_costly([(s.sql, s.params) for s in statements if s.must_hold is None])
+            self._refuse_costly(
+                [(s.sql, s.params) for s in statements if not isinstance(s, Assertion)]
+            )
             script, params = transaction_script(statements)
             self._transactions += 1
             base = f"cbi-{self._owner}-{self._run}-transaction-{self._transactions}"
@@ -120,11 +124,12 @@ class Jobs:
             try:
                 self._again(_is_passing)(attempt)()
             except exceptions.GoogleAPICallError as error:
-                if found := _BROKEN_RULE.search(str(error)):
-                    statement = statements[int(found[1])]
-                    # the clients repeat a job's message behind it
+                if found := _FAILED_ASSERTION.search(str(error)):
+                    assertion = statements[int(found[1])]
+                    assert isinstance(assertion, Assertion)
+                    # the clients append the job's message again
                     values = json.JSONDecoder().raw_decode(found[2])[0].values()
-                    raise statement.error((statement.must_hold or "").format(*values)) from None
+                    raise assertion.failure(values) from None
                 raise
 
     def load(self, path: Path, table: bigquery.Table, name: str) -> None:
@@ -206,8 +211,8 @@ class Jobs:
             if found is None:
                 raise
             return found
-        self._spent.bytes_uploaded += size
-        self._spent.jobs += 1
+        self._cost.bytes_uploaded += size
+        self._cost.jobs += 1
         return job
 
     def _find(self, job_id: str) -> Any:
@@ -278,9 +283,9 @@ class Jobs:
         return self._sizes[table_id]
 
     def _account(self, job: bigquery.QueryJob) -> None:
-        self._spent.jobs += 1
-        self._spent.bytes_billed += job.total_bytes_billed or 0
-        self._spent.slot_ms += job.slot_millis or 0
+        self._cost.jobs += 1
+        self._cost.bytes_billed += job.total_bytes_billed or 0
+        self._cost.slot_ms += job.slot_millis or 0
 
 
 def _is_passing(error: BaseException) -> bool:

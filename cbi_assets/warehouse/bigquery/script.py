@@ -10,7 +10,7 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from cbi_assets.warehouse.base import Params, Statement
+from cbi_assets.warehouse.base import Assertion, Params, Statement
 
 _PARAMETER = re.compile(r"('(?:[^'\\]|\\.)*'|--[^\n]*)|@(\w+)")
 
@@ -32,23 +32,25 @@ def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[
 
 
 def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]:
-    """One script of the statements: each with parameters of its own, each `must_hold` as a query
-    whose first row, if there is one, is raised and so rolls everything back."""
-    lines = ["DECLARE broken STRING DEFAULT NULL;", "BEGIN TRANSACTION;"]
+    """Return one script of the statements, and its parameters, renamed per statement.
+
+    An `Assertion` raises the first row it returns as JSON, which rolls the transaction back.
+    """
+    lines = ["DECLARE offender STRING DEFAULT NULL;", "BEGIN TRANSACTION;"]
     params: list[Any] = []
     for number, statement in enumerate(statements):
         prefix = f"s{number}_"
         params += query_parameters(statement.sql, statement.params, prefix)
         sql = _PARAMETER.sub(partial(_prefixed, prefix), statement.sql).strip()
-        if statement.must_hold is None:
+        if not isinstance(statement, Assertion):
             lines.append(f"{sql};")
             continue
         lines.append(
-            f"SET broken = (SELECT TO_JSON_STRING(offender) FROM (\n{sql}\n) AS offender LIMIT 1);"
+            f"SET offender = (SELECT TO_JSON_STRING(found) FROM (\n{sql}\n) AS found LIMIT 1);"
         )
         lines.append(
-            "IF broken IS NOT NULL THEN "
-            f"RAISE USING MESSAGE = CONCAT('cbi-must-hold {number} ', broken); END IF;"
+            "IF offender IS NOT NULL THEN "
+            f"RAISE USING MESSAGE = CONCAT('cbi-assertion {number} ', offender); END IF;"
         )
     return "\n".join([*lines, "COMMIT TRANSACTION;"]), params
 
