@@ -35,7 +35,7 @@ def download(
 
     project = Project()
     chosen = find_plan(project.home, plan)
-    clients = client.connect_of(project.settings)
+    clients = client.connect_from_settings(project.settings)
     with _fetching() as progress:
         outcome = execute(
             project, chosen, clients, clock=now_utc, tell=console.say, progress=progress

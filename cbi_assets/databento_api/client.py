@@ -1,6 +1,6 @@
-"""Clients for Databento's HTTP API, and what they raise as one line without the key.
+"""Clients for Databento's HTTP API: retries, rate limits, and errors without the key.
 
-The key goes to the vendor's host, or to a server on this machine's loopback, and nowhere else.
+The key is sent only to Databento, or to a server on this machine's loopback.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,70 +25,112 @@ from cbi_assets.config.settings import Settings, is_loopback
 from cbi_assets.errors import ServiceError, UsageError
 
 BASE_URL: Final = str(HistoricalGateway.BO1)
-"""The vendor's gateway, https."""
+"""Databento's gateway, https."""
 
-TRIES: Final = 6
-_PAUSES: Final = (1.0, 60.0)
-_PASSING: Final = frozenset({408, 429, 500, 502, 503, 504})
+MAX_ATTEMPTS: Final = 6
+_BACKOFF_SECONDS: Final = (1.0, 60.0)
+TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 MASK: Final = "********"
+
+
+class RateLimiter:
+    """At most `calls` in any window of `seconds`."""
+
+    def __init__(
+        self, calls: int, seconds: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seconds = seconds
+        self.monotonic = monotonic
+        self._calls: deque[float] = deque(maxlen=calls)
+
+    def wait(self, pause: Callable[[float], None]) -> None:
+        """Call `pause` with the seconds until the next call is allowed, if any, and count it."""
+        if len(self._calls) == self._calls.maxlen:
+            left = self._calls[0] + self._seconds - self.monotonic()
+            if left > 0:
+                pause(left)
+        self._calls.append(self.monotonic())
 
 
 @dataclass(frozen=True)
 class Clients:
-    """Open clients of one account. `pause` waits so many seconds; tests give one that does not."""
+    """The API clients of one account. Databento allows 20 calls a second, 20 submissions a minute.
+
+    `pause` waits for a number of seconds; tests pass one that returns at once.
+    """
 
     key: SecretStr
     base_url: str
     batch: BatchHttpAPI
     metadata: MetadataHttpAPI
     pause: Callable[[float], None] = field(default=time.sleep)
+    calls: RateLimiter = field(default_factory=lambda: RateLimiter(20, 1.0))
+    submissions: RateLimiter = field(default_factory=lambda: RateLimiter(20, 60.0))
 
     @property
     def host(self) -> str:
         """Host and port that the key may be sent to."""
         return urlsplit(self.base_url).netloc
 
-    def ask[Answer](self, what: str, call: Callable[[], Answer], *, repeat: bool = True) -> Answer:
-        """`call()`; passing errors (429, 5xx, no connection, a stall) are repeated with growing
-        pauses, Retry-After honoured.
+    def call[Answer](
+        self, action: str, call: Callable[[], Answer], *, idempotent: bool = True
+    ) -> Answer:
+        """Return `call()`, within the rate limit and retried after transient errors.
 
-        With `repeat` False only a 429 is repeated: that one says that nothing was done. `what`
-        completes "Databento: … failed". Raises UsageError for a key that is not taken,
-        ServiceError for all else, in one line without the key.
+        Transient are 408, 425, 429, 5xx, no connection and a timeout. Pauses grow, or follow
+        Retry-After.
+
+        Parameters
+        ----------
+        action : str
+            What the call does, as an imperative: completes "could not …".
+        call : callable
+            One request by one of the clients.
+        idempotent : bool
+            If False, retry only after a 429, which says that nothing was done.
+
+        Raises
+        ------
+        UsageError
+            If Databento rejects the key.
+        ServiceError
+            For every other failure. Neither contains the key.
         """
-        for trial in range(TRIES):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            self.calls.wait(self.pause)
             try:
                 return call()
             except (BentoError, requests.RequestException, ValueError) as error:
-                wait = _pause_before(trial, error, repeat)
-                if wait is None or trial == TRIES - 1:
-                    raise self._told(what, error, trial + 1) from None
+                wait = _backoff(attempt, error, idempotent)
+                if wait is None or attempt == MAX_ATTEMPTS:
+                    raise self._translate(action, error, attempt) from None
                 self.pause(wait)
         raise AssertionError("unreachable")
 
     def mask(self, text: str) -> str:
-        """The text in one line without the key, plain or as it stands in a header."""
+        """Return the text on one line with the key masked, plain or as in a header."""
         key = self.key.get_secret_value()
         for secret in (key, base64.b64encode(f"{key}:".encode()).decode()):
             text = text.replace(secret, MASK)
         return " ".join(text.split())
 
-    def _said(self, error: Exception) -> str:
+    def _translate(self, action: str, error: Exception, attempts: int) -> UsageError | ServiceError:
         if isinstance(error, requests.Timeout):
-            return f"{self.host} did not answer in time"
-        if isinstance(error, requests.ConnectionError):
-            return f"{self.host} cannot be reached, or dropped the line"
-        return str(error)
-
-    def _told(self, what: str, error: Exception, tries: int) -> UsageError | ServiceError:
-        line = self.mask(self._said(error)).rstrip(".")
+            reason = f"{self.host} did not respond in time"
+        elif isinstance(error, requests.ConnectionError):
+            reason = f"{self.host} is unreachable, or dropped the connection"
+        else:
+            reason = self.mask(str(error))
         if isinstance(error, BentoHttpError) and error.http_status in (401, 403):
             return UsageError(
-                f"DATABENTO_API_KEY: Databento does not take it to {what}: {line}. "
-                "Look at the key and its rights in Databento's portal."
+                f"Databento rejected it, could not {action}: {reason}",
+                subject="DATABENTO_API_KEY",
+                remedy="Check the key and its permissions in Databento's portal.",
             )
-        times = f" after {tries} tries" if tries > 1 else ""
-        return ServiceError(f"Databento: could not {what}{times}: {line}. Run this again later.")
+        times = f" after {attempts} attempts" if attempts > 1 else ""
+        return ServiceError(
+            f"could not {action}{times}: {reason}", subject="Databento", remedy="Retry later."
+        )
 
 
 def connect(
@@ -95,33 +138,38 @@ def connect(
     base_url: str | None = None,
     pause: Callable[[float], None] = time.sleep,
 ) -> Clients:
-    """Clients for the vendor's gateway, or for a server on loopback. Asks nothing yet.
+    """Return clients for Databento's gateway, or for a server on loopback. Sends nothing yet.
 
-    Raises UsageError where no key is set, or `base_url` is neither.
+    Raises UsageError if no key is set, or if `base_url` is neither.
     """
     if key is None or not key.get_secret_value().strip():
         raise UsageError(
-            "DATABENTO_API_KEY: not set. It is needed to quote and to download; put it into the "
-            "environment or .env."
+            "not set, and quotes and downloads need it",
+            subject="DATABENTO_API_KEY",
+            remedy="Set it in the environment or in .env.",
         )
     url = (base_url or BASE_URL).rstrip("/")
     if url != BASE_URL and not (url.startswith("http://") and is_loopback(url)):
         raise UsageError(
-            f"CBI_DATABENTO_ENDPOINT: {url} is not http:// on loopback. The key goes to Databento "
-            "or to a test server on this machine only; unset it for Databento."
+            f"{url} is not http:// on loopback, and the key is sent only to Databento or to a "
+            "test server on this machine",
+            subject="CBI_DATABENTO_ENDPOINT",
+            remedy="Unset it to use Databento.",
         )
     plain = key.get_secret_value().strip()
     return Clients(SecretStr(plain), url, BatchHttpAPI(plain, url), MetadataHttpAPI(plain, url),
                    pause)  # fmt: skip
 
 
-def connect_of(settings: Settings, pause: Callable[[float], None] = time.sleep) -> Clients:
-    """The clients that the settings ask for."""
+def connect_from_settings(
+    settings: Settings, pause: Callable[[float], None] = time.sleep
+) -> Clients:
+    """Return clients for the key and the endpoint in the settings."""
     return connect(settings.databento_api_key, settings.cbi_databento_endpoint, pause)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a Retry-After header asks for, None where there is none in seconds."""
+    """Return the seconds of a Retry-After header, None if there is none in seconds."""
     for name, value in headers.items():
         if name.lower() == "retry-after":
             try:
@@ -131,15 +179,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _pause_before(trial: int, error: Exception, repeat: bool) -> float | None:
-    """Seconds to wait before the call is repeated, None where it is not."""
-    first, most = _PAUSES
-    backoff: float = min(most, first * 2.0**trial) * random.uniform(0.75, 1.25)
+def _backoff(attempt: int, error: Exception, idempotent: bool) -> float | None:
+    """Return the seconds to wait before the next attempt, None if there must be none."""
+    first, longest = _BACKOFF_SECONDS
+    backoff: float = min(longest, first * 2.0 ** (attempt - 1)) * random.uniform(0.75, 1.25)
     if isinstance(error, BentoHttpError):
-        if error.http_status not in _PASSING or not (repeat or error.http_status == 429):
+        status = error.http_status
+        if status not in TRANSIENT_STATUSES or not (idempotent or status == 429):
             return None
-        asked = retry_after(error.headers)
-        return backoff if asked is None else asked
-    if isinstance(error, requests.RequestException) and repeat:
+        requested = retry_after(error.headers)
+        return backoff if requested is None else requested
+    if isinstance(error, requests.RequestException) and idempotent:
         return backoff
     return None

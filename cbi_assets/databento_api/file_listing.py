@@ -1,4 +1,4 @@
-"""What the vendor lists of a job's files, and which of its URLs may be sent the key."""
+"""Databento's listing of a job's files, and the URLs that may receive the key."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HASH: Final = re.compile(r"sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class JobFile:
-    """One file as the vendor lists it. `size` and `sha256` are None for one that is not listed."""
+    """One file of a job. `size` and `sha256` are None for a file that is not listed."""
 
     name: str
     url: str
@@ -27,59 +27,68 @@ class JobFile:
     sha256: str | None
 
 
-def read_listing(
+def parse_listing(
     clients: Clients, job_id: str, listing: Sequence[Mapping[str, Any]]
 ) -> list[JobFile]:
-    """The files of `batch.list_files`, with the manifest beside them where it is not listed.
+    """Return the files of `list_files`, and the manifest even if it is not listed.
 
-    Raises ServiceError for an empty or strange listing, and for a URL on a foreign host.
+    Raises ServiceError for an empty or malformed listing, and for a URL on another host.
     """
-    found = []
+    files = []
     for entry in listing:
         try:
             name, size, url = str(entry["filename"]), int(entry["size"]), entry["urls"]["https"]
             match = _HASH.fullmatch(str(entry["hash"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ServiceError(
-                f"job {job_id}: Databento's list of files is not understood ({error!r})."
-            ) from None
+            raise _error(job_id, f"unexpected list of files ({error!r})") from None
         if not _NAME.fullmatch(name) or match is None or size < 0:
-            raise ServiceError(
-                f"job {job_id}: Databento lists a file {name!r} of {size} bytes with hash "
-                f"{entry['hash']!r}, which cannot be fetched and verified. Nothing was fetched."
+            raise _error(
+                job_id,
+                f"cannot verify the listed file {name!r} of {size} bytes with hash "
+                f"{entry['hash']!r}",
+                "Nothing was downloaded.",
             )
         if not takes_key(clients, url):
-            raise ServiceError(
-                f"job {job_id}: {name} is said to lie at {urlsplit(url).netloc}, which is not "
-                f"Databento's ({clients.host}). The key was not sent there; ask the vendor."
+            raise _error(
+                job_id,
+                f"the URL of {name} is on {urlsplit(url).netloc}, which is not Databento's "
+                f"({clients.host}); the key was not sent there",
+                "Ask Databento.",
             )
-        found.append(JobFile(name, url, size, match[1]))
-    if not found or len({file.name for file in found}) < len(found):
-        raise ServiceError(f"job {job_id}: Databento lists no file, or one twice. Run this again.")
-    if all(file.name != MANIFEST for file in found):
-        parts = urlsplit(found[0].url)
-        beside = urlunsplit(parts._replace(path=urljoin(parts.path, quote(MANIFEST))))
-        found.append(JobFile(MANIFEST, beside, None, None))
-    return found
+        files.append(JobFile(name, url, size, match[1]))
+    if not files or len({file.name for file in files}) < len(files):
+        raise _error(job_id, "Databento lists no file, or one twice", "Retry.")
+    if all(file.name != MANIFEST for file in files):
+        parts = urlsplit(files[0].url)
+        url = urlunsplit(parts._replace(path=urljoin(parts.path, quote(MANIFEST))))
+        files.append(JobFile(MANIFEST, url, None, None))
+    return files
+
+
+def _error(job_id: str, problem: str, remedy: str = "") -> ServiceError:
+    return ServiceError(problem, subject=f"job {job_id}", remedy=remedy)
 
 
 def takes_key(clients: Clients, url: str) -> bool:
-    """Whether the key may be sent to `url`: the host that is asked for all else, by the same
-    scheme; for the vendor's own, any of its hosts (files lie on another one than the API)."""
-    given, base = urlsplit(url), urlsplit(clients.base_url)
-    if given.username is not None or given.password is not None:
+    """Return whether the key may be sent to `url`.
+
+    It may be sent to the API's own host by the same scheme. If that is Databento's, also to its
+    other hosts by https, because files are not on the API's host.
+    """
+    target, base = urlsplit(url), urlsplit(clients.base_url)
+    if target.username is not None or target.password is not None:
         return False
-    if (given.scheme, given.netloc) == (base.scheme, base.netloc):
+    if (target.scheme, target.netloc) == (base.scheme, base.netloc):
         return True
-    vendors = urlsplit(BASE_URL)
-    domain = ".".join((vendors.hostname or "").split(".")[-2:])
+    databento = urlsplit(BASE_URL)
+    domain = ".".join((databento.hostname or "").split(".")[-2:])
     try:
-        usual_port = given.port in (None, 443)
+        is_default_port = target.port in (None, 443)
     except ValueError:
         return False
     return (
-        base.netloc == vendors.netloc
-        and given.scheme == "https"
-        and usual_port
-        and (given.hostname or "").endswith(f".{domain}")
+        base.netloc == databento.netloc
+        and target.scheme == "https"
+        and is_default_port
+        and (target.hostname or "").endswith(f".{domain}")
     )

@@ -1,7 +1,7 @@
-"""Fetch a job's files: resumed where they broke off, verified by us, and whole or absent.
+"""Download a job's files: resumable, verified, and complete or absent.
 
-The files of a job are written into a hidden folder beside the job's own, which gets its name when
-every file has the size and sha256 that the vendor told. The key goes to the vendor's hosts only.
+Files are written to a hidden folder next to the job's own, which is renamed once every file has
+the size and sha256 that Databento lists. The key is sent only to Databento's hosts.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -22,36 +23,38 @@ import requests
 import urllib3
 from requests.auth import HTTPBasicAuth
 
-from cbi_assets.databento_api.client import Clients, retry_after
+from cbi_assets.databento_api.client import MAX_ATTEMPTS, TRANSIENT_STATUSES, Clients, retry_after
 from cbi_assets.databento_api.file_listing import MANIFEST, JobFile, takes_key
 from cbi_assets.errors import CbiError, ServiceError
+from cbi_assets.formatting import size
 
 TIMEOUT: Final = (20.0, 60.0)
 """Seconds to connect, and to wait for the next bytes."""
 
-TRIES: Final = 6
-"""Tries in a row that bring nothing before a file is given up."""
-
 _CHUNK: Final = 1 << 20
-_HOPS: Final = 3
-_PASSING: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_MAX_REDIRECTS: Final = 3
+_RESUMES: Final = "Retry: it resumes where it stopped, and buys nothing again."
+
+logger = logging.getLogger(__name__)
 
 
 class Progress(Protocol):
-    """What is shown while files come."""
+    """Where a download reports its bytes."""
 
     def advance(self, nbytes: int) -> None:
-        """So many more bytes are there; negative where some had to be thrown away."""
+        """Count bytes written; negative for bytes discarded."""
 
 
-class _Quiet:
+class NullProgress:
+    """Reports nowhere."""
+
     def advance(self, nbytes: int) -> None:
-        """Shows nothing."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """A job's folder on the drive, whole: how many files, and their size in bytes."""
+class FetchedJob:
+    """A job's complete folder on the drive: how many files, and their size in bytes."""
 
     folder: Path
     files: int
@@ -62,53 +65,53 @@ def fetch_job(
     clients: Clients,
     files: Sequence[JobFile],
     folder: Path,
-    tell: Callable[[str], None] = lambda message: None,
     progress: Progress | None = None,
-) -> Fetched:
-    """Fetch a job's files into `folder`, named by the job; what was begun before is resumed.
+) -> FetchedJob:
+    """Download a job's files to `folder`, resuming an earlier attempt.
 
-    A folder that is there already is verified and left as it is. Raises ServiceError where the
-    vendor does not give the files as it lists them, and CbiError where the drive does not take
-    them; `folder` is then not there.
+    An existing folder is verified and left unchanged.
+
+    Raises
+    ------
+    ServiceError
+        If Databento does not serve the files as listed. `folder` does not exist then.
+    CbiError
+        If the files cannot be written, or an existing folder has other files.
     """
-    shown = progress or _Quiet()
     if folder.exists():
         for file in files:
-            if (why := _differs(folder / file.name, file)) is not None:
+            if (mismatch := _mismatch(folder / file.name, file)) is not None:
                 raise CbiError(
-                    f"{folder}: {file.name} {why}, so this is not what Databento lists for the "
-                    "job. Move the folder away, then run this again."
+                    f"{file.name} {mismatch}, so this is not the job that Databento lists",
+                    subject=str(folder),
+                    remedy="Move the folder away, then retry.",
                 )
-        return _measured(folder)
+        return _summarize(folder)
     part = _part_of(folder)
     try:
         part.mkdir(parents=True, exist_ok=True)
-        known = {file.name for file in files}
+        names = {file.name for file in files}
         for stray in part.iterdir():
-            if stray.name not in known:
+            if stray.name not in names:
                 stray.unlink()
         for file in files:
-            _Fetch(clients, file, part / file.name, tell, shown).run()
-        _hold_to_manifest(part, folder.name, files)
+            _FileDownload(clients, folder.name, file, part / file.name, progress).run()
+        _verify_manifest(part, folder.name, files)
         _sync(part)
         part.rename(folder)
         _sync(folder.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(folder.parent).free
-            raise CbiError(
-                f"{folder}: the drive is full ({free / 1e6:,.1f} MB free). Make room, then run "
-                "this again: it goes on where it stopped, and buys nothing again."
-            ) from None
-        raise CbiError(
-            f"{folder}: the drive does not take the files ({error.strerror}). Look at the drive, "
-            "then run this again: it goes on where it stopped, and buys nothing again."
-        ) from None
-    return _measured(folder)
+            free = size(shutil.disk_usage(folder.parent).free)
+            problem, remedy = f"the drive is full ({free} free)", "Free space on it."
+        else:
+            problem, remedy = f"cannot write ({error.strerror})", "Check the drive."
+        raise CbiError(problem, subject=str(folder), remedy=f"{remedy} {_RESUMES}") from None
+    return _summarize(folder)
 
 
 def discard_part(folder: Path) -> None:
-    """Remove what was fetched of a job whose other files will never come."""
+    """Delete what was downloaded of an incomplete job."""
     part = _part_of(folder)
     if part.exists():
         shutil.rmtree(part)
@@ -118,123 +121,126 @@ def _part_of(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.part")
 
 
-class _Fetch:
-    """One file: fetched from where it broke off, until it is whole and its sha256 right."""
+class _FileDownload:
+    """One file, downloaded from where it stopped until its size and sha256 match."""
 
     def __init__(
         self,
         clients: Clients,
+        job_id: str,
         file: JobFile,
         path: Path,
-        tell: Callable[[str], None],
-        progress: Progress,
+        progress: Progress | None,
     ) -> None:
         self._clients = clients
+        self._job_id = job_id
         self._file = file
         self._path = path
-        self._tell = tell
-        self._progress = progress
+        self._progress = progress or NullProgress()
 
     def run(self) -> None:
-        wrong = fruitless = 0
-        why = ""
+        mismatches = attempts = 0
         if self._file.size is None:
-            self._path.unlink(missing_ok=True)  # nothing tells where it would go on
+            self._path.unlink(missing_ok=True)  # without a size, it is unknown where to resume
         else:
-            self._progress.advance(min(self._held(), self._file.size))
+            self._progress.advance(min(self._written, self._file.size))
         while True:
-            if self._file.size is not None and self._held() >= self._file.size:
-                difference = _differs(self._path, self._file)
-                if difference is None:
+            if self._file.size is not None and self._written >= self._file.size:
+                mismatch = _mismatch(self._path, self._file)
+                if mismatch is None:
                     return
-                self._progress.advance(-min(self._held(), self._file.size))
+                self._progress.advance(-min(self._written, self._file.size))
                 self._path.unlink()
-                wrong += 1
-                why = difference
-                if wrong > 1:
-                    raise ServiceError(
-                        f"{self._path.parent.name[1:-5]}: {self._file.name} {why}, fetched twice. "
-                        "Nothing of the job was kept; run this again, or ask the vendor."
+                mismatches += 1
+                if mismatches > 1:
+                    raise self._error(
+                        f"{self._file.name} {mismatch}, downloaded twice",
+                        "Nothing of the job was kept. Retry, or ask Databento.",
                     )
-                self._tell(f"{self._file.name} {why}; fetching it again")
-            before = self._held()
+                logger.warning("%s %s; downloading it again", self._file.name, mismatch)
+            before = self._written
             try:
-                if self._once():
+                if self._request_rest():
                     return
-                why, pause = "the line broke off", None
-            except _PassingError as error:
-                why, pause = str(error), error.pause
+                reason, pause = "the connection broke", None
+            except _TransientError as error:
+                reason, pause = str(error), error.pause
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                why, pause = self._clients.mask(str(error)), None
-            fruitless = 0 if self._held() > before else fruitless + 1
-            if fruitless >= TRIES:
-                raise ServiceError(
-                    f"{self._path.parent.name[1:-5]}: Databento does not give {self._file.name} "
-                    f"after {TRIES} tries: {why.rstrip('.')}. Run this again: it goes on where it "
-                    "stopped, and buys nothing again."
+                reason, pause = self._clients.mask(str(error)), None
+            attempts = 0 if self._written > before else attempts + 1
+            if attempts >= MAX_ATTEMPTS:
+                raise self._error(
+                    f"could not download {self._file.name} after {attempts} attempts: {reason}",
+                    _RESUMES,
                 )
-            if self._file.size is None or self._held() < self._file.size:
-                self._clients.pause(min(60.0, 2.0**fruitless) if pause is None else pause)
+            if self._file.size is None or self._written < self._file.size:
+                self._clients.pause(min(60.0, 2.0**attempts) if pause is None else pause)
 
-    def _held(self) -> int:
+    @property
+    def _written(self) -> int:
         return self._path.stat().st_size if self._path.exists() else 0
 
-    def _once(self) -> bool:
-        """Ask for what is missing and write what comes; whether a file of no known size is whole.
+    def _error(self, problem: str, remedy: str) -> ServiceError:
+        return ServiceError(problem, subject=self._job_id, remedy=remedy)
 
-        Raises requests' errors where the line breaks, and _PassingError for a passing answer.
+    def _request_rest(self) -> bool:
+        """Request the missing bytes and write them; return whether a file without size is complete.
+
+        Raises requests' errors if the connection breaks, and _TransientError for a status that may
+        change.
         """
-        held = self._held()
-        headers = {"Range": f"bytes={held}-"} if held else {}
-        with self._open(headers) as response:
-            if response.status_code == 404 and self._file.size is None:
-                self._tell(f"the vendor has no {self._file.name} for this job")
+        written = self._written
+        headers = {"Range": f"bytes={written}-"} if written else {}
+        with self._get(headers) as response:
+            status = response.status_code
+            if status == 404 and self._file.size is None:
+                logger.warning("job %s has no %s", self._job_id, self._file.name)
                 return True
-            if response.status_code == 416:
-                self._progress.advance(-held)
+            if status == 416:
+                self._progress.advance(-written)
                 self._path.unlink()
                 return False
-            if response.status_code in _PASSING:
-                raise _PassingError(response)
-            if response.status_code not in (200, 206):
-                raise ServiceError(
-                    f"{self._path.parent.name[1:-5]}: Databento does not give {self._file.name} "
-                    f"(HTTP {response.status_code}). Run this again, or ask the vendor."
+            if status in TRANSIENT_STATUSES:
+                raise _TransientError(response)
+            if status not in (200, 206):
+                raise self._error(
+                    f"could not download {self._file.name} (HTTP {status})",
+                    "Retry, or ask Databento.",
                 )
-            goes_on = response.status_code == 206 and _starts_at(response) == held
-            if held and not goes_on:
-                self._progress.advance(-held)  # the server does not heed Range: from the start
-            if response.status_code == 206 and not goes_on:
+            resumes = status == 206 and _first_byte(response) == written
+            if written and not resumes:
+                self._progress.advance(-written)  # the server ignores Range: from the start
+            if status == 206 and not resumes:
                 self._path.unlink(missing_ok=True)
                 return False
-            self._write(response, "ab" if goes_on else "wb")
+            self._write(response, "ab" if resumes else "wb")
         return self._file.size is None
 
     def _write(self, response: requests.Response, mode: str) -> None:
-        most = self._file.size
+        expected = self._file.size
         with open(self._path, mode) as out:
-            # as it comes: iter_content would drop what a broken line brought of its last chunk
+            # Not iter_content, which drops the last chunk if the connection breaks within it.
             while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 out.write(chunk)
                 self._progress.advance(len(chunk))
-                if most is not None and out.tell() > most:
-                    break  # more than the vendor lists: its size tells
+                if expected is not None and out.tell() > expected:
+                    break  # run() reports the wrong size
             out.flush()
             os.fsync(out.fileno())
-        if most is None and response.raw.length_remaining:
+        if expected is None and response.raw.length_remaining:
             raise requests.ConnectionError(f"{response.raw.length_remaining:,} bytes are missing")
 
-    def _open(self, headers: Mapping[str, str]) -> requests.Response:
-        """Ask, following redirects ourselves: the key goes along to the vendor's hosts only."""
+    def _get(self, headers: Mapping[str, str]) -> requests.Response:
+        """Follow redirects here, so that the key is sent only to Databento's hosts."""
         url = self._file.url
-        for _ in range(_HOPS):
+        for _ in range(_MAX_REDIRECTS):
             key = self._clients.key.get_secret_value() if takes_key(self._clients, url) else None
             with requests.Session() as session:
-                # else a .netrc could put other credentials in
+                # Otherwise a .netrc could add other credentials.
                 session.trust_env = key is not None
                 response = session.get(
                     url,
-                    # bytes as they are: a Range counts those
+                    # No compression: Range counts the file's own bytes.
                     headers={"Accept-Encoding": "identity", **headers},
                     auth=None if key is None else HTTPBasicAuth(key, ""),
                     timeout=TIMEOUT,
@@ -245,60 +251,59 @@ class _Fetch:
                 return response
             response.close()
             url = urljoin(url, response.headers["Location"])
-        raise ServiceError(f"{self._file.name}: Databento sends us on and on. Run this again.")
+        raise self._error(f"too many redirects for {self._file.name}", "Retry.")
 
 
-class _PassingError(Exception):
-    """An answer that may be another one soon."""
+class _TransientError(Exception):
+    """A status that may change at the next attempt."""
 
     def __init__(self, response: requests.Response) -> None:
         super().__init__(f"HTTP {response.status_code}")
         self.pause = retry_after(response.headers)
 
 
-def _starts_at(response: requests.Response) -> int | None:
+def _first_byte(response: requests.Response) -> int | None:
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
     return int(match[1]) if match else None
 
 
-def _differs(path: Path, file: JobFile) -> str | None:
-    """In which way a file is not what the vendor lists; None where it is."""
+def _mismatch(path: Path, file: JobFile) -> str | None:
+    """Return how a file differs from its listing, None if it does not."""
     if file.size is None:
         return None
     if not path.exists():
         return "is missing"
-    size = path.stat().st_size
-    if size != file.size:
-        return f"has {size:,} bytes, not {file.size:,}"
+    actual = path.stat().st_size
+    if actual != file.size:
+        return f"has {actual:,} bytes, expected {file.size:,}"
     with open(path, "rb") as data:
         digest = hashlib.file_digest(data, "sha256").hexdigest()
     return None if digest == file.sha256 else f"has a wrong sha256 ({digest[:12]}…)"
 
 
-def _hold_to_manifest(part: Path, job_id: str, files: Sequence[JobFile]) -> None:
-    """Raise ServiceError where the manifest tells another size or hash than the list of files."""
+def _verify_manifest(part: Path, job_id: str, files: Sequence[JobFile]) -> None:
+    """Raise ServiceError if the manifest states another size or hash than the listing."""
     path = part / MANIFEST
     if not path.exists():
         return
     try:
         document = json.loads(path.read_bytes())
-        told = {entry["filename"]: (entry["size"], entry["hash"]) for entry in document["files"]}
+        stated = {entry["filename"]: (entry["size"], entry["hash"]) for entry in document["files"]}
     except (ValueError, KeyError, TypeError):
         path.unlink()
-        raise ServiceError(
-            f"{job_id}: {MANIFEST} is not what Databento writes. Run this again."
-        ) from None
+        raise ServiceError(f"malformed {MANIFEST}", subject=job_id, remedy="Retry.") from None
     for file in files:
-        if file.name in told and told[file.name] != (file.size, f"sha256:{file.sha256}"):
+        if file.name in stated and stated[file.name] != (file.size, f"sha256:{file.sha256}"):
             raise ServiceError(
-                f"{job_id}: {MANIFEST} and Databento's list of files tell different sizes or "
-                f"hashes of {file.name}. Nothing of the job was kept; ask the vendor."
+                f"{MANIFEST} and the list of files disagree on the size or hash of {file.name}",
+                subject=job_id,
+                remedy="Nothing of the job was kept. Ask Databento.",
             )
 
 
-def _measured(folder: Path) -> Fetched:
+def _summarize(folder: Path) -> FetchedJob:
     sizes = [entry.stat().st_size for entry in folder.iterdir() if entry.is_file()]
-    return Fetched(folder, len(sizes), sum(sizes))
+    return FetchedJob(folder, len(sizes), sum(sizes))
 
 
 def _sync(folder: Path) -> None:

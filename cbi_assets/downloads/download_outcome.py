@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from cbi_assets.databento_api.job_files import Fetched
+from cbi_assets.databento_api.job_files import FetchedJob
 from cbi_assets.databento_api.job_files import Progress as FileProgress
 from cbi_assets.downloads.job_ledger import LIVE, JobRow
 
@@ -35,7 +35,7 @@ class DownloadOutcome:
     approval_id: str
     jobs: list[JobRow]
     submitted: int
-    fetched: list[Fetched] = field(default_factory=list)
+    fetched: list[FetchedJob] = field(default_factory=list)
 
     @property
     def spent_usd(self) -> float:

@@ -14,10 +14,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cbi_assets.databento_api.batch_jobs import Job, Jobs, OutcomeUnknownError
+from cbi_assets.databento_api.batch_jobs import (
+    Job,
+    OutcomeUnknownError,
+    find_job,
+    get_job,
+    list_files,
+    submit_job,
+)
 from cbi_assets.databento_api.client import Clients
-from cbi_assets.databento_api.file_listing import read_listing
-from cbi_assets.databento_api.job_files import Fetched, discard_part, fetch_job
+from cbi_assets.databento_api.file_listing import parse_listing
+from cbi_assets.databento_api.job_files import FetchedJob, discard_part, fetch_job
+from cbi_assets.databento_api.quotes import get_cost, get_size
 from cbi_assets.downloads.approvals import Approval, find_valid, record_use
 from cbi_assets.downloads.disk_space import raw_folder, require_room, require_writable, root_folder
 from cbi_assets.downloads.download_outcome import DownloadOutcome, Progress, Quiet
@@ -100,13 +108,12 @@ class _Download:
         self._project = project
         self._plan = plan
         self._clients = clients
-        self._jobs = Jobs(clients)
         self._raw = raw
         self._clock = clock
         self._tell = tell
         self._progress = progress
         self._problems: list[CbiError] = []
-        self._fetched: list[Fetched] = []
+        self._fetched: list[FetchedJob] = []
         self._submitted = 0
         self._rows: dict[str, JobRow] = {}
         self._others: set[str] = set()
@@ -193,14 +200,14 @@ class _Download:
                 for row in read_jobs(warehouse)
                 if row.approval_id == approval.approval_id
             )
-        quotes = {request.request_id: self._jobs.cost(request) for request in missing}
+        quotes = {request.request_id: get_cost(self._clients, request) for request in missing}
         _hold_to_ceiling(approval, spent, sum(quotes.values()), len(missing))
         require_room(self._raw, self._bytes_to_come(missing))
         with self._warehouse() as warehouse:
             record_use(warehouse, approval, "begun", self._clock())
         for place, request in enumerate(missing):
             try:
-                quotes[request.request_id] = self._jobs.cost(request)
+                quotes[request.request_id] = get_cost(self._clients, request)
                 left = sum(quotes[later.request_id] for later in missing[place:])
                 _hold_to_ceiling(approval, spent, left, len(missing) - place)
                 spent += self._submit(request, approval, quotes[request.request_id])
@@ -221,7 +228,7 @@ class _Download:
             for request in self._plan.requests
             if (row := self._rows.get(request.request_id)) is not None and row.state in LIVE
         ]
-        return sum(self._jobs.size(request) for request in missing) + sum(bought)
+        return sum(get_size(self._clients, request) for request in missing) + sum(bought)
 
     def _submit(self, request: Request, approval: Approval, cost: float) -> float:
         """Buy one request: intent, submission, record. Give what it costs."""
@@ -248,7 +255,7 @@ class _Download:
             intend(warehouse, row)
         self._rows[request.request_id] = row
         try:
-            job = self._jobs.submit(request)
+            job = submit_job(self._clients, request)
         except OutcomeUnknownError as error:
             self._tell(str(error))
             if not self._settle(request, row, until_sure=False):
@@ -277,7 +284,7 @@ class _Download:
         waited = 0.0
         while True:
             age = (self._clock() - row.intended_at).total_seconds()
-            job = self._jobs.find(request, row.intended_at, self._others)
+            job = find_job(self._clients, request, row.intended_at, self._others)
             if job is not None:
                 self._tell(f"request {request.request_id}: job {job.id} had arrived")
                 self._enter(row, job)
@@ -337,7 +344,7 @@ class _Download:
     def _advance(self, request: Request, row: JobRow) -> bool:
         """Look at one job, and fetch it where it is done; whether there was news."""
         assert row.job_id is not None
-        job = self._jobs.look(row.job_id)
+        job = get_job(self._clients, row.job_id)
         folder = root_folder(self._raw, request.root) / job.id
         if job.state == "expired":
             discard_part(folder)
@@ -353,11 +360,11 @@ class _Download:
                 return False
             self._write(replace(row, state=job.state))
             return True
-        files = read_listing(self._clients, job.id, self._jobs.list_files(job.id))
+        files = parse_listing(self._clients, job.id, list_files(self._clients, job.id))
         size = sum(file.size or 0 for file in files)
         require_room(self._raw, size)
         self._progress.start(f"{request.root} {request.timeframe} {job.id}", size)
-        fetched = fetch_job(self._clients, files, folder, self._tell, self._progress)
+        fetched = fetch_job(self._clients, files, folder, self._progress)
         self._fetched.append(fetched)
         self._write(
             replace(
@@ -398,4 +405,9 @@ def _joined(problems: list[CbiError]) -> CbiError:
     if len(problems) == 1:
         return problems[0]
     first = problems[0]
-    return type(first)(f"{first} (And {len(problems) - 1} more like it: run this again.)")
+    return type(first)(
+        f"{first.problem} (and {len(problems) - 1} more problems)",
+        subject=first.subject,
+        remedy=first.remedy,
+        code=first.code,
+    )

@@ -8,73 +8,35 @@ the same plan on whichever day they are made.
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import math
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    AfterValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from cbi_assets.config.downloads import SType
+from cbi_assets.databento_api.batch_request import STRICT, BatchRequest, canonical_sha256
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import Timeframe, timeframe_of
 
-Schema = Literal["ohlcv-1d", "ohlcv-1h", "ohlcv-1m"]
 Basis = Literal["quoted", "estimated"]
 
-_STRICT: Final = ConfigDict(extra="forbid")
 
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Request(BatchRequest):
+    """One batch request of a plan: why it is made, how much it returns and what it costs.
 
-def _no_wildcard(symbol: str) -> str:
-    if symbol == "ALL_SYMBOLS":
-        raise ValueError("no request asks for every symbol")
-    return symbol
-
-
-_Symbol = Annotated[
-    str, StringConstraints(pattern=r"^[A-Z0-9][A-Za-z0-9.:_ -]*$"), AfterValidator(_no_wildcard)
-]
-
-_IDENTITY: Final = ("dataset", "schema", "symbols", "stype_in", "start", "end", "encoding",
-                    "compression", "split_duration")  # fmt: skip
-
-
-@dataclass(frozen=True, config=_STRICT)
-class Request:
-    """One batch request. `start` and `end` are UTC dates, half-open.
-
-    `records`, `bytes` (uncompressed, as the vendor bills) and `cost_usd` are the vendor's quote or
-    an estimate, as `basis` says; None where neither is known.
+    `records`, `bytes` (uncompressed, as billed) and `cost_usd` are Databento's quote or an
+    estimate, as `basis` says; None if neither is known.
     """
 
     root: Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,4}$")]
-    dataset: str
-    schema: Schema
-    symbols: Annotated[tuple[_Symbol, ...], Field(min_length=1)]
-    stype_in: SType
-    start: dt.date
-    end: dt.date
     why: str
     records: Annotated[int, Field(ge=0)] | None = None
     bytes: Annotated[int, Field(ge=0)] | None = None
     cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     basis: Basis = "estimated"
-    encoding: Literal["dbn"] = "dbn"
-    compression: Literal["zstd"] = "zstd"
-    split_duration: Literal["month"] = "month"
-
-    def __post_init__(self) -> None:
-        if self.end <= self.start:
-            raise ValueError(f"{self.start} to {self.end} holds no day")
 
     @property
     def timeframe(self) -> Timeframe:
@@ -83,19 +45,8 @@ class Request:
         assert timeframe is not None
         return timeframe
 
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What the vendor is asked for, as JSON values; nothing else."""
-        document = _REQUEST.dump_python(self, mode="json")
-        return {name: document[name] for name in _IDENTITY}
 
-    @property
-    def request_id(self) -> str:
-        """Twelve hex digits of the sha256 of its identity."""
-        return _sha256(self.identity)[:12]
-
-
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Holding:
     """What is published of one series: outrights together, or one continuous symbol.
 
@@ -112,7 +63,7 @@ class Holding:
     last_date: dt.date
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Gap:
     """Trade dates that the vendor itself lacks, and who says so; they are not asked for."""
 
@@ -122,7 +73,7 @@ class Gap:
     told_by: str
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Unavailable:
     """What somebody may look for in the plan and why it is not there."""
 
@@ -130,7 +81,7 @@ class Unavailable:
     why: str
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Plan:
     """Requests, and what they were worked out from. `through` is the last trade date wanted."""
 
@@ -155,7 +106,7 @@ class Plan:
     @property
     def plan_hash(self) -> str:
         """sha256 of the canonical JSON of its requests in full."""
-        return _sha256(_PLAN.dump_python(self, mode="json")["requests"])
+        return canonical_sha256(_PLAN.dump_python(self, mode="json")["requests"])
 
     @property
     def cost_usd(self) -> float | None:
@@ -220,10 +171,4 @@ class Plan:
         return plan
 
 
-_REQUEST: Final = TypeAdapter(Request)
 _PLAN: Final = TypeAdapter(Plan)
-
-
-def _sha256(document: Any) -> str:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cbi_assets.config.downloads import Policy, load_policy
+from cbi_assets.databento_api.batch_request import Schema
 from cbi_assets.downloads.estimate import Figures, estimate
-from cbi_assets.downloads.plan_model import Gap, Plan, Request, Schema, Unavailable
+from cbi_assets.downloads.plan_model import Gap, Plan, Request, Unavailable
 from cbi_assets.downloads.wanted import Coverage, Range, Wanted, last_complete, survey
 from cbi_assets.load.load import missing_days_of
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
@@ -20,6 +21,7 @@ from cbi_assets.session import Project, Session
 
 if TYPE_CHECKING:
     from cbi_assets.databento_api.client import Clients
+    from cbi_assets.databento_api.quotes import Quote
 
 _SCHEMAS: dict[Timeframe, Schema] = {"1d": "ohlcv-1d", "1h": "ohlcv-1h", "1m": "ohlcv-1m"}
 
@@ -46,9 +48,9 @@ def open_clients(project: Project) -> Clients | None:
     if project.settings.databento_api_key is None:
         return None
     # the client takes a second to import, which a plan without a key does not owe it
-    from cbi_assets.databento_api.client import connect_of
+    from cbi_assets.databento_api.client import connect_from_settings
 
-    return connect_of(project.settings)
+    return connect_from_settings(project.settings)
 
 
 def survey_project(
@@ -154,13 +156,13 @@ def _available(
 
 
 def _quoted(clients: Clients, requests: Sequence[Request]) -> list[Request]:
-    from cbi_assets.databento_api.quotes import quote
+    from cbi_assets.databento_api.quotes import get_quote
 
     logger.info("asking Databento for the price of %d requests", len(requests))
-    return [_with(request, quote(clients, request), quoted=True) for request in requests]
+    return [_with(request, get_quote(clients, request), quoted=True) for request in requests]
 
 
-def _with(request: Request, figures: Figures, quoted: bool) -> Request:
+def _with(request: Request, figures: Figures | Quote, quoted: bool) -> Request:
     return replace(
         request,
         records=figures.records,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
-from cbi_assets.databento_api.batch_jobs import Jobs
+from cbi_assets.databento_api.batch_jobs import get_job, list_job_states
 from cbi_assets.databento_api.client import Clients
 from cbi_assets.downloads.job_ledger import LIVE, JobRow, read_jobs
 from cbi_assets.warehouse.base import Warehouse
@@ -23,12 +23,11 @@ def look_at_jobs(rows: list[JobRow], clients: Clients, now: dt.datetime) -> list
     """
     if not rows:
         return []
-    jobs = Jobs(clients)
-    states = jobs.states(min(row.intended_at for row in rows) - dt.timedelta(days=1))
+    states = list_job_states(clients, min(row.intended_at for row in rows) - dt.timedelta(days=1))
     found = []
     for row in rows:
         assert row.job_id is not None
-        state = states.get(row.job_id) or jobs.look(row.job_id).state
+        state = states.get(row.job_id) or get_job(clients, row.job_id).state
         told = row.told
         if state == "expired":
             told = (

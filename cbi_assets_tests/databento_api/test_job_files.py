@@ -1,4 +1,4 @@
-"""A job's files: resumed, verified, whole or absent, and the key sent to the vendor alone."""
+"""A job's files: resumed, verified, complete or absent, and the key sent only to Databento."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from cbi_assets.databento_api import job_files as fetching
+from cbi_assets.databento_api import job_files
 from cbi_assets.databento_api.client import connect
-from cbi_assets.databento_api.file_listing import JobFile, read_listing, takes_key
-from cbi_assets.databento_api.job_files import Fetched, fetch_job
+from cbi_assets.databento_api.file_listing import JobFile, parse_listing, takes_key
+from cbi_assets.databento_api.job_files import FetchedJob, fetch_job
 from cbi_assets.errors import CbiError, ServiceError
 from cbi_assets_tests.databento_api.bars import Wanted
 from cbi_assets_tests.databento_api.buying import Pauses, clients_of
@@ -28,7 +28,7 @@ DATA = "glbx-mdp3-20250127-20250131.ohlcv-1h.dbn.zst"
 
 @dataclass
 class Bar:
-    """Counts what a progress bar would show."""
+    """Counts the bytes that a progress bar would show."""
 
     shown: int = 0
 
@@ -38,25 +38,24 @@ class Bar:
 
 @dataclass
 class Download:
-    """One job of the vendor's and where it goes."""
+    """One job of the vendor and its target folder."""
 
     vendor: Vendor
     job: Job
     folder: Path
     pauses: Pauses = field(default_factory=Pauses)
     bar: Bar = field(default_factory=Bar)
-    told: list[str] = field(default_factory=list)
 
     @property
     def part(self) -> Path:
         return self.folder.with_name(f".{self.folder.name}.part")
 
-    def run(self) -> Fetched:
+    def run(self) -> FetchedJob:
         clients = clients_of(self.vendor, pauses=self.pauses)
-        listed = read_listing(clients, self.job.id, clients.batch.list_files(self.job.id))
-        return fetch_job(clients, listed, self.folder, self.told.append, self.bar)
+        listed = parse_listing(clients, self.job.id, clients.batch.list_files(self.job.id))
+        return fetch_job(clients, listed, self.folder, self.bar)
 
-    def held(self) -> dict[str, bytes]:
+    def contents(self) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in self.folder.iterdir()}
 
     def data_ranges(self) -> list[str | None]:
@@ -74,12 +73,12 @@ def download(vendor: Vendor, tmp_path: Path) -> Download:
 
 @pytest.fixture
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "TIMEOUT", (2.0, 0.3))
+    monkeypatch.setattr(job_files, "TIMEOUT", (2.0, 0.3))
 
 
-def test_all_files_come_as_they_are(download: Download) -> None:
+def test_fetch_job_writes_all_files_unchanged(download: Download) -> None:
     fetched = download.run()
-    assert download.held() == download.job.files
+    assert download.contents() == download.job.files
     assert (fetched.files, fetched.bytes) == (6, sum(map(len, download.job.files.values())))
     assert download.bar.shown == fetched.bytes
     assert not download.part.exists()
@@ -90,57 +89,61 @@ def test_all_files_come_as_they_are(download: Download) -> None:
     ("kind", "value"), [("429", 9), ("500", None), ("503", 4), ("short", None), ("stall", 1),
                         ("dropped", None), ("garbled", None)]
 )  # fmt: skip
-def test_a_passing_fault_is_overcome(download: Download, kind: str, value: Any) -> None:
+def test_fetch_job_survives_a_transient_fault(download: Download, kind: str, value: Any) -> None:
     download.vendor.fail("file", kind, value=value)
     download.run()
-    assert download.held() == download.job.files
+    assert download.contents() == download.job.files
     assert download.bar.shown == sum(map(len, download.job.files.values()))
     if kind in ("429", "503"):
         assert download.pauses == [value]
 
 
-def test_a_body_cut_short_is_resumed_where_it_broke_off(download: Download) -> None:
+def test_fetch_job_resumes_a_truncated_response(download: Download) -> None:
     half = len(download.job.files[DATA]) // 2
     download.vendor.fail("file", "short")
     download.run()
     assert download.data_ranges() == [None, f"bytes={half}-"]
 
 
-def test_a_server_that_does_not_heed_range_sends_it_all_again(download: Download) -> None:
+def test_fetch_job_restarts_if_the_server_ignores_range(
+    download: Download, caplog: pytest.LogCaptureFixture
+) -> None:
     download.vendor.fail("file", "short")
     download.vendor.fail("file", "whole")
     download.run()
-    assert download.held() == download.job.files
-    assert len(download.data_ranges()) == 2  # the second brought all of it
-    assert download.told == []
+    assert download.contents() == download.job.files
+    assert len(download.data_ranges()) == 2  # the second returned the complete file
+    assert caplog.messages == []
     assert download.bar.shown == sum(map(len, download.job.files.values()))
 
 
-def test_what_an_earlier_run_left_is_resumed(download: Download) -> None:
-    whole = download.job.files[DATA]
+def test_fetch_job_resumes_an_earlier_run(download: Download) -> None:
+    data = download.job.files[DATA]
     download.part.mkdir(parents=True)
-    (download.part / DATA).write_bytes(whole[:100])
+    (download.part / DATA).write_bytes(data[:100])
     (download.part / "metadata.json").write_bytes(download.job.files["metadata.json"])
-    (download.part / "a stray file").write_text("of nobody's")
+    (download.part / "a stray file").write_text("of no job")
     download.run()
-    assert download.held() == download.job.files
+    assert download.contents() == download.job.files
     assert download.data_ranges() == ["bytes=100-"]
     assert [g.params["file"] for g in download.vendor.asked("file")].count("metadata.json") == 0
 
 
 @pytest.mark.parametrize("left", [b"\0" * 100, b"\0" * 1_000_000])
-def test_what_an_earlier_run_left_wrong_is_fetched_anew(download: Download, left: bytes) -> None:
+def test_fetch_job_replaces_a_wrong_partial_file(
+    download: Download, left: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     download.part.mkdir(parents=True)
     (download.part / DATA).write_bytes(left)
     download.run()
-    assert download.held() == download.job.files
-    assert "fetching it again" in download.told[0]
+    assert download.contents() == download.job.files
+    assert "downloading it again" in caplog.messages[0]
 
 
 @pytest.mark.parametrize("name", [DATA, "metadata.json"])
-def test_a_wrong_sha256_is_fetched_twice_and_then_told(download: Download, name: str) -> None:
+def test_fetch_job_raises_after_two_wrong_hashes(download: Download, name: str) -> None:
     download.vendor.wrong_hash = {name}
-    with pytest.raises(ServiceError, match=r"has a wrong sha256 .* fetched twice") as raised:
+    with pytest.raises(ServiceError, match=r"has a wrong sha256 .* downloaded twice") as raised:
         download.run()
     assert str(raised.value).startswith(f"{download.job.id}: {name}")
     assert not download.folder.exists()
@@ -148,77 +151,79 @@ def test_a_wrong_sha256_is_fetched_twice_and_then_told(download: Download, name:
     assert len(asked) == 2
     download.vendor.wrong_hash = set()
     download.run()
-    assert download.held() == download.job.files
+    assert download.contents() == download.job.files
 
 
 @pytest.mark.parametrize("lists_manifest", [True, False])
-def test_a_manifest_that_tells_another_hash_is_refused(
+def test_fetch_job_raises_if_the_manifest_states_another_hash(
     download: Download, lists_manifest: bool
 ) -> None:
     download.vendor.lists_manifest = lists_manifest
     manifest = json.loads(download.job.files["manifest.json"])
     manifest["files"][0]["hash"] = "sha256:" + "1" * 64
     download.job.files["manifest.json"] = json.dumps(manifest).encode()
-    with pytest.raises(ServiceError, match="tell different sizes or hashes"):
+    with pytest.raises(ServiceError, match="disagree on the size or hash"):
         download.run()
     assert not download.folder.exists()
 
 
-def test_a_manifest_that_is_not_there_is_told_and_not_made_up(download: Download) -> None:
+def test_fetch_job_logs_a_missing_manifest(
+    download: Download, caplog: pytest.LogCaptureFixture
+) -> None:
     del download.job.files["manifest.json"]
     download.run()
-    assert download.held() == download.job.files
-    assert download.told == ["the vendor has no manifest.json for this job"]
+    assert download.contents() == download.job.files
+    assert caplog.messages == [f"job {download.job.id} has no manifest.json"]
 
 
-def test_a_manifest_of_no_known_size_is_not_taken_for_whole(download: Download) -> None:
+def test_fetch_job_retries_a_truncated_file_of_unknown_size(download: Download) -> None:
     host = download.vendor.url
     manifest = JobFile(
         "manifest.json", f"{host}/v0/batch/download/U/{download.job.id}/manifest.json", None, None
     )
     download.vendor.fail("file", "short")
     fetch_job(clients_of(download.vendor), [manifest], download.folder)
-    assert download.held() == {"manifest.json": download.job.files["manifest.json"]}
+    assert download.contents() == {"manifest.json": download.job.files["manifest.json"]}
 
 
 @pytest.mark.usefixtures("_impatient")
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "reason"),
     [
         ("503", "HTTP 503"),
-        ("dropped", "after 6 tries"),
+        ("dropped", "after 6 attempts"),
         ("stall", "timed out"),
         ("429", "HTTP 429"),
     ],
 )
-def test_a_lasting_fault_is_one_line_and_nothing_is_there(
-    download: Download, kind: str, told: str
+def test_fetch_job_raises_one_line_for_a_persistent_fault(
+    download: Download, kind: str, reason: str
 ) -> None:
     download.vendor.fail("file", kind, times=6, value=1)
-    with pytest.raises(ServiceError, match=told) as raised:
+    with pytest.raises(ServiceError, match=reason) as raised:
         download.run()
     assert "\n" not in str(raised.value)
-    assert f"does not give {DATA} after 6 tries" in str(raised.value)
+    assert f"could not download {DATA} after 6 attempts" in str(raised.value)
     assert raised.value.exit_code == 3
     assert not download.folder.exists()
     download.run()
-    assert download.held() == download.job.files
+    assert download.contents() == download.job.files
 
 
-def test_progress_in_small_bits_is_no_lasting_fault(download: Download) -> None:
+def test_fetch_job_continues_as_long_as_bytes_arrive(download: Download) -> None:
     download.vendor.fail("file", "short", times=8)
     download.run()
-    assert download.held() == download.job.files
+    assert download.contents() == download.job.files
 
 
-def test_a_file_that_is_gone_is_told(download: Download) -> None:
+def test_fetch_job_raises_for_a_missing_file(download: Download) -> None:
     download.vendor.fail("file", "404")
-    with pytest.raises(ServiceError, match=r"does not give .* \(HTTP 404\)"):
+    with pytest.raises(ServiceError, match=r"could not download .* \(HTTP 404\)"):
         download.run()
     assert not download.folder.exists()
 
 
-def test_a_folder_that_is_there_is_verified_and_not_fetched(download: Download) -> None:
+def test_fetch_job_verifies_an_existing_folder(download: Download) -> None:
     download.run()
     before = len(download.vendor.asked("file"))
     assert download.run().files == 6
@@ -231,7 +236,7 @@ def test_a_folder_that_is_there_is_verified_and_not_fetched(download: Download) 
 
 @pytest.fixture
 def stranger() -> Iterator[tuple[str, list[Any]]]:
-    """Another host than the vendor's, and the headers of what it was asked."""
+    """Another host than the vendor's, and the headers of the requests it received."""
     seen: list[Any] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -253,7 +258,7 @@ def stranger() -> Iterator[tuple[str, list[Any]]]:
         thread.join()
 
 
-def test_a_url_on_a_foreign_host_is_refused_unasked(
+def test_a_url_on_another_host_is_not_requested(
     download: Download, stranger: tuple[str, list[Any]]
 ) -> None:
     download.vendor.file_host, seen = stranger
@@ -263,19 +268,19 @@ def test_a_url_on_a_foreign_host_is_refused_unasked(
     assert not download.part.exists()
 
 
-def test_a_redirect_to_a_foreign_host_is_followed_without_the_key(
+def test_a_redirect_to_another_host_is_followed_without_the_key(
     download: Download, stranger: tuple[str, list[Any]]
 ) -> None:
     host, seen = stranger
     download.vendor.fail("file", "moved", times=99, value=host)
-    with pytest.raises(ServiceError):  # what it gives is not what the vendor listed
+    with pytest.raises(ServiceError):  # the bytes are not what the vendor listed
         download.run()
     assert seen
     assert all("Authorization" not in headers for headers in seen)
     assert not download.folder.exists()
 
 
-VENDORS = "https://hist.databento.com"
+DATABENTO = "https://hist.databento.com"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +302,7 @@ VENDORS = "https://hist.databento.com"
         ("", False),
     ],
 )
-def test_the_key_goes_to_the_vendors_hosts_by_https_only(url: str, taken: bool) -> None:
+def test_takes_key_only_for_databentos_hosts_by_https(url: str, taken: bool) -> None:
     assert takes_key(connect(SecretStr(KEY)), url) is taken
 
 
@@ -310,7 +315,7 @@ def test_the_key_goes_to_the_vendors_hosts_by_https_only(url: str, taken: bool) 
         "https://127.0.0.1:9999/f",
     ],
 )
-def test_for_a_test_server_it_goes_to_that_alone(url: str) -> None:
+def test_takes_key_only_for_the_test_server_if_there_is_one(url: str) -> None:
     clients = connect(SecretStr(KEY), "http://127.0.0.1:9999")
     assert takes_key(clients, "http://127.0.0.1:9999/f")
     assert not takes_key(clients, url)
@@ -320,7 +325,7 @@ GOOD: dict[str, Any] = {
     "filename": "a.dbn.zst",
     "size": 5,
     "hash": "sha256:" + "a" * 64,
-    "urls": {"https": f"{VENDORS}/v0/batch/download/U/J/a.dbn.zst"},
+    "urls": {"https": f"{DATABENTO}/v0/batch/download/U/J/a.dbn.zst"},
 }
 
 
@@ -330,41 +335,41 @@ GOOD: dict[str, Any] = {
      {"hash": "md5:aa"}, {"hash": "sha256:AA"}, {"size": -1}, {"size": None}, {"urls": {}},
      {"urls": None}, {"urls": {"https": "https://example.org/a.dbn.zst"}}],
 )  # fmt: skip
-def test_a_strange_listing_is_refused(change: dict[str, Any]) -> None:
+def test_parse_listing_raises_for_a_malformed_entry(change: dict[str, Any]) -> None:
     clients = connect(SecretStr(KEY))
-    read_listing(clients, "J", [GOOD])
+    parse_listing(clients, "J", [GOOD])
     with pytest.raises(ServiceError, match="job J"):
-        read_listing(clients, "J", [GOOD | change])
+        parse_listing(clients, "J", [GOOD | change])
 
 
-def test_an_empty_or_doubled_listing_is_refused() -> None:
+def test_parse_listing_raises_for_no_file_or_a_repeated_one() -> None:
     for listing in ([], [GOOD, GOOD]):
         with pytest.raises(ServiceError, match="no file, or one twice"):
-            read_listing(connect(SecretStr(KEY)), "J", listing)
+            parse_listing(connect(SecretStr(KEY)), "J", listing)
 
 
-def test_the_manifest_is_looked_for_beside_the_files() -> None:
-    listed = read_listing(connect(SecretStr(KEY)), "J", [GOOD])
-    assert listed[1] == JobFile("manifest.json", f"{VENDORS}/v0/batch/download/U/J/manifest.json",
+def test_parse_listing_adds_an_unlisted_manifest() -> None:
+    listed = parse_listing(connect(SecretStr(KEY)), "J", [GOOD])
+    assert listed[1] == JobFile("manifest.json", f"{DATABENTO}/v0/batch/download/U/J/manifest.json",
                                 None, None)  # fmt: skip
 
 
-def test_a_full_drive_is_told_and_nothing_is_there(
+def test_fetch_job_raises_if_the_drive_is_full(
     download: Download, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(fetching.os, "fsync", full)
+        patched.setattr(job_files.os, "fsync", full)
         with pytest.raises(CbiError, match=r"the drive is full .* buys nothing again"):
             download.run()
     assert not download.folder.exists()
     download.run()
-    assert download.held() == download.job.files
+    assert download.contents() == download.job.files
 
 
-def test_clients_of_another_key_do_not_share(download: Download) -> None:
+def test_fetch_job_raises_for_a_rejected_key(download: Download) -> None:
     clients = replace(clients_of(download.vendor), key=SecretStr("db-other"))
     listed = [JobFile(DATA, f"{download.vendor.url}/v0/batch/download/U/{download.job.id}/{DATA}",
                       1, "0" * 64)]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Quotes from the real client against a server on loopback; its faults in one line, no key."""
+"""Quotes from the real client against a server on loopback; errors on one line, without the key."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import requests
 from databento import BentoClientError, BentoServerError
 from pydantic import SecretStr
 
-from cbi_assets.databento_api.client import BASE_URL, TRIES, Clients, connect, retry_after
-from cbi_assets.databento_api.quotes import available_until, quote
-from cbi_assets.downloads.estimate import Figures
+from cbi_assets.databento_api.client import BASE_URL, MAX_ATTEMPTS, Clients, connect, retry_after
+from cbi_assets.databento_api.quotes import Quote, available_until, get_quote
 from cbi_assets.errors import CbiError, ServiceError, UsageError
 from cbi_assets_tests.databento_api.buying import NOW, Pauses, clients_of, request
 from cbi_assets_tests.databento_api.vendor import KEY, Vendor
@@ -40,13 +39,11 @@ def http_error(status: int, message: str = "no", **headers: str) -> Exception:
     return kind(http_status=status, message=message, headers=headers)
 
 
-def test_a_quote_is_count_size_and_price(vendor: Vendor) -> None:
-    found = quote(clients_of(vendor), request())
+def test_get_quote_returns_count_size_and_price(vendor: Vendor) -> None:
+    found = get_quote(clients_of(vendor), request())
     records = found.records
-    assert records is not None
     assert records > 0
-    # 56 bytes a bar, at the server's price
-    assert found.bytes == records * 56
+    assert found.bytes == records * 56  # a bar has 56 bytes
     assert found.cost_usd == pytest.approx(records * 56 / 2**30 * vendor.usd_per_gib)
     asked = vendor.asked("metadata.get_cost")[0].params
     assert asked["symbols"] == "ZL.v.0"
@@ -56,7 +53,7 @@ def test_a_quote_is_count_size_and_price(vendor: Vendor) -> None:
     assert {logged.key for logged in vendor.log} == {KEY}
 
 
-def test_what_the_account_may_ask_for(vendor: Vendor) -> None:
+def test_available_until_is_the_end_of_the_range(vendor: Vendor) -> None:
     until = available_until(clients_of(vendor), "GLBX.MDP3", ["ohlcv-1d"])
     assert until == dt.datetime.combine(NOW.date(), dt.time(), dt.UTC)
 
@@ -74,7 +71,7 @@ def test_what_the_account_may_ask_for(vendor: Vendor) -> None:
     ],
     ids=["nanoseconds", "date", "schema"],
 )  # fmt: skip
-def test_the_earliest_end_counts(
+def test_available_until_is_the_earliest_end_of_the_schemas(
     answer: dict[str, Any], until: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = clients()
@@ -83,39 +80,45 @@ def test_the_earliest_end_counts(
 
 
 @pytest.mark.parametrize("answer", [{}, {"end": None}, {"end": "soon"}, [], None])
-def test_an_answer_without_an_end_is_told(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_available_until_raises_for_a_response_without_end(
+    answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = clients()
     monkeypatch.setattr(opened.metadata, "get_dataset_range", lambda dataset: answer)
-    with pytest.raises(ServiceError, match="which tells no end"):
+    with pytest.raises(ServiceError, match="returned no end"):
         available_until(opened, "GLBX.MDP3", ["ohlcv-1d"])
 
 
 @pytest.mark.parametrize("answer", [None, "1.0", -0.5, float("nan"), True, {}])
-def test_a_price_that_is_no_figure_is_told(answer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_get_quote_raises_for_a_price_that_is_not_an_amount(
+    answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = clients()
     monkeypatch.setattr(opened.metadata, "get_record_count", lambda **asked: 1)
     monkeypatch.setattr(opened.metadata, "get_billable_size", lambda **asked: 56)
     monkeypatch.setattr(opened.metadata, "get_cost", lambda **asked: answer)
-    with pytest.raises(ServiceError, match="ZL ohlcv-1h 2025-01-27 to 2025-02-04: get_cost"):
-        quote(opened, request())
+    with pytest.raises(
+        ServiceError, match=r"get_cost of ZL\.v\.0 ohlcv-1h 2025-01-27 to 2025-02-04"
+    ):
+        get_quote(opened, request())
     monkeypatch.setattr(opened.metadata, "get_cost", lambda **asked: 0)
-    assert quote(opened, request()) == Figures(1, 56, 0.0)
+    assert get_quote(opened, request()) == Quote(1, 56, 0.0)
 
 
-def test_passing_errors_are_repeated_with_growing_pauses() -> None:
+def test_call_retries_transient_errors_with_growing_pauses() -> None:
     pauses = Pauses()
     call, calls = failing(http_error(503), times=4)
-    assert clients(pauses).ask("count", call) == "answer"
+    assert clients(pauses).call("count", call) == "answer"
     assert len(calls) == 5
     # 1, 2, 4, 8 seconds, a quarter more or less
     for pause, middle in zip(pauses, (1, 2, 4, 8), strict=True):
         assert middle * 0.75 <= pause <= middle * 1.25
 
 
-def test_retry_after_is_heeded() -> None:
+def test_call_waits_as_long_as_retry_after_says() -> None:
     pauses = Pauses()
     call, _ = failing(http_error(429, **{"Retry-After": "7"}), times=1)
-    clients(pauses).ask("count", call)
+    clients(pauses).call("count", call)
     assert pauses == [7.0]
     assert retry_after({"retry-after": "-3"}) == 0.0
     assert retry_after({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}) is None
@@ -123,29 +126,31 @@ def test_retry_after_is_heeded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "reason"),
     [
         (http_error(500), "500 no"),
-        (requests.ConnectionError("gone"), "127.0.0.1:1 cannot be reached, or dropped the line"),
-        (requests.ReadTimeout("slow"), "127.0.0.1:1 did not answer in time"),
+        (requests.ConnectionError("gone"), "127.0.0.1:1 is unreachable, or dropped the connection"),
+        (requests.ReadTimeout("slow"), "127.0.0.1:1 did not respond in time"),
     ],
-    ids=["500", "no line", "stall"],
+    ids=["500", "no connection", "stall"],
 )
-def test_in_the_end_it_is_a_service_error(error: Exception, said: str) -> None:
+def test_call_raises_service_error_after_the_last_attempt(error: Exception, reason: str) -> None:
     call, calls = failing(error)
-    with pytest.raises(ServiceError, match=f"could not count after {TRIES} tries: {said}"):
-        clients().ask("count", call)
-    assert len(calls) == TRIES
-    # what may have been done is not done twice
+    with pytest.raises(
+        ServiceError, match=f"could not count after {MAX_ATTEMPTS} attempts: {reason}"
+    ):
+        clients().call("count", call)
+    assert len(calls) == MAX_ATTEMPTS
+    # a call that may have succeeded is not repeated
     call, calls = failing(error)
     with pytest.raises(ServiceError, match="could not submit: "):
-        clients().ask("submit", call, repeat=False)
+        clients().call("submit", call, idempotent=False)
     assert len(calls) == 1
 
 
-def test_a_429_says_that_nothing_was_done_so_it_is_always_repeated() -> None:
+def test_call_retries_429_even_if_not_idempotent() -> None:
     call, calls = failing(http_error(429), times=1)
-    assert clients().ask("submit", call, repeat=False) == "answer"
+    assert clients().call("submit", call, idempotent=False) == "answer"
     assert len(calls) == 2
 
 
@@ -153,21 +158,21 @@ def test_a_429_says_that_nothing_was_done_so_it_is_always_repeated() -> None:
     ("status", "kind"),
     [(401, UsageError), (403, UsageError), (400, ServiceError), (422, ServiceError)],
 )
-def test_what_will_not_pass_is_told_at_once(status: int, kind: type[CbiError]) -> None:
+def test_call_raises_permanent_errors_at_once(status: int, kind: type[CbiError]) -> None:
     call, calls = failing(http_error(status, "first\n\nsecond line"))
     with pytest.raises(kind, match="first second line") as error:
-        clients().ask("count", call)
+        clients().call("count", call)
     assert len(calls) == 1
     assert ("DATABENTO_API_KEY" in str(error.value)) == (kind is UsageError)
 
 
-def test_the_key_is_in_no_error() -> None:
+def test_errors_do_not_contain_the_key() -> None:
     key = "db-SECRETSECRETSECRET"
     header = base64.b64encode(f"{key}:".encode()).decode()
     call, _ = failing(http_error(400, f"key {key}, header Basic {header}, {key}"))
     opened = clients(key=key)
     with pytest.raises(ServiceError, match=r"\*{8}") as error:
-        opened.ask("count", call)
+        opened.call("count", call)
     assert key not in str(error.value)
     assert header not in str(error.value)
     assert error.value.__cause__ is None
@@ -176,7 +181,7 @@ def test_the_key_is_in_no_error() -> None:
 
 
 @pytest.mark.parametrize("key", [None, SecretStr(""), SecretStr("  \n")])
-def test_no_key(key: SecretStr | None) -> None:
+def test_connect_raises_without_a_key(key: SecretStr | None) -> None:
     with pytest.raises(UsageError, match="DATABENTO_API_KEY: not set"):
         connect(key)
 
@@ -187,12 +192,12 @@ def test_no_key(key: SecretStr | None) -> None:
      "https://127.0.0.1", "ftp://127.0.0.1", "http://127.0.0.1.evil.example",
      "http://127.0.0.1@evil.example", "127.0.0.1:80"],
 )  # fmt: skip
-def test_the_key_goes_to_no_other_host(url: str) -> None:
+def test_connect_refuses_other_hosts(url: str) -> None:
     with pytest.raises(UsageError, match="CBI_DATABENTO_ENDPOINT: "):
         connect(SecretStr(KEY), url)
 
 
-def test_the_vendor_and_loopback_are_asked() -> None:
+def test_connect_accepts_databento_and_loopback() -> None:
     assert connect(SecretStr(KEY)).host == "hist.databento.com"
     assert connect(SecretStr(KEY), BASE_URL + "/").host == "hist.databento.com"
     assert connect(SecretStr(KEY), "http://localhost:8123/").host == "localhost:8123"

@@ -21,29 +21,28 @@ from cbi_assets_tests.load import processes
 from cbi_assets_tests.load.processes import SERVER, Moment
 
 EXECUTE, FILES = "cbi_assets.downloads.execute", "cbi_assets.databento_api.job_files"
-JOBS = "cbi_assets.databento_api.batch_jobs:Jobs"
 
 # Two requests; each is written once more after its intent, and again when its files are there.
 MOMENTS = [
-    Moment(f"{JOBS}.cost"),
-    Moment(f"{JOBS}.cost", "after", 2),
+    Moment(f"{EXECUTE}:get_cost"),
+    Moment(f"{EXECUTE}:get_cost", "after", 2),
     Moment(f"{EXECUTE}:record_use"),
     Moment(f"{EXECUTE}:record_use", "after"),
     Moment(f"{EXECUTE}:intend"),
     Moment(f"{EXECUTE}:intend", "after"),
-    Moment(f"{JOBS}.submit"),
-    Moment(f"{JOBS}.submit", "after"),
+    Moment(f"{EXECUTE}:submit_job"),
+    Moment(f"{EXECUTE}:submit_job", "after"),
     Moment(f"{EXECUTE}:write", "before"),
     Moment(f"{EXECUTE}:write", "after"),
     Moment(f"{EXECUTE}:intend", "after", 2),
-    Moment(f"{JOBS}.submit", "after", 2),
+    Moment(f"{EXECUTE}:submit_job", "after", 2),
     Moment(f"{EXECUTE}:write", "after", 2),
-    Moment(f"{JOBS}.look", "after"),
-    Moment(f"{JOBS}.list_files", "after"),
-    Moment(f"{FILES}:_Fetch._write", "after"),
-    Moment(f"{FILES}:_Fetch._open", "after", 3),
-    Moment(f"{FILES}:_hold_to_manifest"),
-    Moment(f"{FILES}:_hold_to_manifest", "after"),
+    Moment(f"{EXECUTE}:get_job", "after"),
+    Moment(f"{EXECUTE}:list_files", "after"),
+    Moment(f"{FILES}:_FileDownload._write", "after"),
+    Moment(f"{FILES}:_FileDownload._get", "after", 3),
+    Moment(f"{FILES}:_verify_manifest"),
+    Moment(f"{FILES}:_verify_manifest", "after"),
     Moment(f"{FILES}:_sync", "after"),
     Moment(f"{FILES}:_sync", "after", 2),
     Moment(f"{EXECUTE}:fetch_job", "after"),

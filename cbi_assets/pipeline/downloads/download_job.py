@@ -5,7 +5,7 @@ lets the job buy, and the sensor's runs never buy."""
 import dagster as dg
 from pydantic import Field
 
-from cbi_assets.databento_api.client import connect_of
+from cbi_assets.databento_api.client import connect_from_settings
 from cbi_assets.downloads.execute import execute
 from cbi_assets.downloads.job_ledger import write
 from cbi_assets.downloads.plan_files import find_plan
@@ -41,7 +41,7 @@ def download_requests(
     outcome = execute(
         opened,
         find_plan(opened.home, config.plan),
-        connect_of(opened.settings),
+        connect_from_settings(opened.settings),
         clock=clock.now,
         tell=context.log.info,
         buy=config.buy,
@@ -90,7 +90,9 @@ def watch_downloads(
         if not rows:
             return dg.SkipReason("No job is under way.")
         # the home is not held while the vendor is asked
-        watched = look_at_jobs(rows, connect_of(opened.settings, _leave_to_next_tick), now)
+        watched = look_at_jobs(
+            rows, connect_from_settings(opened.settings, _leave_to_next_tick), now
+        )
         news = [row for row, before in zip(watched, rows, strict=True) if row != before]
         if news:
             with project.session(now, wait=0) as session:
