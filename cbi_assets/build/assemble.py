@@ -8,19 +8,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cbi_assets.build.bar_inventory import FAR, read_stock
+from cbi_assets.build.session_rows import build_sessions, read_hours
+from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
 from cbi_assets.features.matrix import ZONE_ROOTS, build_matrix
-from cbi_assets.build.session_rows import build_sessions, read_hours
-from cbi_assets.build.bar_inventory import FAR, read_stock
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import Chain, chain
 from cbi_assets.market.session_bars import FINE
 from cbi_assets.market.sessions import session_close
 from cbi_assets.session import Session
-from cbi_assets.config.universe import Universe
-from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
+from cbi_assets.warehouse.base import Warehouse
 
 _FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 

@@ -9,9 +9,9 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.tables import RAW, SESSIONS
 
 FAR: Final = dt.date(2200, 1, 1)
 

@@ -9,6 +9,11 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.build.assemble import Assembled, assemble, crush_legs
+from cbi_assets.build.bar_inventory import read_stock
+from cbi_assets.build.derive import DeriveOutcome, derive
+from cbi_assets.build.replace_rows import Replacement, replace_rows
+from cbi_assets.build.stitch_statistics import record_stitch
 from cbi_assets.checks import (
     CheckResult,
     check_bridge,
@@ -18,15 +23,9 @@ from cbi_assets.checks import (
     keep_results,
 )
 from cbi_assets.features.crush import CRUSH_ROOT
-from cbi_assets.build.assemble import Assembled, assemble, crush_legs
-from cbi_assets.build.derive import DeriveOutcome, derive
-from cbi_assets.build.replace_rows import Replacement, replace_rows
-from cbi_assets.build.stitch_statistics import record_stitch
-from cbi_assets.build.bar_inventory import read_stock
 from cbi_assets.session import Session
-from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
-
+from cbi_assets.warehouse.base import Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -80,9 +79,7 @@ def build(
     legs = crush_legs(session.universe, sound)
     for leg in legs:
         if leg in failed:
-            logger.warning(
-                "%s's crush stays empty: the bars of %s failed a check", CRUSH_ROOT, leg
-            )
+            logger.warning("%s's crush stays empty: the bars of %s failed a check", CRUSH_ROOT, leg)
     legs = [leg for leg in legs if leg not in failed]
     logger.info("reading the bars of %d roots", len(sound) + len(legs))
     stock = read_stock(warehouse, [*sound, *legs])

@@ -10,15 +10,15 @@ from typing import Any, Final
 
 import polars as pl
 
-from cbi_assets.checks import failed_upstream
 from cbi_assets.build.bar_inventory import SESSION_KEY, read_stock, unchanged
+from cbi_assets.checks import failed_upstream
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.market.derived_bars import BAR_COLUMNS, BuiltFrom, derive_bars
 from cbi_assets.market.session_bars import choose_finest
 from cbi_assets.session import Session
+from cbi_assets.tables import DERIVED, RAW
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.tables import DERIVED, RAW
 
 logger = logging.getLogger(__name__)
 

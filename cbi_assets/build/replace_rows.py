@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.tables import TableSpec
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def replace_rows(
     existing = warehouse.query(f"SELECT {columns} FROM `{spec.id}` WHERE {within}", span)
     fresh = fresh.select(spec.column_names) if fresh.width else existing.clear()
     key = list(spec.key)
-    unchanged = existing.select(pl.col(name).cast(fresh.schema[name]) for name in spec.column_names).join(
-        fresh, on=key, suffix="_fresh"
-    )
+    unchanged = existing.select(
+        pl.col(name).cast(fresh.schema[name]) for name in spec.column_names
+    ).join(fresh, on=key, suffix="_fresh")
     compared = [name for name in spec.column_names if name not in {*key, *leave_out}]
     unchanged = unchanged.filter(
         pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_fresh")) for name in compared)

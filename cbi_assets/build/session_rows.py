@@ -10,17 +10,28 @@ import polars as pl
 
 from cbi_assets.build.bar_inventory import SESSION_KEY, unchanged
 from cbi_assets.market.session_bars import choose_finest, session_bars
+from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.tables import RAW, SESSIONS
 
 BARS_AT_ONCE = 1_500_000
 """Raw bars whose hours are in memory at one time, about."""
 
 _KEY = list(SESSION_KEY)
 _HOURS = pl.Schema(
-    RAW["1h"].schema_of("root", "symbol", "contract", "instrument_id", "trade_date", "ts_event",
-                        "open", "high", "low", "close", "volume")
+    RAW["1h"].schema_of(
+        "root",
+        "symbol",
+        "contract",
+        "instrument_id",
+        "trade_date",
+        "ts_event",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+    )
     | {"weighted": pl.Float64(), "built_from": pl.String()}
 )
 

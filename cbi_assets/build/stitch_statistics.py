@@ -7,17 +7,16 @@ from dataclasses import asdict
 
 import polars as pl
 
-from cbi_assets.errors import SourceError
-from cbi_assets.market.yahoo_stitch import OverlapStatistics, overlap_statistics
-from cbi_assets.session import Project, Session
 from cbi_assets.config.sources import Stitch
+from cbi_assets.errors import SourceError
 from cbi_assets.load.staging.bridge import read_bridge
 from cbi_assets.load.staging.layouts import is_bridge
 from cbi_assets.load.staging.read import decode, fetch_all
-from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.market.yahoo_stitch import OverlapStatistics, overlap_statistics
+from cbi_assets.session import Project, Session
 from cbi_assets.tables import STITCH_STATISTICS, YAHOO_BRIDGE
-
+from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
 

@@ -8,18 +8,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cbi_assets.session import open_session
 from cbi_assets.build.assemble import own_chain, read_observations
-from cbi_assets.build.session_rows import build_sessions
 from cbi_assets.build.bar_inventory import FAR, read_stock
-from cbi_assets.session import Project
+from cbi_assets.build.session_rows import build_sessions
 from cbi_assets.config.universe import load_universe
-from cbi_assets.warehouse.base import Statement
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import MACRO_OBSERVATIONS
-from cbi_assets_tests.helpers import NOW
-from cbi_assets_tests.helpers import open_warehouse
+from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.features.frames import outright, session_frame
-from cbi_assets_tests.helpers import load_once
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse
 from cbi_assets_tests.load.lines import put_lines, record
 
 MON, TUE, WED = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(3))

@@ -9,14 +9,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cbi_assets.checks import check_everything
 from cbi_assets.build.build import BuildOutcome, build
-from cbi_assets.session import Project, open_session
+from cbi_assets.checks import check_everything
 from cbi_assets.config.regimes import parse_regimes
-from cbi_assets.warehouse.base import Statement
+from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX
-from cbi_assets_tests.helpers import open_warehouse
-from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets.warehouse.base import Statement
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import put_lines, record
 
 MON, TUE, WED, THU = (dt.date(2025, 1, day) for day in (6, 7, 8, 9))

@@ -11,11 +11,10 @@ import pytest
 from cbi_assets.build.build import BuildOutcome, build
 from cbi_assets.load.unload import plan_unload, unload
 from cbi_assets.session import Project, open_session
-from cbi_assets.warehouse.base import Statement
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
-from cbi_assets_tests.helpers import open_warehouse
+from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
-from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 MON, TUE, WED, THU = (dt.date(2025, 1, day) for day in (6, 7, 8, 9))

@@ -9,18 +9,17 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cbi_assets.checks import check_everything
-from cbi_assets.errors import AuditError
 from cbi_assets.build import derive as module
 from cbi_assets.build.derive import DeriveOutcome, derive
+from cbi_assets.checks import check_everything
+from cbi_assets.errors import AuditError
 from cbi_assets.load.unload import Scope, plan_unload, unload
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.session import Project, open_session
+from cbi_assets.tables import DERIVED
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.sql_files import load_sql
-from cbi_assets.tables import DERIVED
-from cbi_assets_tests.helpers import open_warehouse
-from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 # Bars start on Monday 2025-01-06 at 15:00 UTC, 09:00 at Chicago: the first of a step of 4h.
@@ -289,6 +288,8 @@ def test_a_table_that_lost_bars_on_the_way_is_not_published(
         return load_sql(name, **tables)
 
     monkeypatch.setattr(module, "load_sql", lossy)
-    with pytest.raises(AuditError, match=r"futures_ohlcv_5m: would contain 6 bars, 3 were derived\. "):
+    with pytest.raises(
+        AuditError, match=r"futures_ohlcv_5m: would contain 6 bars, 3 were derived\. "
+    ):
         run(project, whole=True)
     assert all(before[t].equals(frame) for t, frame in everything(project).items())
