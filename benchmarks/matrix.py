@@ -48,7 +48,7 @@ STAGES = (
     "build.assemble:build_sessions",
     "build.session_rows:read_hours",
     "build.session_rows:session_bars",
-    "build.assemble:own_chain",
+    "build.assemble:front_month_chain",
     "build.assemble:choose_active",
     "build.assemble:continuous_series",
     "build.assemble:build_matrix",

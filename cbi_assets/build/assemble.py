@@ -16,10 +16,10 @@ from cbi_assets.features.matrix import ZONE_ROOTS, build_matrix
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import Chain, chain
-from cbi_assets.market.session_bars import FINE
+from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.market.sessions import session_close
 from cbi_assets.session import Session
-from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
+from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, ROLL_CALENDAR, YAHOO_BRIDGE
 from cbi_assets.warehouse.base import Warehouse
 
 _FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
@@ -44,18 +44,21 @@ def crush_legs(universe: Universe, roots: Sequence[str]) -> list[str]:
     return [leg for leg in CRUSH_LEGS if leg not in roots and leg in universe.roots]
 
 
-def own_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
-    """Each root's chain of outrights, from `sessions` (the table's columns): of a contract's two on
-    a date, the exchange's before the vendor's UTC day."""
+def front_month_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
+    """Build each root's front-month chain from `sessions` (the table's columns).
+
+    If a contract has two sessions on a date, the exchange's wins over the vendor's UTC day.
+    """
     outrights = sessions.filter(pl.col("contract").is_not_null())
-    is_coarse = ~pl.col("built_from").is_in(FINE)
-    one_each = outrights.sort("contract", "trade_date", is_coarse).unique(
+    is_daily = ~pl.col("built_from").is_in(INTRADAY)
+    one_each = outrights.sort("contract", "trade_date", is_daily).unique(
         ["contract", "trade_date"], keep="first", maintain_order=True
     )
     return chain(
         one_each.select("root", "contract", "trade_date", "close", "volume"),
         universe.roll_rules(),
         universe.calendars(),
+        ROLL_CALENDAR.polars_schema,
     )
 
 
@@ -80,9 +83,9 @@ def assemble(
         stock = read_stock(warehouse, [*roots, *legs], until=until)
     found = build_sessions(warehouse, stock, whole)
     sessions = found.frame
-    own = own_chain(sessions, project.universe)
-    active = choose_active(sessions, own.held)
-    zone = active.filter(pl.col("root").is_in(ZONE_ROOTS) & pl.col("built_from").is_in(FINE))
+    front = front_month_chain(sessions, project.universe)
+    active = choose_active(sessions, front.front_months)
+    zone = active.filter(pl.col("root").is_in(ZONE_ROOTS) & pl.col("built_from").is_in(INTRADAY))
     matrix = build_matrix(
         active,
         sessions,
@@ -94,11 +97,11 @@ def assemble(
         project.macro,
         session.now,
     )
-    continuous = continuous_series(active, sessions, own.rolls, _read_bridge(warehouse, until))
+    continuous = continuous_series(active, sessions, front.rolls, _read_bridge(warehouse, until))
     asked = pl.col("root").is_in(list(roots))
     return Assembled(
         sessions=sessions.filter(asked),
-        rolls=own.rolls.filter(asked),
+        rolls=front.rolls.filter(asked),
         continuous=continuous.filter(asked),
         matrix=matrix if matrix.is_empty() else matrix.filter(pl.col("symbol").is_in(list(roots))),
         sessions_built=found.built,

@@ -13,7 +13,7 @@ import polars as pl
 from cbi_assets.build.bar_inventory import SESSION_KEY, read_stock, unchanged
 from cbi_assets.checks import failed_upstream
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
-from cbi_assets.market.derived_bars import BAR_COLUMNS, BuiltFrom, derive_bars
+from cbi_assets.market.derived_bars import BuiltFrom, derive_bars
 from cbi_assets.market.session_bars import choose_finest
 from cbi_assets.session import Session
 from cbi_assets.tables import DERIVED, RAW
@@ -171,7 +171,7 @@ def _read(
         frame.filter(pl.col("built_from") == source).drop("bars") for frame in batch.values()
     ).unique()
     if sessions.is_empty():
-        return pl.DataFrame(schema=BAR_COLUMNS)
+        return pl.DataFrame(schema=RAW[source].polars_schema)
     chosen = warehouse.stage_frame(f"derive_sources_{source}", sessions)
     return warehouse.query(
         load_sql("derive_bars", table=RAW[source].id, chosen=chosen), _span(sessions)

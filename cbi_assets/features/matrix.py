@@ -16,7 +16,7 @@ from cbi_assets.features.macro_columns import macro_as_of
 from cbi_assets.features.pivots import PIVOT_COLUMNS, pivots
 from cbi_assets.features.regime_columns import name_regimes
 from cbi_assets.features.volatility import log_returns, volatility
-from cbi_assets.market.session_bars import FINE
+from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.market.sessions import Calendar, session_closes, trade_dates
 
 ZONE_ROOTS = ("MES",)
@@ -50,7 +50,7 @@ def build_matrix(
     """
     if active.is_empty():
         return pl.DataFrame()
-    is_fine = pl.col("built_from").is_in(FINE)
+    is_fine = pl.col("built_from").is_in(INTRADAY)
     rows = []
     for kind in (is_fine, ~is_fine):
         some, own = active.filter(kind), sessions.filter(kind)

@@ -1,1 +1,1 @@
-"""What is true of futures, as pure functions on frames: no clock, no environment, no files."""
+"""The rules of futures markets as pure functions on frames: no clock, no environment, no files."""

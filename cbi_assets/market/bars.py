@@ -29,28 +29,28 @@ RTYPES: Final[dict[int, str]] = {
     35: "ohlcv-1d",
     36: "ohlcv-eod",
 }
-"""Schema by the record type that a bar itself carries."""
+"""Schema by the record type (`rtype`) in a bar's own header."""
 
 PRICE_UNIT: Final = 1_000_000_000
-"""Raw prices are int64 multiples of 1e-9."""
+"""Raw prices are int64 multiples of 1e-9 of the native unit."""
 
 UNDEFINED_PRICE: Final = 2**63 - 1
-"""A raw price that means 'undefined'."""
+"""The raw price that stands for an undefined price."""
 
 PRICES: Final = ("open", "high", "low", "close")
 
 
 def timeframe_of(schema: str) -> Timeframe | None:
-    """The timeframe whose table takes a schema (`ohlcv-1h` gives `1h`), None if none does."""
+    """Return the timeframe of a schema (`ohlcv-1h` is `1h`), None if there is no table for it."""
     name = schema.removeprefix("ohlcv-")
     return next((timeframe for timeframe in TIMEFRAMES if timeframe == name), None)
 
 
 def prices_from_raw(raw: npt.NDArray[np.int64]) -> pl.Series:
-    """Prices as Float64 from raw int64 in units of 1e-9; undefined becomes null.
+    """Convert raw int64 prices in units of 1e-9 to Float64; an undefined price becomes null.
 
-    int64 / 1e9 rounds once, so below 9,007,199 it is the float64 nearest to the price, the same
-    that parsing the pretty decimal gives.
+    int64 / 1e9 rounds once, so below 9,007,199 the result is the float64 nearest to the price,
+    equal to what parsing the decimal text returns.
     """
     undefined = raw == UNDEFINED_PRICE
     prices = pl.Series(raw / PRICE_UNIT)
@@ -62,12 +62,18 @@ def prices_from_raw(raw: npt.NDArray[np.int64]) -> pl.Series:
 
 
 def is_suspect(rtype: int) -> pl.Expr:
-    """True where a bar may be malformed, so that its record is kept as it was read.
+    """Return an expression that is true if a bar may be invalid, so that its raw record is kept.
 
-    Deliberately wider than the audit's own rules (audit_rejected.sql), which decide.
+    Deliberately wider than the load audit's rules (audit_rejected.sql), which decide. Never null.
+
+    Parameters
+    ----------
+    rtype : int
+        The record type that the file's schema calls for. The frame has open, high, low, close,
+        volume, rtype, ts_event and symbol.
     """
     o, h, low, c = (pl.col(name) for name in PRICES)
-    sound = (
+    valid = (
         (low <= o)
         & (low <= c)
         & (o <= h)
@@ -79,5 +85,5 @@ def is_suspect(rtype: int) -> pl.Expr:
     )
     if rtype in (34, 35):
         step = SECONDS["1h" if rtype == 34 else "1d"] * 1_000_000
-        sound &= pl.col("ts_event").dt.timestamp("us") % step == 0
-    return ~sound.fill_null(False)
+        valid &= pl.col("ts_event").dt.timestamp("us") % step == 0
+    return ~valid.fill_null(False)

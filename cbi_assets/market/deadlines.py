@@ -1,8 +1,8 @@
-"""By when a contract must be left: its first notice or its last trade, by the exchange's rule.
+"""Roll deadlines: a contract's first notice day or last trade day, by the exchange's rule.
 
-Business days are the sector's trade dates. The rules are those of the CBOT, CME, NYMEX and COMEX
-rulebooks as they stand; where an older contract traded longer (Brent before March 2016), it is
-left earlier than it had to be.
+Business days are the sector's trade dates. The rules are today's CBOT, CME, NYMEX and COMEX
+rulebooks; an older contract that traded longer (Brent before March 2016) is rolled earlier than
+necessary.
 """
 
 from __future__ import annotations
@@ -39,10 +39,24 @@ _MONDAY, _WEDNESDAY, _THURSDAY, _FRIDAY = 0, 2, 3, 4
 
 @cache
 def deadline(rule: DeadlineRule, year: int, month: int, calendar: Calendar) -> dt.date | None:
-    """The first trade date on which the contract of that month may not be held any more.
+    """Return the first trade date on which a contract must not be the active one.
 
-    It is the date of the first notice or of the last trade, so the contract is left on the trade
-    date before at the latest. None for a contract whose dates the calendar does not reach.
+    This is its first notice day or last trade day, so the chain rolls out of it by the trade date
+    before.
+
+    Parameters
+    ----------
+    rule : DeadlineRule
+        The root's rule, from universe.yaml.
+    year, month : int
+        Contract month, January is 1.
+    calendar : Calendar
+        Sector calendar, for example "grains".
+
+    Returns
+    -------
+    dt.date or None
+        None for a contract month before 2001 or after 2040, which the calendar does not cover.
     """
     if not dt.date(FIRST.year + 1, 1, 1) <= dt.date(year, month, 1) <= LAST:
         return None
@@ -58,12 +72,12 @@ def _business_days(calendar: Calendar) -> _Dates:
 
 
 def _first(dates: _Dates, day: np.datetime64) -> int:
-    """Where the first trade date on or after `day` stands."""
+    """Return the index of the first trade date on or after `day`."""
     return int(np.searchsorted(dates, day.astype("datetime64[D]"), side="left"))
 
 
 def _last(dates: _Dates, day: np.datetime64) -> int:
-    """Where the last trade date on or before `day` stands."""
+    """Return the index of the last trade date on or before `day`."""
     return int(np.searchsorted(dates, day.astype("datetime64[D]"), side="right")) - 1
 
 
@@ -95,7 +109,7 @@ def _natural_gas(dates: _Dates, month: np.datetime64) -> int:
 
 
 def _brent(dates: _Dates, month: np.datetime64) -> int:
-    # London's holidays are not in the calendar: a date early, which February's contract is anyway
+    # A date early, as London's holidays are not in the calendar. February's does end on that date.
     return _first(dates, month - _MONTH) - 2
 
 
@@ -113,7 +127,7 @@ def _feeder_cattle(dates: _Dates, month: np.datetime64) -> int:
         thursday = _nth_weekday(month, _THURSDAY, 4) - week  # before Thanksgiving
     else:
         thursday = _nth_weekday(month + _MONTH, _THURSDAY, 1) - week
-    # five trade dates from the Friday before to the Thursday: no holiday among them
+    # A week earlier while the Thursday or one of the four weekdays before it is a holiday.
     while _last(dates, thursday) - _first(dates, thursday - np.timedelta64(6, "D")) != 4:
         thursday -= week
     return _last(dates, thursday)

@@ -1,15 +1,14 @@
-"""The own chain of outrights: which contract is held on each trade date, and every roll.
+"""Each root's front-month chain: the active contract of every trade date, and every roll.
 
-The contract for trade date D is decided from data through the root's trade date before, D-1, alone.
+The contract for trade date D is chosen from data through the root's trade date before, D-1, alone.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,29 +19,19 @@ from cbi_assets.market.deadlines import DeadlineRule, deadline
 from cbi_assets.market.sessions import Calendar
 from cbi_assets.market.symbology import MONTH_CODES
 
-HELD_COLUMNS: Final[Columns] = {"root": pl.String, "trade_date": pl.Date, "contract": pl.String}
-
-ROLL_COLUMNS: Final[Columns] = {
-    "roll_date": pl.Date,
+FRONT_MONTH_COLUMNS: Final[Columns] = {
     "root": pl.String,
-    "from_contract": pl.String,
-    "to_contract": pl.String,
-    "method": pl.String,
-    "decided_on": pl.Date,
-    "deadline": pl.Date,
-    "from_close": pl.Float64,
-    "from_volume": pl.Int64,
-    "to_close": pl.Float64,
-    "to_volume": pl.Int64,
+    "trade_date": pl.Date,
+    "contract": pl.String,
 }
 
-_DECIDED: Final = tuple(ROLL_COLUMNS)[:7]
 _UNKNOWN: Final = -1
+"""An unknown volume, or a contract that is not eligible."""
 
 
 @dataclass(frozen=True)
 class RollRule:
-    """The contract months that a root's chain may hold, as month codes, and its deadlines' rule."""
+    """The contract months a root's chain may hold, as month codes, and its deadline rule."""
 
     months: str
     deadline: DeadlineRule
@@ -50,67 +39,71 @@ class RollRule:
 
 @dataclass(frozen=True)
 class Chain:
-    """`held`: HELD_COLUMNS, one row a root and trade date on which a contract is held. `rolls`:
-    ROLL_COLUMNS, one row a roll. Both by root and date."""
+    """The front-month chains of some roots.
 
-    held: pl.DataFrame
+    Attributes
+    ----------
+    front_months : pl.DataFrame
+        FRONT_MONTH_COLUMNS, one row per root and trade date that has an active contract.
+    rolls : pl.DataFrame
+        One row per roll.
+
+    Both are sorted by root and date.
+    """
+
+    front_months: pl.DataFrame
     rolls: pl.DataFrame
 
 
 def chain(
-    outrights: pl.DataFrame, rules: Mapping[str, RollRule], calendars: Mapping[str, Calendar]
+    outrights: pl.DataFrame,
+    rules: Mapping[str, RollRule],
+    calendars: Mapping[str, Calendar],
+    roll_schema: pl.Schema,
 ) -> Chain:
-    """Work out each root's chain and its rolls.
+    """Build each root's front-month chain and list its rolls.
 
-    `outrights` has root, contract (`ZLZ2025`), trade_date, close (native units) and volume
-    (contracts), one row a contract and trade date; `rules` and `calendars` know every root in it.
+    The chain rolls to the later eligible month with the most volume on the prior trade date, if
+    that is more than the active contract's own (method `volume`). It stays on a tie, and if the
+    active contract's volume is unknown. On the active contract's deadline it rolls to the later
+    eligible month with the most volume, whatever that is (method `deadline`). The nearer of two
+    months with equal volume wins. The chain never returns to an earlier month, and never enters a
+    month past its own deadline.
 
-    The held contract is left for the later eligible month that traded most on the trade date
-    before, if that traded more than the held one did (method `volume`); where both traded alike, or
-    the held one's volume is not known, it stays. On its deadline it must go: to the later eligible
-    month that traded most, whatever it traded itself (method `deadline`). Of two that traded alike
-    the nearer is taken. A month past its own deadline is never entered, and none is gone back to.
+    A history's first date has no active contract, as nothing precedes it. Neither has a date on or
+    after a deadline, until a later month is known to have traded. A trade date here is one on which
+    any outright of the root has a row.
 
-    The first date of a history has no held contract, since nothing came before it; nor has a date
-    from a deadline on until a later month is known to have traded. A trade date here is one on
-    which any outright of the root has a row.
+    Parameters
+    ----------
+    outrights : pl.DataFrame
+        root, contract (`ZLZ2025`), trade_date, close (native units), volume (contracts): one row
+        per contract and trade date, in any order.
+    rules, calendars : Mapping
+        Roll rule and sector calendar by root, for every root in `outrights`.
+    roll_schema : pl.Schema
+        Columns of the roll calendar.
+
+    Returns
+    -------
+    Chain
+        In `rolls`, `decided_on` is the trade date before the roll; both legs' close and volume are
+        of that date, and null if unknown. `deadline` is the old contract's.
     """
-    held, rolls = [pl.DataFrame(schema=HELD_COLUMNS)], []
+    front_months = [pl.DataFrame(schema=FRONT_MONTH_COLUMNS)]
+    rolls: list[dict[str, Any]] = []
     parts = {rows["root"][0]: rows for rows in outrights.partition_by("root")}
     for root, rows in sorted(parts.items(), key=lambda part: part[0]):
-        stints = _Stints.of(rows, rules[root], calendars[root])
-        held.append(stints.held(root))
-        rolls += stints.rolls(root)
-    decided = pl.DataFrame(
-        rolls, schema={name: ROLL_COLUMNS[name] for name in _DECIDED}, orient="row"
-    )
-    # first the few rows that matter, of very many
-    seen = outrights.join(
-        decided, left_on=["root", "trade_date"], right_on=["root", "decided_on"], how="semi"
-    )
-    for leg in ("from", "to"):
-        evidence = seen.select(
-            "root",
-            pl.col("contract").alias(f"{leg}_contract"),
-            pl.col("trade_date").alias("decided_on"),
-            pl.col("close").alias(f"{leg}_close"),
-            pl.col("volume").alias(f"{leg}_volume"),
-        )
-        decided = decided.join(
-            evidence,
-            on=["root", f"{leg}_contract", "decided_on"],
-            how="left",
-            maintain_order="left",
-        )
-    return Chain(
-        pl.concat(held),
-        decided.select(pl.col(name).cast(dtype) for name, dtype in ROLL_COLUMNS.items()),
-    )
+        history = _History.of(rows, rules[root], calendars[root])
+        periods = _holding_periods(history.dates, history.volumes, history.deadlines)
+        front_months.append(history.front_months(root, periods))
+        rolls += history.rolls(root, periods)
+    return Chain(pl.concat(front_months), pl.DataFrame(rolls, schema=roll_schema))
 
 
 @dataclass(frozen=True)
-class _Stint:
-    """A contract (its place among the root's) held on the dates from place `start` to `stop`."""
+class _HoldingPeriod:
+    """A contract that is active on the dates from index `start` up to, not including, `stop`."""
 
     contract: int
     start: int
@@ -119,45 +112,54 @@ class _Stint:
 
 
 @dataclass(frozen=True)
-class _Stints:
-    """One root's chain. `deadlines` stand beside `contracts`."""
+class _History:
+    """One root's trade dates and eligible contracts, nearest first.
+
+    `closes` (NaN if unknown) and `volumes` (_UNKNOWN if unknown) are by date and contract.
+    """
 
     dates: npt.NDArray[np.datetime64]
     contracts: list[str]
     deadlines: npt.NDArray[np.datetime64]
-    stints: list[_Stint]
+    closes: npt.NDArray[np.float64]
+    volumes: npt.NDArray[np.int64]
 
     @classmethod
-    def of(cls, rows: pl.DataFrame, rule: RollRule, calendar: Calendar) -> _Stints:
+    def of(cls, rows: pl.DataFrame, rule: RollRule, calendar: Calendar) -> _History:
         months = {name: _month_of(name) for name in rows["contract"].unique()}
         contracts = sorted(
             (name for name, (_, month) in months.items() if MONTH_CODES[month - 1] in rule.months),
             key=lambda name: months[name],
         )
-        ends = [deadline(rule.deadline, *months[name], calendar) for name in contracts]
-        deadlines = np.array(ends, dtype="datetime64[D]")
+        deadlines = [deadline(rule.deadline, *months[name], calendar) for name in contracts]
         dates, row = np.unique(rows["trade_date"].to_numpy(), return_inverse=True)
-        dates = dates.astype("datetime64[D]")
         column = (
             rows["contract"]
             .replace_strict(
-                {name: place for place, name in enumerate(contracts)},
-                default=None,
+                {name: index for index, name in enumerate(contracts)},
+                default=_UNKNOWN,
                 return_dtype=pl.Int32,
             )
-            .fill_null(_UNKNOWN)
             .to_numpy()
         )
-        volumes = np.full((len(dates), len(contracts)), _UNKNOWN, dtype=np.int64)
         eligible = column >= 0
-        known = rows["volume"].fill_null(_UNKNOWN).to_numpy()
-        volumes[row[eligible], column[eligible]] = known[eligible]
-        return cls(dates, contracts, deadlines, _hold(dates, volumes, deadlines))
+        cells = row[eligible], column[eligible]
+        closes = np.full((len(dates), len(contracts)), np.nan)
+        closes[cells] = rows["close"].to_numpy()[eligible]
+        volumes = np.full(closes.shape, _UNKNOWN, dtype=np.int64)
+        volumes[cells] = rows["volume"].fill_null(_UNKNOWN).to_numpy()[eligible]
+        return cls(
+            dates.astype("datetime64[D]"),
+            contracts,
+            np.array(deadlines, dtype="datetime64[D]"),
+            closes,
+            volumes,
+        )
 
-    def held(self, root: str) -> pl.DataFrame:
-        """HELD_COLUMNS of the root."""
-        dates = [self.dates[stint.start : stint.stop] for stint in self.stints]
-        names = [self.contracts[stint.contract] for stint in self.stints]
+    def front_months(self, root: str, periods: list[_HoldingPeriod]) -> pl.DataFrame:
+        """Return FRONT_MONTH_COLUMNS of the root."""
+        dates = [self.dates[period.start : period.stop] for period in periods]
+        names = [self.contracts[period.contract] for period in periods]
         lengths = [len(part) for part in dates]
         return pl.DataFrame(
             {
@@ -167,23 +169,31 @@ class _Stints:
             schema_overrides={"contract": pl.String},
         ).select(pl.lit(root).alias("root"), "trade_date", "contract")
 
-    def rolls(self, root: str) -> list[tuple[object, ...]]:
-        """The root's rolls, with what is known of them before their evidence is looked up."""
-        found: list[tuple[object, ...]] = []
-        for left, entered in pairwise(self.stints):
-            until: dt.date = self.deadlines[left.contract].item()
-            found.append(
-                (
-                    self.dates[entered.start].item(),
-                    root,
-                    self.contracts[left.contract],
-                    self.contracts[entered.contract],
-                    entered.method,
-                    self.dates[entered.start - 1].item(),
-                    until,
-                )
-            )
-        return found
+    def rolls(self, root: str, periods: list[_HoldingPeriod]) -> Iterator[dict[str, Any]]:
+        """Yield the root's rolls by column."""
+        for old, new in pairwise(periods):
+            decided = new.start - 1
+            yield {
+                "roll_date": self.dates[new.start].item(),
+                "root": root,
+                "from_contract": self.contracts[old.contract],
+                "to_contract": self.contracts[new.contract],
+                "method": new.method,
+                "decided_on": self.dates[decided].item(),
+                "deadline": self.deadlines[old.contract].item(),
+                "from_close": self._close(decided, old.contract),
+                "from_volume": self._volume(decided, old.contract),
+                "to_close": self._close(decided, new.contract),
+                "to_volume": self._volume(decided, new.contract),
+            }
+
+    def _close(self, date: int, contract: int) -> float | None:
+        close = float(self.closes[date, contract])
+        return None if np.isnan(close) else close
+
+    def _volume(self, date: int, contract: int) -> int | None:
+        volume = int(self.volumes[date, contract])
+        return None if volume == _UNKNOWN else volume
 
 
 def _month_of(contract: str) -> tuple[int, int]:
@@ -191,35 +201,35 @@ def _month_of(contract: str) -> tuple[int, int]:
     return int(contract[-4:]), MONTH_CODES.index(contract[-5]) + 1
 
 
-def _hold(
+def _holding_periods(
     dates: npt.NDArray[np.datetime64],
     volumes: npt.NDArray[np.int64],
     deadlines: npt.NDArray[np.datetime64],
-) -> list[_Stint]:
-    """The stints by `volumes` (dates by contracts in calendar order, -1 where not known)."""
-    # row i decides date i + 1, for which a contract past its deadline is no candidate
-    own = volumes[:-1]
-    wanted = np.where(dates[1:, None] < deadlines[None, :], own, _UNKNOWN)
-    last, row, rows = -1, 0, len(own)
-    stints: list[_Stint] = []
-    while row < rows and last + 1 < len(deadlines):
-        # nothing is held at `row` yet
-        later = wanted[row, last + 1 :]
+) -> list[_HoldingPeriod]:
+    """Return the periods in which each contract is active, in order."""
+    # Row i decides date i + 1, on which a contract past its deadline is no candidate.
+    decisive = volumes[:-1]
+    candidates = np.where(dates[1:, None] < deadlines[None, :], decisive, _UNKNOWN)
+    active, row = -1, 0
+    periods: list[_HoldingPeriod] = []
+    while row < len(decisive) and active + 1 < len(deadlines):
+        later = candidates[row, active + 1 :]
         if later.max() == _UNKNOWN:
             row += 1
             continue
-        is_next = bool(stints) and stints[-1].stop == row + 1
-        by_volume = is_next and 0 <= own[row, last] < later.max()
-        current = last + 1 + int(later.argmax())
-        end = int(np.searchsorted(dates[1:], deadlines[current]))
-        stop = row + _first_overtaken(own[row:end, current], wanted[row:end, current + 1 :])
-        stints.append(_Stint(current, row + 1, stop + 1, "volume" if by_volume else "deadline"))
-        last, row = current, stop
-    return stints
+        follows = bool(periods) and periods[-1].stop == row + 1
+        by_volume = follows and 0 <= decisive[row, active] < later.max()
+        active += 1 + int(later.argmax())
+        end = int(np.searchsorted(dates[1:], deadlines[active]))
+        stop = row + _first_overtaken(decisive[row:end, active], candidates[row:end, active + 1 :])
+        method = "volume" if by_volume else "deadline"
+        periods.append(_HoldingPeriod(active, row + 1, stop + 1, method))
+        row = stop
+    return periods
 
 
 def _first_overtaken(own: npt.NDArray[np.int64], later: npt.NDArray[np.int64]) -> int:
-    """The first row on which a later month traded more than the held one; else past the end."""
+    """Return the first row on which a later month traded more, or the number of rows."""
     if later.shape[1] == 0:
         return len(own)
     found = np.flatnonzero((own >= 0) & (later.max(axis=1) > own))

@@ -1,4 +1,4 @@
-"""The session's bar: one a symbol and trade date, from the bars inside it."""
+"""The session bar: one per symbol and trade date, aggregated from the bars inside the session."""
 
 from __future__ import annotations
 
@@ -6,43 +6,31 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.market.bars import Columns
-
-SESSION_COLUMNS: Final[Columns] = {
-    "trade_date": pl.Date,
-    "root": pl.String,
-    "symbol": pl.String,
-    "contract": pl.String,
-    "contract_key": pl.String,
-    "is_pure": pl.Boolean,
-    "open": pl.Float64,
-    "high": pl.Float64,
-    "low": pl.Float64,
-    "close": pl.Float64,
-    "volume": pl.Int64,
-    "vwap": pl.Float64,
-    "realized_vol_1h": pl.Float64,
-    "built_from": pl.String,
-}
-"""What is known of a session from its bars. `built_from` is their timeframe."""
-
-FINE: Final = ("1m", "1h")
-"""Timeframes that make an exchange session; a vendor's 1d bar is a UTC day."""
+INTRADAY: Final = ("1m", "1h")
+"""Timeframes that make an exchange session, finest first. The vendor's 1d bar is a UTC day."""
 
 
 def session_bars(bars: pl.DataFrame) -> pl.DataFrame:
-    """Aggregate bars to one a symbol and trade date (SESSION_COLUMNS), sorted by both.
+    """Aggregate bars to one per symbol, trade date and `built_from`.
 
-    `bars` has root, symbol, contract, instrument_id, trade_date, ts_event, open, high, low, close,
-    volume, weighted, built_from: hourly bars (whatever they were made of: `built_from`), or the
-    vendor's UTC-day bars (`1d`). Prices in native units, volume in contracts; `weighted` is the sum
-    of (H+L+C) V over the bars that an hour was made of. `contract_key` is the contract of the
-    session's last bar (for a continuous symbol, its instrument id), and `is_pure` says that all of
-    the session's bars are of it.
+    Parameters
+    ----------
+    bars : pl.DataFrame
+        root, symbol, contract, instrument_id, trade_date, ts_event, open, high, low, close,
+        volume, weighted, built_from; in any order. Hourly bars, whatever they were made of
+        (`built_from`), or the vendor's UTC-day bars (`1d`). Prices in native units, volume in
+        contracts; `weighted` is the sum of (H+L+C) V over the bars that an hour was made of.
 
-    vwap = sum((H+L+C)/3 V) / sum(V) and realized_vol_1h = sqrt(sum(r^2)) of the session's hourly
-    log returns, the first from the session's open; both null where built from `1d`. A return over a
-    price that is not positive has no logarithm: realized_vol_1h is null there.
+    Returns
+    -------
+    pl.DataFrame
+        trade_date, root, symbol, contract, contract_key, is_pure, open, high, low, close, volume,
+        vwap, realized_vol_1h, built_from; sorted by symbol, trade date and built_from.
+        `contract_key` is the contract of the session's last bar (`symbol#instrument_id` for a
+        continuous symbol); `is_pure` is whether all of the session's bars are of that contract.
+        vwap = sum((H+L+C)/3 V) / sum(V) and realized_vol_1h = sqrt(sum(r^2)) of the session's
+        hourly log returns, the first from the session's open, not annualised. Both are null if
+        built from `1d`; realized_vol_1h also if a price is not positive, which has no logarithm.
     """
     key = pl.coalesce(
         "contract", pl.format("{}#{}", pl.col("symbol"), pl.col("instrument_id"))
@@ -55,15 +43,7 @@ def session_bars(bars: pl.DataFrame) -> pl.DataFrame:
     by_bar = bars.sort("symbol", "ts_event", "instrument_id").with_columns(
         key, pl.when(positive).then((pl.col("close") / start).log().pow(2)).alias("squared_return")
     )
-    measured = {
-        "vwap": pl.when(pl.col("volume").sum() > 0).then(
-            pl.col("weighted").sum() / (3 * pl.col("volume").sum())
-        ),
-        "realized_vol_1h": pl.when(pl.col("squared_return").null_count() == 0).then(
-            pl.col("squared_return").sum().sqrt()
-        ),
-    }
-    is_fine = pl.col("built_from").is_in(FINE)
+    is_intraday = pl.col("built_from").is_in(INTRADAY)
     return (
         by_bar.group_by("root", *by_session, maintain_order=True)
         .agg(
@@ -74,30 +54,44 @@ def session_bars(bars: pl.DataFrame) -> pl.DataFrame:
             pl.col("low").min(),
             pl.col("close").last(),
             pl.col("volume").sum(),
-            **measured,
+            pl.when(pl.col("volume").sum() > 0)
+            .then(pl.col("weighted").sum() / (3 * pl.col("volume").sum()))
+            .alias("vwap"),
+            pl.when(pl.col("squared_return").null_count() == 0)
+            .then(pl.col("squared_return").sum().sqrt())
+            .alias("realized_vol_1h"),
         )
-        .with_columns(pl.when(is_fine).then(pl.col("vwap", "realized_vol_1h")))
-        .select(pl.col(name).cast(dtype) for name, dtype in SESSION_COLUMNS.items())
-        .sort("symbol", "trade_date", "built_from")
+        .with_columns(pl.when(is_intraday).then(pl.col("vwap", "realized_vol_1h")))
+        .sort(by_session)
     )
 
 
-def choose_finest(stock: pl.DataFrame) -> pl.DataFrame:
-    """Which bars a session is built from, of what is held.
+def choose_finest(inventory: pl.DataFrame) -> pl.DataFrame:
+    """Choose the timeframe that each session is built from.
 
-    `stock` has root, symbol, trade_date, built_from, bars, volume: one row for each timeframe that
-    has bars of a symbol and trade date. 1m bars stand before 1h bars, unless the 1h bars hold more
-    volume: then some minutes are missing. Rows of 1d always stay, beside the others.
+    1m bars win over 1h bars, unless the 1h bars have more volume: then some minutes are missing.
+    Rows of 1d bars are always kept, in addition to the others.
+
+    Parameters
+    ----------
+    inventory : pl.DataFrame
+        root, symbol, trade_date, built_from, bars, volume: one row per timeframe that has bars of
+        a symbol and trade date.
+
+    Returns
+    -------
+    pl.DataFrame
+        The chosen rows, sorted by symbol, trade date and built_from.
     """
     key = ["symbol", "trade_date"]
-    fine = stock.filter(pl.col("built_from").is_in(FINE))
-    is_twice = fine.select(key).is_duplicated()
+    intraday = inventory.filter(pl.col("built_from").is_in(INTRADAY))
+    is_twice = intraday.select(key).is_duplicated()
     finest = (
-        fine.filter(is_twice)
+        intraday.filter(is_twice)
         .with_columns(rank=pl.col("built_from").replace_strict({"1m": 0, "1h": 1}))
         .sort("volume", "rank", descending=[True, False])
         .unique(key, keep="first", maintain_order=True)
         .drop("rank")
     )
-    vendors = stock.filter(pl.col("built_from") == "1d")
-    return pl.concat([fine.filter(~is_twice), finest, vendors]).sort(*key, "built_from")
+    daily = inventory.filter(pl.col("built_from") == "1d")
+    return pl.concat([intraday.filter(~is_twice), finest, daily]).sort(*key, "built_from")

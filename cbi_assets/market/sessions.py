@@ -1,9 +1,9 @@
 """Trade dates and session closes of CME's sectors.
 
-A trade date is the date of Chicago's wall clock seven hours later, moved on to the next date on
-which the exchange trades: the evening session belongs to the next day, and a holiday's stub to
-the next trade date. Holidays and short days come from pandas_market_calendars, which is never
-used to drop a bar; the regular hours are written down here, as they have been since 2010.
+A trade date is the date in Chicago seven hours later, moved to the next date on which the exchange
+trades: an evening session belongs to the next day, and a holiday session to the next trade date.
+Holidays and early closes come from pandas_market_calendars, which is never used to drop a bar; the
+regular hours since 2010 are listed here.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ CHICAGO: Final = "America/Chicago"
 FIRST: Final = dt.date(2000, 1, 1)
 LAST: Final = dt.date(2040, 12, 31)
 
-# National days of mourning: CME_TradeDate follows the equity products, which closed at 08:30 on
+# National days of mourning. CME_TradeDate follows the equity products, which closed at 08:30 on
 # 2025-01-09 (16 of 23 hours, 7% of a day's volume) and all day on 2018-12-05. Every other sector
 # traded and settled: 23 hours to 16:00 in CL, GC, 6E and NG on 2025-01-09, the grains and livestock
 # into the hour from 12:00.
 _TRADED_WITHOUT_EQUITIES: Final = (dt.date(2018, 12, 5), dt.date(2025, 1, 9))
 
-# (first trade date, close Monday to Thursday, close on Friday), Chicago's wall clock: the end of
-# the last trading that belongs to the trade date. Sources: CME's notices, as reported at the time.
+# (first trade date, close Monday to Thursday, close on Friday) in Chicago time: the end of the last
+# trading that belongs to the trade date. Sources: CME's notices, as reported at the time.
 # - grains: 14:00 with the 21-hour day of 2012-05-21 (CBOT, May 2012), back to 13:15 on 2013-04-08
 #   (CBOT filing 13-092), 13:20 from 2015-07-06 (CME, 9 June 2015).
 # - livestock: 16:00, Fridays 13:55, before and after the shorter days of 2014-10-27 (CME, 3 October
 #   2014); 13:05 from 2016-02-29 (SER-7591).
-# - equity: 15:15, and 15:30 to 16:30 on all days but Friday, until the trade date of 2012-11-19;
-#   that hour was the next trade date's for the exchange and is this one's for `trade_date_of`.
-#   Then 16:15; 16:00 with the earlier maintenance of 2015-09-21, as in energy and metals.
+# - equity: 15:15, and 15:30 to 16:30 on all days but Friday, until the trade date of 2012-11-19.
+#   The exchange counts that hour to the next trade date, `trade_date_of` to this one. Then 16:15;
+#   16:00 with the earlier maintenance of 2015-09-21, as in energy and metals.
 _CLOSES: Final[dict[Calendar, tuple[tuple[dt.date, dt.time, dt.time], ...]]] = {
     "grains": (
         (FIRST, dt.time(13, 15), dt.time(13, 15)),
@@ -65,8 +65,8 @@ _CLOSES: Final[dict[Calendar, tuple[tuple[dt.date, dt.time, dt.time], ...]]] = {
     "fx": ((FIRST, dt.time(16, 0), dt.time(16, 0)),),
 }
 
-# Whose short days they are, by the names of pandas_market_calendars.
-_SHORT_DAYS: Final[dict[Calendar, str]] = {
+# Calendars of pandas_market_calendars that list the sectors' early closes.
+_EARLY_CLOSE_CALENDARS: Final[dict[Calendar, str]] = {
     "grains": "CME_Agriculture",
     "livestock": "CMEGlobex_Livestock",
     "equity": "CME Globex Equity",
@@ -74,19 +74,18 @@ _SHORT_DAYS: Final[dict[Calendar, str]] = {
     "metals": "CMEGlobex_EnergyAndMetals",
     "fx": "CMEGlobex_FX",
 }
-# That library has 12:00 for the grains and 12:05 for livestock; the exchange named 12:15 for both
-# when it last closed them early (2025-01-09, its notice of 2024-12-30). The latest stands for all.
-_SHORT_AGRICULTURE: Final = dt.time(12, 15)
-# NYMEX' and COMEX' Christmas Eve, 13:45 at New York; the library has it for 2026 alone.
+# The library has 12:00 for grains and 12:05 for livestock; the exchange announced 12:15 for both
+# when it last closed them early (2025-01-09, notice of 2024-12-30). The latest is used for all.
+_AGRICULTURE_EARLY_CLOSE: Final = dt.time(12, 15)
+# NYMEX and COMEX close at 13:45 New York time on December 24; the library has it for 2026 only.
 _CHRISTMAS_EVE: Final = dt.time(12, 45)
-# The library vouches for FX until 2022; on the other holidays FX has traded to 16:00 since then.
-_FX_SHORT_UNTIL: Final = dt.date(2022, 12, 31)
-# A Tuesday of the years when equities traded again at 15:30: nothing says that they did not.
+# The library's FX closes are verified to 2022; FX has traded to 16:00 on these holidays since.
+_LAST_FX_EARLY_CLOSE: Final = dt.date(2022, 12, 31)
+# In 2012 equities traded again from 15:30 to 16:30. No source says that they did not on this date.
 _EQUITY_MAY_HAVE_REOPENED: Final = dt.date(2012, 7, 3)
 
-
-# pandas 2 on NumPy 2.5 warns of its own timedeltas; nothing a user could mend. Once for all, as a
-# filter that is put in beside another thread's import may be lost.
+# The library's modules use NumPy timedeltas that NumPy 2.5 deprecates, which no user can fix. The
+# filter is set at import: set in a function, it could be lost to another thread's catch_warnings.
 warnings.filterwarnings(
     "ignore",
     category=DeprecationWarning,
@@ -95,14 +94,14 @@ warnings.filterwarnings(
 
 
 def _library_calendar(name: str) -> Any:
-    import pandas_market_calendars  # 0.7 s, and only a load or a build needs it
+    import pandas_market_calendars  # takes 0.7 s, and only a load or a build needs it
 
     return pandas_market_calendars.get_calendar(name)
 
 
 @cache
 def _exchange_dates() -> npt.NDArray[np.datetime64]:
-    # its `valid_days` gives the same by stepping from day to day, in twice the time
+    # The library's `valid_days` returns the same in twice the time.
     business = _library_calendar("CME_TradeDate").holidays().calendar
     days = np.arange(np.datetime64(FIRST), np.datetime64(LAST) + np.timedelta64(1, "D"))
     dates: npt.NDArray[np.datetime64] = days[np.is_busday(days, busdaycal=business)]
@@ -120,27 +119,40 @@ def _trade_dates(calendar: Calendar | None) -> npt.NDArray[np.datetime64]:
 def trade_dates(
     calendar: Calendar | None, start: dt.date = FIRST, end: dt.date = LAST
 ) -> list[dt.date]:
-    """The sector's trade dates in [start, end]; None is a root whose sector is not known."""
+    """Return the sector's trade dates in [start, end], by default 2000-01-01 to 2040-12-31.
+
+    `calendar` is None for a root whose sector is unknown: the dates on which equities trade.
+    """
     dates = _trade_dates(calendar)
-    low, high = np.searchsorted(dates, np.array([start, end], dtype="datetime64[D]"))
-    inclusive = high + (high < len(dates) and dates[high] == np.datetime64(end))
-    found: list[dt.date] = dates[low:inclusive].tolist()
+    low = np.searchsorted(dates, np.datetime64(start), side="left")
+    high = np.searchsorted(dates, np.datetime64(end), side="right")
+    found: list[dt.date] = dates[low:high].tolist()
     return found
 
 
 @cache
 def _session_ends(calendar: Calendar | None) -> npt.NDArray[np.int64]:
-    """The instants (microseconds, UTC) at which each trade date ends: 17:00 at Chicago."""
+    """The end of each trade date, 17:00 Chicago time, in microseconds since the epoch (UTC)."""
     dates = pl.Series(_trade_dates(calendar)).cast(pl.Datetime("us"))
     ends = dates.dt.offset_by("17h").dt.replace_time_zone(CHICAGO)
     return ends.dt.convert_time_zone("UTC").to_physical().to_numpy()
 
 
 def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:
-    """The trade date (Date) of each bar start `ts_event` (Datetime in microseconds, UTC).
+    """Return the trade date of each bar: the first one that has not ended when the bar starts.
 
-    It is the first one that has not ended by then. Null where `ts_event` is null or lies outside
-    2000 to 2040.
+    Parameters
+    ----------
+    ts_event : pl.Series
+        Bar starts, `pl.Datetime("us", "UTC")`, in any order.
+    calendar : Calendar or None
+        Sector calendar, for example "grains"; None if the root's sector is unknown.
+
+    Returns
+    -------
+    pl.Series
+        `trade_date`, `pl.Date`, one value per input, in input order. Null for null and for bars
+        before the first trade date of 2000 or after the last of 2040.
     """
     dates, ends = _trade_dates(calendar), _session_ends(calendar)
     index = np.searchsorted(ends, ts_event.to_physical().fill_null(0).to_numpy(), side="right")
@@ -152,34 +164,47 @@ def trade_date_of(ts_event: pl.Series, calendar: Calendar | None) -> pl.Series:
 
 
 @cache
-def _short_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
-    """The trade dates on which the sector closes early, and when, on Chicago's wall clock."""
-    library = _library_calendar(_SHORT_DAYS[calendar])
+def _early_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
+    """The sector's early closes in Chicago time, by trade date."""
+    library = _library_calendar(_EARLY_CLOSE_CALENDARS[calendar])
     closes = library.special_dates(
         "market_close", FIRST, LAST, filter_holidays=False
     ).dt.tz_convert(CHICAGO)
     found = {close.date(): close.time() for close in closes}
     match calendar:
         case "grains" | "livestock":
-            found = dict.fromkeys([*found, dt.date(2025, 1, 9)], _SHORT_AGRICULTURE)
+            found = dict.fromkeys([*found, dt.date(2025, 1, 9)], _AGRICULTURE_EARLY_CLOSE)
         case "energy" | "metals":
             years = range(FIRST.year, LAST.year + 1)
             found |= {dt.date(year, 12, 24): _CHRISTMAS_EVE for year in years}
         case "equity":
             del found[_EQUITY_MAY_HAVE_REOPENED]
         case "fx":
-            found = {day: time for day, time in found.items() if day <= _FX_SHORT_UNTIL}
+            found = {day: time for day, time in found.items() if day <= _LAST_FX_EARLY_CLOSE}
     traded = set(trade_dates(calendar))
     return {day: time for day, time in found.items() if day in traded}
 
 
 def session_closes(dates: pl.Series, calendar: Calendar) -> pl.Series:
-    """The instant (Datetime in microseconds, UTC) at which the session of each trade date closes.
+    """Return the UTC time at which each trade date's session closes.
 
-    It is the end of the last trading that `trade_date_of` gives to the date: by the sector's hours
-    of that time, earlier on the exchange's short days. Where sources differ, the latest one stands,
-    for a row that is stamped with this instant must know every bar of its session. A holiday's stub
-    closes with the trade date that it belongs to. Null stays null.
+    Uses the sector's hours in force on that date, including early closes. A holiday session closes
+    with the trade date it belongs to. Where sources disagree the latest time wins, so that a row
+    stamped with it never predates its own bars.
+
+    Parameters
+    ----------
+    dates : pl.Series
+        Trade dates (`pl.Date`), in any order. Not checked against the calendar: a Saturday gets a
+        time.
+    calendar : Calendar
+        Sector calendar, for example "grains".
+
+    Returns
+    -------
+    pl.Series
+        `session_close`, `pl.Datetime("us", "UTC")`, one value per input, in input order. Null for
+        null dates and for dates before 2000-01-01; `session_close`, for one date, raises instead.
     """
     frame = pl.DataFrame({"date": dates}, schema={"date": pl.Date})
     regular = pl.lit(None, pl.Time)
@@ -187,9 +212,9 @@ def session_closes(dates: pl.Series, calendar: Calendar) -> pl.Series:
         is_friday = pl.col("date").dt.weekday() == 5
         then = pl.when(is_friday).then(pl.lit(friday)).otherwise(pl.lit(weekdays))
         regular = pl.when(pl.col("date") >= first).then(then).otherwise(regular)
-    short = _short_closes(calendar)
+    early_closes = _early_closes(calendar)
     early = pl.col("date").replace_strict(
-        list(short), list(short.values()), default=None, return_dtype=pl.Time
+        list(early_closes), list(early_closes.values()), default=None, return_dtype=pl.Time
     )
     local = pl.col("date").dt.combine(pl.coalesce(early, regular), "us")
     found = local.dt.replace_time_zone(CHICAGO).dt.convert_time_zone("UTC")
@@ -197,9 +222,15 @@ def session_closes(dates: pl.Series, calendar: Calendar) -> pl.Series:
 
 
 def session_close(trade_date: dt.date, calendar: Calendar) -> dt.datetime:
-    """`session_closes` of one date. Raises ValueError for one before 2000."""
+    """Return one trade date's session close, in UTC.
+
+    Raises
+    ------
+    ValueError
+        If `trade_date` is before 2000-01-01, the first date with known hours.
+    """
     close = session_closes(pl.Series([trade_date]), calendar)[0]
     if close is None:
-        raise ValueError(f"{trade_date}: no session closes are known before {FIRST}")
+        raise ValueError(f"{trade_date}: no session close is known before {FIRST}")
     found: dt.datetime = close
     return found.replace(tzinfo=dt.UTC)

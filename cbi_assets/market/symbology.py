@@ -1,4 +1,4 @@
-"""What a Databento symbol names: its kind, root and, for an outright, its contract.
+"""Parse Databento symbols: kind, root and, for an outright, contract month.
 
 Month codes and one-digit years follow CME Globex; the continuous notation (`ZL.v.0`) is
 Databento's symbology documentation.
@@ -28,7 +28,7 @@ _LEADING_ROOT = re.compile(r"^[A-Z0-9]+")
 
 @dataclass(frozen=True)
 class Symbol:
-    """A parsed symbol. `month` is 1 to 12 and `year_digits` as written; None but for outrights."""
+    """A parsed symbol. `month` (1-12) and `year_digits` (as written) are None unless outright."""
 
     kind: Kind
     root: str
@@ -38,11 +38,12 @@ class Symbol:
 
 @lru_cache(maxsize=65_536)
 def parse_symbol(symbol: str) -> Symbol:
-    """Parse a vendor's symbol.
+    """Parse one of the vendor's symbols.
 
     Outrights look like `ESZ5` or `CLZ30`; spreads like `CLM5-CLU6`, `RB:HO G6-H6`,
     `CL:BF Z4-M5-Z5` or, user-defined, `UD:CL: GN 2540925`; continuous contracts like `ZL.v.0`.
-    A spread's root is its first leg's. Anything else, such as the parent `ZL.FUT`, is `other`.
+    A spread's root is that of its first leg. Anything else, such as the parent `ZL.FUT`, is
+    `other`.
     """
     if match := _CONTINUOUS.match(symbol):
         return Symbol("continuous", match[1])
@@ -59,9 +60,10 @@ def parse_symbol(symbol: str) -> Symbol:
 
 
 def contract_year(digits: str, month: int, on: dt.date) -> int:
-    """The four-digit year of an outright's one- or two-digit year, seen in a bar of `on` (UTC).
+    """Return the four-digit year of an outright seen in a bar of the UTC date `on`.
 
-    One digit means the first matching year whose contract month is not before the bar's month.
+    Two `digits` are a year of this century. One digit is the first matching year whose contract
+    month (`month`, 1 to 12) is not before the bar's month.
     """
     if len(digits) == 2:
         return 2000 + int(digits)
@@ -70,7 +72,10 @@ def contract_year(digits: str, month: int, on: dt.date) -> int:
 
 
 def contract_name(symbol: str, on: dt.date) -> str | None:
-    """The contract with a four-digit year (`ZLZ2025`) that an outright names on `on`, else None."""
+    """Return the contract with a four-digit year (`ZLZ2025`) that `symbol` means on a UTC date.
+
+    None if the symbol is not an outright.
+    """
     parsed = parse_symbol(symbol)
     if parsed.month is None or parsed.year_digits is None:
         return None
@@ -79,7 +84,10 @@ def contract_name(symbol: str, on: dt.date) -> str | None:
 
 
 def describe_symbols(symbols: Iterable[str]) -> pl.DataFrame:
-    """One row a symbol: symbol, root, kind, and for outrights month (1-12) and year_digits."""
+    """Parse symbols into a frame, one row each, in the order given.
+
+    Columns: symbol, root, kind, and for outrights month (1 to 12) and year_digits, else null.
+    """
     rows = [(s, p.root, p.kind, p.month, p.year_digits) for s in symbols for p in [parse_symbol(s)]]
     schema = {
         "symbol": pl.String,
@@ -92,7 +100,11 @@ def describe_symbols(symbols: Iterable[str]) -> pl.DataFrame:
 
 
 def name_contracts(on: pl.Expr) -> pl.Expr:
-    """`contract_name` on a frame with the columns of `describe_symbols`; `on` is a Date (UTC)."""
+    """Return `contract_name` as an expression, named `contract`.
+
+    For frames with the columns of `describe_symbols`. `on` is a UTC date (`pl.Date`); the result is
+    null for rows that are not outrights.
+    """
     year, digits = on.dt.year().cast(pl.Int32), pl.col("year_digits").cast(pl.Int32)
     one_digit = year + (digits - year) % 10
     passed = (one_digit == year) & (pl.col("month") < on.dt.month())

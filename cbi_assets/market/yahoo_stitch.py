@@ -1,5 +1,4 @@
-"""The stitch of an older daily series before Databento's: what may be used of it, and what
-justifies it."""
+"""Stitch an older daily series before Databento's: the usable bars, and how well the two agree."""
 
 from __future__ import annotations
 
@@ -8,14 +7,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from cbi_assets.market.bars import PRICES
+
 SEAM_DAYS = 7
-"""How long after the boundary Databento's first session may lie for a seam to be measured."""
+"""Calendar days from the boundary in which Databento's first close must be, to measure the seam."""
 
 
 @dataclass(frozen=True)
 class OverlapStatistics:
-    """What two daily series say of the same dates. Differences in native units, moves as fractions
-    (-0.009 is -0.9%); None where nothing can be said."""
+    """Agreement of two daily series on the same dates.
+
+    Differences are in native units, moves are fractions (-0.009 is -0.9%). A figure without data is
+    None.
+    """
 
     overlap_days: int
     first_day: dt.date | None = None
@@ -32,21 +36,34 @@ class OverlapStatistics:
 def bridge_bars(
     rows: pl.DataFrame, boundary: dt.date, close_only_before: dt.date, scale: float
 ) -> pl.DataFrame:
-    """The rows of an older series (date, open, high, low, close, volume) fit to stand before
-    `boundary`, prices times `scale`, with `close_only`.
+    """Return the bars of an older series that may precede `boundary`, with scaled prices.
 
-    Open, high, low and volume are null before `close_only_before`, and on rows whose close does
-    not lie within [low, high] or whose open, high or low is missing: only the close is fit to use.
+    Parameters
+    ----------
+    rows : pl.DataFrame
+        date, open, high, low, close, volume; in any order.
+    boundary : dt.date
+        First date not to return.
+    close_only_before : dt.date
+        Rows before this date keep their close only.
+    scale : float
+        Factor applied to all prices.
+
+    Returns
+    -------
+    pl.DataFrame
+        The columns of `rows`, and `close_only`; in input order. Open, high, low and volume are null
+        if `close_only`: before `close_only_before`, and on rows that lack a price or whose open or
+        close is outside [low, high].
     """
-    fit = (
+    is_complete = (
         (pl.col("date") >= close_only_before)
         & pl.col("close").is_between("low", "high")
         & pl.col("open").is_between("low", "high")
     ).fill_null(False)
-    prices = [pl.col(name) * scale for name in ("open", "high", "low", "close")]
     return (
         rows.filter(pl.col("date") < boundary)
-        .with_columns(*prices, close_only=~fit)
+        .with_columns(*(pl.col(name) * scale for name in PRICES), close_only=~is_complete)
         .with_columns(
             pl.when("close_only").then(None).otherwise(pl.col(name)).alias(name)
             for name in ("open", "high", "low", "volume")
@@ -57,14 +74,24 @@ def bridge_bars(
 def overlap_statistics(
     yahoo: pl.DataFrame, databento: pl.DataFrame, boundary: dt.date, tick: float
 ) -> OverlapStatistics:
-    """Compare two daily series, each with date and close (native units, one row a date), sound
-    closes only.
+    """Compare an older daily series with Databento's.
 
-    The ratio is Databento's close over Yahoo's, whose median is the scale; closes are equal where
-    they differ by less than half a tick. The seam is the move from Yahoo's last close before
-    `boundary` to Databento's first close from it on, if that is within SEAM_DAYS; `inside_move` is
-    the move between the same dates inside Yahoo, `typical_move` the median absolute daily move of
-    Yahoo before the boundary.
+    Parameters
+    ----------
+    yahoo, databento : pl.DataFrame
+        date and close (native units, not null), one row per date, in any order.
+    boundary : dt.date
+        First date of Databento's part of the stitched series.
+    tick : float
+        The root's tick, in native units. Closes less than half a tick apart count as equal.
+
+    Returns
+    -------
+    OverlapStatistics
+        Ratios are Databento's close over Yahoo's, so that their median is the scale. `seam_move` is
+        the move from Yahoo's last close before the boundary to Databento's first close on or after
+        it, if that is within SEAM_DAYS; `inside_move` is Yahoo's own move between these dates, and
+        `typical_move` Yahoo's median absolute daily move before the boundary.
     """
     both = (
         yahoo.select("date", "close")
@@ -80,23 +107,23 @@ def overlap_statistics(
     distance = (both["other"] - both["close"]).abs()
     days = both["date"].to_list()
     return OverlapStatistics(
-        both.height,
-        days[0],
-        days[-1],
-        _number(distance.median()),
-        _number(distance.max()),
-        _number((both["other"] / both["close"]).median()),
-        float((distance < tick / 2).sum()) / both.height,
-        seam,
-        inside,
-        typical,
+        overlap_days=both.height,
+        first_day=days[0],
+        last_day=days[-1],
+        median_abs_difference=_number(distance.median()),
+        max_abs_difference=_number(distance.max()),
+        median_ratio=_number((both["other"] / both["close"]).median()),
+        share_equal=float((distance < tick / 2).sum()) / both.height,
+        seam_move=seam,
+        inside_move=inside,
+        typical_move=typical,
     )
 
 
 def _seam(
     before: pl.DataFrame, yahoo: pl.DataFrame, databento: pl.DataFrame, boundary: dt.date
 ) -> tuple[float | None, float | None]:
-    """The move across the boundary, and between the same dates inside Yahoo."""
+    """Return the move across the boundary, and Yahoo's own between the same dates."""
     limit = boundary + dt.timedelta(days=SEAM_DAYS)
     after = databento.filter(pl.col("date").is_between(boundary, limit, closed="left")).sort("date")
     if before.is_empty() or after.is_empty():

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cbi_assets.build.assemble import own_chain, read_observations
+from cbi_assets.build.assemble import front_month_chain, read_observations
 from cbi_assets.build.bar_inventory import FAR, read_stock
 from cbi_assets.build.session_rows import build_sessions
 from cbi_assets.config.universe import load_universe
@@ -34,8 +34,8 @@ def test_a_contracts_session_decides_before_its_utc_day() -> None:
     coarse = [(*outright(MON, contract, pair[1])[:-1], "1d") for contract, pair in volumes.items()]
     tuesday = [outright(TUE, "ZLK2024", 1), outright(TUE, "ZLN2024", 1)]
     for rows in (fine + coarse + tuesday, coarse + fine + tuesday):
-        held = own_chain(session_frame(rows), load_universe()).held
-        assert held.rows() == [("ZL", TUE, "ZLN2024")]
+        found = front_month_chain(session_frame(rows), load_universe()).front_months
+        assert found.rows() == [("ZL", TUE, "ZLN2024")]
 
 
 def test_only_outrights_and_continuous_symbols_of_rank_0_have_sessions(

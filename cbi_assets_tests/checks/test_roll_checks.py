@@ -10,7 +10,6 @@ import pytest
 
 from cbi_assets.checks.check import CheckResult
 from cbi_assets.checks.roll_checks import MATCH_PERCENT, check_rolls
-from cbi_assets.market.rolls import ROLL_COLUMNS
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import RAW
@@ -94,7 +93,7 @@ def check(
         warehouse = session.warehouse
         insert(warehouse, RAW["1d"].id, daily, BARS)
         insert(warehouse, RAW["1h"].id, hourly or [], BARS)
-        insert(warehouse, ROLL_CALENDAR.id, rolls, ROLL_COLUMNS)
+        insert(warehouse, ROLL_CALENDAR.id, rolls, ROLL_CALENDAR.polars_schema)
         result, other = check_rolls(session, ["ES", "NQ"])
     assert (other.root, other.passed, other.offenders) == ("NQ", True, 0)
     assert (result.root, result.check.severity, result.partition) == ("ES", "WARN", "ES")

@@ -7,14 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.build.assemble import own_chain
+from cbi_assets.build.assemble import front_month_chain
 from cbi_assets.config.macro import load_macro
 from cbi_assets.config.regimes import Regimes, load_regimes
 from cbi_assets.config.universe import load_universe
 from cbi_assets.features.matrix import build_matrix
 from cbi_assets.market.continuous import choose_active
-from cbi_assets.market.session_bars import SESSION_COLUMNS, choose_finest, session_bars
-from cbi_assets.tables import RAW
+from cbi_assets.market.session_bars import choose_finest, session_bars
+from cbi_assets.tables import RAW, SESSIONS
 
 OBSERVATION_SCHEMA: dict[str, Any] = {
     "series_id": pl.String,
@@ -22,6 +22,10 @@ OBSERVATION_SCHEMA: dict[str, Any] = {
     "available_at": pl.Datetime("us", "UTC"),
     "value": pl.Float64,
 }
+SESSION_SCHEMA = SESSIONS.schema_of(
+    *(name for name in SESSIONS.column_names if name not in {"bars", "load_ids"})
+)
+"""What `session_bars` returns: a build adds the bars and loads of each session."""
 WRITTEN = dt.datetime(2024, 5, 1, tzinfo=dt.UTC)
 
 BAR_SCHEMA: dict[str, Any] = {
@@ -86,7 +90,7 @@ def matrix_of(
     """The matrix that a build makes of the bars."""
     universe = load_universe()
     sessions = sessions_of(*bars)
-    active = choose_active(sessions, own_chain(sessions, universe).held)
+    active = choose_active(sessions, front_month_chain(sessions, universe).front_months)
     hours = pl.concat(bars).filter(pl.col("root") == "MES", pl.col("built_from") != "1d")
     zone = hours.join(active, on=["symbol", "trade_date", "built_from"], how="semi")
     tables = {timeframe: spec.id for timeframe, spec in RAW.items()}
@@ -128,7 +132,7 @@ def outright(date: dt.date, contract: str, volume: int, root: str = "ZL") -> tup
 
 
 def session_frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=SESSION_COLUMNS, orient="row")
+    return pl.DataFrame(rows, schema=SESSION_SCHEMA, orient="row")
 
 
 def calendar_frame(days: list[dt.date], root: str = "ZL") -> pl.DataFrame:

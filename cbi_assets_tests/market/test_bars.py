@@ -16,7 +16,7 @@ EXACT = 9_007_199 * 10**9
 
 
 def pretty(raw: int) -> str:
-    """The decimal as Databento prints it: nine places."""
+    """Format a raw price as Databento prints it: nine decimals."""
     return f"{Decimal(raw) / 10**9:.9f}"
 
 
@@ -44,12 +44,12 @@ def test_price_equals_the_parsed_decimal(raws: list[int]) -> None:
     assert found.to_list() == [float(pretty(raw)) for raw in raws]
 
 
-def test_undefined_price_is_null_and_its_neighbours_stay() -> None:
+def test_undefined_price_is_null_and_its_neighbors_are_not() -> None:
     raws = np.array([UNDEFINED_PRICE, 50_150_000_000, UNDEFINED_PRICE], dtype=np.int64)
     assert prices_from_raw(raws).to_list() == [None, 50.15, None]
 
 
-def test_no_price_gives_no_price() -> None:
+def test_prices_are_empty_without_raw_prices() -> None:
     assert prices_from_raw(np.array([], dtype=np.int64)).to_list() == []
 
 
@@ -64,11 +64,11 @@ def test_no_price_gives_no_price() -> None:
         ("trades", None),
     ],
 )
-def test_timeframe_of_schema(schema: str, timeframe: str | None) -> None:
+def test_timeframe_of_schema_is_none_without_a_table(schema: str, timeframe: str | None) -> None:
     assert timeframe_of(schema) == timeframe
 
 
-SOUND: dict[str, Any] = {
+VALID: dict[str, Any] = {
     "open": 45.0,
     "high": 46.0,
     "low": 44.0,
@@ -83,11 +83,11 @@ TYPES |= dict.fromkeys(("open", "high", "low", "close"), pl.Float64)
 
 
 def suspect(of: int = 34, **changed: Any) -> bool:
-    frame = pl.DataFrame([SOUND | changed], schema_overrides=TYPES)
+    frame = pl.DataFrame([VALID | changed], schema_overrides=TYPES)
     return bool(frame.select(is_suspect(of)).item())
 
 
-def test_sound_bar_is_not_suspect() -> None:
+def test_valid_bar_is_not_suspect() -> None:
     assert not suspect()
     assert not suspect(volume=0)
     assert not suspect(open=44.0, close=44.0, low=44.0, high=44.0)
@@ -114,12 +114,12 @@ def test_sound_bar_is_not_suspect() -> None:
         {"ts_event": dt.datetime(2025, 1, 7, 15, 0, 1, tzinfo=dt.UTC)},
     ],
 )
-def test_malformed_bar_is_suspect(changed: dict[str, Any]) -> None:
+def test_invalid_bar_is_suspect(changed: dict[str, Any]) -> None:
     assert suspect(**changed)
 
 
-def test_start_is_held_against_the_bars_own_length() -> None:
+def test_bar_is_suspect_unless_it_starts_at_a_multiple_of_its_length() -> None:
     minute = dt.datetime(2025, 1, 7, 15, 1, tzinfo=dt.UTC)
     assert not suspect(33, rtype=33, ts_event=minute)
-    assert suspect(35, rtype=35)  # 15:00 is no start of a UTC day
+    assert suspect(35, rtype=35)  # 15:00 is not the start of a UTC day
     assert not suspect(35, rtype=35, ts_event=dt.datetime(2025, 1, 7, tzinfo=dt.UTC))

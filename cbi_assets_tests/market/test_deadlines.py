@@ -14,7 +14,7 @@ from cbi_assets.market.symbology import MONTH_CODES
 
 
 def deadline_of(contract: str) -> dt.date | None:
-    """By the project's own universe."""
+    """Return the contract's deadline by the rule in universe.yaml."""
     root = load_universe().roots[contract[:-5]]
     month = MONTH_CODES.index(contract[-5]) + 1
     return deadline(root.roll.deadline, int(contract[-4:]), month, root.calendar)
@@ -23,7 +23,7 @@ def deadline_of(contract: str) -> dt.date | None:
 @pytest.mark.parametrize(
     ("contract", "date"),
     [
-        ("ZLZ2025", "2025-11-28"),  # first notice; Thanksgiving is the 27th
+        ("ZLZ2025", "2025-11-28"),  # first notice day; Thanksgiving is the 27th
         ("ZSX2025", "2025-10-31"),
         ("ZCH2026", "2026-02-27"),
         ("ZLF2026", "2025-12-31"),
@@ -39,28 +39,28 @@ def deadline_of(contract: str) -> dt.date | None:
         ("NGF2026", "2025-12-29"),
         ("HOZ2025", "2025-11-28"),
         ("RBF2026", "2025-12-31"),
-        ("BZG2026", "2025-12-30"),  # London's last but one business day of December
+        ("BZG2026", "2025-12-30"),  # London's second-to-last business day of December
         ("BZV2026", "2026-08-28"),  # London is closed on the 31st
-        ("BZH2026", "2026-01-29"),  # a date early: London's last is the 30th
+        ("BZH2026", "2026-01-29"),  # a date early: London's last business day is the 30th
         ("LEZ2025", "2025-12-01"),
         ("LEJ2024", "2024-04-01"),
         ("HEZ2025", "2025-12-12"),
         ("HEN2025", "2025-07-15"),  # the 4th is a holiday
         ("GFX2025", "2025-11-20"),  # the Thursday before Thanksgiving
         ("GFF2026", "2026-01-29"),
-        ("GFK2026", "2026-05-21"),  # Memorial Day lies four days before the last Thursday
+        ("GFK2026", "2026-05-21"),  # Memorial Day is three days before the last Thursday
         ("6EZ2025", "2025-12-15"),
         ("6JH2026", "2026-03-16"),
         ("6CZ2025", "2025-12-16"),
         ("6LF2026", "2025-12-31"),
     ],
 )
-def test_published_dates(contract: str, date: str) -> None:
+def test_deadline_equals_the_exchanges_published_date(contract: str, date: str) -> None:
     assert deadline_of(contract) == dt.date.fromisoformat(date)
 
 
 @pytest.mark.parametrize("rule", get_args(DeadlineRule))
-def test_every_deadline_is_a_trade_date_and_later_months_come_later(rule: DeadlineRule) -> None:
+def test_deadlines_are_trade_dates_in_the_order_of_their_months(rule: DeadlineRule) -> None:
     days = set(trade_dates("energy"))
     found = [deadline(rule, y, m, "energy") for y in range(2010, 2041) for m in range(1, 13)]
     assert set(found) <= days
@@ -68,5 +68,5 @@ def test_every_deadline_is_a_trade_date_and_later_months_come_later(rule: Deadli
 
 
 @pytest.mark.parametrize("month", [(2000, 12), (2041, 1)])
-def test_none_where_the_calendar_ends(month: tuple[int, int]) -> None:
+def test_deadline_is_none_outside_the_calendar(month: tuple[int, int]) -> None:
     assert deadline("third_friday", *month, "equity") is None

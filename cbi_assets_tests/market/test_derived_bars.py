@@ -1,4 +1,4 @@
-"""Derived bars: steps of the wall clock, worked out by hand, and what holds for any bars."""
+"""Derived bars: steps in Chicago time, computed by hand, and properties of any bars."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
-from cbi_assets.market.derived_bars import BAR_COLUMNS, DERIVED_COLUMNS, BuiltFrom, derive_bars
+from cbi_assets.market.derived_bars import BuiltFrom, derive_bars
 from cbi_assets.market.sessions import CHICAGO, trade_date_of
-from cbi_assets.tables import DERIVED
+from cbi_assets.tables import DERIVED, RAW
 
 MINUTES: dict[DerivedTimeframe, int] = {"5m": 5, "15m": 15, "30m": 30, "4h": 240}
 
@@ -29,7 +29,7 @@ def bar(
     volume: int = 5,
     **change: Any,
 ) -> dict[str, Any]:
-    """A bar of MES.v.0, some of its fields changed."""
+    """Make a bar of MES.v.0 with some fields changed."""
     open_, high, low, close = ohlc
     return {
         "ts_event": at(start) if isinstance(start, str) else start,
@@ -49,12 +49,12 @@ def bar(
 
 
 def frame(bars: list[dict[str, Any]]) -> pl.DataFrame:
-    """The bars as a frame."""
-    return pl.DataFrame(bars, schema=BAR_COLUMNS, orient="row")
+    schema = RAW["1m"].schema_of(*bar("2025-01-07T15:00Z"))
+    return pl.DataFrame(bars, schema=schema)
 
 
 def dated(bars: list[dict[str, Any]]) -> pl.DataFrame:
-    """The bars as a frame, each on the trade date that the calendar gives it."""
+    """Put the bars in a frame, each with its trade date by the calendar."""
     made = frame(bars)
     return made.with_columns(trade_date_of(made["ts_event"], "equity"))
 
@@ -66,17 +66,18 @@ def derived(
 
 
 @pytest.mark.parametrize("timeframe", DERIVED_TIMEFRAMES)
-def test_a_frame_has_the_tables_columns(timeframe: DerivedTimeframe) -> None:
-    assert tuple(DERIVED_COLUMNS) == DERIVED[timeframe].column_names
-    found = derive_bars(frame([bar("2025-01-07T15:00Z")]), timeframe, "1m")
-    assert found.schema == pl.Schema(DERIVED_COLUMNS)
-    assert derive_bars(frame([]), timeframe, "1m").schema == found.schema
+def test_derived_bars_have_the_columns_of_their_table(timeframe: DerivedTimeframe) -> None:
+    spec = DERIVED[timeframe]
+    for bars in ([bar("2025-01-07T15:00Z")], []):
+        found = derive_bars(frame(bars), timeframe, "1m")
+        assert found.select(spec.column_names).schema == spec.polars_schema
+        assert found.width == len(spec.columns)
 
 
-def test_five_minutes_by_hand() -> None:
+def test_derived_bar_of_5m_equals_one_computed_by_hand() -> None:
     found = derived(
         [
-            # out of order: the clock decides which is first and last, not the frame
+            # out of order: ts_event decides which is first and last
             bar("2025-01-07T15:04Z", (5.0, 6.0, 4.5, 5.5), 7, load_id="L2"),
             bar("2025-01-07T15:00Z", (4.0, 9.0, 3.0, 8.0), 11),
             bar("2025-01-07T15:02Z", (8.0, 8.5, 2.5, 3.0), 13),
@@ -112,16 +113,16 @@ def test_five_minutes_by_hand() -> None:
         ("5m", "2025-01-07T15:40Z", "2025-01-07T15:45Z"),
         ("15m", "2025-01-07T15:30Z", "2025-01-07T15:45Z"),
         ("30m", "2025-01-07T15:30Z", "2025-01-07T16:00Z"),
-        ("4h", "2025-01-07T15:00Z", "2025-01-07T19:00Z"),  # 09:00 to 13:00 at Chicago
+        ("4h", "2025-01-07T15:00Z", "2025-01-07T19:00Z"),  # 09:00 to 13:00 Chicago time
     ],
 )
-def test_where_a_minute_lies(timeframe: DerivedTimeframe, start: str, end: str) -> None:
+def test_minute_is_in_its_step(timeframe: DerivedTimeframe, start: str, end: str) -> None:
     (found,) = derived([bar("2025-01-07T15:44Z")], timeframe)
     assert (found["ts_event"], found["bar_end"]) == (at(start), at(end))
 
 
-# The week in which the clocks go forward, on Sunday 2025-03-09: until then 17:00 at Chicago is
-# 23:00 UTC, from then on 22:00 UTC. Each hour of the market, and the step it must be in.
+# The week in which clocks go forward, on Sunday 2025-03-09: until then 17:00 Chicago time is
+# 23:00 UTC, from then on 22:00 UTC. An hour, its step's start and end, and its trade date.
 FORWARD = [
     ("2025-03-06T23:00Z", "2025-03-06T23:00Z", "2025-03-07T03:00Z", "2025-03-07"),
     ("2025-03-07T02:00Z", "2025-03-06T23:00Z", "2025-03-07T03:00Z", "2025-03-07"),
@@ -137,7 +138,7 @@ FORWARD = [
 ]
 
 
-def test_four_hours_of_a_week_in_which_the_clocks_go_forward() -> None:
+def test_4h_steps_follow_chicago_time_in_the_week_when_clocks_go_forward() -> None:
     found = derived([bar(start) for start, *_ in FORWARD], "4h", "1h")
     expected = sorted({(at(start), at(end), date) for _, start, end, date in FORWARD})
     assert [(b["ts_event"], b["bar_end"], str(b["trade_date"])) for b in found] == expected
@@ -148,30 +149,30 @@ def test_four_hours_of_a_week_in_which_the_clocks_go_forward() -> None:
 @pytest.mark.parametrize(
     ("start", "step", "end"),
     [
-        # back on Sunday 2025-11-02: 01:00 at Chicago is 06:00 UTC and, again, 07:00 UTC
+        # back on Sunday 2025-11-02: 01:00 Chicago time is 06:00 UTC and, again, 07:00 UTC
         ("2025-11-02T05:59Z", "2025-11-02T02:00Z", "2025-11-02T06:00Z"),
         ("2025-11-02T06:30Z", "2025-11-02T06:00Z", "2025-11-02T11:00Z"),
         ("2025-11-02T07:30Z", "2025-11-02T06:00Z", "2025-11-02T11:00Z"),
         ("2025-11-02T11:00Z", "2025-11-02T11:00Z", "2025-11-02T15:00Z"),
-        # forward: 02:00 to 03:00 is not there, so the step from 01:00 has three hours
+        # forward: 02:00 to 03:00 does not exist, so the step from 01:00 has three hours
         ("2025-03-09T08:30Z", "2025-03-09T07:00Z", "2025-03-09T10:00Z"),
     ],
 )
-def test_steps_of_the_nights_in_which_the_clocks_change(start: str, step: str, end: str) -> None:
+def test_steps_follow_chicago_time_when_clocks_change(start: str, step: str, end: str) -> None:
     (found,) = derived([bar(start)], "4h")
     assert (found["ts_event"], found["bar_end"]) == (at(step), at(end))
     (short,) = derived([bar(start)], "30m")
     assert short["bar_end"] - short["ts_event"] == dt.timedelta(minutes=30)
 
 
-def test_a_holidays_stub_and_the_next_evening_are_of_one_trade_date() -> None:
-    # Martin Luther King's Monday, 11:00 at Chicago, and its evening: two steps of Tuesday
+def test_holiday_bar_and_next_evening_are_separate_steps_of_one_trade_date() -> None:
+    # Martin Luther King Day, a Monday: 11:00 Chicago time and the evening are two steps of Tuesday
     found = derived([bar("2025-01-20T17:00Z"), bar("2025-01-20T23:00Z")], "4h", "1h")
     assert [str(b["trade_date"]) for b in found] == ["2025-01-21", "2025-01-21"]
     assert [b["ts_event"] for b in found] == [at("2025-01-20T15:00Z"), at("2025-01-20T23:00Z")]
 
 
-def test_never_across_trade_dates() -> None:
+def test_derived_bars_never_cross_trade_dates() -> None:
     early, late = dt.date(2025, 1, 7), dt.date(2025, 1, 8)
     bars = [
         bar("2025-01-07T15:00Z", trade_date=early),
@@ -182,8 +183,8 @@ def test_never_across_trade_dates() -> None:
     assert found["volume"].to_list() == [5, 5]
 
 
-def test_a_change_of_contract_at_midnight_utc_splits_a_step() -> None:
-    # 18:00 at Chicago, in the step from 17:00 (23:00 UTC)
+def test_step_is_split_if_the_contract_changes_at_midnight_utc() -> None:
+    # 18:00 Chicago time, in the step from 17:00 (23:00 UTC)
     found = derived(
         [
             bar("2025-01-07T23:59Z", (1.0, 2.0, 0.5, 1.5), 3),
@@ -201,7 +202,7 @@ def test_a_change_of_contract_at_midnight_utc_splits_a_step() -> None:
     ]
 
 
-def test_symbols_stay_apart() -> None:
+def test_derived_bars_are_separate_by_symbol() -> None:
     outright: dict[str, Any] = {"symbol": "MESH5", "kind": "outright", "contract": "MESH2025"}
     found = derived([bar("2025-01-07T15:00Z"), bar("2025-01-07T15:01Z", **outright)], "5m")
     assert [(b["symbol"], b["kind"], b["contract"]) for b in found] == [
@@ -210,7 +211,7 @@ def test_symbols_stay_apart() -> None:
     ]
 
 
-def test_what_is_not_known_stays_so() -> None:
+def test_price_is_null_if_a_bar_that_it_depends_on_lacks_it() -> None:
     (found,) = derived(
         [
             bar("2025-01-07T15:00Z", (None, 13.0, None, 12.0)),
@@ -247,7 +248,7 @@ FIRST_MINUTES = st.sampled_from(
 
 @st.composite
 def any_bars(draw: st.DrawFn) -> pl.DataFrame:
-    """Minutes of three days; the contract behind a symbol is another one on each UTC day."""
+    """Minutes of three days; the contract behind a symbol differs on each UTC day."""
     first = draw(FIRST_MINUTES)
     drawn = draw(st.lists(ONE_BAR, max_size=40, unique_by=lambda b: (b[0], b[3])))
     rows = []
@@ -289,7 +290,7 @@ def test_every_bar_is_in_exactly_one_step(bars: pl.DataFrame, timeframe: Derived
 
 @settings(deadline=None, max_examples=60)
 @given(bars=any_bars(), timeframe=st.sampled_from(DERIVED_TIMEFRAMES))
-def test_no_step_reaches_past_its_trade_date(
+def test_no_step_extends_past_its_trade_date(
     bars: pl.DataFrame, timeframe: DerivedTimeframe
 ) -> None:
     for made in derive_bars(bars, timeframe, "1m").to_dicts():
@@ -303,7 +304,7 @@ def test_no_step_reaches_past_its_trade_date(
 @given(
     bars=any_bars(), timeframe=st.sampled_from(DERIVED_TIMEFRAMES), cut=st.integers(0, 3 * 1_440)
 )
-def test_later_bars_change_nothing_that_has_ended(
+def test_later_bars_do_not_change_a_step_that_has_ended(
     bars: pl.DataFrame, timeframe: DerivedTimeframe, cut: int
 ) -> None:
     if bars.is_empty():

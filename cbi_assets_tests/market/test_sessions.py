@@ -20,8 +20,8 @@ from cbi_assets.market.sessions import (
 CALENDARS: tuple[Calendar, ...] = ("grains", "livestock", "equity", "energy", "metals", "fx")
 
 
-def trade_date(instant: str, calendar: Calendar | None = "equity") -> dt.date | None:
-    when = dt.datetime.fromisoformat(instant)
+def trade_date(start: str, calendar: Calendar | None = "equity") -> dt.date | None:
+    when = dt.datetime.fromisoformat(start)
     series = pl.Series("ts_event", [when], dtype=pl.Datetime("us", "UTC"))
     found: dt.date | None = trade_date_of(series, calendar).to_list()[0]
     return found
@@ -32,62 +32,62 @@ def day(text: str) -> dt.date:
 
 
 @pytest.mark.parametrize(
-    ("instant", "expected"),
+    ("start", "expected"),
     [
-        # an ordinary winter day: 17:00 at Chicago is 23:00 UTC
+        # an ordinary winter day: 17:00 Chicago time is 23:00 UTC
         ("2025-01-07T22:59Z", "2025-01-07"),
         ("2025-01-07T23:00Z", "2025-01-08"),
         ("2025-01-08T06:00Z", "2025-01-08"),
         # the weekend
         ("2025-01-10T21:59Z", "2025-01-10"),
         ("2025-01-12T23:00Z", "2025-01-13"),
-        # Martin Luther King's Monday trades for Tuesday, from Sunday evening on
+        # Martin Luther King Day, a Monday, trades for Tuesday from Sunday evening on
         ("2025-01-19T23:00Z", "2025-01-21"),
         ("2025-01-20T16:00Z", "2025-01-21"),
         ("2025-01-21T16:00Z", "2025-01-21"),
-        # Thanksgiving's stub trades for Friday
+        # Thanksgiving's session trades for Friday
         ("2024-11-27T15:00Z", "2024-11-27"),
         ("2024-11-27T23:00Z", "2024-11-29"),
         ("2024-11-28T15:00Z", "2024-11-29"),
         ("2024-11-29T15:00Z", "2024-11-29"),
-        # the clocks go forward on Sunday 2025-03-09: 17:00 at Chicago is 22:00 UTC from then on
+        # clocks go forward on Sunday 2025-03-09: 17:00 Chicago time is 22:00 UTC from then on
         ("2025-03-06T22:30Z", "2025-03-06"),
         ("2025-03-09T22:00Z", "2025-03-10"),
         ("2025-03-10T21:59Z", "2025-03-10"),
         ("2025-03-10T22:00Z", "2025-03-11"),
         # and back on Sunday 2025-11-02
         ("2025-10-30T22:00Z", "2025-10-31"),
-        ("2025-11-02T06:30Z", "2025-11-03"),  # 01:30 at Chicago, the first
-        ("2025-11-02T07:30Z", "2025-11-03"),  # 01:30 at Chicago, the second
+        ("2025-11-02T06:30Z", "2025-11-03"),  # 01:30 Chicago time, the first
+        ("2025-11-02T07:30Z", "2025-11-03"),  # 01:30 Chicago time, the second
         ("2025-11-03T22:59Z", "2025-11-03"),
         ("2025-11-03T23:00Z", "2025-11-04"),
     ],
 )
-def test_trade_date(instant: str, expected: str) -> None:
-    assert trade_date(instant) == day(expected)
-    assert trade_date(instant, "grains") == day(expected)
+def test_trade_date_follows_chicago_time_and_holidays(start: str, expected: str) -> None:
+    assert trade_date(start) == day(expected)
+    assert trade_date(start, "grains") == day(expected)
 
 
 @pytest.mark.parametrize(("mourning", "next_date"), [
     ("2018-12-05", "2018-12-06"),
     ("2025-01-09", "2025-01-10"),
 ])  # fmt: skip
-def test_days_on_which_only_the_equities_were_closed(mourning: str, next_date: str) -> None:
-    instant = f"{mourning}T15:00Z"
+def test_day_of_mourning_is_a_trade_date_except_of_equities(mourning: str, next_date: str) -> None:
+    start = f"{mourning}T15:00Z"
     for calendar in ("grains", "livestock", "energy", "metals", "fx"):
-        assert trade_date(instant, calendar) == day(mourning)
+        assert trade_date(start, calendar) == day(mourning)
         assert day(mourning) in trade_dates(calendar)
-    for unlike in ("equity", None):
-        assert trade_date(instant, unlike) == day(next_date)
-        assert day(mourning) not in trade_dates(unlike)
+    for closed in ("equity", None):
+        assert trade_date(start, closed) == day(next_date)
+        assert day(mourning) not in trade_dates(closed)
 
 
-@pytest.mark.parametrize("instant", ["1999-12-31T12:00Z", "1970-01-01T00:00Z", "2041-01-02T12:00Z"])
-def test_out_of_range_is_null(instant: str) -> None:
-    assert trade_date(instant) is None
+@pytest.mark.parametrize("start", ["1999-12-31T12:00Z", "1970-01-01T00:00Z", "2041-01-02T12:00Z"])
+def test_trade_date_is_null_outside_2000_to_2040(start: str) -> None:
+    assert trade_date(start) is None
 
 
-def test_null_stays_null_among_others() -> None:
+def test_trade_date_is_null_for_null() -> None:
     good = dt.datetime(2025, 1, 7, 15, tzinfo=dt.UTC)
     series = pl.Series("ts_event", [None, good, None], dtype=pl.Datetime("us", "UTC"))
     assert trade_date_of(series, "grains").to_list() == [None, dt.date(2025, 1, 7), None]
@@ -95,22 +95,22 @@ def test_null_stays_null_among_others() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(
-    instants=st.lists(
+    starts=st.lists(
         st.datetimes(dt.datetime(2010, 6, 6), dt.datetime(2035, 1, 1)), min_size=1, max_size=50
     )
 )
-def test_trade_dates_are_exchange_dates_and_never_go_back(instants: list[dt.datetime]) -> None:
-    series = pl.Series("ts_event", sorted(instants), dtype=pl.Datetime("us"))
+def test_trade_dates_are_exchange_dates_and_never_decrease(starts: list[dt.datetime]) -> None:
+    series = pl.Series("ts_event", sorted(starts), dtype=pl.Datetime("us"))
     found = trade_date_of(series.dt.replace_time_zone("UTC"), "grains").to_list()
     assert found == sorted(found)
     assert set(found) <= set(trade_dates("grains"))
-    for instant, date in zip(sorted(instants), found, strict=True):
+    for start, date in zip(sorted(starts), found, strict=True):
         # Chicago is five or six hours behind UTC; the longest closure is a long weekend
-        assert instant.date() - dt.timedelta(days=1) <= date
-        assert date <= instant.date() + dt.timedelta(days=5)
+        assert start.date() - dt.timedelta(days=1) <= date
+        assert date <= start.date() + dt.timedelta(days=5)
 
 
-def test_range_of_trade_dates_includes_both_ends() -> None:
+def test_trade_dates_include_both_ends_of_the_range() -> None:
     found = trade_dates("equity", day("2025-01-17"), day("2025-01-22"))
     assert found == [day("2025-01-17"), day("2025-01-21"), day("2025-01-22")]
     assert trade_dates("equity", day("2025-01-18"), day("2025-01-20")) == []
@@ -130,7 +130,7 @@ def test_range_of_trade_dates_includes_both_ends() -> None:
         ("fx", "2025-11-03", "2025-11-03T22:00Z"),
     ],
 )
-def test_session_close_in_both_halves_of_the_year(
+def test_session_close_follows_daylight_saving_time(
     calendar: Calendar, date: str, close: str
 ) -> None:
     found = session_close(day(date), calendar)
@@ -141,7 +141,7 @@ def test_session_close_in_both_halves_of_the_year(
 @pytest.mark.parametrize(
     ("calendar", "date", "close"),
     [
-        # CBOT's electronic close by era; Chicago is at UTC-5 in summer
+        # CBOT's electronic close by era
         ("grains", "2010-06-07", "13:15"),
         ("grains", "2012-05-18", "13:15"),
         ("grains", "2012-05-21", "14:00"),
@@ -155,7 +155,7 @@ def test_session_close_in_both_halves_of_the_year(
         ("livestock", "2016-02-25", "16:00"),
         ("livestock", "2016-02-26", "13:55"),
         ("livestock", "2016-02-29", "13:05"),
-        # equities traded from 15:30 to 16:30, but on Fridays; then to 16:15; then to 16:00
+        # equities traded from 15:30 to 16:30 except on Fridays; then to 16:15; then to 16:00
         ("equity", "2012-11-15", "16:30"),
         ("equity", "2012-11-16", "15:15"),
         ("equity", "2012-11-19", "16:15"),
@@ -182,51 +182,51 @@ def test_session_close_in_both_halves_of_the_year(
         ("equity", "2024-07-03", "12:15"),
         ("energy", "2024-07-03", "16:00"),
         ("grains", "2024-07-03", "13:20"),
-        # nobody vouches for FX since 2023, nor for the equities' pause on this Tuesday
+        # no source has early closes for FX since 2023, or for equities on this Tuesday
         ("fx", "2024-11-29", "16:00"),
         ("equity", "2012-07-03", "16:30"),
-        # National days of mourning: the grains and livestock closed early on the second
+        # National days of mourning: grains and livestock closed early on the second
         ("grains", "2018-12-05", "13:20"),
         ("livestock", "2018-12-05", "13:05"),
         ("grains", "2025-01-09", "12:15"),
         ("livestock", "2025-01-09", "12:15"),
         ("energy", "2018-12-05", "16:00"),
         ("energy", "2025-01-09", "16:00"),
-        # a holiday's stub closes with the date that it trades for
+        # a holiday session closes with the date that it trades for
         ("equity", "2025-01-21", "16:00"),
         ("energy", "2025-01-21", "16:00"),
-        # either side of the Sunday when the clocks go forward
+        # either side of the Sunday when clocks go forward
         ("equity", "2025-03-07", "16:00"),
         ("equity", "2025-03-10", "16:00"),
     ],
 )
-def test_session_close_over_history_and_on_short_days(
+def test_session_close_follows_the_hours_of_its_time_and_early_closes(
     calendar: Calendar, date: str, close: str
 ) -> None:
     local = dt.datetime.fromisoformat(f"{date}T{close}").replace(tzinfo=ZoneInfo(CHICAGO))
     assert session_close(day(date), calendar) == local
 
 
-def test_closes_of_a_week_in_which_the_clocks_change() -> None:
+def test_session_closes_are_utc_in_input_order_with_null_for_null() -> None:
     dates = pl.Series([day("2025-03-07"), None, day("2025-03-10")], dtype=pl.Date)
     found = session_closes(dates, "equity")
     assert found.dtype == pl.Datetime("us", "UTC")
-    # 16:00 at Chicago
+    # 16:00 Chicago time
     winter, summer = dt.datetime(2025, 3, 7, 22, tzinfo=dt.UTC), dt.datetime(2025, 3, 10, 21)
     assert found.to_list() == [winter, None, summer.replace(tzinfo=dt.UTC)]
 
 
-def test_no_dates_have_no_closes() -> None:
+def test_session_closes_are_empty_without_dates() -> None:
     assert session_closes(pl.Series([], dtype=pl.Date), "grains").to_list() == []
 
 
-def test_no_close_is_known_before_2000() -> None:
-    with pytest.raises(ValueError, match="1999-12-31: no session closes are known before 2000"):
+def test_session_close_raises_before_2000() -> None:
+    with pytest.raises(ValueError, match="1999-12-31: no session close is known before 2000-01-01"):
         session_close(day("1999-12-31"), "grains")
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)
-def test_every_close_lies_in_its_own_trade_date(calendar: Calendar) -> None:
+def test_every_session_close_is_within_its_own_trade_date(calendar: Calendar) -> None:
     dates = pl.Series(trade_dates(calendar, day("2010-06-06"), day("2035-12-31")))
     closes = session_closes(dates, calendar)
     just_before = closes.dt.offset_by("-1us")
@@ -246,7 +246,7 @@ def test_every_close_lies_in_its_own_trade_date(calendar: Calendar) -> None:
         ("equity", "2025-01-21", "15:00"),
     ],
 )
-def test_no_bar_starts_at_its_sessions_close_or_later(
+def test_last_bar_starts_in_the_hour_before_the_session_close(
     calendar: Calendar, date: str, last_bar: str
 ) -> None:
     start = dt.datetime.fromisoformat(f"{date}T{last_bar}").replace(tzinfo=ZoneInfo(CHICAGO))

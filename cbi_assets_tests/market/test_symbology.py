@@ -19,7 +19,7 @@ from cbi_assets.market.symbology import (
 
 roots = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=1, max_size=4)
 months = st.integers(1, 12)
-# days beyond the 28th add nothing: a contract's year depends on the month alone
+# days after the 28th add nothing: a contract's year depends on the month only
 days = st.builds(dt.date, st.integers(2010, 2039), months, st.integers(1, 28))
 
 
@@ -46,7 +46,7 @@ days = st.builds(dt.date, st.integers(2010, 2039), months, st.integers(1, 28))
         ("VIX", Symbol("other", "VIX")),
     ],
 )
-def test_examples_of_the_vendor(symbol: str, parsed: Symbol) -> None:
+def test_parse_symbol_knows_the_vendors_notations(symbol: str, parsed: Symbol) -> None:
     assert parse_symbol(symbol) == parsed
 
 
@@ -55,28 +55,32 @@ def test_examples_of_the_vendor(symbol: str, parsed: Symbol) -> None:
     [
         ("ESU2", dt.date(2012, 3, 1), "ESU2012"),
         ("ESU2", dt.date(2022, 3, 1), "ESU2022"),
-        ("ESU2", dt.date(2012, 9, 21), "ESU2012"),  # in its own month still this decade's
-        ("ESU2", dt.date(2012, 10, 1), "ESU2022"),  # a month later only the next can be meant
+        ("ESU2", dt.date(2012, 9, 21), "ESU2012"),  # in its own month it is still this decade's
+        ("ESU2", dt.date(2012, 10, 1), "ESU2022"),  # a month later it can only be the next
         ("ZLZ5", dt.date(2025, 1, 6), "ZLZ2025"),
         ("ZLF5", dt.date(2025, 1, 6), "ZLF2025"),
         ("ZLF5", dt.date(2024, 12, 31), "ZLF2025"),
         ("ZLZ4", dt.date(2025, 1, 6), "ZLZ2034"),
         ("CLZ0", dt.date(2019, 6, 1), "CLZ2020"),
         ("CLZ30", dt.date(2019, 6, 1), "CLZ2030"),
-        ("CLZ30", dt.date(2031, 6, 1), "CLZ2030"),  # two digits leave no choice
+        ("CLZ30", dt.date(2031, 6, 1), "CLZ2030"),  # two digits are explicit
         ("ESH5-ESM5", dt.date(2025, 1, 6), None),
         ("ZL.v.0", dt.date(2025, 1, 6), None),
         ("ZL.FUT", dt.date(2025, 1, 6), None),
     ],
 )
-def test_contract_has_a_four_digit_year(symbol: str, on: dt.date, contract: str | None) -> None:
+def test_contract_name_has_a_four_digit_year_for_outrights_only(
+    symbol: str, on: dt.date, contract: str | None
+) -> None:
     assert contract_name(symbol, on) == contract
 
 
 @settings(deadline=None)
 @given(root=roots, month=months, year=st.integers(2010, 2050), early=st.integers(0, 119))
-def test_one_digit_year_round_trips(root: str, month: int, year: int, early: int) -> None:
-    """A contract seen in any of the 120 months up to its own is named with its own year."""
+def test_contract_name_recovers_a_one_digit_year(
+    root: str, month: int, year: int, early: int
+) -> None:
+    """A contract seen in any of the 120 months up to its own gets its own year."""
     code = MONTH_CODES[month - 1]
     seen = year * 12 + (month - 1) - early
     on = dt.date(seen // 12, seen % 12 + 1, 15)
@@ -86,7 +90,9 @@ def test_one_digit_year_round_trips(root: str, month: int, year: int, early: int
 
 @settings(deadline=None)
 @given(root=roots, month=months, year=st.integers(2000, 2099), on=days)
-def test_two_digit_year_round_trips(root: str, month: int, year: int, on: dt.date) -> None:
+def test_contract_name_recovers_a_two_digit_year(
+    root: str, month: int, year: int, on: dt.date
+) -> None:
     code = MONTH_CODES[month - 1]
     symbol = f"{root}{code}{year % 100:02}"
     assert parse_symbol(symbol) == Symbol("outright", root, month, f"{year % 100:02}")
@@ -95,7 +101,9 @@ def test_two_digit_year_round_trips(root: str, month: int, year: int, on: dt.dat
 
 @settings(deadline=None)
 @given(digit=st.integers(0, 9), month=months, on=days)
-def test_one_digit_year_is_the_first_that_fits(digit: int, month: int, on: dt.date) -> None:
+def test_contract_year_is_the_first_that_matches_one_digit(
+    digit: int, month: int, on: dt.date
+) -> None:
     fitting = (
         year
         for year in range(on.year, on.year + 20)
@@ -115,7 +123,7 @@ others = st.sampled_from(["ZL.v.0", "ZL.FUT", "ESH5-ESM5", "RB:HO G6-H6", "UD:CL
 
 @settings(deadline=None, max_examples=50)
 @given(seen=st.lists(st.tuples(outrights | others, days), min_size=1, max_size=30))
-def test_columns_agree_with_single_symbols(seen: list[tuple[str, dt.date]]) -> None:
+def test_name_contracts_agrees_with_contract_name(seen: list[tuple[str, dt.date]]) -> None:
     frame = pl.DataFrame(seen, schema={"symbol": pl.String, "on": pl.Date}, orient="row")
     described = describe_symbols(frame["symbol"].unique().to_list())
     named = frame.join(described, on="symbol", how="left", maintain_order="left").with_columns(
@@ -128,5 +136,5 @@ def test_columns_agree_with_single_symbols(seen: list[tuple[str, dt.date]]) -> N
 
 @settings(deadline=None)
 @given(text=st.text(max_size=20))
-def test_any_text_has_a_kind(text: str) -> None:
+def test_parse_symbol_finds_a_kind_for_any_text(text: str) -> None:
     assert parse_symbol(text).kind in ("outright", "spread", "continuous", "other")

@@ -1,4 +1,4 @@
-"""The stitch: what may be used of the older series, and its overlap statistics, by hand."""
+"""The stitch: the usable bars of the older series, and its overlap statistics, by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from cbi_assets.market.yahoo_stitch import OverlapStatistics, bridge_bars, overlap_statistics
 
 BOUNDARY = dt.date(2010, 6, 6)
-FIT_FROM = dt.date(2007, 1, 1)
+COMPLETE_FROM = dt.date(2007, 1, 1)
 SCHEMA: dict[str, Any] = {
     "date": pl.Date,
     "open": pl.Float64,
@@ -24,7 +24,7 @@ SCHEMA: dict[str, Any] = {
 
 def bridge(*rows: tuple[Any, ...], scale: float = 1.0) -> list[dict[str, Any]]:
     frame = pl.DataFrame(list(rows), schema=SCHEMA, orient="row")
-    return bridge_bars(frame, BOUNDARY, FIT_FROM, scale).to_dicts()
+    return bridge_bars(frame, BOUNDARY, COMPLETE_FROM, scale).to_dicts()
 
 
 def closes(*days: tuple[str, float]) -> pl.DataFrame:
@@ -45,7 +45,7 @@ def closes(*days: tuple[str, float]) -> pl.DataFrame:
         ("2008-01-02", (1.0, None, 1.0, 2.0), True),
     ],
 )
-def test_only_the_close_where_the_rest_is_unfit(
+def test_bridge_bar_has_its_close_only_if_other_prices_are_unusable(
     day: str, ohlc: tuple[Any, ...], close_only: bool
 ) -> None:
     (row,) = bridge((dt.date.fromisoformat(day), *ohlc, 5))
@@ -55,19 +55,19 @@ def test_only_the_close_where_the_rest_is_unfit(
     assert rest == [None] * 4 if close_only else [*ohlc[:3], 5]
 
 
-def test_the_boundary_is_the_first_date_outside() -> None:
+def test_bridge_ends_before_the_boundary() -> None:
     days = [dt.date(2010, 6, 5), BOUNDARY, dt.date(2010, 6, 7)]
     assert [row["date"] for row in bridge(*((day, 1.0, 1.0, 1.0, 1.0, 1) for day in days))] == [
         dt.date(2010, 6, 5)
     ]
 
 
-def test_the_scale_multiplies_prices_and_not_volume() -> None:
+def test_scale_multiplies_prices_but_not_volume() -> None:
     (row,) = bridge((dt.date(2008, 1, 2), 1.0, 3.0, 1.0, 2.0, 5), scale=2.0)
     assert [row[n] for n in ("open", "high", "low", "close", "volume")] == [2.0, 6.0, 2.0, 4.0, 5]
 
 
-def test_statistics_by_hand() -> None:
+def test_overlap_statistics_equal_those_computed_by_hand() -> None:
     yahoo = closes(
         ("2010-06-03", 40.0),
         ("2010-06-04", 38.0),  # -5%: the one move before the boundary
@@ -78,9 +78,9 @@ def test_statistics_by_hand() -> None:
     )
     databento = closes(
         ("2010-06-07", 39.9),  # equal
-        ("2010-06-08", 40.004),  # less than half a tick off
-        ("2010-06-09", 51.0),  # 1.0 off, ratio 1.02
-        ("2010-06-11", 9.0),  # Yahoo hasn't got it
+        ("2010-06-08", 40.004),  # less than half a tick apart
+        ("2010-06-09", 51.0),  # 1.0 apart, ratio 1.02
+        ("2010-06-11", 9.0),  # not in Yahoo's series
     )
     found = overlap_statistics(yahoo, databento, BOUNDARY, tick=0.01)
     assert found == OverlapStatistics(
@@ -97,21 +97,23 @@ def test_statistics_by_hand() -> None:
     )
 
 
-def test_the_seam_and_the_same_move_inside_yahoo() -> None:
+def test_seam_move_and_inside_move_are_between_the_same_dates() -> None:
     yahoo = closes(("2010-06-04", 40.0), ("2010-06-07", 39.0))
     found = overlap_statistics(yahoo, closes(("2010-06-07", 38.0)), BOUNDARY, 0.01)
     assert found.seam_move == pytest.approx(-0.05)
     assert found.inside_move == pytest.approx(-0.025)
 
 
-def test_nothing_is_said_without_an_overlap() -> None:
+def test_overlap_figures_are_none_without_an_overlap() -> None:
     yahoo = closes(("2010-06-03", 40.0), ("2010-06-04", 38.0))
     found = overlap_statistics(yahoo, closes(("2025-01-02", 41.0)), BOUNDARY, 0.01)
     assert found == OverlapStatistics(0, typical_move=pytest.approx(0.05))
 
 
 @pytest.mark.parametrize(("day", "has_seam"), [("2010-06-12", True), ("2010-06-13", False)])
-def test_no_seam_where_databento_starts_much_later(day: str, has_seam: bool) -> None:
+def test_seam_move_is_none_if_databento_starts_later_than_seam_days(
+    day: str, has_seam: bool
+) -> None:
     found = overlap_statistics(closes(("2010-06-04", 40.0)), closes((day, 38.0)), BOUNDARY, 0.01)
     assert (found.seam_move is not None) is has_seam
     assert found.inside_move is None
