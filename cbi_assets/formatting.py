@@ -1,54 +1,55 @@
-"""How the audit writes numbers, dates and plurals, the same in every document."""
+"""Format numbers, dates and tables for people, the same in every message and document."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Iterable, Sequence
 
 
 def number(value: float | None) -> str:
-    """A count with thousands separators, `unknown` for None."""
+    """Return a count with thousands separators, `unknown` for None."""
     return "unknown" if value is None else f"{value:,}"
 
 
 def plural(count: int, noun: str, many: str = "") -> str:
-    """`1 file`, `2 files`."""
+    """Return `1 file`, `2 files`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {many or noun + 's'}"
 
 
 def span(first: dt.date | None, last: dt.date | None) -> str:
-    """`2025-01-02 to 2025-03-31`, one date where both are one, empty where there is none."""
+    """Return `2025-01-02 to 2025-03-31`, one date if they are equal, "" if one is None."""
     if first is None or last is None:
         return ""
     return f"{first}" if first == last else f"{first} to {last}"
 
 
-def size(value: int | None) -> str:
-    """Bytes as kB, MB or GB (powers of ten), `unknown` for None."""
+def size(value: float | None) -> str:
+    """Return bytes as kB, MB or GB (powers of ten), `unknown` for None."""
     if value is None:
         return "unknown"
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if value >= factor:
             return f"{value / factor:,.1f} {unit}"
-    return f"{value} bytes"
+    return f"{value:.0f} bytes"
 
 
 def instant(value: dt.datetime | None) -> str:
-    """To the minute, UTC; empty for None."""
+    """Return a timestamp in UTC, to the minute; "" for None."""
     return "" if value is None else f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
 
 
 def price(value: float | None) -> str:
-    """A price to at most six decimals, without trailing zeros; `unknown` for None."""
+    """Return a price with up to six decimals, without trailing zeros; `unknown` for None."""
     return "unknown" if value is None else f"{value:,.6f}".rstrip("0").rstrip(".")
 
 
 def dollars(value: float | None) -> str:
-    """US dollars to the cent, `unknown` for None."""
+    """Return US dollars to the cent, `unknown` for None."""
     return "unknown" if value is None else f"{value:,.2f} USD"
 
 
 def percent(part: int, whole: int) -> str:
-    """A share in whole percent that is 0 or 100 only where nothing or all is there."""
+    """Return a share in whole percent: 0% only for nothing, 100% only for all."""
     if whole == 0:
         return "–"
     if part in (0, whole):
@@ -56,9 +57,16 @@ def percent(part: int, whole: int) -> str:
     return f"{min(max(round(100 * part / whole), 1), 99)}%"
 
 
-def level(name: str) -> str:
-    """A level's name as people write it: `retrace_236` as `23.6%`, `swing_high` as `swing high`."""
-    kind, _, digits = name.rpartition("_")
-    if kind not in ("retrace", "fib"):
-        return name.replace("_", " ")
-    return f"{digits[:2]}.{digits[2:]}%".replace(".%", "%")
+def markdown_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()
+) -> str:
+    """Return a Markdown table, with the columns named in `right` right-aligned.
+
+    Pipes and line breaks in cells are escaped; any other markup is left as it is.
+    """
+    rule = "|" + "|".join(" ---: " if name in right else " --- " for name in columns) + "|"
+    header, *lines = (
+        "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        for cells in (columns, *rows)
+    )
+    return "\n".join([header, rule, *lines])

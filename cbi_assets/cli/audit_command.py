@@ -33,7 +33,7 @@ def audit(
         typer.echo(written.json.read_text(), nl=False)
     else:
         _show(written)
-    if written.audit.fell_short:
+    if written.audit.has_failures:
         raise typer.Exit(1)
 
 
@@ -51,9 +51,9 @@ def _show(written: Any) -> None:
             title = f"Since {instant(found.since.previous)} UTC"
             console.table(title, ["kind", "what", "before", "now"], rows[:20])
         if len(rows) > 20:
-            console.say(f"{len(rows) - 20} more changes stand in the document.")
+            console.say(f"{len(rows) - 20} more changes: see the document.")
     for decision in found.decisions[:20]:
-        console.say(f"waits: {decision.what}: {decision.command}")
+        console.say(f"Needs action: {decision.what}: {decision.command}")
     console.say(page.verdict)
-    console.say(f"Written to {written.html}, as Markdown and JSON beside it.")
+    console.say(f"Written to {written.html}, with Markdown and JSON next to it.")
     console.say(f"Next: {found.next_step.command} ({found.next_step.why})")

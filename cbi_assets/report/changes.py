@@ -1,64 +1,78 @@
-"""Since last time: the figures of this audit that are others than in the previous one's JSON."""
+"""Compare an audit's figures with those of the previous audit's JSON."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
+
 from cbi_assets.formatting import number, plural
-from cbi_assets.report.facts import Audit
-from cbi_assets.report.judgements import Change, Since
+from cbi_assets.report.audit_model import Audit, Change, Since
 
 FORMAT = 1
-"""Of the audit's JSON; raise it when a figure that is compared gets another meaning."""
+"""Of the audit's JSON. Raise it when a compared figure changes its meaning."""
+
+_LOGS = ("ops.check_history", "ops.check_results", "ops.ledger_version")
+"""Tables that grow with every run, whatever it finds."""
 
 
 def changes_since(audit: Audit, previous: Mapping[str, Any] | None, note: str = "") -> Since:
-    """What changed since `previous`, an earlier audit's document; None where there is none, with
-    `note` saying why."""
+    """Return the changes since `previous`, an earlier audit's document.
+
+    If that is None, `note` says why.
+    """
     if previous is None:
         return Since(None, (), note)
-    after = figures_of(audit)
-    before: dict[str, dict[str, str]] = previous["figures"]
+    old: dict[str, dict[str, str]] = {**previous["figures"]}
+    # "passes" was "holds" in earlier versions
+    old["checks"] = {k: "passes" if v == "holds" else v for k, v in old.get("checks", {}).items()}
     changes = tuple(
-        Change(kind, what, before.get(kind, {}).get(what), own.get(what))  # type: ignore[arg-type]
-        for kind, own in after.items()
-        for what in dict.fromkeys([*before.get(kind, {}), *own])
-        if before.get(kind, {}).get(what) != own.get(what)
+        Change(kind, what, old.get(kind, {}).get(what), new.get(what))  # type: ignore[arg-type]
+        for kind, new in figures_of(audit).items()
+        for what in dict.fromkeys([*old.get(kind, {}), *new])
+        if old.get(kind, {}).get(what) != new.get(what)
     )
     return Since(dt.datetime.fromisoformat(previous["made_at"]), changes)
 
 
 def figures_of(audit: Audit) -> dict[str, dict[str, str]]:
-    """What audits are compared by: rows, files, checks, gaps and decisions, each by its name."""
-    rows = {table.id: number(table.rows) for table in audit.tables if not _is_log(table.id)}
-    rows |= {f"{p.root}|{p.timeframe}": number(p.rows) for p in audit.partitions}
-    troubles = Counter(trouble.kind for trouble in audit.drive.troubles)
-    files = {folder.folder: plural(folder.files, "file") for folder in audit.drive.folders}
-    files |= {f"{kind} files": number(count) for kind, count in troubles.items()}
-    files["files waiting to be loaded"] = number(audit.drive.waiting_files)
-    files["the drive"] = "mounted" if audit.drive.mounted else "not mounted"
+    """Return the figures to compare, each by its name: rows, files, checks, gaps, decisions."""
+    rows = {t["id"]: number(t["rows"]) for t in _rows(audit.tables) if t["id"] not in _LOGS}
+    rows |= {f"{p['root']}|{p['timeframe']}": number(p["rows"]) for p in _rows(audit.partitions)}
+
+    drive = audit.drive
+    files = {row["folder"]: plural(row["files"], "file") for row in _rows(drive.folders)}
+    files |= {f"{kind} files": number(n) for kind, n in _counts(drive.troubles, pl.len(), "kind")}
+    files["files waiting to be loaded"] = number(drive.waiting_files)
+    files["the drive"] = "mounted" if drive.mounted else "not mounted"
     files |= {
-        f"staging: {source.path}, {source.source or 'no source'}": source.verdict
-        for source in audit.staging
+        f"staging: {row['path']}, {row['source'] or 'no source'}": row["verdict"]
+        for row in _rows(audit.staging)
     }
     checks = {
-        f"{check.name} on {check.table}": check.state
-        + (f" on {number(check.failed)} of {number(check.partitions)}" if check.failed else "")
-        for check in audit.checks
+        f"{row['name']} on {row['table']}": row["state"]
+        + (f" on {number(row['failed'])} of {number(row['partitions'])}" if row["failed"] else "")
+        for row in _rows(audit.checks)
     }
-    gaps: Counter[str] = Counter()
-    for gap in audit.gaps:
-        if gap.kind != "closed session":
-            gaps[f"{gap.root}|{gap.timeframe}: {gap.kind}"] += gap.dates
-    told = {what: plural(count, "date") for what, count in gaps.items()}
-    told |= {f"{n.root}|{n.timeframe}: missing": plural(n.missing, "date") for n in audit.needs}
+    open_dates = audit.gaps.filter(pl.col("kind") != "closed session")
+    dates = _counts(open_dates, pl.col("dates").sum(), "root", "timeframe", "kind")
+    gaps = {
+        f"{root}|{timeframe}: {kind}": plural(count, "date")
+        for root, timeframe, kind, count in dates
+    }
+    gaps |= {
+        f"{need['root']}|{need['timeframe']}: missing": plural(need["missing"], "date")
+        for need in _rows(audit.needs)
+    }
     decisions = {decision.what: number(decision.count) for decision in audit.decisions}
-    return {"rows": rows, "files": files, "checks": checks, "gaps": told, "decisions": decisions}
+    return {"rows": rows, "files": files, "checks": checks, "gaps": gaps, "decisions": decisions}
 
 
-def _is_log(table_id: str) -> bool:
-    """Tables that grow by every run, whatever it finds."""
-    return table_id in ("ops.check_history", "ops.check_results", "ops.ledger_version")
+def _rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    return frame.to_dicts()
+
+
+def _counts(frame: pl.DataFrame, count: pl.Expr, *keys: str) -> list[tuple[Any, ...]]:
+    return frame.group_by(keys, maintain_order=True).agg(count).rows()

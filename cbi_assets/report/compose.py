@@ -1,12 +1,12 @@
-"""Compose the page of an audit: the seed document's sections, from the live state."""
+"""Compose an audit's page: headline, changes and next step first, the checklists last."""
 
 from __future__ import annotations
 
+import polars as pl
+
 from cbi_assets.formatting import instant, number, plural
-from cbi_assets.report.facts import Audit, Check
-from cbi_assets.report.judgements import Item
-from cbi_assets.report.page import Code, Command, Grid, Mark, Page, Section, Text, Ticks
-from cbi_assets.report.sections_data import (
+from cbi_assets.report.audit_model import FAILURES, Audit
+from cbi_assets.report.data_sections import (
     drive_section,
     gaps_section,
     needs_section,
@@ -14,41 +14,34 @@ from cbi_assets.report.sections_data import (
     staging_section,
     warehouse_section,
 )
-from cbi_assets.report.sections_state import (
+from cbi_assets.report.page import Command, Mark, Page, Section, Text, Ticks, grid
+from cbi_assets.report.state_sections import (
     books_section,
     checks_section,
     coverage_section,
     trading_section,
 )
 
-_BEFORE = {
-    "load": "Before a load",
-    "download": "Before a download",
-    "build": "Before a build",
-}
+_MARKS: dict[bool | None, Mark] = {True: "yes", False: "no", None: "open"}
 
 
 def compose(audit: Audit) -> Page:
-    """The page: what changed and what to do on top, the checklists last."""
-    failed = sum(check.failed for check in audit.failed)
-    warned = sum(check.failed for check in audit.checks if check.state == "warns")
-    missing = sum(need.missing for need in audit.needs)
-    lost = sum(gap.dates for gap in audit.gaps if gap.kind == "lost")
-    aside = sum(row.quarantined + row.conflicts for row in audit.books)
+    """Return the page of an audit."""
+    warned = int(audit.checks.filter(state="warns")["failed"].sum())
     demo = " It is a demo: its bars are synthetic." if audit.demo else ""
     return Page(
         title="Data audit",
         subtitle=f"Made {instant(audit.made_at)} UTC from {audit.home}, warehouse "
         f"{audit.warehouse}; trade dates complete through {audit.through}.{demo}",
-        sound=not audit.fell_short,
-        verdict=_verdict(audit, failed, aside),
+        passed=not audit.has_failures,
+        verdict=_verdict(audit),
         facts=(
-            ("bars in the raw tables", number(sum(p.rows for p in audit.partitions))),
-            ("check results that fail", number(failed)),
+            ("bars in the raw tables", number(audit.raw_rows)),
+            ("check results that fail", number(audit.failed_results)),
             ("check results that warn", number(warned)),
-            ("trade dates lost inside ranges", number(lost)),
-            ("trade dates wanted and missing", number(missing)),
-            ("decisions that wait", number(len(audit.decisions))),
+            ("trade dates lost inside ranges", number(audit.lost_dates)),
+            ("trade dates wanted and missing", number(audit.missing_dates)),
+            ("decisions that need action", number(len(audit.decisions))),
         ),
         sections=(
             _since(audit),
@@ -69,86 +62,67 @@ def compose(audit: Audit) -> Page:
     )
 
 
-def _verdict(audit: Audit, failed: int, aside: int) -> str:
-    if not audit.partitions and not audit.loads:
+def _verdict(audit: Audit) -> str:
+    if audit.partitions.is_empty() and audit.loads.is_empty():
         return "Nothing is loaded yet."
-    if not audit.fell_short:
-        unseen = sum(check.state == "not run" for check in audit.checks if _has_rows(audit, check))
-        rest = f" {plural(unseen, 'check')} has not run yet." if unseen == 1 else (
-            f" {plural(unseen, 'check')} have not run yet." if unseen else ""
-        )  # fmt: skip
-        return f"Sound: no check fails, and every record is accounted for.{rest}"
+    if not audit.has_failures:
+        with_rows = audit.tables.filter(pl.col("rows") > 0)["id"]
+        has_rows = pl.col("table").is_in(with_rows.implode())
+        not_run = audit.checks.filter(has_rows, state="not run").height
+        rest = f" {plural(not_run, 'check')} not run yet." if not_run else ""
+        return f"PASS: no check fails, and every record is accounted for.{rest}"
     reasons = []
-    if failed:
+    if failed := audit.failed_results:
         reasons.append(f"{plural(failed, 'check result')} failed")
-    if aside:
-        reasons.append(f"{plural(aside, 'record')} set aside (quarantine, conflicts)")
-    unbalanced = sum(row.difference != 0 for row in audit.books)
-    if unbalanced:
+    if rejected := int(audit.books.select(pl.sum("quarantined", "conflicts")).sum_horizontal()[0]):
+        reasons.append(f"{plural(rejected, 'record')} quarantined or in conflict")
+    if unbalanced := audit.books.filter(pl.col("difference") != 0).height:
         reasons.append(f"the books of {plural(unbalanced, 'job')} do not balance")
-    short = [t for t in audit.drive.troubles if t.kind in ("missing", "refused", "unlisted")]
-    if short:
-        reasons.append(f"{plural(len(short), 'file')} missing, refused or unreadable on the drive")
-    return f"Data fell short: {'; '.join(reasons)}."
-
-
-def _has_rows(audit: Audit, check: Check) -> bool:
-    return audit.rows_of(check.table) > 0
+    if files := audit.drive.count(*FAILURES):
+        reasons.append(f"{plural(files, 'file')} missing, refused or unreadable on the drive")
+    return f"FAIL: {'; '.join(reasons)}."
 
 
 def _since(audit: Audit) -> Section:
-    since = audit.since
+    title, since = "Since last time", audit.since
     if since.previous is None:
-        told = since.note or "This is the first audit of this home: there is none to compare with."
-        return Section("since", "Since last time", [Text(told)])
+        first = "This is the first audit of this home: there is none to compare with."
+        return Section("since", title, [Text(since.note or first)])
     head = f"Against the audit of {instant(since.previous)} UTC."
     if not since.changes:
-        return Section("since", "Since last time", [Text(f"{head} Nothing changed.")])
-    rows = [
-        [change.kind, change.what, _there(change.before), _there(change.after)]
-        for change in since.changes
-    ]
-    grid = Grid("What changed", ["kind", "what", "before", "now"], rows)
-    return Section("since", "Since last time", [Text(head), grid])
+        return Section("since", title, [Text(f"{head} Nothing changed.")])
+    rows = [(one.kind, one.what, one.before or "–", one.after or "–") for one in since.changes]
+    changes = pl.DataFrame(rows, schema=["kind", "what", "before", "now"], orient="row")
+    return Section("since", title, [Text(head), grid("What changed", changes)])
 
 
 def _next(audit: Audit) -> Section:
-    step = audit.next_step
-    return Section("next", "Next step", [Text(f"{step.why[:1].upper()}{step.why[1:]}."),
-                                         Command(step.command)])  # fmt: skip
+    command, why = audit.next_step.command, audit.next_step.why
+    return Section("next", "Next step", [Text(f"{why[:1].upper()}{why[1:]}."), Command(command)])
 
 
 def _decisions(audit: Audit) -> Section:
-    rows = [
-        [decision.kind, decision.what, number(decision.count), Code(decision.command)]
-        for decision in audit.decisions
-    ]
-    grid = Grid(
-        "What waits for a person",
-        ["kind", "what", "count", "command"],
-        rows,
-        frozenset({"count"}),
-        "Nothing waits: no plan to approve, no conflict, nothing in quarantine.",
+    rows = [(one.kind, one.what, one.count, one.command) for one in audit.decisions]
+    schema = {"kind": pl.String, "what": pl.String, "count": pl.Int64, "command": pl.String}
+    table = grid(
+        "Needs action",
+        pl.DataFrame(rows, schema=schema, orient="row"),
+        code=["command"],
+        empty="Nothing: no plan to approve, no conflict, nothing quarantined.",
     )
-    return Section("decisions", "Decisions that wait for a person", [grid])
+    return Section("decisions", "Decisions that need action", [table])
 
 
 def _checklists(audit: Audit) -> Section:
-    blocks = [
-        Ticks(_BEFORE[checklist.before], [_line(item) for item in checklist.items])
+    text = (
+        "Each line follows from the state that this page shows. A line that cannot be known yet is "
+        "open. Nothing on this page starts anything: a person types the commands."
+    )
+    ticks = [
+        Ticks(
+            f"Before a {checklist.before}",
+            [(_MARKS[item.ok], item.text, item.figure) for item in checklist.items],
+        )
         for checklist in audit.checklists
     ]
-    told = (
-        "Each line is worked out from the state that this page shows. A line that is not known "
-        "yet is open. Nothing on this page is started by it: a person types the commands."
-    )
-    return Section("checklists", "Safety checklists", [Text(told), *blocks])
-
-
-def _line(item: Item) -> tuple[Mark, str, str]:
-    mark: Mark = "open" if item.ok is None else "yes" if item.ok else "no"
-    return mark, item.text, item.figure
-
-
-def _there(value: str | None) -> str:
-    return "–" if value is None else value
+    return Section("checklists", "Safety checklists", [Text(text), *ticks])

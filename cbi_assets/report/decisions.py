@@ -1,184 +1,170 @@
-"""What waits for a person, and the next step as the exact command."""
+"""List what needs action, and choose the next command to run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
 from cbi_assets.checks import TABLE_CHECK
 from cbi_assets.formatting import dollars, number, plural
-from cbi_assets.report.checklists import RAW_IDS, behind
-from cbi_assets.report.facts import Audit, TroubleKind
-from cbi_assets.report.judgements import Decision, Step
+from cbi_assets.report.audit_model import Audit, Decision, DecisionKind, Step, TroubleKind
+from cbi_assets.report.checklists import RAW_IDS, failing_partitions, roots_behind
 from cbi_assets.tables import DAILY_ML_MATRIX
 
 LISTED = 50
-"""Conflicts and quarantines that are told one by one; the others together."""
+"""Conflicts and quarantines listed one by one; the rest are summed up."""
 
 _UNAPPROVED = ("none", "expired", "edited")
-_TO_MEND: dict[TroubleKind, str] = {
-    "missing": "{} that a manifest lists, but not on the drive: fetch it again from Databento",
-    "refused": "{} refused: the reason stands at each; fetch it again or take it off the drive",
-    "unlisted": "{} that cannot be read: mend the permissions",
-    "gone": "{} loaded and no longer on the drive: put it back, or keep its bars as they are",
-    "misnamed": "{} whose name says other than its content: the content counts; rename it",
+_FILE_PROBLEMS: dict[TroubleKind, str] = {
+    "missing": "{} listed by a manifest but not on the drive: download again from Databento",
+    "refused": "{} refused, each with its reason: download again or remove from the drive",
+    "unlisted": "{} unreadable: fix the permissions",
+    "gone": "{} loaded and no longer on the drive: put it back, or keep its bars",
+    "misnamed": "{} whose name does not match the content, which counts: rename it",
 }
 
 
 def decisions_of(
     audit: Audit, quarantined: pl.DataFrame, conflicts: pl.DataFrame, broken_plans: Sequence[str]
 ) -> tuple[Decision, ...]:
-    """Everything that waits: conflicts, quarantine, files, plans, staging's conflicts."""
-    found = [
-        *(
-            Decision(
-                "conflict",
-                f"{row['root']} {row['timeframe']}: {plural(row['bars'], 'bar')} of {row['path']} "
-                f"disagree with published ones, the first at {row['first_ts_event']:%Y-%m-%d %H:%M}"
-                " UTC. Take the wrong one of the two files off the drive and its bars out",
-                row["bars"],
-                f"cbi unload --file {row['source_file_id'][:12]}",
-            )
-            for row in conflicts.head(LISTED).iter_rows(named=True)
-        ),
-        *(
-            Decision(
-                "quarantine",
-                f"{row['root'] or 'no root'} {row['timeframe']}: {plural(row['records'], 'record')}"
-                f" of {row['path']} set aside: {row['reason']}"
-                + (f" (and {plural(row['reasons'] - 1, 'other reason')})" if row["reasons"] > 1
-                   else "")
-                + ". If the file is damaged, fetch it again and take this one out",
-                row["records"],
-                f"cbi unload --file {row['source_file_id'][:12]}",
-            )
-            for row in quarantined.head(LISTED).iter_rows(named=True)
-        ),
-    ]  # fmt: skip
-    for frame, noun in ((conflicts, "conflict"), (quarantined, "quarantine")):
-        if frame.height > LISTED:
-            column = "bars" if frame is conflicts else "records"
-            rest = int(frame.tail(frame.height - LISTED)[column].sum())
-            told = f"{number(rest)} more, in {plural(frame.height - LISTED, 'file')} and root"
-            kind = "conflict" if noun == "conflict" else "quarantine"
-            found.append(Decision(kind, f"{noun}: {told}", rest, "cbi audit --json"))  # type: ignore[arg-type]
-    for trouble_kind, told in _TO_MEND.items():
-        count = sum(trouble.kind == trouble_kind for trouble in audit.drive.troubles)
-        if count:
-            found.append(
-                Decision("file", told.format(plural(count, "file")), count, "cbi inventory")
-            )
-    found += [Decision("file", why, 1, "cbi plan") for why in broken_plans]
-    plan = audit.plan
-    if plan is not None and plan.approval in _UNAPPROVED and plan.current:
-        why = "" if plan.approval == "none" else f" (its approval is {plan.approval})"
-        found.append(
-            Decision(
-                "plan",
-                f"plan {plan.plan_hash[:12]} of {plan.made_at:%Y-%m-%d}: "
-                f"{plural(plan.requests, 'request')}, {dollars(plan.cost_usd)} ({plan.basis}), "
-                f"not approved{why}",
-                plan.requests,
-                f"cbi approve {plan.plan_hash[:12]} --by NAME --max-usd N",
-            )
-        )
-    at_odds = [source for source in audit.staging if source.conflicts]
-    found += [
-        Decision(
-            "staging conflict",
-            f"{source.path}, {source.source or 'no source'}: "
-            f"{plural(source.conflicts, 'observation')} with different values for one date, none "
-            "of them published. Export it again with one value a date",
-            source.conflicts,
-            "cbi load",
-        )
-        for source in at_odds
-    ]
-    return tuple(found)
+    """Return everything that needs action: bars, files, the newest plan, and staging.
 
-
-def next_step(audit: Audit, built: pl.DataFrame) -> Step:
-    """The first thing to do now, of: connect, load, settle, build, check, plan, approve, download.
-
-    `built` is what the matrix holds by root.
+    `quarantined` and `conflicts` are the results of the queries of those names in sql/report.
     """
     return (
-        _step_of_loading(audit) or _step_of_the_tables(audit, built) or _step_of_downloading(audit)
+        *_bar_decisions(conflicts, quarantined),
+        *_file_decisions(audit, broken_plans),
+        *_plan_decision(audit),
+        *(
+            Decision(
+                "staging conflict",
+                f"{row['path']}, {row['source'] or 'no source'}: "
+                f"{plural(row['conflicts'], 'observation')} with different values for one date, "
+                "none of them published. Export it again with one value per date",
+                row["conflicts"],
+                "cbi load",
+            )
+            for row in audit.staging.filter(pl.col("conflicts") > 0).iter_rows(named=True)
+        ),
     )
 
 
-def _step_of_loading(audit: Audit) -> Step | None:
+def _bar_decisions(conflicts: pl.DataFrame, quarantined: pl.DataFrame) -> Iterator[Decision]:
+    for row in conflicts.head(LISTED).iter_rows(named=True):
+        yield Decision(
+            "conflict",
+            f"{row['root']} {row['timeframe']}: {plural(row['bars'], 'bar')} of {row['path']} "
+            f"disagree with published ones, the first at {row['first_ts_event']:%Y-%m-%d %H:%M} "
+            "UTC. Remove the wrong one of the two files from the drive, and unload its bars",
+            row["bars"],
+            f"cbi unload --file {row['source_file_id'][:12]}",
+        )
+    for row in quarantined.head(LISTED).iter_rows(named=True):
+        others = row["reasons"] - 1
+        yield Decision(
+            "quarantine",
+            f"{row['root'] or 'no root'} {row['timeframe']}: {plural(row['records'], 'record')} "
+            f"of {row['path']} quarantined: {row['reason']}"
+            + (f" (and {plural(others, 'other reason')})" if others else "")
+            + ". If the file is damaged, download it again and unload this one",
+            row["records"],
+            f"cbi unload --file {row['source_file_id'][:12]}",
+        )
+    if rest := conflicts[LISTED:]["bars"].to_list():
+        yield _rest("conflict", rest)
+    if rest := quarantined[LISTED:]["records"].to_list():
+        yield _rest("quarantine", rest)
+
+
+def _rest(kind: DecisionKind, counts: list[int]) -> Decision:
+    what = f"{kind}: {number(sum(counts))} more, in {plural(len(counts), 'file')} and root"
+    return Decision(kind, what, sum(counts), "cbi audit --json")
+
+
+def _file_decisions(audit: Audit, broken_plans: Sequence[str]) -> Iterator[Decision]:
+    for kind, problem in _FILE_PROBLEMS.items():
+        if count := audit.drive.count(kind):
+            yield Decision("file", problem.format(plural(count, "file")), count, "cbi inventory")
+    for why in broken_plans:
+        yield Decision("file", why, 1, "cbi plan")
+
+
+def _plan_decision(audit: Audit) -> Iterator[Decision]:
+    plan = audit.plan
+    if plan is not None and plan.approval in _UNAPPROVED and plan.current:
+        why = "" if plan.approval == "none" else f" (its approval is {plan.approval})"
+        yield Decision(
+            "plan",
+            f"plan {plan.plan_hash[:12]} of {plan.made_at:%Y-%m-%d}: "
+            f"{plural(plan.requests, 'request')}, {dollars(plan.cost_usd)} ({plan.basis}), not "
+            f"approved{why}",
+            plan.requests,
+            f"cbi approve {plan.plan_hash[:12]} --by NAME --max-usd N",
+        )
+
+
+def next_step(audit: Audit, built: pl.DataFrame) -> Step:
+    """Return what to do first: connect, load, settle, build, check, plan, approve or download.
+
+    `built` is the result of report/built_roots.sql.
+    """
+    return _loading_step(audit) or _table_step(audit, built) or _download_step(audit)
+
+
+def _loading_step(audit: Audit) -> Step | None:
     drive = audit.drive
-    loaded = bool(audit.partitions)
-    if not drive.mounted and not loaded:
+    if not drive.mounted:
+        if not audit.partitions.is_empty():
+            return None
         why = (
             f"{drive.path} is not there: mount it, or correct CBI_DRIVE"
             if drive.path
             else "CBI_DRIVE is not set: name the drive's root, in the environment or in .env"
         )
         return Step("cbi config --check", why)
-    waiting = [source for source in audit.staging if source.verdict == "waiting"]
-    if drive.mounted and drive.waiting_files:
-        return Step(
-            "cbi load",
-            f"{plural(drive.waiting_files, 'file')} with {number(drive.waiting_records)} records "
-            "on the drive are not loaded",
-        )
-    if drive.mounted and waiting:
-        return Step("cbi load", f"{plural(len(waiting), 'file')} of staging not judged yet")
+    if drive.waiting_files:
+        files, records = plural(drive.waiting_files, "file"), number(drive.waiting_records)
+        return Step("cbi load", f"{files} with {records} records on the drive are not loaded")
+    if waiting := audit.staging.filter(verdict="waiting").height:
+        return Step("cbi load", f"{plural(waiting, 'staging file')} not validated yet")
     return None
 
 
-def _step_of_the_tables(audit: Audit, built: pl.DataFrame) -> Step | None:
-    failed = [check for check in audit.failed if check.table in RAW_IDS]
-    conflicts = [decision for decision in audit.decisions if decision.kind == "conflict"]
-    if failed and conflicts:
-        return Step(conflicts[0].command, conflicts[0].what)
-    held = [
-        check
-        for check in audit.checks
-        if check.table in RAW_IDS and audit.rows_of(check.table) and check.stale
-    ]
-    late = behind(audit, built)
-    barred = {o.partition.partition("|")[0] for check in failed for o in check.offenders}
-    if todo := [root for root in late if root not in barred]:
-        return Step(
-            "cbi build", f"the matrix is behind the bars of {', '.join(todo[:6])}"
-            + (f" and {len(todo) - 6} more" if len(todo) > 6 else "")
-        )  # fmt: skip
-    for check in audit.checks:
-        if check.table == DAILY_ML_MATRIX.id and (
-            check.name == "matrix_is_point_in_time" and check.state == "fails"
-        ):
-            return Step("cbi build", "the matrix differs from what its bars give")
-    waiting = [
-        check
-        for check in audit.checks
-        # a table's own form is checked with the rest; alone it is no reason to
-        if check.state == "not run" and check.name != TABLE_CHECK.name
-        if audit.rows_of(check.table)
-    ]
-    if held or waiting:
-        count = len(held) + len(waiting)
-        return Step("cbi check", f"{plural(count, 'check')} not run since the newest load")
-    if audit.failed:
-        first = audit.failed[0]
-        return Step("cbi check", f"{first.name} fails on {first.table}: see the offenders")
+def _table_step(audit: Audit, built: pl.DataFrame) -> Step | None:
+    with_rows = audit.tables.filter(pl.col("rows") > 0)["id"].to_list()
+    is_raw = pl.col("table").is_in(RAW_IDS)
+    failed = audit.failed.filter(is_raw)
+    conflict = next((one for one in audit.decisions if one.kind == "conflict"), None)
+    if conflict and not failed.is_empty():
+        return Step(conflict.command, conflict.what)
+    skipped = {partition.partition("|")[0] for partition in failing_partitions(failed)}
+    if roots := [root for root in roots_behind(audit, built) if root not in skipped]:
+        more = f" and {len(roots) - 6} more" if len(roots) > 6 else ""
+        return Step("cbi build", f"the matrix is behind the bars of {', '.join(roots[:6])}{more}")
+    stale_matrix = audit.failed.filter(table=DAILY_ML_MATRIX.id, name="matrix_is_point_in_time")
+    if not stale_matrix.is_empty():
+        return Step("cbi build", "the matrix differs from one built from the present bars")
+    # a table's own form is checked along with the rest, and is no reason for a run of its own
+    is_due = (pl.col("state") == "not run") & (pl.col("name") != TABLE_CHECK.name)
+    checks = audit.checks.filter(pl.col("table").is_in(with_rows))
+    if due := checks.filter((is_raw & pl.col("stale")) | is_due).height:
+        return Step("cbi check", f"{plural(due, 'check')} not run since the newest load")
+    for row in audit.failed.head(1).iter_rows(named=True):
+        return Step("cbi check", f"{row['name']} fails on {row['table']}: see the offenders")
     return None
 
 
-def _step_of_downloading(audit: Audit) -> Step:
-    plan = audit.plan
-    missing = sum(need.missing for need in audit.needs)
+def _download_step(audit: Audit) -> Step:
+    plan, missing = audit.plan, audit.missing_dates
     if plan is not None and plan.current and plan.approval in ("valid", "begun"):
         return Step(f"cbi download {plan.plan_hash[:12]}", f"its approval is {plan.approval}")
     if not missing:
-        return Step("cbi load", "nothing is missing; new files on the drive are loaded by this")
+        return Step("cbi load", "nothing is missing; this loads new files on the drive")
     if plan is None or plan.current < plan.requests or plan.approval == "used up":
-        why = f"{number(missing)} trade dates are wanted, not published and not the vendor's gaps"
-        return Step("cbi plan", why)
+        why = "trade dates are wanted, not published, and not missing at the vendor"
+        return Step("cbi plan", f"{number(missing)} {why}")
     return Step(
         f"cbi approve {plan.plan_hash[:12]} --by NAME --max-usd N",
-        f"{number(missing)} trade dates are missing; the plan for them waits for a person",
+        f"{number(missing)} trade dates are missing; the plan for them is not approved",
     )

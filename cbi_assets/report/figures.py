@@ -1,38 +1,44 @@
-"""The pictures of the audit, as Vega-Lite specifications. Colours are variables of the page's style
-sheet, so that one picture serves light and dark."""
+"""The audit's plots, as Vega-Lite specifications.
+
+Colors are variables of the page's style sheet, so that one plot serves light and dark.
+"""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any, Final
 
-from cbi_assets.formatting import level
-from cbi_assets.market.bars import Timeframe
-from cbi_assets.report.facts import Books, Chart, Load, Moment, Month
+import polars as pl
+
+from cbi_assets.report.audit_model import Chart
+from cbi_assets.report.charted_roots import level
 
 SHARES: Final = ("no trade date", "some", "half or more", "all trade dates")
-"""What the colours of the coverage stand for."""
+"""What the colors of the coverage mean."""
 
-FATES: Final = {
+OUTCOMES: Final = {
     "published": "published",
-    "duplicates": "equal bars dropped",
+    "duplicates": "duplicates dropped",
     "quarantined": "quarantined",
     "conflicts": "in conflict",
     "reopened": "reopened",
     "not_loaded": "not loaded yet",
     "outside_universe": "outside the universe",
 }
-"""What can become of a record, as the books and the pictures call it."""
+"""The possible outcomes of a record: column of the books, and name."""
 
 JOBS: Final = 24
 LOADS: Final = 40
 
 _MONTHS: Final = 14
-"""Up to so many months the coverage's axis names each, from then on the years."""
+"""With up to this many months, the coverage's axis names each; with more, the years."""
 
-_FATE_COLOURS: Final = ("--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c0")
+_LOAD_OUTCOMES: Final = {
+    "published": "published",
+    "duplicates": "duplicates dropped",
+    "set_aside": "not published",
+}
+_OUTCOME_COLORS: Final = ("--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c0")
 _CONFIG: Final[dict[str, Any]] = {
     "background": "transparent",
     "font": "system-ui, sans-serif",
@@ -51,105 +57,106 @@ _CONFIG: Final[dict[str, Any]] = {
 }
 
 
-def coverage_figure(months: Sequence[Month], timeframe: Timeframe) -> dict[str, Any]:
-    """Root × month of one timeframe: the share of trade dates with a bar, in four steps. Months in
-    a row of one step are one mark."""
-    own = [month for month in months if month.timeframe == timeframe]
-    runs = []
-    for (root, share), group in groupby(own, key=lambda m: (m.root, _share(m))):
-        cells = list(group)
-        end = (cells[-1].month + dt.timedelta(days=32)).replace(day=1)
-        runs.append({"root": root, "from": _utc(cells[0].month), "to": _utc(end), "share": share})
-    roots = list(dict.fromkeys(month.root for month in own))
-    is_short = len({month.month for month in own}) <= _MONTHS
+def coverage_figure(months: pl.DataFrame) -> dict[str, Any]:
+    """Plot root by month: the share of trade dates with a bar, in four steps.
+
+    `months` is one timeframe's of `Audit.months`. Consecutive months of one step are one mark.
+    """
+    held, possible = pl.col("held"), pl.col("possible")
+    no, some, half, all_ = SHARES
+    share = (
+        pl.when(held == 0).then(pl.lit(no))
+        .when(held == possible).then(pl.lit(all_))
+        .when(2 * held >= possible).then(pl.lit(half))
+        .otherwise(pl.lit(some))
+    )  # fmt: skip
+    runs = (
+        months.with_columns(share=share)
+        .with_columns(run=pl.struct("root", "share").rle_id())
+        .group_by("run", "root", "share", maintain_order=True)
+        .agg(pl.col("month").first().alias("from"), to=pl.col("month").last().dt.offset_by("1mo"))
+        .select("root", _utc("from"), _utc("to"), "share")
+    )
+    is_short = months["month"].n_unique() <= _MONTHS
     ticks = {"tickCount": "month", "format": "%b %Y"} if is_short else {"format": "%Y"}
-    return _chart(
-        runs,
+    roots = months["root"].unique(maintain_order=True).to_list()
+    x = {"field": "from", "type": "temporal", "title": None, "scale": {"type": "utc"},
+         "axis": {"grid": False, **ticks}}  # fmt: skip
+    return _figure(
+        runs.to_dicts(),
         height={"step": 15},
         mark={"type": "rect", "stroke": "var(--paper)", "strokeWidth": 0.7},
         encoding={
-            "x": {
-                "field": "from",
-                "type": "temporal",
-                "title": None,
-                "scale": {"type": "utc"},
-                "axis": {"grid": False, **ticks},
-            },
+            "x": x,
             "x2": {"field": "to"},
             "y": {"field": "root", "type": "nominal", "sort": roots, "title": None},
-            "color": _colours("share", SHARES, ("--s0", "--s1", "--s2", "--s3")),
+            "color": _colors("share", SHARES, ("--s0", "--s1", "--s2", "--s3")),
         },
     )
 
 
-def books_figure(books: Sequence[Books]) -> dict[str, Any]:
-    """From files to tables: what became of each job's records, as stacked bars."""
-    largest = sorted(books, key=lambda row: -row.records)
-    shown = [(row.job, row) for row in largest[:JOBS]]
-    shown += [("all other jobs", row) for row in largest[JOBS:]]
+def books_figure(books: pl.DataFrame) -> dict[str, Any]:
+    """Plot the outcome of each job's records as stacked bars, the largest jobs first."""
+    largest = books.sort("records", descending=True, maintain_order=True).with_row_index("place")
+    is_shown = pl.col("place") < JOBS
+    named = largest.with_columns(
+        job=pl.when(is_shown).then("job").otherwise(pl.lit("all other jobs"))
+    )
+    return _outcomes_figure(named, "job", OUTCOMES, "records read")
+
+
+def loads_figure(loads: pl.DataFrame) -> dict[str, Any]:
+    """Plot the outcome of each of the newest loads, oldest first."""
+    newest = loads["load_id"].unique(maintain_order=True).tail(LOADS)
+    kind = pl.when(timeframe="").then(pl.lit("staging")).otherwise(pl.lit("bars"))
+    named = loads.filter(pl.col("load_id").is_in(newest.implode())).with_columns(
+        load=pl.format("{} {}", pl.col("loaded_at").dt.strftime("%Y-%m-%d %H:%M"), kind)
+    )
+    title = "records, or observations of staging"
+    return _outcomes_figure(named, "load", _LOAD_OUTCOMES, title)
+
+
+def _outcomes_figure(
+    frame: pl.DataFrame, field: str, outcomes: Mapping[str, str], title: str
+) -> dict[str, Any]:
+    """Plot counts by outcome, stacked, with one bar per value of `field` in the frame's order."""
     rows = [
-        {"job": job, "fate": told, "order": place, "records": getattr(row, name)}
-        for job, row in shown
-        for place, (name, told) in enumerate(FATES.items())
-        if getattr(row, name)
+        {field: row[field], "outcome": text, "order": order, "records": row[name]}
+        for row in frame.iter_rows(named=True)
+        for order, (name, text) in enumerate(outcomes.items())
+        if row[name]
     ]
-    jobs = list(dict.fromkeys(job for job, _ in shown))
-    return _chart(
+    present = {row["outcome"] for row in rows}
+    # an outcome keeps its color when others are absent
+    colors = [
+        (text, color)
+        for text, color in zip(outcomes.values(), _OUTCOME_COLORS, strict=False)
+        if text in present
+    ]
+    names = list(dict.fromkeys(row[field] for row in rows))
+    y = {"field": field, "type": "nominal", "sort": names, "title": None,
+         "axis": {"labelLimit": 220}}  # fmt: skip
+    return _figure(
         rows,
         height={"step": 22},
         mark="bar",
         encoding={
-            "y": {"field": "job", "type": "nominal", "sort": jobs, "title": None,
-                  "axis": {"labelLimit": 220}},
-            "x": {"aggregate": "sum", "field": "records", "type": "quantitative",
-                  "title": "records read"},
-            "color": _colours("fate", _present(rows, FATES), _FATE_COLOURS, FATES),
+            "y": y,
+            "x": {"aggregate": "sum", "field": "records", "type": "quantitative", "title": title},
+            "color": _colors("outcome", *(list(part) for part in zip(*colors, strict=True))),
             "order": {"field": "order", "type": "quantitative"},
         },
-    )  # fmt: skip
+    )
 
 
-def loads_figure(loads: Sequence[Load]) -> dict[str, Any]:
-    """What each load did, in the order of time."""
-    parts = {"published": "published", "duplicates": "equal, dropped", "set_aside": "set aside"}
-    newest = list(dict.fromkeys(load.load_id for load in loads))[-LOADS:]
+def history_figure(history: pl.DataFrame) -> dict[str, Any]:
+    """Plot the results that fail or warn after each run of checks."""
     rows = [
-        {
-            "load": f"{load.loaded_at:%Y-%m-%d %H:%M} {'bars' if load.timeframe else 'staging'}",
-            "fate": told,
-            "order": place,
-            "records": getattr(load, name),
-        }
-        for load in loads
-        if load.load_id in newest
-        for place, (name, told) in enumerate(parts.items())
-        if getattr(load, name)
+        {"at": f"{row['at']:%Y-%m-%dT%H:%M:%S}Z", "state": state, "results": row[column]}
+        for row in history.iter_rows(named=True)
+        for state, column in (("fail", "failed"), ("warn", "warned"))
     ]
-    names = list(dict.fromkeys(row["load"] for row in rows))
-    colours = ("--c1", "--c2", "--c3")
-    return _chart(
-        rows,
-        height={"step": 22},
-        mark="bar",
-        encoding={
-            "y": {"field": "load", "type": "nominal", "sort": names, "title": None,
-                  "axis": {"labelLimit": 220}},
-            "x": {"aggregate": "sum", "field": "records", "type": "quantitative",
-                  "title": "records, or observations of staging"},
-            "color": _colours("fate", _present(rows, parts), colours, parts),
-            "order": {"field": "order", "type": "quantitative"},
-        },
-    )  # fmt: skip
-
-
-def history_figure(history: Sequence[Moment]) -> dict[str, Any]:
-    """Results that do not hold, after each run of checks."""
-    rows = [
-        {"at": f"{moment.at:%Y-%m-%dT%H:%M:%S}Z", "state": state, "results": count}
-        for moment in history
-        for state, count in (("fail", moment.failed), ("warn", moment.warned))
-    ]
-    return _chart(
+    return _figure(
         rows,
         height=140,
         mark={"type": "line", "interpolate": "step-after", "point": {"filled": True, "size": 40}},
@@ -157,121 +164,79 @@ def history_figure(history: Sequence[Moment]) -> dict[str, Any]:
             "x": {"field": "at", "type": "temporal", "title": "run of checks, UTC",
                   "scale": {"type": "utc"},
                   "axis": {"format": "%d %b %Y %H:%M", "tickCount": 5, "labelOverlap": True}},
-            "y": {"field": "results", "type": "quantitative", "title": "results that do not hold",
-                  "axis": {"tickMinStep": 1}},
-            "color": _colours("state", ("fail", "warn"), ("--c4", "--c3")),
+            "y": {"field": "results", "type": "quantitative",
+                  "title": "results that fail or warn", "axis": {"tickMinStep": 1}},
+            "color": _colors("state", ("fail", "warn"), ("--c4", "--c3")),
         },
     )  # fmt: skip
 
 
 def price_figure(chart: Chart) -> dict[str, Any]:
-    """High, low and close of the newest sessions, with pivots, rolls and the last row's levels."""
-    rows = [
-        {
-            "date": _utc(row.date),
-            "high": row.high,
-            "low": row.low,
-            "close": row.close,
-            "pivot": row.pivot,
-        }
-        for row in chart.sessions
-    ]
-    end = _utc(chart.sessions[-1].date)
+    """Plot high, low and close of the newest sessions, pivots, rolls, and the last row's levels."""
+    sessions = chart.sessions.select(_utc("date"), "high", "low", "close", "pivot").to_dicts()
+    end = sessions[-1]["date"]
     levels = [
         {"name": level(name), "price": value, "date": end}
         for name, value in chart.fibonacci.items()
     ]
+    zone = [{"low": chart.golden_zone.get("fib_50"), "high": chart.golden_zone.get("fib_618")}]
     x = {"field": "date", "type": "temporal", "title": None, "scale": {"type": "utc"},
          "axis": {"format": "%b %Y", "tickCount": "month", "grid": False}}  # fmt: skip
-    layers: list[dict[str, Any]] = []
-    zone = chart.golden_zone
-    if "fib_50" in zone and "fib_618" in zone:
-        layers.append(
-            {
-                "data": {"values": [{"low": zone["fib_50"], "high": zone["fib_618"]}]},
-                "mark": {"type": "rect", "color": "var(--c3)", "opacity": 0.25},
-                "encoding": {"y": _y("low", chart.units), "y2": {"field": "high"}},
-            }
-        )
-    layers += [
+
+    def y(name: str) -> dict[str, Any]:
+        scale = {"zero": False}
+        return {"field": name, "type": "quantitative", "title": chart.units, "scale": scale}
+
+    layers: list[dict[str, Any]] = [
+        {
+            "data": {"values": zone},
+            "mark": {"type": "rect", "color": "var(--c3)", "opacity": 0.25},
+            "encoding": {"y": y("low"), "y2": {"field": "high"}},
+        },
         {
             "data": {"values": levels},
             "mark": {"type": "rule", "color": "var(--c2)", "strokeDash": [2, 3]},
-            "encoding": {"y": _y("price", chart.units)},
+            "encoding": {"y": y("price")},
         },
         {
             "data": {"values": levels},
             "mark": {"type": "text", "align": "left", "dx": 6, "fill": "var(--ink)"},
-            "encoding": {
-                "x": x, "y": _y("price", chart.units), "text": {"field": "name"},
-            },
+            "encoding": {"x": x, "y": y("price"), "text": {"field": "name"}},
         },
         {
-            "data": {"values": [{"date": _utc(r.date)} for r in chart.rolls]},
+            "data": {"values": chart.rolls.select(_utc("date")).to_dicts()},
             "mark": {"type": "rule", "color": "var(--c4)", "strokeDash": [6, 3]},
             "encoding": {"x": x},
         },
         {
             "mark": {"type": "rule", "color": "var(--muted)"},
-            "encoding": {"x": x, "y": _y("low", chart.units), "y2": {"field": "high"}},
+            "encoding": {"x": x, "y": y("low"), "y2": {"field": "high"}},
         },
         {
             "mark": {"type": "line", "color": "var(--c6)", "strokeWidth": 1,
                      "interpolate": "step", "strokeDash": [4, 2]},
-            "encoding": {"x": x, "y": _y("pivot", chart.units)},
+            "encoding": {"x": x, "y": y("pivot")},
         },
         {
             "mark": {"type": "line", "color": "var(--c1)", "strokeWidth": 2},
-            "encoding": {"x": x, "y": _y("close", chart.units)},
+            "encoding": {"x": x, "y": y("close")},
         },
     ]  # fmt: skip
-    return _base(rows) | {"height": 300, "layer": layers}
+    has_zone = {"fib_50", "fib_618"} <= chart.golden_zone.keys()
+    return _figure(sessions, height=300, layer=layers if has_zone else layers[1:])
 
 
-def _share(month: Month) -> str:
-    if not month.held:
-        return SHARES[0]
-    if month.held == month.possible:
-        return SHARES[3]
-    return SHARES[2] if 2 * month.held >= month.possible else SHARES[1]
+def _utc(name: str) -> pl.Expr:
+    """Return a column of dates as timestamps that mean the same date on every machine."""
+    return pl.col(name).dt.strftime("%Y-%m-%dT00:00:00Z")
 
 
-def _utc(date: dt.date) -> str:
-    """An instant that means the same date on every machine."""
-    return f"{date}T00:00:00Z"
+def _colors(field: str, domain: Sequence[str], colors: Sequence[str]) -> dict[str, Any]:
+    scale = {"domain": list(domain), "range": [f"var({color})" for color in colors]}
+    return {"field": field, "type": "nominal", "title": None, "scale": scale}
 
 
-def _y(name: str, units: str) -> dict[str, Any]:
-    return {"field": name, "type": "quantitative", "title": units, "scale": {"zero": False}}
-
-
-def _present(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> tuple[str, ...]:
-    there = {row["fate"] for row in rows}
-    return tuple(told for told in names.values() if told in there)
-
-
-def _colours(
-    field: str,
-    domain: Sequence[str],
-    colours: Sequence[str],
-    every: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
-    """A colour a value; the same one for a value whichever others are there."""
-    places = list(every.values()) if every else list(domain)
-    chosen = [f"var({colours[places.index(value)]})" for value in domain]
-    return {
-        "field": field,
-        "type": "nominal",
-        "title": None,
-        "scale": {"domain": list(domain), "range": chosen},
-    }
-
-
-def _chart(rows: Sequence[Mapping[str, Any]], **parts: Any) -> dict[str, Any]:
-    return _base(rows) | parts
-
-
-def _base(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _figure(rows: Sequence[Mapping[str, Any]], **parts: Any) -> dict[str, Any]:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v6.json",
         "width": 760,
@@ -279,4 +244,5 @@ def _base(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "padding": {"left": 40, "top": 5, "right": 40, "bottom": 5},
         "data": {"values": list(rows)},
         "config": _CONFIG,
+        **parts,
     }

@@ -1,36 +1,36 @@
-"""A page as one HTML file: no script, nothing fetched, light and dark by the reader's setting."""
+"""Write a page as one HTML file without scripts or other files, for light and dark screens."""
 
 from __future__ import annotations
 
 import re
 from functools import cache
 from importlib import resources
-from typing import Any
 
 import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from cbi_assets.report.page import Code, Figure, Page
+from cbi_assets.report.page import Block, Code, Figure, Page
 
 _VEGA_LITE = "6.4"
 
 
 def write_html(page: Page) -> str:
-    """The page's document. Everything of the data's own is escaped."""
-    return _environment().get_template("audit.html.j2").render(page=page, style=_style())
+    """Return the page's document. All text from the data is escaped."""
+    style = Markup(_read("audit.css"))
+    return _environment().get_template("audit.html.j2").render(page=page, style=style)
 
 
 def draw(figure: Figure) -> Markup:
-    """The figure as inline SVG: an image with a name for screen readers."""
+    """Return the plot as inline SVG: one image, named for screen readers."""
     svg = vl_convert.vegalite_to_svg(figure.spec, vl_version=_VEGA_LITE, allowed_base_urls=[])
-    # its parts are no stops for a reader: the name tells the whole, and a table has the figures
+    # screen readers would stop at every mark; the name and a table say it all
     svg = re.sub(r' (?:aria-[a-z]+|role)="[^"]*"', "", svg)
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert size is not None
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="{figure.name}-title" '
-        f'aria-describedby="{figure.name}-told" viewBox="0 0 {size[1]} {size[2]}">'
+        f'aria-describedby="{figure.name}-description" viewBox="0 0 {size[1]} {size[2]}">'
     )
     return Markup(head + svg[svg.index(">") + 1 :])
 
@@ -40,7 +40,7 @@ def _cell(cell: str) -> Markup:
     return Markup(f"<code>{shown}</code>") if isinstance(cell, Code) and cell else shown
 
 
-def _kind(block: Any) -> str:
+def _kind(block: Block) -> str:
     return type(block).__name__
 
 
@@ -52,10 +52,6 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {"cell": _cell, "kind": _kind, "draw": draw}
     return environment
-
-
-def _style() -> Markup:
-    return Markup(_read("audit.css"))
 
 
 def _read(name: str) -> str:

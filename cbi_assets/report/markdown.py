@@ -1,25 +1,25 @@
-"""A page as Markdown (CommonMark with tables)."""
+"""Write a page as Markdown (CommonMark with tables)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
+from cbi_assets.formatting import markdown_table
 from cbi_assets.report.page import Block, Code, Command, Figure, Grid, Page, Text, Ticks
 
 _MARKS = {"yes": "[x]", "no": "[ ]", "open": "[ ]"}
 
 
 def write_markdown(page: Page) -> str:
-    """The page's text. A figure is told in words; the HTML draws it."""
+    """Return the page's text. Plots are described in words; the HTML draws them."""
     parts = [
         f"# {page.title}",
-        _plain(page.subtitle),
-        f"**{_plain(page.verdict)}**",
-        "\n".join(f"- {_plain(name)}: **{value}**" for name, value in page.facts),
+        _escape(page.subtitle),
+        f"**{_escape(page.verdict)}**",
+        "\n".join(f"- {_escape(name)}: **{value}**" for name, value in page.facts),
     ]
     for section in page.sections:
-        parts.append(f"## {_plain(section.title)}")
+        parts.append(f"## {_escape(section.title)}")
         parts += [_block(block) for block in section.blocks]
     return "\n\n".join(parts) + "\n"
 
@@ -27,43 +27,31 @@ def write_markdown(page: Page) -> str:
 def _block(block: Block) -> str:
     match block:
         case Text(text):
-            return _plain(text)
+            return _escape(text)
         case Command(command):
             return f"```sh\n{command}\n```"
-        case Figure(_, title, told, _):
-            return f"**{_plain(title)}.** {_plain(told)}"
+        case Figure(_, title, description, _):
+            return f"**{_escape(title)}.** {_escape(description)}"
         case Ticks(caption, lines):
             ticked = [
-                f"- {_MARKS[mark]} {_plain(text)}: {_plain(figure)}"
+                f"- {_MARKS[mark]} {_escape(text)}: {_escape(figure)}"
                 + (" (not known yet)" if mark == "open" else "")
                 for mark, text, figure in lines
             ]
-            return "\n".join([f"### {_plain(caption)}", "", *ticked])
-        case Grid():
-            return _grid(block)
-
-
-def _grid(grid: Grid) -> str:
-    caption = f"**{_plain(grid.caption)}**"
-    if not grid.rows:
-        return f"{caption}\n\n{_plain(grid.empty)}"
-    rule = "|" + "|".join(" ---: " if c in grid.numeric else " --- " for c in grid.columns) + "|"
-    lines = [_row(grid.columns), rule, *(_row(row) for row in grid.rows)]
-    return f"{caption}\n\n" + "\n".join(lines)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+            return "\n".join([f"### {_escape(caption)}", "", *ticked])
+        case Grid(caption, columns, rows, numeric, empty):
+            cells = [[_cell(cell) for cell in row] for row in rows]
+            table = markdown_table(columns, cells, numeric) if cells else _escape(empty)
+            return f"**{_escape(caption)}**\n\n{table}"
 
 
 def _cell(cell: str) -> str:
     if isinstance(cell, Code) and cell and "`" not in cell:
-        # a pipe ends a cell even inside code
-        return "`" + " ".join(cell.split()).replace("|", "\\|") + "`"
-    return _plain(cell).replace("|", "\\|")
+        return "`" + " ".join(cell.split()) + "`"
+    return _escape(cell)
 
 
-def _plain(text: str) -> str:
-    """Text of the data's own, so that nothing of it becomes markup; `code` stays."""
+def _escape(text: str) -> str:
+    """Return the text on one line, so that nothing in the data becomes markup; `code` stays."""
     one_line = " ".join(text.split())
     return re.sub(r"([\\*_<>\[\]#])", r"\\\1", one_line)

@@ -1,17 +1,24 @@
-"""The audit as a page: sections of text, tables, lists and figures. Markdown and HTML are written
-from the same page, so that they say the same."""
+"""The audit's page: sections of text, tables, checklists and plots.
+
+Markdown and HTML are both written from this page, so they say the same.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import datetime as dt
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
+
+import polars as pl
+
+from cbi_assets.formatting import instant, number
 
 Mark = Literal["yes", "no", "open"]
 
 
 class Code(str):
-    """Text that is a command or a name as one types it."""
+    """Text to show as code: a command, a path, or a name as it is typed."""
 
 
 @dataclass(frozen=True)
@@ -23,25 +30,25 @@ class Text:
 
 @dataclass(frozen=True)
 class Command:
-    """A command to type, on a line of its own."""
+    """A command to type, on its own line."""
 
     command: str
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table. Columns named in `numeric` stand right; `empty` is told where there is no row."""
+    """A table. `numeric` columns are right-aligned; `empty` is shown if there are no rows."""
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    numeric: frozenset[str] = field(default_factory=frozenset)
-    empty: str = "None."
+    numeric: Collection[str]
+    empty: str
 
 
 @dataclass(frozen=True)
 class Ticks:
-    """A checklist: mark, text and figure a line."""
+    """A checklist: mark, text and figure per line."""
 
     caption: str
     lines: Sequence[tuple[Mark, str, str]]
@@ -49,11 +56,11 @@ class Ticks:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture: `told` says in words what it shows; `spec` is its Vega-Lite specification."""
+    """A plot: its Vega-Lite specification, and its content in words for screen readers."""
 
     name: str
     title: str
-    told: str
+    description: str
     spec: dict[str, Any]
 
 
@@ -62,7 +69,7 @@ Block = Text | Command | Grid | Ticks | Figure
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with an anchor, and what stands under it."""
+    """A heading with an anchor, and its content."""
 
     anchor: str
     title: str
@@ -71,12 +78,43 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """The whole page. `sound` says whether data did not fall short; `facts` are the headline's
-    figures, each with its name."""
+    """The whole page. `facts` are the headline figures, by name."""
 
     title: str
     subtitle: str
-    sound: bool
+    passed: bool
     verdict: str
     facts: Sequence[tuple[str, str]]
     sections: Sequence[Section]
+
+
+def grid(
+    caption: str,
+    frame: pl.DataFrame,
+    *,
+    code: Collection[str] = (),
+    right: Collection[str] = (),
+    empty: str = "None.",
+) -> Grid:
+    """Return a frame as a table under its own column names.
+
+    Numbers get thousands separators and are right-aligned, timestamps are in UTC to the minute,
+    and null is empty. `code` columns are shown as code; `right` are further right-aligned ones.
+    """
+    numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
+    rows = [
+        [
+            Code(_cell(value)) if name in code else _cell(value)
+            for name, value in zip(frame.columns, row, strict=True)
+        ]
+        for row in frame.iter_rows()
+    ]
+    return Grid(caption, frame.columns, rows, {*numbers, *right}, empty)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dt.datetime):
+        return instant(value)
+    return number(value) if isinstance(value, int | float) else str(value)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import polars as pl
+
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import UsageError
+from cbi_assets.files import write_atomically
+from cbi_assets.report.audit_model import Audit
 from cbi_assets.report.changes import FORMAT, changes_since, figures_of
 from cbi_assets.report.compose import compose
-from cbi_assets.report.facts import Audit
 from cbi_assets.report.html import write_html
 from cbi_assets.report.markdown import write_markdown
 
@@ -22,7 +25,7 @@ KEPT: Final = 50
 
 @dataclass(frozen=True)
 class Written:
-    """An audit with what changed since the last one, and where its documents are."""
+    """An audit with its changes since the last one, and the paths of its documents."""
 
     audit: Audit
     markdown: Path
@@ -31,47 +34,54 @@ class Written:
 
 
 def write_audit(home: Home, audit: Audit, out: Path | None = None) -> Written:
-    """Compare the audit with the last one of this home, write `audit.md`, `audit.html` and
-    `audit.json` into `out` (`$CBI_HOME/audit/latest` where None), and keep the JSON.
+    """Compare an audit with this home's last one, write its documents, and keep the JSON.
 
-    Raises UsageError where `out` cannot be written.
+    Writes `audit.md`, `audit.html` and `audit.json` into `out`, by default
+    `$CBI_HOME/audit/latest`. Raises UsageError if they cannot be written there.
     """
     kept = home.root / "audit"
-    previous, note = read_previous(kept)
-    whole = replace(audit, since=changes_since(audit, previous, note))
-    page = compose(whole)
+    audit = replace(audit, since=changes_since(audit, *read_previous(kept)))
+    page = compose(audit)
     folder = out or kept / "latest"
-    document = json.dumps(document_of(whole), ensure_ascii=False, indent=1, default=str) + "\n"
-    texts = {
-        "audit.md": write_markdown(page),
-        "audit.html": write_html(page),
-        "audit.json": document,
-    }
+    document = json.dumps(document_of(audit), ensure_ascii=False, indent=1, default=str) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in texts.items():
-            _replace(folder / name, text)
+        write_atomically(folder / "audit.md", write_markdown(page))
+        write_atomically(folder / "audit.html", write_html(page))
+        write_atomically(folder / "audit.json", document)
     except OSError as error:
-        raise UsageError(f"--out {folder}: cannot be written ({error.strerror}).") from None
+        raise UsageError(
+            f"cannot be written ({error.strerror})",
+            subject=f"--out {folder}",
+            remedy="Choose another folder.",
+        ) from None
     kept.mkdir(parents=True, exist_ok=True)
-    _replace(kept / f"{whole.made_at:%Y%m%dT%H%M%S%f}.json", document)
+    write_atomically(kept / f"{audit.made_at:%Y%m%dT%H%M%S%f}.json", document)
     for old in sorted(kept.glob("*.json"))[:-KEPT]:
         old.unlink()
-    return Written(whole, folder / "audit.md", folder / "audit.html", folder / "audit.json")
+    return Written(audit, folder / "audit.md", folder / "audit.html", folder / "audit.json")
 
 
 def document_of(audit: Audit) -> dict[str, Any]:
-    """The audit as JSON values, but for dates and instants, which `str` writes in ISO's form."""
+    """Return the audit as JSON values, except dates and timestamps, which `str` makes ISO text."""
     return {
         "format": FORMAT,
-        "sound": not audit.fell_short,
-        **asdict(audit),
+        "sound": not audit.has_failures,
+        **_to_json(audit),
         "figures": figures_of(audit),
     }
 
 
+def _to_json(value: Any) -> Any:
+    if isinstance(value, pl.DataFrame):
+        return value.to_dicts()
+    if is_dataclass(value):
+        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
+    return [_to_json(item) for item in value] if isinstance(value, tuple) else value
+
+
 def read_previous(kept: Path) -> tuple[Mapping[str, Any] | None, str]:
-    """The newest kept audit's document; or None, and why it cannot be compared with."""
+    """Return the newest kept audit's document, or None and why there is none to compare with."""
     newest = max(kept.glob("*.json"), default=None)
     if newest is None:
         return None, ""
@@ -81,12 +91,5 @@ def read_previous(kept: Path) -> tuple[Mapping[str, Any] | None, str]:
             return document, ""
         why = "it has another format"
     except (OSError, ValueError, KeyError, TypeError):
-        why = "it is no audit's JSON"
-    return None, f"{newest.name}, the previous audit, cannot be compared with: {why}."
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write the file whole or not at all."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text)
-    beside.replace(path)
+        why = "it is not an audit's JSON"
+    return None, f"The previous audit, {newest.name}, cannot be compared: {why}."

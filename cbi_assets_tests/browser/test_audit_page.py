@@ -1,4 +1,4 @@
-"""The audit's page as a browser shows it: alone, on a phone, by keyboard, light and dark."""
+"""The audit's page in a browser: on its own, on a phone, by keyboard, light and dark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cbi_assets.demo.run import make_drive
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import NOW, load_once
-from cbi_assets_tests.report.test_audit import load_all, put_troubles
+from cbi_assets_tests.report.test_audit import load_all, put_problems
 
 PHONE, DESK = 390, 1280
 OpenPage = Callable[..., Page]
@@ -27,7 +27,7 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the demo, built: all plots have something to show."""
+    """The page of the demo after a build, so that every plot has data."""
     root = tmp_path_factory.mktemp("demo")
     make_drive(root / "drive")
     project = make_project(root)
@@ -40,9 +40,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a drive with each kind of trouble: verdicts, decisions, failed checks."""
+    """The page of a drive with each kind of problem: verdicts, decisions, failed checks."""
     root = tmp_path_factory.mktemp("troubled")
-    put_troubles(root / "drive")
+    put_problems(root / "drive")
     project = make_project(root)
     load_all(project)
     return write_page(project, NOW)
@@ -84,28 +84,28 @@ def open_page(browser: Browser) -> Iterator[OpenPage]:
         page.close()
 
 
-def test_it_asks_for_nothing_and_complains_of_nothing(browser: Browser, audit: Path) -> None:
-    asked, told = [], []
+def test_page_makes_no_request_and_logs_nothing(browser: Browser, audit: Path) -> None:
+    requests, messages = [], []
     with browser.new_page() as page:
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: told.append(message.text))
-        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(audit.as_uri(), wait_until="networkidle")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
-    assert asked == [audit.as_uri()]
-    assert told == []
+    assert requests == [audit.as_uri()]
+    assert messages == []
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_mend(
+def test_page_has_no_axe_violation(
     open_page: OpenPage, audit: Path, width: int, scheme: Literal["light", "dark"]
 ) -> None:
     found = Axe().run(open_page(audit, width, scheme))
     assert found.violations_count == 0, found.generate_report()
 
 
-def test_dark_is_dark(open_page: OpenPage, demo: Path) -> None:
+def test_page_is_dark_in_dark_scheme(open_page: OpenPage, demo: Path) -> None:
     def lightness(page: Page) -> float:
         colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
         shares = [float(part) for part in colour.strip("rgba()").split(",")[:3]]
@@ -116,14 +116,14 @@ def test_dark_is_dark(open_page: OpenPage, demo: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [320, PHONE, 768, DESK])
-def test_nothing_is_wider_than_the_window(open_page: OpenPage, audit: Path, width: int) -> None:
-    """What is wider scrolls in a box of its own."""
+def test_page_is_never_wider_than_the_window(open_page: OpenPage, audit: Path, width: int) -> None:
+    """Wider content scrolls in its own box."""
     page = open_page(audit, width)
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_no_label_is_cut_off(open_page: OpenPage, audit: Path) -> None:
-    """A picture's texts lie inside it, also in a font wider than that it was drawn with."""
+def test_plot_labels_are_not_cut_off(open_page: OpenPage, audit: Path) -> None:
+    """A plot's labels are inside it, even in a font wider than the one it was drawn with."""
     page = open_page(audit)
     cut = page.evaluate(
         "[...document.querySelectorAll('svg')].flatMap(svg => {"
@@ -137,7 +137,7 @@ def test_no_label_is_cut_off(open_page: OpenPage, audit: Path) -> None:
     assert cut == []
 
 
-def test_text_on_a_phone_is_large_enough(open_page: OpenPage, audit: Path) -> None:
+def test_text_is_large_enough_on_a_phone(open_page: OpenPage, audit: Path) -> None:
     page = open_page(audit, PHONE)
     sizes = page.evaluate(
         "[...document.querySelectorAll('p, td, th, li, dd, pre')]"
@@ -146,7 +146,7 @@ def test_text_on_a_phone_is_large_enough(open_page: OpenPage, audit: Path) -> No
     assert min(sizes) >= 12
 
 
-def test_the_keyboard_reaches_all_that_scrolls(open_page: OpenPage, audit: Path) -> None:
+def test_keyboard_reaches_everything_that_scrolls(open_page: OpenPage, audit: Path) -> None:
     page = open_page(audit, PHONE)
     page.keyboard.press("Tab")
     focused = page.locator(":focus")
@@ -163,7 +163,7 @@ def test_the_keyboard_reaches_all_that_scrolls(open_page: OpenPage, audit: Path)
     assert unreachable == []
 
 
-def test_a_section_is_reached_by_its_link(open_page: OpenPage, audit: Path) -> None:
+def test_section_link_scrolls_to_its_section(open_page: OpenPage, audit: Path) -> None:
     page = open_page(audit)
     links = page.get_by_role("navigation", name="Sections").get_by_role("link")
     assert links.count() > 5
@@ -173,25 +173,25 @@ def test_a_section_is_reached_by_its_link(open_page: OpenPage, audit: Path) -> N
     expect(page.get_by_role("heading", level=2, name=name, exact=True)).to_be_in_viewport()
 
 
-def test_the_verdicts_that_are_seen_are_those_of_the_json(
-    open_page: OpenPage, troubled: Path
-) -> None:
-    told = json.loads(troubled.with_suffix(".json").read_text())
+def test_page_shows_the_verdicts_of_the_json(open_page: OpenPage, troubled: Path) -> None:
+    document = json.loads(troubled.with_suffix(".json").read_text())
     page = open_page(troubled)
-    expect(page.get_by_text("Data fell short: 1 check result failed")).to_be_visible()
-    troubles = read_table(page, "Files that are not as they should be")
-    assert [row["trouble"] for row in troubles] == [t["kind"] for t in told["drive"]["troubles"]]
-    assert {row["trouble"] for row in troubles} == {"missing", "misnamed", "refused"}
-    (blocked,) = [f for f in told["staging"] if f["verdict"] == "blocked"]
+    expect(page.get_by_text("FAIL: 1 check result failed")).to_be_visible()
+    troubles = read_table(page, "Files with problems")
+    assert [row["problem"] for row in troubles] == [
+        t["kind"] for t in document["drive"]["troubles"]
+    ]
+    assert {row["problem"] for row in troubles} == {"missing", "misnamed", "refused"}
+    (blocked,) = [f for f in document["staging"] if f["verdict"] == "blocked"]
     staging = read_table(page, "Staging files and the sources in them")
     assert [r["file"] for r in staging if r["verdict"] == "blocked"] == [blocked["path"]]
-    waiting = read_table(page, "What waits for a person")
-    assert [row["kind"] for row in waiting] == [d["kind"] for d in told["decisions"]]
-    expect(page.get_by_text(told["next_step"]["command"]).first).to_be_visible()
+    waiting = read_table(page, "Needs action")
+    assert [row["kind"] for row in waiting] == [d["kind"] for d in document["decisions"]]
+    expect(page.get_by_text(document["next_step"]["command"]).first).to_be_visible()
 
 
 def read_table(page: Page, caption: str) -> list[dict[str, str]]:
-    """A table as assistive technology reads it: by its name, its headers and its cells."""
+    """Return a table as assistive technology reads it: by name, headers and cells."""
     table = page.get_by_role("table", name=caption)
     columns = table.get_by_role("columnheader").all_inner_texts()
     rows = table.get_by_role("row").filter(has=page.get_by_role("rowheader"))

@@ -1,4 +1,4 @@
-"""The audit names every kind of trouble, in all three documents, with figures that agree."""
+"""The audit reports every kind of problem, in all three documents, with the same figures."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def raw(drive: Path, name: str) -> Path:
     return folder
 
 
-def put_troubles(drive: Path) -> None:
-    """Each kind of trouble that a drive can have.
+def put_problems(drive: Path) -> None:
+    """Make a drive with each kind of problem.
 
-    databento_zl: six sound ZL bars from 2025-01-06 15:00; the manifest lists a file that is not
-    there. databento_zs: ZL bars all the same, 1h in a file named 1m: one at odds with the first of
-    those, one sound, one with a negative volume. databento_es: a file whose bytes were changed.
-    staging: daily ZL prices of nobody.
+    databento_zl: six valid ZL bars from 2025-01-06 15:00; the manifest lists a missing file.
+    databento_zs: ZL bars too, 1h in a file named 1m: one that conflicts with the first of those,
+    one valid, one with a negative volume. databento_es: a file whose bytes were changed. staging:
+    daily ZL prices without a source.
     """
-    sound = dbn_file(bars(6))
-    put_job(raw(drive, "databento_zl"), {f"{NAME}.ohlcv-1h.dbn.zst": sound, ABSENT: sound})
+    valid = dbn_file(bars(6))
+    put_job(raw(drive, "databento_zl"), {f"{NAME}.ohlcv-1h.dbn.zst": valid, ABSENT: valid})
     (raw(drive, "databento_zl") / JOB / ABSENT).unlink()
     lines = [record(0), record(7), record(8, volume="-1")]
     put_lines(raw(drive, "databento_zs"), lines, MISNAMED, WRONG_JOB)
@@ -94,14 +94,14 @@ def load_all(project: Project, now: dt.datetime = NOW) -> None:
 
 @pytest.fixture
 def troubled(project: Project, drive: Path) -> Project:
-    put_troubles(drive)
+    put_problems(drive)
     load_all(project)
     return project
 
 
 @pytest.mark.both_warehouses
-def test_every_trouble_is_in_the_json_and_on_the_page(project: Project, drive: Path) -> None:
-    put_troubles(drive)
+def test_audit_reports_every_problem_in_json_and_on_the_page(project: Project, drive: Path) -> None:
+    put_problems(drive)
     load_all(project)
     found = audit(project)
     assert found.json["sound"] is False
@@ -112,20 +112,20 @@ def test_every_trouble_is_in_the_json_and_on_the_page(project: Project, drive: P
         ("misnamed", MISNAMED),
         ("refused", f"{NAME}.ohlcv-1h.dbn.zst"),
     }
-    shown = found.html_tables["Files that are not as they should be"]
-    assert {(row["trouble"], row["file"].rpartition("/")[2]) for row in shown} == troubles
+    shown = found.html_tables["Files with problems"]
+    assert {(row["problem"], row["file"].rpartition("/")[2]) for row in shown} == troubles
 
     claims = {
         row["folder"].split("/")[-2]: [] for row in found.html_tables[
-            "Where a folder's claim and its content differ"]
+            "Where a folder's name and its content differ"]
     }  # fmt: skip
-    for row in found.html_tables["Where a folder's claim and its content differ"]:
+    for row in found.html_tables["Where a folder's name and its content differ"]:
         claims[row["folder"].split("/")[-2]].append(row["what differs"])
     assert claims["databento_zs"] == [
-        "1 of 1 files are named ohlcv-1m and hold ohlcv-1h",
-        "holds ZL besides what it is named for",
-        "holds no bar of ZS",
-        "no manifest.json: sizes and hashes cannot be held against the vendor's",
+        "1 of 1 files are named ohlcv-1m and contain ohlcv-1h",
+        "contains ZL, which its name does not mention",
+        "contains no bar of ZS",
+        "no manifest.json: sizes and hashes cannot be verified",
     ]
 
     books = {row["job"]: row for row in found.json["books"]}
@@ -138,28 +138,29 @@ def test_every_trouble_is_in_the_json_and_on_the_page(project: Project, drive: P
 
     (blocked,) = found.json["staging"]
     assert (blocked["path"], blocked["verdict"]) == ("zl_daily_aggregated.parquet", "blocked")
-    (told,) = found.html_tables["Staging files and the sources in them"]
-    assert (told["source inside"], told["verdict"]) == ("none named", "blocked")
-    assert "prices come from Databento alone" in told["why"]
+    (shown,) = found.html_tables["Staging files and the sources in them"]
+    assert (shown["source inside"], shown["verdict"]) == ("none named", "blocked")
+    assert "prices come from Databento alone" in shown["why"]
 
     failed = [(c["name"], c["table"]) for c in found.json["checks"] if c["state"] == "fails"]
     assert failed == [("no_overlapping_loads_disagree", RAW_1H)]
-    fails = [r for r in found.html_tables["Results that do not hold"] if r["state"] == "fails"]
+    fails = [r for r in found.html_tables["Results that fail or warn"] if r["state"] == "fails"]
     assert [(row["check"], row["where"]) for row in fails] == [(failed[0][0], "ZL|1h")]
 
-    waits = {d["kind"]: d for d in found.json["decisions"]}
-    assert set(waits) == {"conflict", "quarantine", "file"}
-    rows = found.html_tables["What waits for a person"]
+    decisions = {d["kind"]: d for d in found.json["decisions"]}
+    assert set(decisions) == {"conflict", "quarantine", "file"}
+    rows = found.html_tables["Needs action"]
     assert [row["kind"] for row in rows] == [d["kind"] for d in found.json["decisions"]]
     file_id = next(row["command"] for row in rows if row["kind"] == "conflict").split()[-1]
-    assert waits["conflict"]["command"] == f"cbi unload --file {file_id}"
-    assert found.json["next_step"]["command"] == waits["conflict"]["command"]
+    assert decisions["conflict"]["command"] == f"cbi unload --file {file_id}"
+    assert found.json["next_step"]["command"] == decisions["conflict"]["command"]
 
-    assert "Data fell short: 1 check result failed; 2 records set aside" in found.html.text()
-    assert "**Data fell short: 1 check result failed; 2 records set aside" in found.markdown
+    verdict = "FAIL: 1 check result failed; 2 records quarantined or in conflict; 2 files missing"
+    assert verdict in found.html.text()
+    assert f"**{verdict}" in found.markdown
 
 
-def test_files_that_were_renamed_and_that_went(troubled: Project, drive: Path) -> None:
+def test_audit_reports_renamed_and_removed_files(troubled: Project, drive: Path) -> None:
     wrong = raw(drive, "databento_zs") / WRONG_JOB / MISNAMED
     wrong.rename(wrong.with_name("other.json"))
     (raw(drive, "databento_zl") / JOB / f"{NAME}.ohlcv-1h.dbn.zst").unlink()
@@ -174,13 +175,12 @@ def test_files_that_were_renamed_and_that_went(troubled: Project, drive: Path) -
     assert found.audit.rows_of(RAW_1H) == 7
 
 
-def test_the_numbers_agree_in_all_three_documents(troubled: Project) -> None:
+def test_figures_are_equal_in_all_three_documents(troubled: Project) -> None:
     with open_session(troubled, now=NOW) as session:
         check_everything(session)
     found = audit(troubled)
-    told = markdown_tables(found.markdown)
     shown = found.html_tables
-    assert told == shown
+    assert markdown_tables(found.markdown) == shown
     rows = {row["table"]: row["rows"] for row in shown["Tables with rows"]}
     assert rows == {t["id"]: f"{t['rows']:,}" for t in found.json["tables"] if t["rows"]}
     # 6 + 1 bars: the table, its partitions, the books and the headline
@@ -202,7 +202,7 @@ def test_the_numbers_agree_in_all_three_documents(troubled: Project) -> None:
 
 
 @pytest.mark.both_warehouses
-def test_an_empty_home_has_an_audit(project: Project) -> None:
+def test_audit_of_empty_home_passes(project: Project) -> None:
     found = audit(project)
     assert found.json["sound"] is True
     assert "Nothing is loaded yet." in found.html.text()
@@ -212,7 +212,7 @@ def test_an_empty_home_has_an_audit(project: Project) -> None:
     assert all(need["published"] == 0 for need in found.json["needs"])
 
 
-def test_no_drive_and_an_unmounted_one(make_project: Any, drive: Path) -> None:
+def test_audit_without_drive_shows_the_last_scan(make_project: Any, drive: Path) -> None:
     unset = audit(make_project("unset", cbi_drive=None))
     assert unset.json["drive"]["path"] is None
     assert unset.json["next_step"]["command"] == "cbi config --check"
@@ -224,14 +224,14 @@ def test_no_drive_and_an_unmounted_one(make_project: Any, drive: Path) -> None:
     assert gone.json["drive"]["mounted"] is False
     assert gone.json["drive"]["troubles"] == []
     assert gone.json["drive"]["bar_files"] == 1
-    assert "is not mounted: this is what it held" in gone.html.text()
+    assert "is not mounted: this is its state when it was last read" in gone.html.text()
     loading = next(c for c in gone.json["checklists"] if c["before"] == "load")
     items = {item["text"]: item["ok"] for item in loading["items"]}
     assert items["The drive is mounted"] is False
-    assert items["Every file of bars was read whole"] is None
+    assert items["Every bar file was read completely"] is None
 
 
-def test_what_waits_on_the_drive_is_the_next_step(project: Project, drive: Path) -> None:
+def test_next_step_is_load_build_check_plan_in_turn(project: Project, drive: Path) -> None:
     # MES ends with the evening before 7 January, which no build makes a session of
     evening = [record(n, "MES.v.0") for n in (0, 8)]
     put_lines(drive, [*(record(n) for n in range(4)), *evening])
@@ -248,7 +248,7 @@ def test_what_waits_on_the_drive_is_the_next_step(project: Project, drive: Path)
     assert audit(project).audit.next_step.command == "cbi plan"
 
 
-def test_since_last_time(project: Project, drive: Path) -> None:
+def test_audit_lists_changes_since_the_previous_one(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)
     first = audit(project)
@@ -270,7 +270,7 @@ def test_since_last_time(project: Project, drive: Path) -> None:
     assert changes["rows", "ops.bar_conflicts"] == ("0", "1")
     assert changes["files", WRONG_JOB] == (None, "1 file")
     check = f"no_overlapping_loads_disagree on {RAW_1H}"
-    assert changes["checks", check] == ("holds", "fails on 1 of 1")
+    assert changes["checks", check] == ("passes", "fails on 1 of 1")
     assert [kind for kind, _ in changes if kind == "decisions"]
     shown = third.html_tables["What changed"]
     assert {(row["kind"], row["what"]) for row in shown} == set(changes)
@@ -278,10 +278,10 @@ def test_since_last_time(project: Project, drive: Path) -> None:
     assert sections[0] == "since"
 
 
-def test_an_earlier_audit_that_is_none_is_said_and_passed_over(project: Project) -> None:
+def test_unreadable_previous_audit_is_reported_and_ignored(project: Project) -> None:
     audit(project)
     (kept,) = (project.home.root / "audit").glob("*.json")
-    for spoiled, why in (("{", "it is no audit's JSON"), ('{"format": 0}', "another format")):
+    for spoiled, why in (("{", "it is not an audit's JSON"), ('{"format": 0}', "another format")):
         kept.write_text(spoiled)
         found = audit(project)
         assert found.json["since"]["previous"] is None
@@ -289,7 +289,7 @@ def test_an_earlier_audit_that_is_none_is_said_and_passed_over(project: Project)
         assert why in found.html.text()
 
 
-def test_checks_over_time(project: Project, drive: Path) -> None:
+def test_history_counts_results_after_each_run(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)
     put_lines(drive, [record(0, close="11.000000000")], "b.json", WRONG_JOB)
@@ -304,7 +304,7 @@ def test_checks_over_time(project: Project, drive: Path) -> None:
     assert stale["no_duplicate_bars"] is False
 
 
-def test_a_home_keeps_so_many_audits_and_the_newest_is_compared_with(
+def test_home_keeps_the_newest_audits_and_compares_with_the_last(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cbi_assets.report.write.KEPT", 2)
@@ -315,7 +315,7 @@ def test_a_home_keeps_so_many_audits_and_the_newest_is_compared_with(
     assert found.json["since"]["previous"] == str(NOW + dt.timedelta(hours=2))
 
 
-def test_observations_in_conflict_wait_for_a_person(project: Project, drive: Path) -> None:
+def test_conflicting_observations_need_action(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)])
     staging = drive / "TrainingData" / "staging"
     staging.mkdir(parents=True)
@@ -328,11 +328,10 @@ def test_observations_in_conflict_wait_for_a_person(project: Project, drive: Pat
     }
     pl.DataFrame(frame).write_parquet(staging / "macro.parquet")
     waiting = audit(project)
-    assert [(s.path, s.verdict) for s in waiting.audit.staging] == [("macro.parquet", "waiting")]
+    assert waiting.audit.staging.select("path", "verdict").rows() == [("macro.parquet", "waiting")]
     load_all(project)
     found = audit(project)
     (decision,) = found.json["decisions"]
     assert (decision["kind"], decision["count"]) == ("staging conflict", 2)
     (staging / "macro.parquet").unlink()
-    (source,) = audit(project).audit.staging
-    assert source.present is False
+    assert audit(project).audit.staging["present"].to_list() == [False]

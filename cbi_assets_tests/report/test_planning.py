@@ -1,4 +1,4 @@
-"""What is lost, what a plan is worth, and what waits for a person."""
+"""Lost dates, the state of the newest plan, checklists and decisions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from cbi_assets.build.build import build
@@ -28,7 +29,7 @@ def audit(project: Project, now: dt.datetime = NOW) -> Audit:
 
 
 def ready(project: Project, drive: Path) -> None:
-    """Bars of ZL, loaded, built and checked, so that only downloads are left to do."""
+    """Load, build and check bars of ZL, so that only downloads are left to do."""
     put_lines(drive, [record(n) for n in range(4)])
     load_once(project)
     with open_session(project, now=NOW) as session:
@@ -48,7 +49,7 @@ def ticked(found: Audit, before: str) -> dict[str, tuple[bool | None, str]]:
     return {item.text: (item.ok, item.figure) for item in checklist.items}
 
 
-def test_days_between_two_files_are_lost_and_the_vendors_own_are_not(
+def test_dates_between_two_files_are_lost_unless_the_vendor_lacks_them(
     project: Project, drive: Path
 ) -> None:
     # Monday 6 and Friday 10 January 2025: 7, 8 and 9 are trade dates between
@@ -59,7 +60,7 @@ def test_days_between_two_files_are_lost_and_the_vendors_own_are_not(
     )
     project = replace(project, sources=project.sources.model_copy(update={"databento": known}))
     load_once(project)
-    gaps = [(gap.kind, str(gap.first), gap.dates) for gap in audit(project).gaps]
+    gaps = audit(project).gaps.select("kind", pl.col("first").cast(str), "dates").rows()
     assert gaps == [
         ("lost", "2025-01-07", 1),
         ("vendor's gap", "2025-01-08", 1),
@@ -71,25 +72,21 @@ def test_days_between_two_files_are_lost_and_the_vendors_own_are_not(
     )
 
 
-def test_one_file_over_the_days_means_no_trade(project: Project, drive: Path) -> None:
+def test_dates_inside_one_file_are_no_trade(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(96)])
     load_once(project)
-    gaps = [(gap.kind, str(gap.first), str(gap.last)) for gap in audit(project).gaps]
+    gaps = audit(project).gaps.select("kind", pl.col("first", "last").cast(str)).rows()
     assert gaps == [("no trade", "2025-01-07", "2025-01-09")]
 
 
-def test_a_date_whose_records_are_in_quarantine_is_lost(project: Project, drive: Path) -> None:
+def test_date_is_lost_when_its_records_are_quarantined(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(24, volume="-1"), record(48)])
     load_once(project)
-    (gap,) = audit(project).gaps
-    assert (gap.kind, str(gap.first), gap.why) == (
-        "lost",
-        "2025-01-07",
-        "its records are in quarantine",
-    )
+    gaps = audit(project).gaps.select("kind", pl.col("first").cast(str), "why").rows()
+    assert gaps == [("lost", "2025-01-07", "its records are quarantined")]
 
 
-def test_a_plan_waits_for_a_person_and_then_for_its_download(project: Project, drive: Path) -> None:
+def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path) -> None:
     ready(project, drive)
     assert audit(project).next_step.command == "cbi plan"
     made = plan(project, "ZL")
@@ -104,7 +101,7 @@ def test_a_plan_waits_for_a_person_and_then_for_its_download(project: Project, d
     assert found.next_step.command == decision.command
     items = ticked(found, "download")
     assert items["A person approved it"] == (False, "no approval")
-    assert items["No request asks for what is published"][0] is True
+    assert items["No request is for published dates"][0] is True
     assert items["Databento quoted its prices"] == (False, "estimated figures")
 
     with open_warehouse(project) as warehouse:
@@ -119,22 +116,22 @@ def test_a_plan_waits_for_a_person_and_then_for_its_download(project: Project, d
     assert "its approval is expired" in decision.what
 
 
-def test_a_plan_that_asks_for_what_was_loaded_since_is_old(project: Project, drive: Path) -> None:
+def test_plan_is_outdated_when_its_dates_were_loaded_since(project: Project, drive: Path) -> None:
     ready(project, drive)
     plan(project, "ZL")
-    # Wednesday 8 January lies in the second of its two requests
+    # Wednesday 8 January is in the second of its two requests
     put_lines(drive, [record(48)], "b.json", LATER_JOB)
     load_once(project)
     found = audit(project)
     assert found.plan is not None
     assert (found.plan.requests, found.plan.current) == (2, 1)
-    assert ticked(found, "download")["No request asks for what is published"] == (
+    assert ticked(found, "download")["No request is for published dates"] == (
         False,
-        "1 of 2 requests lie in what is missing",
+        "1 of 2 requests still missing",
     )
 
 
-def test_a_plan_that_somebody_edited_is_told(project: Project, drive: Path) -> None:
+def test_edited_plan_needs_action(project: Project, drive: Path) -> None:
     ready(project, drive)
     made = plan(project, "ZL")
     path = project.home.plans / f"{made.plan_hash[:12]}.json"
@@ -146,14 +143,14 @@ def test_a_plan_that_somebody_edited_is_told(project: Project, drive: Path) -> N
     assert "edited since it was made" in decision.what
 
 
-def test_checks_that_ran_before_the_newest_load_are_old(project: Project, drive: Path) -> None:
+def test_check_is_stale_when_older_than_the_newest_load(project: Project, drive: Path) -> None:
     ready(project, drive)
     later = NOW + dt.timedelta(hours=1)
     put_lines(drive, [record(5)], "b.json", LATER_JOB)
     load_once(project, now=later)
     found = audit(project, later)
-    stale = {(check.table, check.name) for check in found.checks if check.stale}
-    # a load checks the raw tables that it touched itself, not what is built from them
+    stale = found.checks.filter("stale").select("table", "name").rows()
+    # a load itself checks the raw tables that it changed, not what is built from them
     assert ("features.daily_ml_matrix", "matrix_is_point_in_time") in stale
     assert ("market_data.databento_futures_ohlcv_1h", "no_duplicate_bars") not in stale
 
@@ -164,17 +161,17 @@ def test_checks_that_ran_before_the_newest_load_are_old(project: Project, drive:
         ("DELETE FROM `ops.loads` WHERE TRUE", "The books balance", "load"),
         (
             "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE TRUE",
-            "The raw tables hold what the books say",
+            "The raw tables match the books",
             "load",
         ),
         (
             "UPDATE `ops.check_results` SET passed = FALSE WHERE check_name = 'no_duplicate_bars'",
-            "No bar stands twice",
+            "No bar is duplicated",
             "load",
         ),
         (
             "UPDATE `ops.check_results` SET passed = FALSE WHERE check_name = 'ohlc_is_consistent'",
-            "Every check of the raw tables holds",
+            "Every check of the raw tables passes",
             "build",
         ),
         (
@@ -184,7 +181,7 @@ def test_checks_that_ran_before_the_newest_load_are_old(project: Project, drive:
         ),
     ],
 )
-def test_a_checklist_is_worked_out_from_the_tables(
+def test_checklist_follows_the_tables(
     project: Project, drive: Path, spoil: str, text: str, before: str
 ) -> None:
     ready(project, drive)
@@ -198,7 +195,7 @@ def change(project: Project, sql: str) -> None:
         warehouse.transact([Statement(sql)])
 
 
-def test_the_history_of_checks_is_kept_run_by_run(project: Project, drive: Path) -> None:
+def test_check_history_has_one_row_per_run(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)])
     load_once(project)
     put_lines(drive, [record(0, "ZS.v.0")], "b.json", LATER_JOB)

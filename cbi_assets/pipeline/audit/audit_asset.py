@@ -1,4 +1,4 @@
-"""audit/report: the audit's documents, written anew from the live state."""
+"""The asset audit/report: the audit's documents, written from the live state."""
 
 import dagster as dg
 
@@ -28,28 +28,28 @@ _READ = (*RAW.values(), MACRO_OBSERVATIONS, YAHOO_BRIDGE, CONTINUOUS, DAILY_ML_M
     owners=["team:market-data"],
     pool=POOL,
     description="The audit document: what is in the warehouse, on the drive and in staging, what "
-    "is missing and why, how every check stands, what waits for a person, and the next step. "
+    "is missing and why, the state of every check, what needs action, and the next step. "
     "Markdown, one HTML page and JSON, under CBI_HOME/audit/latest.",
 )
 def report(
     context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
 ) -> dg.MaterializeResult[None]:
-    """Take the audit and write it."""
+    """Take the audit and write its documents."""
     with project.session(clock.now()) as session:
         written = write_audit(session.home, take_audit(session))
     audit = written.audit
-    if audit.fell_short:
-        context.log.warning("Data fell short: the audit says where.")
-    waits = [
+    if audit.has_failures:
+        context.log.warning("The audit found failures: %s", written.html)
+    decisions = [
         {"kind": decision.kind, "what": decision.what, "command": decision.command}
         for decision in audit.decisions[:20]
     ]
     return dg.MaterializeResult(
         metadata={
-            "sound": not audit.fell_short,
-            "bars in the raw tables": sum(partition.rows for partition in audit.partitions),
-            "results that fail": sum(check.failed for check in audit.failed),
-            "decisions that wait": markdown_table(waits),
+            "sound": not audit.has_failures,
+            "bars in the raw tables": audit.raw_rows,
+            "results that fail": audit.failed_results,
+            "decisions that need action": markdown_table(decisions),
             "next step": f"{audit.next_step.command} ({audit.next_step.why})",
             "changed since last time": len(audit.since.changes),
             "page": dg.MetadataValue.path(str(written.html)),

@@ -1,0 +1,187 @@
+"""Take the audit: read drive, plans and warehouse in one snapshot, and compute every figure."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import polars as pl
+
+from cbi_assets.config.downloads import load_policy
+from cbi_assets.downloads.approvals import Listed, list_approvals
+from cbi_assets.downloads.wanted import Wanted, last_complete
+from cbi_assets.downloads.wanted import survey as survey_wanted
+from cbi_assets.drive.survey import Survey
+from cbi_assets.errors import LedgerMovedError
+from cbi_assets.ledger.books import books_by_file
+from cbi_assets.ledger.versions import ledger_version
+from cbi_assets.load.load import inventory, missing_days_of
+from cbi_assets.report.audit_model import Audit
+from cbi_assets.report.charted_roots import CHARTED, NEWEST, charts_of
+from cbi_assets.report.check_states import checks_of, history_of
+from cbi_assets.report.checklists import checklists_of
+from cbi_assets.report.decisions import decisions_of, next_step
+from cbi_assets.report.drive_state import describe_drive
+from cbi_assets.report.gaps import gaps_of
+from cbi_assets.report.plan_status import needs_of, plan_of, read_plans, sources_of
+from cbi_assets.report.table_summaries import (
+    books_of,
+    loads_of,
+    months_of,
+    partitions_of,
+    row_counts_sql,
+    tables_of,
+)
+from cbi_assets.session import Project, Session
+from cbi_assets.tables import CHECK_RESULTS, RAW, STAGING_FILES
+from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+
+MAX_READS: Final = 3
+"""How often to read the tables if loads elsewhere publish meanwhile."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything read from the warehouse, at one version of its books."""
+
+    version: int
+    days: pl.DataFrame
+    by_file: pl.DataFrame
+    frames: dict[str, pl.DataFrame]
+    approvals: list[Listed]
+    wanted: Wanted
+
+
+def take_audit(session: Session) -> Audit:
+    """Return the audit at the session's time, without its changes since the last one.
+
+    Reads new files of a mounted drive as `cbi inventory` does; publishes nothing and runs no check.
+    Raises LedgerMovedError if loads elsewhere keep publishing.
+    """
+    project, now = session.project, session.now
+    drive = session.settings.cbi_drive
+    mounted = drive is not None and drive.is_dir()
+    catalog = session.catalog
+    last_scan = Survey(list(catalog.files().values()), [], [], catalog.contents(), 0)
+    survey = inventory(session) if mounted else last_scan
+    missing_days = missing_days_of(survey.files)
+    through = last_complete(now)
+    snapshot = _read_snapshot(session, through, missing_days)
+    plans, broken_plans = read_plans(session.home)
+    universe, frames, demo = session.universe, snapshot.frames, session.home.is_demo
+    loads = loads_of(frames["loads"], frames["staging_loads"])
+    audit = Audit(
+        made_at=now.astimezone(dt.UTC),
+        through=through,
+        home=str(session.home.root),
+        demo=demo,
+        warehouse=_warehouse_name(project),
+        ledger_version=snapshot.version,
+        tables=tables_of(frames["row_counts"]),
+        partitions=partitions_of(universe, snapshot.days),
+        months=months_of(universe, snapshot.days, through),
+        books=books_of(snapshot.by_file),
+        loads=loads,
+        drive=describe_drive(survey, drive, mounted, universe.roots, snapshot.by_file),
+        staging=_staging(project, survey, frames["staging_files"], mounted),
+        sources=sources_of(project.sources, demo),
+        needs=needs_of(project, snapshot.wanted),
+        gaps=gaps_of(
+            project, snapshot.days, missing_days, frames["reach"], frames["quarantined_days"]
+        ),
+        checks=checks_of(frames["check_results"], loads),
+        history=history_of(frames["history"]),
+        charts=charts_of(universe, frames["sessions"], frames["rolls"]),
+        plan=plan_of(project, load_policy(), plans, snapshot.wanted, snapshot.approvals),
+    )
+    built = frames["built_roots"]
+    has_key = session.settings.databento_api_key is not None
+    audit = replace(
+        audit,
+        decisions=decisions_of(audit, frames["quarantined"], frames["conflicts"], broken_plans),
+        checklists=checklists_of(audit, built, has_key),
+    )
+    return replace(audit, next_step=next_step(audit, built))
+
+
+def _read_snapshot(
+    session: Session, through: dt.date, missing_days: Collection[dt.date]
+) -> Snapshot:
+    """Read the warehouse, again if another machine's load published meanwhile."""
+    project, warehouse = session.project, session.warehouse
+    for _ in range(MAX_READS):
+        snapshot = Snapshot(
+            version=ledger_version(warehouse),
+            days=_read_days(warehouse),
+            by_file=books_by_file(warehouse),
+            frames={name: warehouse.query(*query) for name, query in _queries().items()},
+            approvals=list_approvals(warehouse, session.now),
+            wanted=survey_wanted(project, load_policy(), warehouse, through, missing_days),
+        )
+        if ledger_version(warehouse) == snapshot.version:
+            return snapshot
+    raise LedgerMovedError(
+        "loads elsewhere keep publishing", remedy="Run `cbi audit` again after them."
+    )
+
+
+def _read_days(warehouse: Warehouse) -> pl.DataFrame:
+    """Return the bars of each root, timeframe and trade date, counted by kind."""
+    days = [
+        warehouse.query(load_sql("report/days", table=spec.id)).with_columns(
+            timeframe=pl.lit(timeframe)
+        )
+        for timeframe, spec in RAW.items()
+    ]
+    return pl.concat(days)
+
+
+def _queries() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return the queries of one snapshot and their parameters, by the name of their result."""
+    names = ("reach", "loads", "staging_loads", "quarantined", "quarantined_days", "conflicts",
+             "history", "sessions", "rolls", "built_roots")  # fmt: skip
+    charted = {"roots": list(CHARTED), "newest": NEWEST}
+    params = {"sessions": charted, "rolls": charted}
+    return {
+        "row_counts": (row_counts_sql(), {}),
+        "staging_files": (f"SELECT * FROM `{STAGING_FILES.id}` ORDER BY path, source", {}),
+        "check_results": (f"SELECT * FROM `{CHECK_RESULTS.id}`", {}),
+        **{name: (load_sql(f"report/{name}"), params.get(name, {})) for name in names},
+    }
+
+
+def _staging(
+    project: Project, survey: Survey, validated: pl.DataFrame, mounted: bool
+) -> pl.DataFrame:
+    """Return verdict and counts of each source in each staging file, in order of path.
+
+    A file that no load has validated is `waiting`. `present` is null if the folder is not there.
+    """
+    folder = project.settings.staging
+    is_readable = mounted and folder is not None and folder.is_dir()
+    records = {
+        file.path: file.facts.get("records", 0) for file in survey.files if file.area == "staging"
+    }
+    known = validated.select(
+        "path", "source", "layout", "file_verdict", "verdict", "reason",
+        pl.col("row_count").alias("rows"), "observations", "published", "duplicates", "refused",
+        "conflicts", pl.lit(None, pl.Boolean).alias("present"),
+    )  # fmt: skip
+    why = "not validated yet: run `cbi load`"
+    new = [
+        (path, "", "", "waiting", "waiting", why, rows, 0, 0, 0, 0, 0, None)
+        for path, rows in records.items()
+        if path not in known["path"]
+    ]
+    staging = known.vstack(pl.DataFrame(new, schema=known.schema, orient="row"))
+    if is_readable:
+        staging = staging.with_columns(present=pl.col("path").is_in(list(records)))
+    return staging.sort("path", "source")
+
+
+def _warehouse_name(project: Project) -> str:
+    name = project.settings.cbi_warehouse
+    return f"bigquery ({project.settings.cbi_bq_project})" if name == "bigquery" else name
