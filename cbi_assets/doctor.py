@@ -17,20 +17,16 @@ from cbi_assets.config.settings import Settings, load_settings
 from cbi_assets.errors import CbiError, HomeBusyError
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import ALL_TABLES
-from cbi_assets.warehouse.access_checks import Finding, Verdict, check_access
+from cbi_assets.warehouse.access_checks import check_access
 from cbi_assets.warehouse.drift import differences
+from cbi_assets.warehouse.findings import Finding, Verdict
 from cbi_assets.warehouse.sql_files import load_sql
 
 PACKAGE = "cbi-assets"
 _SHOWN = ("dagster", "duckdb", "polars", "databento")
 """Packages whose versions are shown."""
 
-_MENDS = {
-    "home": "Choose another CBI_HOME, or mend its permissions.",
-    "disk": "Make room, or move CBI_HOME to a larger disk.",
-    "drive": "Set CBI_DRIVE to the drive's root, in the environment or in .env.",
-}
-_BIGQUERY_MEND = "Follow docs/bigquery.md, then look again."
+_BIGQUERY_REMEDY = "Follow docs/bigquery.md, then run `cbi doctor` again."
 
 
 @dataclass(frozen=True)
@@ -83,14 +79,9 @@ def diagnose(now: dt.datetime) -> Iterator[Diagnosis]:
 
 
 def _ill(name: str, error: CbiError) -> Diagnosis:
-    found, mend = _split(str(error))
-    return Diagnosis(name, "missing", found, mend or "Mend it, then look again.", error.exit_code)
-
-
-def _split(text: str) -> tuple[str, str]:
-    """What is so, and what to do: a message's sentences but for the first."""
-    found, _, mend = text.partition(". ")
-    return found.rstrip("."), mend
+    finding = Finding.of_error(name, error)
+    remedy = finding.remedy or "Fix it, then run `cbi doctor` again."
+    return Diagnosis(name, "missing", finding.found, remedy, error.exit_code)
 
 
 def _first_line(error: Exception) -> str:
@@ -99,12 +90,10 @@ def _first_line(error: Exception) -> str:
 
 def _of_finding(finding: Finding) -> Diagnosis:
     if finding.verdict == "ok":
-        return Diagnosis(finding.name, "ok", finding.text)
-    found, mend = _split(finding.text)
-    mend = mend or _MENDS.get(finding.name, _BIGQUERY_MEND)
-    unanswered = finding.text.startswith("no sound answer")
-    status = 0 if finding.verdict == "note" else (3 if unanswered else 2)
-    return Diagnosis(finding.name, finding.verdict, found, mend, status)
+        return Diagnosis(finding.name, "ok", finding.found)
+    status = 0 if finding.verdict == "note" else (3 if finding.unanswered else 2)
+    remedy = finding.remedy or _BIGQUERY_REMEDY
+    return Diagnosis(finding.name, finding.verdict, finding.found, remedy, status)
 
 
 def _look_at_versions() -> Iterator[Diagnosis]:
@@ -194,8 +183,8 @@ def _look_at_warehouse(project: Project, now: dt.datetime) -> tuple[Diagnosis, d
                     faults.append(spec.id)
             newest: dt.datetime | None = warehouse.query(load_sql("newest_entry")).item()
     except HomeBusyError as error:
-        found, mend = _split(str(error))
-        return Diagnosis("warehouse", "note", found, mend), None
+        busy = Finding.of_error("warehouse", error)
+        return Diagnosis("warehouse", "note", busy.found, busy.remedy), None
     except CbiError as error:
         return _ill("warehouse", error), None
     except duckdb.Error as error:

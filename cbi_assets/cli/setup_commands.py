@@ -32,7 +32,8 @@ def config(
             if not json:
                 say(f"{finding.verdict:<8} {finding.name:<24} {finding.text}")
         if json:
-            print_json(findings)
+            keys = ("name", "verdict", "text", "unanswered")
+            print_json([{key: getattr(finding, key) for key in keys} for finding in findings])
         missing = [finding for finding in findings if finding.verdict == "missing"]
         if missing:
             raise typer.Exit(3 if all(finding.unanswered for finding in missing) else 2)

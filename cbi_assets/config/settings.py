@@ -110,7 +110,8 @@ def load_settings() -> Settings:
             f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
             for item in error.errors()
         ]
-        raise UsageError("; ".join(lines) + ". Correct it in the environment or in .env.") from None
+        remedy = "Correct it in the environment or in .env."
+        raise UsageError("; ".join(lines), remedy=remedy) from None
 
 
 def is_loopback(endpoint: str) -> bool:

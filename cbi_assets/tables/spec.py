@@ -146,7 +146,7 @@ def canonical_type(text: str, dialect: str = "bigquery") -> str:
 def plain_id(name: str) -> str:
     """The name, if it may be a table's id. Raises ValueError: a `$` would name a partition."""
     if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", name):
-        raise ValueError(f"{name!r} is no table's id: letters, digits and _ only")
+        raise ValueError(f"{name!r} is not a valid table id: letters, digits and _ only")
     return name
 
 

@@ -1,1 +1,1 @@
-"""The warehouse: one spec a table, GoogleSQL in files, DuckDB as the embedded default."""
+"""The warehouse: GoogleSQL in files, run on BigQuery or on an embedded DuckDB (the default)."""

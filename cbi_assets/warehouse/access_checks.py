@@ -1,4 +1,4 @@
-"""What `cbi config --check` finds: a line each for what is there and what is missing."""
+"""Check what the settings point at: home, disk, drive, and BigQuery where it is configured."""
 
 from __future__ import annotations
 
@@ -6,68 +6,68 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from cbi_assets.config.settings import Settings
+from cbi_assets.warehouse.findings import Finding
 
-Verdict = Literal["ok", "note", "missing"]
-
-_ROOMY = 5 << 30
-"""Free bytes below which a home is said to be short of room."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. What is `missing` has to be mended, and `text` says how;
-    `unanswered` is missing because the service gave no answer, and may be well."""
-
-    name: str
-    verdict: Verdict
-    text: str
-    unanswered: bool = False
+_ENOUGH_SPACE = 5 << 30
+"""Free bytes below which the disk check adds a note."""
 
 
 def check_access(settings: Settings) -> Iterator[Finding]:
-    """Look at all that the settings lead to: home, drive, disk, and BigQuery where it is set."""
-    yield from _check_machine(settings)
+    """Yield one finding per requirement of the settings, in the order checked."""
+    yield from _check_home(settings.home.root)
+    yield _check_drive(settings.cbi_drive)
     if settings.cbi_warehouse == "bigquery":
-        # the clients take a second to import
+        # Importing the clients takes a second.
         from cbi_assets.warehouse.bigquery.bigquery_access import check_bigquery
 
         yield from check_bigquery(settings)
 
 
-def _check_machine(settings: Settings) -> Iterator[Finding]:
-    home = settings.home.root
-    folder = _nearest(home)
+def _check_home(home: Path) -> Iterator[Finding]:
+    folder = next(parent for parent in (home, *home.parents) if parent.exists())
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
-        yield Finding("home", "ok", f"{home} can be written")
+        yield Finding("home", "ok", f"{home} is writable")
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        yield Finding("home", "missing", f"CBI_HOME: {home} cannot be written ({error.strerror}).")
-    else:
-        text = f"{free / 2**30:,.1f} GiB free under {folder}"
-        short = f"{text}; landing a drive may take more"
-        yield Finding("disk", "note", short) if free < _ROOMY else Finding("disk", "ok", text)
-    drive = settings.cbi_drive
-    if drive is None:
-        yield Finding("drive", "note", "CBI_DRIVE is not set; `cbi load` and `inventory` need it.")
-        return
-    try:
-        os.listdir(drive.expanduser())
-        yield Finding("drive", "ok", f"{drive} can be read")
-    except OSError as error:
         yield Finding(
-            "drive",
+            "home",
             "missing",
-            f"CBI_DRIVE: {drive} cannot be read ({error.strerror}). Mount it, or correct the path.",
+            f"CBI_HOME: {home} is not writable ({error.strerror})",
+            "Choose another CBI_HOME, or fix its permissions.",
+        )
+        return
+    text = f"{free / 2**30:,.1f} GiB free under {folder}"
+    if free >= _ENOUGH_SPACE:
+        yield Finding("disk", "ok", text)
+    else:
+        yield Finding(
+            "disk",
+            "note",
+            f"{text}; loading a drive may need more",
+            "Free some space, or move CBI_HOME to a larger disk.",
         )
 
 
-def _nearest(path: Path) -> Path:
-    """The path itself, or the first of its parents that is there."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+def _check_drive(drive: Path | None) -> Finding:
+    if drive is None:
+        return Finding(
+            "drive",
+            "note",
+            "CBI_DRIVE is not set; `cbi load` and `cbi inventory` need it",
+            "Set CBI_DRIVE to the drive's root, in the environment or in .env.",
+        )
+    try:
+        os.listdir(drive.expanduser())
+    except OSError as error:
+        return Finding(
+            "drive",
+            "missing",
+            f"CBI_DRIVE: {drive} is not readable ({error.strerror})",
+            "Mount it, or correct the path.",
+        )
+    return Finding("drive", "ok", f"{drive} is readable")

@@ -1,4 +1,4 @@
-"""What the project asks of a warehouse, whichever it is."""
+"""What the project asks of a warehouse, on DuckDB or BigQuery."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cbi_assets.tables import TableSpec
 from cbi_assets.warehouse.drift import LiveTable
 
 Params = Mapping[str, Any]
-"""Values of `@name` parameters: numbers, strings, dates, UTC instants, or lists of these."""
+"""Values of `@name` parameters: numbers, strings, dates, UTC timestamps, or lists of these."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,21 @@ class Statement:
 class Assertion(Statement):
     """A query of a transaction that must return no rows.
 
-    If it returns rows, the transaction is rolled back and `error` is raised. `message` is a format
-    string for the values of the first row: `{0}`, `{1}` and so on.
+    If it returns rows, the transaction is rolled back and `error` is raised. `message` and
+    `subject` are format strings for the values of the first row: `{0}`, `{1}` and so on.
     """
 
     message: str
+    subject: str = ""
+    remedy: str = ""
     error: type[AuditError] = AuditError
 
     def failure(self, values: Iterable[object]) -> AuditError:
         """Return the error to raise for the query's first row."""
-        return self.error(self.message.format(*values))
+        row = tuple(values)
+        return self.error(
+            self.message.format(*row), subject=self.subject.format(*row), remedy=self.remedy
+        )
 
 
 @dataclass
@@ -58,22 +63,22 @@ class Warehouse(Protocol):
         """Return the cost of this object's jobs so far; None if the warehouse bills nothing."""
 
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
-        """Create what is absent, and add columns that a table lacks; all else stays."""
+        """Create missing tables and add missing columns; change nothing else."""
 
     def live_table(self, spec: TableSpec) -> LiveTable | None:
-        """The table as it is, None where there is none."""
+        """Return the table as it exists; None if it does not."""
 
     def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
-        """Make Parquet files readable as a table, for this warehouse object only; give its id."""
+        """Make Parquet files readable as a table, for this object only, and return its id."""
 
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
-        """Make a frame readable as a table, for this warehouse object only; give its id."""
+        """Make a frame readable as a table, for this object only, and return its id."""
 
     def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
-        """Keep a query's rows as a table, for this warehouse object only; give its id."""
+        """Store a query's rows as a table, for this object only, and return its id."""
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
-        """Run a query and give its rows; instants come back in UTC."""
+        """Run a query and return its rows; timestamps are microseconds, UTC."""
 
     def to_dialect(self, sql: str) -> str:
         """Return a GoogleSQL statement without parameters in the warehouse's own dialect."""
@@ -85,4 +90,4 @@ class Warehouse(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the warehouse; staged tables are gone."""
+        """Close the warehouse and drop its staged tables."""

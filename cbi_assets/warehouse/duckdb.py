@@ -1,4 +1,4 @@
-"""The embedded warehouse: one DuckDB file under `CBI_HOME`, one process at a time."""
+"""The embedded warehouse: one DuckDB file under `CBI_HOME`, open in one process at a time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,22 @@ from cbi_assets.warehouse.base import Assertion, Params, Statement
 from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions
 from cbi_assets.warehouse.sql_files import to_duckdb
 
-# sqlglot warns that DuckDB has no partitions, clusters or descriptions; it does not need them.
+# sqlglot warns of partitions, clusters and descriptions, which DuckDB has no use for.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 MEMORY_LIMIT = "384MB"
 
+# DuckDB raises a lock conflict as IOException, like any other failure to open the file.
+_LOCK_CONFLICT = re.compile(
+    r'Could not set lock on file ".*"(?:: Conflicting lock is held in (.+? \(PID \d+\)))?'
+)
+
 
 class DuckDBWarehouse:
-    """A DuckDB file as the warehouse; see the Warehouse protocol for what each method does."""
+    """A DuckDB file as a warehouse; the Warehouse protocol documents the methods.
+
+    Raises HomeBusyError if another process has the file open.
+    """
 
     def __init__(self, path: Path, scratch: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,16 +42,18 @@ class DuckDBWarehouse:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(scratch / "duckdb"),
-            # the string compression of this version writes bars in about half the time
+            # This version's string compression halves the time to write bars.
             "storage_compatibility_version": "v1.5.0",
         }
         try:
             self._connection = duckdb.connect(str(path), config=config)
         except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
+            if (conflict := _LOCK_CONFLICT.search(str(error))) is None:
                 raise
             raise HomeBusyError(
-                f"{path}: another process has the warehouse open. Let it finish, then try again."
+                f"{conflict[1] or 'another process'} has the warehouse open",
+                subject=str(path),
+                remedy="Let it finish, then retry.",
             ) from None
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
@@ -63,10 +73,10 @@ class DuckDBWarehouse:
         """Return None: DuckDB bills nothing."""
 
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
-        """Create what is absent, add columns that are new."""
-        held = self._live_tables()
+        """Create missing tables and add missing columns."""
+        existing = self._live_tables()
         for spec in specs:
-            live = held.get(spec.id)
+            live = existing.get(spec.id)
             if live is not None:
                 for column in additions(spec, live):
                     self._connection.execute(to_duckdb(spec.add_statement(column)))
@@ -78,11 +88,11 @@ class DuckDBWarehouse:
             self._connection.execute("COMMIT")
 
     def live_table(self, spec: TableSpec) -> LiveTable | None:
-        """The table as it is."""
+        """Return the table as it exists; None if it does not."""
         return self._live_tables().get(spec.id)
 
     def _live_tables(self) -> dict[str, LiveTable]:
-        # all at once: the catalog is walked whole for each question
+        # One query for all tables: each query on duckdb_columns() walks the whole catalog.
         columns: dict[str, list[LiveColumn]] = {}
         for table, name, kind, required in self._connection.execute(
             "SELECT schema_name || '.' || table_name, column_name, data_type, NOT is_nullable "
@@ -93,7 +103,7 @@ class DuckDBWarehouse:
         return {name: LiveTable(tuple(own), has_layout=False) for name, own in columns.items()}
 
     def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
-        """A view over the files, so that only what a query asks for is read."""
+        """Create a view of the files, so that a query reads only the columns and rows it needs."""
         files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
         self._connection.execute(
             f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM read_parquet([{files}])'
@@ -101,7 +111,7 @@ class DuckDBWarehouse:
         return name
 
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
-        """A temporary table with the frame's rows."""
+        """Create a temporary table of the frame's rows."""
         self._connection.register("_staged_frame", frame.to_arrow())
         self._connection.execute(
             f'CREATE OR REPLACE TEMP TABLE "{name}" AS SELECT * FROM _staged_frame'
@@ -110,16 +120,16 @@ class DuckDBWarehouse:
         return name
 
     def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
-        """A temporary table with the query's rows."""
+        """Create a temporary table of the query's rows."""
         self._run(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {to_duckdb(sql)}', params)
         return name
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
-        """The query's rows as a frame."""
+        """Return the query's rows."""
         table = self._run(to_duckdb(sql), params).to_arrow_table()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
-        # DuckDB sums INT64 into HUGEINT, which Arrow knows as a decimal; GoogleSQL keeps INT64
+        # DuckDB sums INT64 to HUGEINT, a decimal in Arrow; GoogleSQL sums it to INT64.
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
     def to_dialect(self, sql: str) -> str:
@@ -127,7 +137,7 @@ class DuckDBWarehouse:
         return to_duckdb(sql, pretty=True)
 
     def transact(self, statements: Iterable[Statement]) -> None:
-        """All of the statements, or none."""
+        """Run all of the statements, or none."""
         self._connection.execute("BEGIN TRANSACTION")
         try:
             for statement in statements:
@@ -144,7 +154,7 @@ class DuckDBWarehouse:
         self._connection.close()
 
     def _run(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
-        # DuckDB refuses parameters that a statement does not name
+        # DuckDB rejects parameters that the statement does not use.
         names = set(re.findall(r"\$(\w+)", sql))
         named: dict[str, Any] = {k: v for k, v in (params or {}).items() if k in names}
         return self._connection.execute(sql, named) if named else self._connection.execute(sql)

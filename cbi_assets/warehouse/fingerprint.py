@@ -1,8 +1,7 @@
-"""A table's content in a few numbers a month, the same from either warehouse, whatever the order.
+"""Fingerprint a table by month, independent of row order and equal on both warehouses.
 
-Each row is written out as text, hashed, and the hashes are XORed and summed. Floats are written by
-their bits, in three whole numbers that exact arithmetic takes them apart into: the warehouses print
-decimals differently.
+Each row is written as text and hashed; the hashes are XORed and summed. Because the warehouses
+print decimals differently, a float is written as three integers that hold all of its bits.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from cbi_assets.warehouse.base import Warehouse
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """Of one month of a table, or of a whole table that has no months."""
+    """The fingerprint of one month of a table, or of a table without a partition column."""
 
     rows: int
     xor_of_hashes: int
@@ -33,10 +32,16 @@ def fingerprint(
     table_id: str | None = None,
     leave_out: Collection[str] = (),
 ) -> dict[dt.date | None, Fingerprint]:
-    """The fingerprints of a table by month; None for a table without a partition column.
+    """Return a table's fingerprints by month; by None if it has no partition column.
 
-    Read a year at a time, so that no query reads a whole history. `table_id` is another table of
-    the same columns; `leave_out` names columns that do not count.
+    Reads one year per query, to stay below the limit of bytes billed.
+
+    Parameters
+    ----------
+    table_id : str, optional
+        Another table with the spec's columns to read instead.
+    leave_out : Collection[str]
+        Columns to ignore.
     """
     sql = fingerprint_sql(spec, table_id or spec.id, leave_out)
     found: dict[dt.date | None, Fingerprint] = {}
@@ -47,9 +52,9 @@ def fingerprint(
 
 
 def fingerprint_sql(spec: TableSpec, table_id: str, leave_out: Collection[str] = ()) -> str:
-    """GoogleSQL that gives month, rows, xor and sum of what lies in [@first, @end)."""
+    """Return the query of month, rows, xor and sum of the rows in [@first, @end)."""
     parts = [
-        _written(column.name, exp.DataType.build(column.type, dialect="bigquery"))
+        _as_text(column.name, exp.DataType.build(column.type, dialect="bigquery"))
         for column in spec.columns
         if column.name not in leave_out
     ]
@@ -72,8 +77,10 @@ ORDER BY month"""
 def spans(
     warehouse: Warehouse, spec: TableSpec, table_id: str, months: int
 ) -> list[dict[str, dt.date | dt.datetime]]:
-    """Half-open spans `first`, `end` of so many months that cover the rows of a table; one without
-    bounds for a table without a partition column."""
+    """Return half-open spans `first`, `end` of `months` each that cover a table's rows.
+
+    A table without a partition column has one span without bounds.
+    """
     column = spec.partition_by
     if column is None:
         return [{}]
@@ -92,21 +99,21 @@ def spans(
 
 
 def within(spec: TableSpec) -> str:
-    """The WHERE clause of a span."""
+    """Return the WHERE clause that selects a span of `spans`."""
     if spec.partition_by is None:
         return ""
     return f"WHERE {spec.partition_by} >= @first AND {spec.partition_by} < @end"
 
 
-def _written(name: str, kind: exp.DataType) -> str:
-    """A value as text that no other value has; NULL is `n`."""
+def _as_text(name: str, kind: exp.DataType) -> str:
+    """Return SQL that writes a value as text, different for each value; NULL is `n`."""
     if kind.is_type("struct"):
         fields = [
-            _written(f"{name}.{field.name}", field.args["kind"]) for field in kind.expressions
+            _as_text(f"{name}.{field.name}", field.args["kind"]) for field in kind.expressions
         ]
         return ", ".join(fields)
     if kind.is_type("array"):
-        # an empty array and NULL are one in BigQuery
+        # BigQuery stores NULL arrays as empty ones.
         joined = f"ARRAY_TO_STRING({name}, ',')"
         return f"CONCAT('a', COALESCE({joined}, ''), ';')"
     text = {
@@ -121,7 +128,7 @@ def _written(name: str, kind: exp.DataType) -> str:
 
 
 def _float(name: str) -> str:
-    """Below 2^43, multiplying by a power of two and taking the whole part off are exact."""
+    """Return SQL that writes a float below 2^43; scaling by 2^n and truncating are exact."""
     scaled = f"{name} * 1048576.0"
     rest = f"({scaled} - TRUNC({scaled})) * 1099511627776.0"
     rest_of_rest = f"({rest} - TRUNC({rest})) * 1099511627776.0"

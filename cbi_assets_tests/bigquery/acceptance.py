@@ -24,7 +24,7 @@ from cbi_assets.config.settings import Settings
 from cbi_assets.errors import CbiError, UsageError
 from cbi_assets.warehouse.bigquery.bigquery_access import DATASETS
 from cbi_assets.warehouse.bigquery.connection import Options, connect
-from cbi_assets.warehouse.bigquery.error_translation import telling
+from cbi_assets.warehouse.bigquery.error_translation import translate_errors
 
 MARK = "cbi_acceptance"
 
@@ -74,7 +74,7 @@ class Acceptance:
     @contextmanager
     def _client(self) -> Iterator[bigquery.Client]:
         settings = Settings(_env_file=None, **self.settings)  # type: ignore[call-arg]
-        with telling(), connect(Options.of(settings)) as connection:
+        with translate_errors(), connect(Options.of(settings)) as connection:
             yield connection.client
 
 

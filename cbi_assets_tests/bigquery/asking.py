@@ -1,5 +1,4 @@
-"""What `cbi config --check` asks of a project, and a service that refuses: with the bodies that
-BigQuery sends, answered for single paths by the proxy before the emulator."""
+"""Run `cbi config --check` against a proxy that denies single paths with BigQuery's own bodies."""
 
 from __future__ import annotations
 
@@ -8,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.warehouse.access_checks import Finding, check_access
+from cbi_assets.warehouse.access_checks import check_access
+from cbi_assets.warehouse.findings import Finding
 from cbi_assets_tests.bigquery.proxy import Answer, Proxy, Request, Rule
 
 PROJECT = "cbi-tests"
@@ -26,7 +26,7 @@ def deny(
     when: Callable[[Request], bool] = lambda request: True,
     detail: dict[str, Any] | None = None,
 ) -> None:
-    """Refuse the requests to a path for good, with the body that BigQuery sends."""
+    """Deny every request to a path with the body that BigQuery sends."""
     errors = [{"message": message, "domain": "global", "reason": reason}]
     error = {"code": status, "message": message, "errors": errors, **(detail or {})}
     answer(proxy, method, path, status, {"error": error}, when)
@@ -40,13 +40,13 @@ def answer(
     body: dict[str, Any],
     when: Callable[[Request], bool] = lambda request: True,
 ) -> None:
-    """Answer the requests to a path in the service's place."""
+    """Answer every request to a path instead of the emulator."""
     answered = Answer.of(body, status)
     proxy.add(Rule(method, path, lambda exchange: exchange.answer(answered), when, times=None))
 
 
 def check(settings: dict[str, Any]) -> list[Finding]:
-    """What is found; nothing is left in the environment or the project."""
+    """Return the findings; assert that the environment is unchanged."""
     before = dict(os.environ)
     found = list(check_access(Settings(_env_file=None, **settings)))  # type: ignore[call-arg]
     assert dict(os.environ) == before
@@ -55,5 +55,5 @@ def check(settings: dict[str, Any]) -> list[Finding]:
 
 
 def missing(found: list[Finding]) -> dict[str, str]:
-    """The text of what is missing, by its name."""
+    """Return the text of each missing finding by name."""
     return {finding.name: finding.text for finding in found if finding.verdict == "missing"}

@@ -1,5 +1,4 @@
-"""`cbi config --check`: each right on jobs and datasets that is missing has a line of its own, with
-the command that mends it."""
+"""`cbi config --check` reports each missing permission on jobs and datasets with its fix."""
 
 from __future__ import annotations
 
@@ -26,8 +25,8 @@ def make_datasets(emulator: Emulator, **options: Any) -> None:
             client.create_dataset(dataset)
 
 
-def held(emulator: Emulator) -> dict[str, list[str]]:
-    """Every dataset of the project with its tables."""
+def existing_tables(emulator: Emulator) -> dict[str, list[str]]:
+    """Return the project's datasets with their tables."""
     with emulator.client(PROJECT) as client:
         return {
             item.dataset_id: [table.table_id for table in client.list_tables(item.dataset_id)]
@@ -35,7 +34,7 @@ def held(emulator: Emulator) -> dict[str, list[str]]:
         }
 
 
-def test_a_fresh_project_lacks_nothing_and_stays_as_it_was(
+def test_check_passes_and_leaves_nothing_in_an_empty_project(
     settings: dict[str, Any], emulator: Emulator
 ) -> None:
     found = check(settings)
@@ -45,10 +44,10 @@ def test_a_fresh_project_lacks_nothing_and_stays_as_it_was(
         "home", "disk", "drive", "settings", "bigquery.jobUser", "new datasets", "billing",
         "bigquery.readSessionUser",
     ]  # fmt: skip
-    assert held(emulator) == {}
+    assert existing_tables(emulator) == {}
 
 
-def test_made_datasets_are_tried_and_stay_as_they_were(
+def test_check_passes_and_leaves_nothing_in_existing_datasets(
     settings: dict[str, Any], emulator: Emulator, proxy: Proxy
 ) -> None:
     make_datasets(emulator)
@@ -57,7 +56,7 @@ def test_made_datasets_are_tried_and_stay_as_they_were(
     assert [f.name for f in found if f.name.startswith("dataset")] == [
         f"dataset {name}" for name in DATASETS
     ]
-    assert held(emulator) == {name: [] for name in DATASETS}
+    assert existing_tables(emulator) == {name: [] for name in DATASETS}
     made = proxy.sent("POST", TABLES)
     assert len(made) == len(DATASETS) + 1
     assert all("expirationTime" in request.body for request in made)
@@ -87,20 +86,22 @@ SANDBOX = (
 )
 
 
-def test_no_right_to_run_jobs(settings: dict[str, Any], proxy: Proxy) -> None:
+def test_check_reports_a_missing_right_to_run_jobs_and_goes_on(
+    settings: dict[str, Any], proxy: Proxy
+) -> None:
     deny(proxy, JOBS, 403, "accessDenied", REFUSED_JOBS)
     found = check(settings)
     assert missing(found).keys() == {"bigquery.jobUser"}
     text = missing(found)["bigquery.jobUser"]
     assert "bigquery.jobs.create" in text
     assert "--role=roles/bigquery.jobUser" in text
-    # datasets are asked all the same, and what needs a job is not
+    # datasets are still checked, DML is not
     assert {f"dataset {name}" for name in DATASETS} <= {f.name for f in found}
     assert "billing" not in {f.name for f in found}
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "message", "detail", "name", "told"),
+    ("status", "reason", "message", "detail", "name", "expected"),
     [
         (403, "accessNotConfigured", "BigQuery API has not been used in project 1 before or it is "
          "disabled.", DISABLED, "API", "gcloud services enable bigquery.googleapis.com"),
@@ -111,24 +112,24 @@ def test_no_right_to_run_jobs(settings: dict[str, Any], proxy: Proxy) -> None:
          "caller serviceusage.services.use", {}, "project", "serviceusage.serviceUsageConsumer"),
         (400, "invalid", "Invalid value for location: mars-1 is not a valid value", {}, "project",
          "CBI_BQ_LOCATION: "),
-        (503, "backendError", "Unavailable.", {}, "service", "no sound answer"),
+        (503, "backendError", "Unavailable.", {}, "service", "did not respond (Unavailable)"),
     ],
     ids=["API disabled", "API never enabled", "unknown project", "quota project", "location",
          "unavailable"],
 )  # fmt: skip
-def test_a_project_that_cannot_be_used_ends_the_questions(
+def test_check_stops_at_an_unusable_project(
     settings: dict[str, Any], proxy: Proxy, status: int, reason: str, message: str,
-    detail: dict[str, Any], name: str, told: str,
+    detail: dict[str, Any], name: str, expected: str,
 ) -> None:  # fmt: skip
     deny(proxy, JOBS, status, reason, message, detail=detail)
     found = check(settings)
     assert missing(found).keys() == {name}
-    assert told in missing(found)[name]
+    assert expected in missing(found)[name]
     assert found[-1].name == name
     assert proxy.sent("GET", "/datasets") == []
 
 
-def test_a_service_that_never_answers_is_not_waited_for(
+def test_check_stops_waiting_for_a_service_that_hangs(
     settings: dict[str, Any], proxy: Proxy
 ) -> None:
     proxy.add(Rule("POST", JOBS, hang, times=None))
@@ -136,7 +137,7 @@ def test_a_service_that_never_answers_is_not_waited_for(
     assert missing(found).keys() == {"service"}
 
 
-def test_no_right_to_make_tables_in_one_dataset(
+def test_check_reports_a_dataset_without_the_right_to_create_tables(
     settings: dict[str, Any], proxy: Proxy, emulator: Emulator
 ) -> None:
     make_datasets(emulator)
@@ -151,7 +152,7 @@ def test_no_right_to_make_tables_in_one_dataset(
     assert f"GRANT `roles/bigquery.dataEditor` ON SCHEMA `{PROJECT}.ops`" in found["dataset ops"]
 
 
-def test_no_right_to_make_the_datasets_that_are_absent(
+def test_check_reports_a_missing_right_to_create_datasets(
     settings: dict[str, Any], proxy: Proxy
 ) -> None:
     deny(
@@ -165,7 +166,9 @@ def test_no_right_to_make_the_datasets_that_are_absent(
         assert f"bq --location=us-central1 mk --dataset {PROJECT}:{name}" in found["new datasets"]
 
 
-def test_a_dataset_in_another_location(settings: dict[str, Any], emulator: Emulator) -> None:
+def test_check_reports_a_dataset_in_another_location(
+    settings: dict[str, Any], emulator: Emulator
+) -> None:
     make_datasets(emulator, market_data={"location": "europe-west1"})
     found = missing(check(settings))
     assert found.keys() == {"dataset market_data"}
@@ -175,7 +178,7 @@ def test_a_dataset_in_another_location(settings: dict[str, Any], emulator: Emula
 @pytest.mark.parametrize(
     "option", ["default_table_expiration_ms", "default_partition_expiration_ms"]
 )
-def test_a_dataset_that_lets_rows_expire(
+def test_check_reports_a_dataset_with_default_expiration(
     settings: dict[str, Any], emulator: Emulator, option: str
 ) -> None:
     year = 365 * 86_400_000
@@ -186,7 +189,7 @@ def test_a_dataset_that_lets_rows_expire(
 
 
 @pytest.mark.parametrize("made", [True, False], ids=["in staging", "in a dataset of its own"])
-def test_a_sandbox_without_dml(
+def test_check_reports_a_sandbox_without_dml(
     settings: dict[str, Any], proxy: Proxy, emulator: Emulator, made: bool
 ) -> None:
     if made:
@@ -197,4 +200,4 @@ def test_a_sandbox_without_dml(
     assert f"gcloud billing projects link {PROJECT}" in found["billing"]
     (change,) = [r.sql for r in proxy.sent("POST", JOBS) if "DELETE" in r.sql]
     assert ("`ops_staging." in change) == made
-    assert held(emulator) == ({name: [] for name in DATASETS} if made else {})
+    assert existing_tables(emulator) == ({name: [] for name in DATASETS} if made else {})

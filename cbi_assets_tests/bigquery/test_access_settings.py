@@ -19,30 +19,30 @@ pytestmark = pytest.mark.bigquery
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "expected"),
     [
         ({"cbi_bq_project": None}, "CBI_BQ_PROJECT: not set"),
         ({"cbi_bq_endpoint": "https://example.com"}, "CBI_BQ_ENDPOINT: https://example.com is not"),
     ],
     ids=["project", "endpoint"],
 )
-def test_settings_that_lead_nowhere(
-    settings: dict[str, Any], proxy: Proxy, changed: dict[str, Any], told: str
+def test_check_stops_at_invalid_settings(
+    settings: dict[str, Any], proxy: Proxy, changed: dict[str, Any], expected: str
 ) -> None:
     found = check(settings | changed)
     assert missing(found).keys() == {"settings"}
-    assert told in found[-1].text
+    assert expected in found[-1].text
     assert proxy.requests == []
 
 
-def test_the_home_of_a_demo(settings: dict[str, Any], proxy: Proxy) -> None:
+def test_check_refuses_the_home_of_a_demo(settings: dict[str, Any], proxy: Proxy) -> None:
     settings["cbi_home"].mkdir()
     (settings["cbi_home"] / "DEMO").touch()
     assert "demo's home" in missing(check(settings))["settings"]
     assert proxy.requests == []
 
 
-def test_a_key_that_is_none(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_check_reports_an_invalid_key(settings: dict[str, Any], tmp_path: Path) -> None:
     key = tmp_path / "key.json"
     key.write_text("{}")
     found = check(settings | {"cbi_bq_endpoint": None, "cbi_bq_credentials": key})
@@ -50,7 +50,9 @@ def test_a_key_that_is_none(settings: dict[str, Any], tmp_path: Path) -> None:
     assert "CBI_BQ_CREDENTIALS: " in found[-1].text
 
 
-def test_a_key_that_was_revoked(settings: dict[str, Any], tmp_path: Path, proxy: Proxy) -> None:
+def test_check_reports_a_revoked_key(
+    settings: dict[str, Any], tmp_path: Path, proxy: Proxy
+) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -82,7 +84,7 @@ Cbi = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def cbi(tmp_path: Path, drive: Path) -> Cbi:
-    """Run `cbi config --check` in a process of its own, on a machine without credentials."""
+    """Return a function that runs `cbi config --check` in a process without credentials."""
     (tmp_path / "nowhere").mkdir()
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -101,7 +103,7 @@ def cbi(tmp_path: Path, drive: Path) -> Cbi:
     return run
 
 
-def test_a_machine_without_credentials_is_told_in_one_line(cbi: Cbi) -> None:
+def test_command_reports_missing_credentials_in_one_line(cbi: Cbi) -> None:
     finished = cbi(CBI_WAREHOUSE="bigquery", CBI_BQ_PROJECT="nobodys-project")
     assert finished.returncode == 2
     assert finished.stdout == ""
@@ -113,7 +115,9 @@ def test_a_machine_without_credentials_is_told_in_one_line(cbi: Cbi) -> None:
     assert len(lines) == 5
 
 
-def test_all_well_is_0_and_json_is_one_document(cbi: Cbi, warehouse: dict[str, Any]) -> None:
+def test_command_exits_0_and_prints_one_json_document_if_all_is_ok(
+    cbi: Cbi, warehouse: dict[str, Any]
+) -> None:
     given = {name.upper(): str(value) for name, value in warehouse.items()}
     finished = cbi("--json", **given)
     assert finished.returncode == 0, finished.stderr
@@ -122,7 +126,7 @@ def test_all_well_is_0_and_json_is_one_document(cbi: Cbi, warehouse: dict[str, A
     assert {"ok"} == {found["verdict"] for found in document if found["name"] in ROLES}
 
 
-def test_the_embedded_warehouse_asks_for_home_and_drive_only(cbi: Cbi, tmp_path: Path) -> None:
+def test_command_checks_home_and_drive_only_for_duckdb(cbi: Cbi, tmp_path: Path) -> None:
     finished = cbi("--json")
     assert finished.returncode == 0, finished.stderr
     assert [f["name"] for f in json.loads(finished.stdout)] == ["home", "disk", "drive"]

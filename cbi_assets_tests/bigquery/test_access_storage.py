@@ -18,7 +18,7 @@ pytestmark = pytest.mark.bigquery
 
 @contextmanager
 def refusing_storage(message: str) -> Iterator[str]:
-    """A Storage Read API that opens a session for nobody."""
+    """Run a Storage Read API that denies every session."""
 
     def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
         context.abort(grpc.StatusCode.PERMISSION_DENIED, message)
@@ -37,7 +37,7 @@ def refusing_storage(message: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("message", "name", "told"),
+    ("message", "name", "expected"),
     [
         ("request failed: the user does not have 'bigquery.readsessions.create' permission for "
          f"'projects/{PROJECT}'", "bigquery.readSessionUser", "roles/bigquery.readSessionUser"),
@@ -47,16 +47,16 @@ def refusing_storage(message: str) -> Iterator[str]:
     ],
     ids=["role", "API"],
 )  # fmt: skip
-def test_no_right_to_open_a_read_session(
-    settings: dict[str, Any], message: str, name: str, told: str
+def test_check_reports_a_denied_read_session(
+    settings: dict[str, Any], message: str, name: str, expected: str
 ) -> None:
     with refusing_storage(message) as address:
         found = missing(check(settings | {"cbi_bq_storage_endpoint": address}))
     assert found.keys() == {name}
-    assert told in found[name]
+    assert expected in found[name]
 
 
-def test_an_emulator_without_storage_is_a_note(settings: dict[str, Any]) -> None:
+def test_check_notes_an_emulator_without_storage_api(settings: dict[str, Any]) -> None:
     found = check(settings | {"cbi_bq_storage_endpoint": None})
     assert missing(found) == {}
     assert ("bigquery.readSessionUser", "note") in [(f.name, f.verdict) for f in found]
@@ -68,7 +68,7 @@ WRITTEN = {"name": "check", "bucket": "bars", "size": "0", "generation": "1"}
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "reason", "told"),
+    ("method", "path", "status", "reason", "expected"),
     [
         ("POST", BUCKET, 404, "notFound", "gcloud storage buckets create gs://bars"),
         ("POST", BUCKET, 403, "forbidden", "--role=roles/storage.objectUser"),
@@ -76,34 +76,34 @@ WRITTEN = {"name": "check", "bucket": "bars", "size": "0", "generation": "1"}
     ],
     ids=["absent", "not writable", "not deletable"],
 )
-def test_a_bucket_that_cannot_be_used(
-    settings: dict[str, Any], method: str, path: str, status: int, reason: str, told: str
+def test_check_reports_an_unusable_bucket(
+    settings: dict[str, Any], method: str, path: str, status: int, reason: str, expected: str
 ) -> None:
     with bucket_api() as bucket:
         deny(bucket, path, status, reason, "no", method)
         serve_blobs(bucket)
         found = check(settings | {"cbi_bq_bucket": "bars", "cbi_bq_bucket_endpoint": bucket.url})
     assert missing(found).keys() == {"bucket bars"}
-    assert told in found[-1].text
+    assert expected in found[-1].text
 
 
-def test_a_bucket_is_written_to_and_left_empty(settings: dict[str, Any]) -> None:
+def test_check_writes_to_the_bucket_and_leaves_it_empty(settings: dict[str, Any]) -> None:
     with bucket_api() as bucket:
         serve_blobs(bucket)
         found = check(settings | {"cbi_bq_bucket": "bars", "cbi_bq_bucket_endpoint": bucket.url})
     assert missing(found) == {}
     assert found[-1].name == "bucket bars"
-    # the client asks for the bucket's own data beside it
+    # the client also reads the bucket's metadata
     asked = [request.method for request in bucket.requests if request.method != "GET"]
     assert asked == ["POST", "DELETE"]
 
 
 def bucket_api() -> AbstractContextManager[Proxy]:
-    """A server with nothing behind it."""
+    """Run a proxy without a server behind it."""
     return run_proxy("http://127.0.0.1:9")
 
 
 def serve_blobs(bucket: Proxy) -> None:
-    """Take every file, and let it be deleted."""
+    """Accept every file and its deletion."""
     answer(bucket, "POST", BUCKET, 200, WRITTEN)
     answer(bucket, "DELETE", BLOB, 200, {})

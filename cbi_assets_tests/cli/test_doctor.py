@@ -86,7 +86,7 @@ def test_a_warehouse_at_work_is_a_note(project: Project) -> None:
     with exclusive_lock(project.home):
         busy = found()["warehouse"]
     assert (busy.verdict, busy.status) == ("note", 0)
-    assert "at work" in busy.found
+    assert "is still running" in busy.found
 
 
 def test_a_clock_before_the_ledgers_newest_entry(project: Project, drive: Path) -> None:

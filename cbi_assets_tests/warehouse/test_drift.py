@@ -1,4 +1,4 @@
-"""A live table that differs from its spec is told, each difference by name."""
+"""Differences between live tables and their specs are reported by name."""
 
 from __future__ import annotations
 
@@ -53,62 +53,62 @@ def with_column(place: int, **change: object) -> LiveTable:
     return replace(LIVE, columns=tuple(columns))
 
 
-def test_a_table_as_its_spec_says_has_no_difference() -> None:
+def test_differences_is_empty_for_a_matching_table() -> None:
     assert differences(SPEC, LIVE) == []
     assert additions(SPEC, LIVE) == []
 
 
 @pytest.mark.parametrize(
-    ("live", "told"),
+    ("live", "expected"),
     [
-        (with_column(0, type="DATE"), "column seen is DATE, the spec says TIMESTAMP"),
+        (with_column(0, type="DATE"), "column seen is DATE, expected TIMESTAMP"),
         (
             with_column(2, type="STRUCT<x FLOAT64>"),
-            "column place is STRUCT<x FLOAT64>, the spec says STRUCT<x FLOAT64, close FLOAT64>",
+            "column place is STRUCT<x FLOAT64>, expected STRUCT<x FLOAT64, close FLOAT64>",
         ),
-        (with_column(2, required=True), "column place refuses NULL, which the spec allows"),
+        (with_column(2, required=True), "column place rejects NULL, which the spec allows"),
         (with_column(1, name="title"), "column name is missing"),
-        (replace(LIVE, partition_by=None), "partitioned by nothing, the spec says seen"),
-        (replace(LIVE, granularity="YEAR"), "it has YEAR partitions, the spec says MONTH"),
-        (replace(LIVE, cluster_by=()), "clustered by nothing, the spec says name"),
+        (replace(LIVE, partition_by=None), "partitioned by nothing, expected seen"),
+        (replace(LIVE, granularity="YEAR"), "it has YEAR partitions, expected MONTH"),
+        (replace(LIVE, cluster_by=()), "clustered by nothing, expected name"),
         (replace(LIVE, expires=True), "the table expires"),
         (replace(LIVE, partitions_expire=True), "its partitions expire"),
         (replace(LIVE, granularity="DAY"), "it has DAY partitions"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_a_difference_is_named(live: LiveTable, told: str) -> None:
-    assert any(line.startswith(told) for line in differences(SPEC, live))
+def test_differences_names_each_difference(live: LiveTable, expected: str) -> None:
+    assert any(line.startswith(expected) for line in differences(SPEC, live))
 
 
-def test_a_required_column_that_was_added_later_may_be_nullable() -> None:
+def test_differences_accepts_a_nullable_column_for_a_required_one() -> None:
     assert differences(SPEC, with_column(1, required=False)) == []
 
 
-def test_a_warehouse_without_layout_is_not_held_to_it() -> None:
+def test_differences_ignores_layout_where_the_warehouse_has_none() -> None:
     plain = LiveTable(LIVE.columns, has_layout=False)
     assert differences(SPEC, plain) == []
     assert lint_live(SPEC, plain) == []
 
 
-def test_the_projects_own_specs_are_sound() -> None:
+def test_lint_specs_passes_all_tables() -> None:
     assert lint_specs(ALL_TABLES) == []
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
-        ({"name": "bars$20250101"}, "is no table's id"),
+        ({"name": "bars$20250101"}, "is not a valid table id"),
         ({"key": ("nobody",)}, "no column nobody"),
         ({"cluster_by": ("a", "b", "c", "d", "e")}, "clusters by more than four columns"),
         (
             {"columns": (*SPEC.columns, Column("parts", "ARRAY<STRING>", "of what"))},
             "no required ARRAY: parts",
         ),
-        ({"columns": (*SPEC.columns, Column("mute", "INT64", " "))}, "no meaning .* for mute"),
+        ({"columns": (*SPEC.columns, Column("mute", "INT64", " "))}, "no description of mute"),
         (
             {"columns": (*SPEC.columns, Column("pair", "STRUCT<a INT64, b INT64>", "two"))},
-            "no meaning .* for pair.a",
+            "no description of pair.a",
         ),
         (
             {
@@ -117,29 +117,26 @@ def test_the_projects_own_specs_are_sound() -> None:
                     struct("pair", "two", (Column("a", "INT64", "one"), Column("b", "INT64", ""))),
                 )
             },
-            "no meaning .* for pair.b",
+            "no description of pair.b",
         ),
         (
             {"columns": (*SPEC.columns, Column("many", "ARRAY<STRUCT<a INT64>>", "all", False))},
-            "no meaning .* for many.a",
+            "no description of many.a",
         ),
     ],
 )
-def test_a_spec_that_bigquery_would_take_for_something_else_is_a_fault(
-    change: dict[str, object], told: str
-) -> None:
-    faults = lint_specs([replace(SPEC, **change)])  # type: ignore[arg-type]
-    assert any(re.search(told, fault) for fault in faults), faults
+def test_lint_specs_reports_invalid_specs(change: dict[str, object], expected: str) -> None:
+    errors = lint_specs([replace(SPEC, **change)])  # type: ignore[arg-type]
+    assert any(re.search(expected, error) for error in errors), errors
 
 
-def test_a_sound_spec_has_no_fault() -> None:
+def test_lint_specs_passes_a_valid_spec() -> None:
     assert lint_specs([SPEC]) == []
 
 
-def test_what_is_said_of_a_column_is_no_difference() -> None:
-    # a home that was made with other words goes on as it is
-    said = [replace(c, description="other", unit="other") for c in SPEC.columns]
-    assert differences(replace(SPEC, columns=tuple(said)), LIVE) == []
+def test_differences_ignores_descriptions_so_that_rewording_needs_no_migration() -> None:
+    reworded = [replace(c, description="other", unit="other") for c in SPEC.columns]
+    assert differences(replace(SPEC, columns=tuple(reworded)), LIVE) == []
 
 
 @pytest.mark.parametrize(
@@ -152,5 +149,5 @@ def test_what_is_said_of_a_column_is_no_difference() -> None:
         ("bigquery", "struct<a int64>", "STRUCT<a INT64>"),
     ],
 )
-def test_a_type_is_written_one_way(dialect: str, text: str, kind: str) -> None:
+def test_canonical_type_writes_a_type_in_one_way(dialect: str, text: str, kind: str) -> None:
     assert canonical_type(text, dialect) == kind

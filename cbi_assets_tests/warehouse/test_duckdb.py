@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from cbi_assets.errors import AuditError, HomeBusyError
+from cbi_assets.errors import AuditError
 from cbi_assets.tables import ALL_TABLES, Column, TableSpec
 from cbi_assets.warehouse.base import Assertion, Statement
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
@@ -41,7 +43,7 @@ def rows(warehouse: DuckDBWarehouse) -> list[tuple[object, ...]]:
     return warehouse.query("SELECT name, number FROM `ops.pairs` ORDER BY name").rows()
 
 
-def test_transaction_keeps_everything(warehouse: DuckDBWarehouse) -> None:
+def test_transact_commits_if_assertions_pass(warehouse: DuckDBWarehouse) -> None:
     unique = "SELECT name, COUNT(*) FROM `ops.pairs` GROUP BY name HAVING COUNT(*) > 1"
     warehouse.transact([insert("a", 2), Assertion(unique, message="{0} is there {1} times")])
     assert rows(warehouse) == [("a", 2), ("old", 1)]
@@ -56,7 +58,7 @@ def test_transact_changes_nothing_if_an_assertion_fails(warehouse: DuckDBWarehou
     assert rows(warehouse) == [("old", 1)]
 
 
-def test_exception_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> None:
+def test_transact_changes_nothing_if_a_statement_fails(warehouse: DuckDBWarehouse) -> None:
     with pytest.raises(duckdb.Error):
         warehouse.transact([insert("a", 2), Statement("SELECT * FROM `ops.nowhere`")])
     assert rows(warehouse) == [("old", 1)]
@@ -65,7 +67,7 @@ def test_exception_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> No
     assert rows(warehouse) == [("old", 1)]
 
 
-def test_interrupt_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> None:
+def test_transact_changes_nothing_if_interrupted(warehouse: DuckDBWarehouse) -> None:
     def statements() -> Iterator[Statement]:
         yield insert("a", 2)
         raise KeyboardInterrupt
@@ -73,18 +75,18 @@ def test_interrupt_leaves_everything_as_it_was(warehouse: DuckDBWarehouse) -> No
     with pytest.raises(KeyboardInterrupt):
         warehouse.transact(statements())
     assert rows(warehouse) == [("old", 1)]
-    warehouse.transact([insert("b", 3)])  # and the next transaction starts afresh
+    warehouse.transact([insert("b", 3)])  # the next transaction starts clean
     assert rows(warehouse) == [("b", 3), ("old", 1)]
 
 
-def test_values_are_values_and_never_sql(warehouse: DuckDBWarehouse) -> None:
+def test_parameters_are_never_read_as_sql(warehouse: DuckDBWarehouse) -> None:
     odd = 'it\'s "x"; DROP TABLE ops.pairs;-- @number $1 {0}'
     warehouse.transact([insert(odd, 2)])
     found = warehouse.query("SELECT number FROM `ops.pairs` WHERE name = @name", {"name": odd})
     assert found.rows() == [(2,)]
 
 
-def test_tables_are_created_once(warehouse: DuckDBWarehouse) -> None:
+def test_create_tables_is_idempotent(warehouse: DuckDBWarehouse) -> None:
     warehouse.create_tables([PAIRS, *ALL_TABLES])
     warehouse.create_tables([PAIRS, *ALL_TABLES])
     assert rows(warehouse) == [("old", 1)]
@@ -92,7 +94,9 @@ def test_tables_are_created_once(warehouse: DuckDBWarehouse) -> None:
         assert warehouse.query(f"SELECT * FROM `{spec.id}`").columns == list(spec.column_names)
 
 
-def test_stages(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+def test_staged_data_can_be_queried_and_replaced(
+    warehouse: DuckDBWarehouse, tmp_path: Path
+) -> None:
     frame = pl.DataFrame({"n": [3, 1, 2]})
     quoted = tmp_path / "it's.parquet"
     frame.write_parquet(quoted)
@@ -106,7 +110,7 @@ def test_stages(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
     assert warehouse.query("SELECT n FROM `frame`")["n"].to_list() == [3]
 
 
-def test_instants_come_back_in_utc_and_sums_as_integers(warehouse: DuckDBWarehouse) -> None:
+def test_query_returns_utc_timestamps_and_integer_sums(warehouse: DuckDBWarehouse) -> None:
     moment = dt.datetime(2025, 7, 1, 12, 30, tzinfo=dt.UTC)
     found = warehouse.query(
         "SELECT @moment AS moment, SUM(number) AS total FROM `ops.pairs`", {"moment": moment}
@@ -115,8 +119,8 @@ def test_instants_come_back_in_utc_and_sums_as_integers(warehouse: DuckDBWarehou
     assert found.schema == {"moment": pl.Datetime("us", "UTC"), "total": pl.Int64}
 
 
-def test_a_warehouse_that_is_open_elsewhere(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
-    """DuckDB lets one process in; the other is told which file, and what to do."""
+@pytest.mark.usefixtures("warehouse")
+def test_open_names_the_process_that_has_the_file_open(tmp_path: Path) -> None:
     program = (
         "import sys, pathlib\n"
         "from cbi_assets.errors import HomeBusyError\n"
@@ -131,5 +135,15 @@ def test_a_warehouse_that_is_open_elsewhere(warehouse: DuckDBWarehouse, tmp_path
     done = subprocess.run(
         [sys.executable, "-c", program, path], capture_output=True, text=True, check=True
     )
-    assert done.stdout.startswith(f"{path}: another process has the warehouse open.")
-    assert issubclass(HomeBusyError, Exception)
+    assert re.fullmatch(
+        rf"{re.escape(path)}: .*python.* \(PID {os.getpid()}\) has the warehouse open\. "
+        r"Let it finish, then retry\.\n",
+        done.stdout,
+    )
+
+
+def test_open_reports_other_io_errors_as_they_are(tmp_path: Path) -> None:
+    damaged = tmp_path / "block lock.duckdb"
+    damaged.write_bytes(b"no database" * 1000)
+    with pytest.raises(duckdb.IOException, match="not a valid DuckDB database file"):
+        DuckDBWarehouse(damaged, tmp_path / "tmp")

@@ -1,7 +1,7 @@
-"""Ask BigQuery for each right that a load needs, one after the other, and say which is missing.
+"""Check each permission that a load needs on BigQuery, and say how to grant the missing ones.
 
-Rights are proved by using them: `SELECT 1` bills nothing, and the tables that are made for it are
-empty, expire within the hour and are deleted at once.
+A permission is checked by using it: `SELECT 1` bills nothing, and test tables are empty, expire
+within the hour and are deleted at once.
 """
 
 from __future__ import annotations
@@ -19,12 +19,10 @@ from google.auth import exceptions as auth_exceptions
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY
 from google.cloud.bigquery_storage_v1 import types
-from requests import exceptions as request_exceptions
 
 from cbi_assets.config.settings import Settings
 from cbi_assets.errors import UsageError
 from cbi_assets.tables import ALL_TABLES
-from cbi_assets.warehouse.access_checks import Finding
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import STAGING
 from cbi_assets.warehouse.bigquery.connection import (
     Connection,
@@ -32,50 +30,55 @@ from cbi_assets.warehouse.bigquery.connection import (
     connect,
     find_credentials,
 )
-from cbi_assets.warehouse.bigquery.error_translation import telling
+from cbi_assets.warehouse.bigquery.error_translation import (
+    CLIENT_ERRORS,
+    last_failure,
+    one_line,
+    reasons,
+    translate_errors,
+)
 from cbi_assets.warehouse.bigquery.live_schema import open_dataset
+from cbi_assets.warehouse.findings import Finding
 
 DATASETS = (STAGING, *sorted({spec.dataset for spec in ALL_TABLES}))
 
-_PATIENCE = 20.0
-"""Seconds that a request may take, and passing errors are retried: someone waits for the answer."""
-
-_FAILURES = (
-    exceptions.GoogleAPIError,
-    auth_exceptions.GoogleAuthError,
-    request_exceptions.RequestException,
-)
+_TIMEOUT = 20.0
+"""Seconds per request, and for retries: shorter than a load's, because somebody is waiting."""
 
 
 def check_bigquery(settings: Settings) -> Iterator[Finding]:
-    """Look at settings, credentials, project, roles and bucket; stop where no more can be asked."""
+    """Yield findings on settings, credentials, project, roles and bucket.
+
+    Stops where a missing requirement makes the remaining checks impossible.
+    """
     try:
         if settings.home.is_demo:
             raise UsageError(
-                f"CBI_HOME: {settings.home.root} is a demo's home, and synthetic bars enter no "
-                "real warehouse. Choose another one."
+                f"{settings.home.root} is a demo's home; its bars are synthetic",
+                subject="CBI_HOME",
+                remedy="Choose another CBI_HOME for BigQuery.",
             )
-        options = _hasty(Options.of(settings))
+        options = Options.of(settings)
     except UsageError as error:
-        yield Finding("settings", "missing", str(error))
+        yield Finding.of_error("settings", error)
         return
     yield Finding("settings", "ok", f"project {options.project}, location {options.location}")
     try:
         credentials = find_credentials(options)
     except UsageError as error:
-        yield Finding("credentials", "missing", str(error))
+        yield Finding.of_error("credentials", error)
         return
-    with telling(), connect(options) as connection:
+    options = replace(
+        options,
+        patience=min(_TIMEOUT, options.patience),
+        timeout=min(_TIMEOUT, options.timeout),
+    )
+    with translate_errors(), connect(options) as connection:
         yield from _Probe(connection, _member(credentials)).findings()
 
 
-def _hasty(options: Options) -> Options:
-    patience = min(_PATIENCE, options.patience)
-    return replace(options, patience=patience, timeout=min(_PATIENCE, options.timeout))
-
-
 class _Probe:
-    """Asks over one connection. `member` is how IAM names whose rights are asked for."""
+    """Checks permissions over one connection. `member` is IAM's name for the credentials."""
 
     def __init__(self, connection: Connection, member: str) -> None:
         self._connection = connection
@@ -88,73 +91,71 @@ class _Probe:
         self._job_retry: Retry = DEFAULT_JOB_RETRY.with_timeout(patience)
 
     def findings(self) -> Iterator[Finding]:
-        """All there is to ask."""
-        project = self._ask_for_jobs()
+        project = self._check_jobs()
         yield project
-        may_run_jobs = project.verdict == "ok"
-        if not may_run_jobs and project.name != "bigquery.jobUser":
+        can_run_jobs = project.verdict == "ok"
+        if not can_run_jobs and project.name != "bigquery.jobUser":
             return
         writable: list[str] = []
         absent: list[str] = []
         for name in DATASETS:
-            finding = self._ask_for_dataset(name)
+            finding = self._check_dataset(name)
             yield finding
             if finding.verdict == "ok":
                 writable.append(name)
             elif finding.verdict == "note":
                 absent.append(name)
         if absent:
-            yield from self._ask_for_new_dataset(absent, may_run_jobs and not writable)
+            yield from self._check_dataset_creation(absent, can_run_jobs and not writable)
         if writable:
-            yield from self._ask_for_table(writable[0], may_run_jobs)
+            yield from self._check_table(writable[0], can_run_jobs)
         if self._connection.bucket is not None:
-            yield self._ask_for_bucket()
+            yield self._check_bucket()
 
-    def _ask_for_jobs(self) -> Finding:
+    def _check_jobs(self) -> Finding:
         name = "bigquery.jobUser"
         try:
             self._run("SELECT 1")
         except exceptions.Forbidden as error:
-            if found := self._of_project(error, "bigquery.googleapis.com"):
-                return found
-            return Finding(
-                name, "missing", f"no query may be run ({_line(error)}). {self._grant(name)}"
+            return self._of_project(error, "bigquery.googleapis.com") or Finding(
+                name, "missing", f"queries are denied ({one_line(error)})", self._grant(name)
             )
         except exceptions.NotFound as error:
             return Finding(
-                "project", "missing", f"CBI_BQ_PROJECT: {_line(error)}. Correct the project's id."
+                "project", "missing", f"CBI_BQ_PROJECT: {one_line(error)}", "Correct the id."
             )
         except exceptions.BadRequest as error:
+            # The response names the wrong field in its message only.
             setting = "CBI_BQ_LOCATION" if "location" in str(error).lower() else "CBI_BQ_PROJECT"
-            return Finding("project", "missing", f"{setting}: {_line(error)}. Correct it.")
-        except _FAILURES as error:
+            return Finding("project", "missing", f"{setting}: {one_line(error)}", "Correct it.")
+        except CLIENT_ERRORS as error:
             return _unanswered(error)
         return Finding(name, "ok", f"queries run in {self._project}, {self._location}")
 
-    def _ask_for_dataset(self, name: str) -> Finding:
+    def _check_dataset(self, name: str) -> Finding:
         title = f"dataset {name}"
-        mend = (
-            f"GRANT `roles/bigquery.dataEditor` ON SCHEMA `{self._project}.{name}` "
-            f'TO "{self._member}"'
-        )
         try:
             self._client.get_dataset(name, retry=self._retry)
             open_dataset(self._connection, name, expiring=name == STAGING)
             with self._empty_table(name):
-                return Finding(title, "ok", f"lies in {self._location}; tables can be made in it")
+                return Finding(title, "ok", f"in {self._location}; tables can be created in it")
         except exceptions.NotFound:
-            return Finding(title, "note", "absent; the first load makes it")
+            return Finding(title, "note", "absent; the first load creates it")
         except UsageError as error:
-            return Finding(title, "missing", str(error))
+            return Finding.of_error(title, error)
         except exceptions.Forbidden as error:
             return Finding(
-                title, "missing", f"bigquery.dataEditor is missing ({_line(error)}). Run: {mend}"
+                title,
+                "missing",
+                f"bigquery.dataEditor is missing ({one_line(error)})",
+                f"Run: GRANT `roles/bigquery.dataEditor` ON SCHEMA `{self._project}.{name}` "
+                f'TO "{self._member}"',
             )
-        except _FAILURES as error:
+        except CLIENT_ERRORS as error:
             return _unanswered(error, title)
 
-    def _ask_for_new_dataset(self, absent: list[str], with_table: bool) -> Iterator[Finding]:
-        """Make a dataset, as the first load would, and drop it again."""
+    def _check_dataset_creation(self, absent: list[str], with_table: bool) -> Iterator[Finding]:
+        """Create a dataset, as the first load would, and delete it again."""
         title = "new datasets"
         dataset = bigquery.Dataset(f"{self._project}.cbi_check_{uuid.uuid4().hex[:12]}")
         dataset.location = self._location
@@ -166,53 +167,57 @@ class _Probe:
                 f"bq --location={self._location} mk --dataset {self._project}:{name}"
                 for name in absent
             )
-            text = f"none may be made ({_line(error)}). Have them made: {commands}"
-            yield Finding(title, "missing", text)
+            yield Finding(
+                title,
+                "missing",
+                f"creating datasets is denied ({one_line(error)})",
+                f"Have them created: {commands}",
+            )
             return
-        except _FAILURES as error:
+        except CLIENT_ERRORS as error:
             yield _unanswered(error, title)
             return
         try:
-            yield Finding(title, "ok", f"can be made in {self._location}")
+            yield Finding(title, "ok", f"can be created in {self._location}")
             if with_table:
-                yield from self._ask_for_table(dataset.dataset_id, True)
+                yield from self._check_table(dataset.dataset_id, True)
         finally:
             self._client.delete_dataset(dataset, not_found_ok=True, retry=self._retry)
 
-    def _ask_for_table(self, dataset: str, may_run_jobs: bool) -> Iterator[Finding]:
-        """Change an empty table's rows, and read it."""
+    def _check_table(self, dataset: str, can_run_jobs: bool) -> Iterator[Finding]:
+        """Delete from an empty table, and read it."""
         try:
             with self._empty_table(dataset) as table:
-                if may_run_jobs:
-                    yield self._ask_for_changes(table)
-                yield self._ask_for_reading(table)
-        except _FAILURES as error:
+                if can_run_jobs:
+                    yield self._check_dml(table)
+                yield self._check_reading(table)
+        except CLIENT_ERRORS as error:
             yield _unanswered(error, f"dataset {dataset}")
 
-    def _ask_for_changes(self, table: bigquery.TableReference) -> Finding:
+    def _check_dml(self, table: bigquery.TableReference) -> Finding:
         name = "billing"
         try:
             self._run(f"DELETE FROM `{table.dataset_id}.{table.table_id}` WHERE TRUE")
         except exceptions.Forbidden as error:
-            if _is_sandbox(error):
+            if "billingNotEnabled" in reasons(error):
                 return Finding(
                     name,
                     "missing",
-                    f"{self._project} is a sandbox, in which rows cannot be changed (no DML). Link "
-                    f"a billing account: gcloud billing projects link {self._project} "
+                    f"{self._project} is a sandbox, which allows no DML",
+                    f"Link a billing account: gcloud billing projects link {self._project} "
                     "--billing-account=ACCOUNT",
                 )
-            return Finding(name, "missing", f"rows may not be changed ({_line(error)}).")
-        except _FAILURES as error:
+            return Finding(name, "missing", f"changing rows is denied ({one_line(error)})")
+        except CLIENT_ERRORS as error:
             return _unanswered(error, name)
-        return Finding(name, "ok", "rows can be changed: no sandbox")
+        return Finding(name, "ok", "DML is allowed: not a sandbox")
 
-    def _ask_for_reading(self, table: bigquery.TableReference) -> Finding:
+    def _check_reading(self, table: bigquery.TableReference) -> Finding:
         name = "bigquery.readSessionUser"
         reader = self._connection.reader
         if reader is None:
             return Finding(
-                name, "note", "not asked: the emulator has no CBI_BQ_STORAGE_ENDPOINT set"
+                name, "note", "not checked: CBI_BQ_STORAGE_ENDPOINT is not set for the emulator"
             )
         try:
             reader.create_read_session(
@@ -221,67 +226,62 @@ class _Probe:
                     table=table.path.lstrip("/"), data_format=types.DataFormat.ARROW
                 ),
                 max_stream_count=1,
-                timeout=_PATIENCE,
+                timeout=_TIMEOUT,
                 retry=None,
             )
         except exceptions.Forbidden as error:
-            if found := self._of_project(error, "bigquerystorage.googleapis.com"):
-                return found
-            return Finding(
-                name,
-                "missing",
-                f"no read session may be opened ({_line(error)}). {self._grant(name)}",
+            return self._of_project(error, "bigquerystorage.googleapis.com") or Finding(
+                name, "missing", f"read sessions are denied ({one_line(error)})", self._grant(name)
             )
-        except _FAILURES as error:
+        except CLIENT_ERRORS as error:
             return _unanswered(error, name)
         return Finding(name, "ok", "tables can be read over the Storage Read API")
 
-    def _ask_for_bucket(self) -> Finding:
+    def _check_bucket(self) -> Finding:
         bucket = self._connection.bucket
         assert bucket is not None
         title = f"bucket {bucket.name}"
         blob = bucket.blob(f"cbi_assets/check-{uuid.uuid4().hex[:12]}")
         try:
-            blob.upload_from_string(b"", timeout=_PATIENCE, retry=self._retry)
-            blob.delete(timeout=_PATIENCE, retry=self._retry)
+            blob.upload_from_string(b"", timeout=_TIMEOUT, retry=self._retry)
+            blob.delete(timeout=_TIMEOUT, retry=self._retry)
         except exceptions.NotFound:
             return Finding(
                 title,
                 "missing",
-                f"CBI_BQ_BUCKET: no such bucket. Run: gcloud storage buckets create "
-                f"gs://{bucket.name} --project={self._project} --location={self._location}",
+                "CBI_BQ_BUCKET: no such bucket",
+                f"Run: gcloud storage buckets create gs://{bucket.name} "
+                f"--project={self._project} --location={self._location}",
             )
         except exceptions.Forbidden as error:
-            if found := self._of_project(error, "storage.googleapis.com"):
-                return found
-            return Finding(
+            return self._of_project(error, "storage.googleapis.com") or Finding(
                 title,
                 "missing",
-                f"files may not be written and deleted ({_line(error)}). Run: gcloud storage "
-                f"buckets add-iam-policy-binding gs://{bucket.name} --member={self._member} "
-                "--role=roles/storage.objectUser",
+                f"writing or deleting files is denied ({one_line(error)})",
+                f"Run: gcloud storage buckets add-iam-policy-binding gs://{bucket.name} "
+                f"--member={self._member} --role=roles/storage.objectUser",
             )
-        except _FAILURES as error:
+        except CLIENT_ERRORS as error:
             return _unanswered(error, title)
         return Finding(title, "ok", "files can be written and deleted")
 
     def _of_project(self, error: exceptions.Forbidden, service: str) -> Finding | None:
-        """What is wrong with the whole project, if that is why something was refused."""
-        reasons = _reasons(error)
-        text = str(error)
-        if reasons & {"accessNotConfigured", "SERVICE_DISABLED"} or "has not enabled" in text:
+        """Return the finding on the whole project that explains a denial, if there is one."""
+        # Some denials carry the general reason "accessDenied"; their message alone is specific.
+        codes, message = reasons(error), str(error)
+        if codes & {"accessNotConfigured", "SERVICE_DISABLED"} or "has not enabled" in message:
             return Finding(
                 "API",
                 "missing",
-                f"{service} is not enabled in {self._project}. Run: gcloud services enable "
-                f"{service} --project={self._project}",
+                f"{service} is not enabled in {self._project}",
+                f"Run: gcloud services enable {service} --project={self._project}",
             )
-        if "USER_PROJECT_DENIED" in reasons or "serviceusage.services.use" in text:
+        if "USER_PROJECT_DENIED" in codes or "serviceusage.services.use" in message:
             return Finding(
                 "project",
                 "missing",
-                f"these credentials may not use {self._project}. "
-                f"{self._grant('serviceusage.serviceUsageConsumer')}",
+                f"these credentials may not use {self._project}",
+                self._grant("serviceusage.serviceUsageConsumer"),
             )
         return None
 
@@ -314,38 +314,23 @@ class _Probe:
 
 
 def _unanswered(error: Exception, name: str = "service") -> Finding:
-    """What kept a question from being answered at all."""
-    cause = getattr(error, "cause", None) or error
+    """Return the finding for a request that failed otherwise than by a missing permission."""
+    cause = last_failure(error)
     if isinstance(cause, auth_exceptions.GoogleAuthError) and not isinstance(
         cause, auth_exceptions.TransportError
     ):
-        text = (
-            f"refused ({_line(cause)}). Run `gcloud auth application-default login` again, or "
-            "point CBI_BQ_CREDENTIALS at a key that is still valid."
+        return Finding(
+            "credentials",
+            "missing",
+            f"rejected ({one_line(cause)})",
+            "Run `gcloud auth application-default login` again, or point CBI_BQ_CREDENTIALS at a "
+            "valid key.",
         )
-        return Finding("credentials", "missing", text)
-    text = f"no sound answer ({_line(cause)}). Ask again later."
-    return Finding(name, "missing", text, unanswered=True)
-
-
-def _is_sandbox(error: exceptions.Forbidden) -> bool:
-    return (
-        "billingNotEnabled" in _reasons(error)
-        or "billing has not been enabled" in str(error).lower()
+    return Finding(
+        name, "missing", f"did not respond ({one_line(cause)})", "Retry later.", unanswered=True
     )
-
-
-def _reasons(error: exceptions.GoogleAPICallError) -> set[str | None]:
-    """The reasons given; an answer over gRPC has one at most."""
-    details = [detail for detail in error.errors if isinstance(detail, dict)]
-    return {error.reason, *(detail.get("reason") for detail in details)}
 
 
 def _member(credentials: google.auth.credentials.Credentials) -> str:
     email = getattr(credentials, "service_account_email", None)
     return f"serviceAccount:{email}" if email and "@" in email else "user:YOUR_ACCOUNT"
-
-
-def _line(error: object) -> str:
-    message = getattr(error, "message", None) or error
-    return " ".join(str(message).split("\n\n")[0].split()).rstrip(".")

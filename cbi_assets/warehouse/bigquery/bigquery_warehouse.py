@@ -1,13 +1,12 @@
-"""The BigQuery warehouse: staging that expires by itself, one transaction a publication."""
+"""The BigQuery warehouse: staging tables that expire, one transaction per publication."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
-from functools import wraps
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -22,7 +21,7 @@ from cbi_assets.tables import TableSpec, plain_id
 from cbi_assets.warehouse.base import JobCost, Params, Statement
 from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.connection import Connection
-from cbi_assets.warehouse.bigquery.error_translation import telling
+from cbi_assets.warehouse.bigquery.error_translation import translates_errors
 from cbi_assets.warehouse.bigquery.query_jobs import LABELS, Jobs
 from cbi_assets.warehouse.drift import LiveTable
 
@@ -30,20 +29,11 @@ STAGING = "ops_staging"
 STAGING_HOURS = 24
 
 
-def _told[**Args, Result](method: Callable[Args, Result]) -> Callable[Args, Result]:
-    @wraps(method)
-    def told(*args: Args.args, **options: Args.kwargs) -> Result:
-        with telling():
-            return method(*args, **options)
-
-    return told
-
-
 class BigQueryWarehouse:
-    """A BigQuery project as the warehouse; see the Warehouse protocol for what each method does.
+    """A BigQuery project as a warehouse; the Warehouse protocol documents the methods.
 
-    `owner` names the home: staging tables and jobs carry it, so that two homes that share a project
-    keep out of each other's way, and a run finds what an earlier one of its home had sent.
+    `owner` identifies the home. Staging tables and jobs carry it, so that homes sharing a project
+    stay apart, and a run finds what an earlier run of its home uploaded.
     """
 
     def __init__(self, connection: Connection, owner: str, scratch: Path) -> None:
@@ -64,10 +54,10 @@ class BigQueryWarehouse:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # what was sent before the service failed is kept for the next run, for a day
+        # Uploads from before the failure stay for the next run, until they expire.
         if isinstance(error, ServiceError | KeyboardInterrupt):
             return
-        # staging goes by itself, too: an error is not to be hidden by one behind it
+        # Staging tables expire anyway; a failure to drop them must not hide the first error.
         with suppress(CbiError) if error is not None else nullcontext():
             self.close()
 
@@ -75,21 +65,21 @@ class BigQueryWarehouse:
         """Return the cost of this object's jobs so far."""
         return self._jobs.cost()
 
-    @_told
+    @translates_errors
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
-        """Create what is absent, add columns that are new, refuse what would let rows expire."""
+        """Create missing tables and add missing columns; refuse tables that let rows expire."""
         live_schema.create_tables(self._connection, self._jobs, specs)
 
-    @_told
+    @translates_errors
     def live_table(self, spec: TableSpec) -> LiveTable | None:
-        """The table as it is."""
+        """Return the table as it exists; None if it does not."""
         return live_schema.live_table(self._connection, spec)
 
-    @_told
+    @translates_errors
     def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
-        """A staging table named by the files' content, filled by one load job a file.
+        """Load the files into a staging table named after their content, one load job each.
 
-        Files that an earlier run of this home sent into it are not sent again.
+        Files that an earlier run of this home uploaded are not uploaded again.
         """
         rows = sum(pq.read_metadata(path).num_rows for path in paths)
         names = [hashlib.sha256(path.name.encode()).hexdigest()[:16] for path in paths]
@@ -99,18 +89,19 @@ class BigQueryWarehouse:
             table = self._staging_table(f"{name}_{digest}", fields)
             for path, content in zip(paths, names, strict=True):
                 self._jobs.load(path, table, content)
-            held = self.query(f"SELECT COUNT(*) AS held FROM `{STAGING}.{table.table_id}`")
-            if held["held"][0] == rows:
+            counted = self.query(f"SELECT COUNT(*) AS n FROM `{STAGING}.{table.table_id}`").item()
+            if counted == rows:
                 return f"{STAGING}.{table.table_id}"
             self._drop(table.table_id)
         raise AuditError(
-            f"{name}: {rows:,} records were sent to BigQuery and {held['held'][0]:,} arrived. "
-            "Nothing was published; run this again."
+            f"{rows:,} records were uploaded to BigQuery and {counted:,} arrived",
+            subject=name,
+            remedy="Nothing was published. Retry.",
         )
 
-    @_told
+    @translates_errors
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
-        """A staging table with the frame's rows."""
+        """Load the frame into a staging table."""
         self._scratch.mkdir(parents=True, exist_ok=True)
         arrow = frame.to_arrow()
         path = self._scratch / f"{self._safe(name)}.parquet"
@@ -122,9 +113,9 @@ class BigQueryWarehouse:
         path.unlink()
         return f"{STAGING}.{table.table_id}"
 
-    @_told
+    @translates_errors
     def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
-        """A staging table with the query's rows."""
+        """Create a staging table of the query's rows."""
         self._open_staging()
         table_id = self._safe(name)
         self._staged.add(table_id)
@@ -136,7 +127,7 @@ class BigQueryWarehouse:
         return f"{STAGING}.{table_id}"
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
-        """The query's rows as a frame, over the Storage Read API where they are many."""
+        """Return the query's rows, over the Storage Read API if there are many."""
         frame = pl.from_arrow(self._jobs.query(sql, params))
         assert isinstance(frame, pl.DataFrame)
         return frame.with_columns(cs.decimal().cast(pl.Int64))
@@ -146,10 +137,10 @@ class BigQueryWarehouse:
         return sql
 
     def transact(self, statements: Iterable[Statement]) -> None:
-        """All of the statements, or none."""
+        """Run all of the statements, or none."""
         self._jobs.transact(list(statements))
 
-    @_told
+    @translates_errors
     def close(self) -> None:
         """Drop the staging tables."""
         for table_id in sorted(self._staged):
@@ -166,7 +157,7 @@ class BigQueryWarehouse:
         made = self._client.create_table(table, exists_ok=True, retry=self._connection.retry)
         if made.expires is not None and made.expires > now + dt.timedelta(hours=STAGING_HOURS / 2):
             return made
-        # an earlier run's, about to expire
+        # It is an earlier run's and expires soon.
         self._drop(table_id)
         self._staged.add(table_id)
         return self._client.create_table(table, exists_ok=True, retry=self._connection.retry)
@@ -183,5 +174,5 @@ class BigQueryWarehouse:
         self._staged.discard(table_id)
 
     def _safe(self, name: str) -> str:
-        """A staging table's id: the home's, and without what means something in an id."""
+        """Return a staging table's id: prefixed with the home, special characters replaced."""
         return plain_id(f"{self._owner}_{re.sub(r'\W', '_', name)}")

@@ -1,6 +1,6 @@
-"""Clients for BigQuery, its Storage Read API and a bucket, as the settings ask for them.
+"""Open clients for BigQuery, its Storage Read API and a bucket, as the settings say.
 
-Credentials are handed to the clients; the process environment is read and never written.
+Credentials are passed to the clients; the process environment is read, never changed.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 @dataclass(frozen=True)
 class Options:
-    """What a connection needs to know. `credentials` is the path of a service account's key, `key`
-    the key itself; `timeout` is what one request may take, `patience` how long the client's own
-    list of passing errors is retried; seconds."""
+    """The parameters of a connection.
+
+    `credentials` is the path of a service account's key, `key` the key itself. `timeout` limits one
+    request, `patience` the retries of transient errors, both in seconds.
+    """
 
     project: str
     location: str
@@ -53,16 +55,20 @@ class Options:
 
     @classmethod
     def of(cls, settings: Settings) -> Options:
-        """The options that the settings give. Raises UsageError where they do not go together."""
+        """Return the options in the settings. Raises UsageError if they are inconsistent."""
         if not settings.cbi_bq_project:
             raise UsageError(
-                "CBI_BQ_PROJECT: not set. Name the Google Cloud project that holds the warehouse."
+                "not set",
+                subject="CBI_BQ_PROJECT",
+                remedy="Set it to the Google Cloud project of the warehouse.",
             )
         for name in ("cbi_bq_endpoint", "cbi_bq_storage_endpoint", "cbi_bq_bucket_endpoint"):
             if (endpoint := getattr(settings, name)) and not is_loopback(endpoint):
                 raise UsageError(
-                    f"{name.upper()}: {endpoint} is not on loopback. An endpoint is asked without "
-                    "credentials and is for an emulator on this machine; unset it for BigQuery."
+                    f"{endpoint} is not on loopback",
+                    subject=name.upper(),
+                    remedy="An endpoint gets no credentials and is for an emulator on this "
+                    "machine; unset it for BigQuery.",
                 )
         return cls(
             project=settings.cbi_bq_project,
@@ -80,7 +86,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Connection:
-    """Open clients. `reader` is None where an emulator has no Storage Read API."""
+    """Open clients. `reader` is None for an emulator without a Storage Read API."""
 
     options: Options
     client: bigquery.Client
@@ -89,15 +95,15 @@ class Connection:
 
     @property
     def retry(self) -> Retry:
-        """The client's own list of what is retried, for as long as the options say."""
+        """The client's default retry predicate, limited to the options' `patience`."""
         retry: Retry = DEFAULT_RETRY.with_timeout(self.options.patience)
         return retry
 
 
 def find_credentials(options: Options) -> google.auth.credentials.Credentials:
-    """The service account's key, else application-default credentials; none for an emulator.
+    """Return the service account's key, else application-default credentials.
 
-    Raises UsageError where there are none, or the key is unreadable.
+    An emulator gets anonymous ones. Raises UsageError if there are none or the key is unreadable.
     """
     if options.endpoint:
         return google.auth.credentials.AnonymousCredentials()
@@ -106,16 +112,20 @@ def find_credentials(options: Options) -> google.auth.credentials.Credentials:
             return _of_service_account(options)
         except (OSError, ValueError) as error:
             raise UsageError(
-                f"CBI_BQ_CREDENTIALS: {options.credentials or 'what the resource was given'} is no "
-                f"service account's key ({error}). Point it at the JSON key, or unset it for "
-                "application-default credentials."
+                f"{options.credentials or 'the key of the resource'} is not a service account's "
+                f"key ({error})",
+                subject="CBI_BQ_CREDENTIALS",
+                remedy="Set it to the path of the JSON key, or unset it for application-default "
+                "credentials.",
             ) from None
     try:
         found, _ = google.auth.default(scopes=SCOPES, quota_project_id=options.project)
     except auth_exceptions.DefaultCredentialsError:
         raise UsageError(
-            "Google credentials: none found. Run `gcloud auth application-default login`, or set "
-            "CBI_BQ_CREDENTIALS to a service account's JSON key."
+            "none found",
+            subject="Google credentials",
+            remedy="Run `gcloud auth application-default login`, or set CBI_BQ_CREDENTIALS to a "
+            "service account's JSON key.",
         ) from None
     return found
 
@@ -132,7 +142,7 @@ def _of_service_account(options: Options) -> google.auth.credentials.Credentials
 
 @contextmanager
 def connect(options: Options) -> Iterator[Connection]:
-    """Open the clients, and close them at the end."""
+    """Open the clients; close them on exit."""
     credentials = find_credentials(options)
     client = bigquery.Client(
         project=options.project,
@@ -161,16 +171,17 @@ def connect(options: Options) -> Iterator[Connection]:
 
 
 class _Session(AuthorizedSession):
-    """Requests that end: the client itself waits for ever, or minutes, on one that hangs."""
+    """A session that limits every request: the clients' own limits are minutes, or none."""
 
     def __init__(self, credentials: google.auth.credentials.Credentials, timeout: float) -> None:
         AuthorizedSession.__init__(self, credentials)
         self._timeout = timeout
 
     def request(self, *args: Any, **options: Any) -> requests.Response:
-        asked = options.get("timeout")
-        wanted = asked if isinstance(asked, int | float) else self._timeout
-        options["timeout"] = min(wanted, self._timeout)
+        requested = options.get("timeout")
+        if not isinstance(requested, int | float):  # None, or an upload's (connect, read) pair
+            requested = self._timeout
+        options["timeout"] = min(requested, self._timeout)
         response: requests.Response = AuthorizedSession.request(self, *args, **options)
         return response
 
@@ -186,7 +197,7 @@ def _reader(
         return BigQueryReadClient(credentials=credentials)
     if not options.storage_endpoint:
         return None
-    # the client's own channels have no limit; rows come in messages of megabytes
+    # gRPC's default limit of 4 MB per message is too small for a stream of rows.
     channel = grpc.insecure_channel(
         options.storage_endpoint, options=[("grpc.max_receive_message_length", -1)]
     )

@@ -1,10 +1,10 @@
-"""What the clients raise, as one line a user can act on."""
+"""Translate exceptions of Google's clients into the project's errors."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 
 from google.api_core import exceptions
 from google.auth import exceptions as auth_exceptions
@@ -12,51 +12,89 @@ from requests import exceptions as request_exceptions
 
 from cbi_assets.errors import CbiError, ServiceError, UsageError
 
-_BYTES_LIMIT = re.compile(r"bytes ?billed", re.I)
+CLIENT_ERRORS = (
+    exceptions.GoogleAPIError,
+    auth_exceptions.GoogleAuthError,
+    request_exceptions.RequestException,
+)
+"""Everything that the clients raise when a request fails."""
 
 
 @contextmanager
-def telling() -> Iterator[None]:
-    """Turn what the clients raise into one line a user can act on."""
+def translate_errors() -> Iterator[None]:
+    """Re-raise the clients' exceptions as UsageError or ServiceError, each on one line."""
     try:
         yield
     except CbiError:
         raise
-    except auth_exceptions.GoogleAuthError as error:
-        raise UsageError(
-            f"Google credentials: {_line(error)}. Run `gcloud auth application-default login` "
-            "again, or look at CBI_BQ_CREDENTIALS."
-        ) from error
-    except exceptions.RetryError as error:
-        raise ServiceError(
-            f"BigQuery gave no sound answer ({_line(error.cause or error)}). Nothing is half "
-            "done; run this again."
-        ) from error
-    except exceptions.Forbidden as error:
-        raise UsageError(
-            f"BigQuery refused: {_line(error)}. `cbi config --check` says which role is missing."
-        ) from error
-    except exceptions.NotFound as error:
-        raise UsageError(
-            f"BigQuery: {_line(error)}. Look at CBI_BQ_PROJECT and CBI_BQ_LOCATION; "
-            "`cbi config --check` tells which is wrong."
-        ) from error
-    except exceptions.GoogleAPICallError as error:
-        if _BYTES_LIMIT.search(str(error)):
-            raise UsageError(
-                f"BigQuery: {_line(error)}. Raise CBI_BQ_MAX_BYTES_BILLED, or do fewer roots at "
-                "a time."
-            ) from error
-        raise ServiceError(f"BigQuery: {_line(error)}. Run this again.") from error
-    except (
-        exceptions.GoogleAPIError,
-        request_exceptions.RequestException,
-        TimeoutError,  # what waiting for a job makes of the others
-    ) as error:
-        raise ServiceError(
-            f"BigQuery could not be reached: {_line(error)}. Run this again when it can."
-        ) from error
+    except (*CLIENT_ERRORS, TimeoutError) as error:  # waiting for a job raises TimeoutError
+        raise _translate(error) from error
 
 
-def _line(error: object) -> str:
-    return " ".join(str(error).split("\n\n")[0].split()).rstrip(".")
+def translates_errors[**Args, Result](method: Callable[Args, Result]) -> Callable[Args, Result]:
+    """Decorate a method so that it runs inside `translate_errors`."""
+
+    @wraps(method)
+    def translated(*args: Args.args, **options: Args.kwargs) -> Result:
+        with translate_errors():
+            return method(*args, **options)
+
+    return translated
+
+
+def reasons(error: exceptions.GoogleAPICallError) -> set[str | None]:
+    """Return the reason codes of an error response; gRPC errors have at most one."""
+    details = [detail for detail in error.errors if isinstance(detail, dict)]
+    return {error.reason, *(detail.get("reason") for detail in details)}
+
+
+def last_failure(error: Exception) -> Exception:
+    """Return what the last attempt failed with, if retries were exhausted; else the error."""
+    while isinstance(error, exceptions.RetryError) and isinstance(error.cause, Exception):
+        error = error.cause
+    return error
+
+
+def one_line(error: object) -> str:
+    """Return the first paragraph of an exception's message on one line, without its period."""
+    message = getattr(error, "message", None) or error
+    return " ".join(str(message).split("\n\n")[0].split()).rstrip(".")
+
+
+def _translate(error: Exception) -> CbiError:
+    match error:
+        case auth_exceptions.TransportError():
+            pass
+        case auth_exceptions.GoogleAuthError():
+            return UsageError(
+                one_line(error),
+                subject="Google credentials",
+                remedy="Run `gcloud auth application-default login` again, or check "
+                "CBI_BQ_CREDENTIALS.",
+            )
+        case exceptions.RetryError():
+            problem = f"did not respond ({one_line(last_failure(error))})"
+            remedy = "Publications are atomic: nothing is half done. Retry."
+            return ServiceError(problem, subject="BigQuery", remedy=remedy)
+        case exceptions.Forbidden():
+            return UsageError(
+                f"access denied ({one_line(error)})",
+                subject="BigQuery",
+                remedy="`cbi config --check` names the missing role.",
+            )
+        case exceptions.NotFound():
+            return UsageError(
+                one_line(error),
+                subject="BigQuery",
+                remedy="Check CBI_BQ_PROJECT and CBI_BQ_LOCATION with `cbi config --check`.",
+            )
+        case exceptions.GoogleAPICallError() if "bytesBilledLimitExceeded" in reasons(error):
+            return UsageError(
+                one_line(error),
+                subject="BigQuery",
+                remedy="Raise CBI_BQ_MAX_BYTES_BILLED, or select fewer roots.",
+            )
+        case exceptions.GoogleAPICallError():
+            return ServiceError(one_line(error), subject="BigQuery", remedy="Retry.")
+    problem = f"could not be reached ({one_line(error)})"
+    return ServiceError(problem, subject="BigQuery", remedy="Retry when it can be.")

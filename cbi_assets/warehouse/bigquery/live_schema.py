@@ -1,4 +1,4 @@
-"""Tables of BigQuery from their specs, and what the live ones look like."""
+"""Create BigQuery tables from their specs, migrate them, and read the live schema."""
 
 from __future__ import annotations
 
@@ -18,14 +18,19 @@ _LEGACY = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
 def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]) -> None:
-    """Create datasets and tables that are absent, and columns that live tables lack.
+    """Create missing datasets and tables, and add missing columns.
 
-    Raises UsageError for a dataset in another location, and for one or a table that would let
-    rows expire; AuditError for a spec that BigQuery would take for something else.
+    Raises
+    ------
+    UsageError
+        If a dataset is in another location, or a dataset or table would let rows expire.
+    AuditError
+        If a spec is invalid; nothing is created then.
     """
     specs = list(specs)
-    if faults := lint_specs(specs):
-        raise AuditError(f"{faults[0]}. Nothing was created; mend cbi_assets/warehouse/tables/.")
+    if errors := lint_specs(specs):
+        remedy = "Nothing was created. Fix cbi_assets/tables/."
+        raise AuditError(errors[0], remedy=remedy)
     by_dataset: dict[str, list[TableSpec]] = {}
     for spec in specs:
         by_dataset.setdefault(spec.dataset, []).append(spec)
@@ -41,13 +46,17 @@ def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]
             )
         for spec in wanted:
             if (item := live.get(spec.name)) is not None:
-                _refuse_expiration(spec, item)
+                _check_expiration(spec, item)
                 if (item.labels or {}).get("spec") != spec.fingerprint:
                     _migrate(connection, jobs, spec)
 
 
 def open_dataset(connection: Connection, name: str, expiring: bool = False) -> None:
-    """See that a dataset is there, in the right location, and lets nothing expire by default."""
+    """Create a dataset if it is missing, and check its location and default expirations.
+
+    Raises UsageError if the location differs, or if tables expire by default and `expiring` is
+    False.
+    """
     options = connection.options
     try:
         dataset = connection.client.get_dataset(name, retry=connection.retry)
@@ -58,8 +67,9 @@ def open_dataset(connection: Connection, name: str, expiring: bool = False) -> N
         dataset = connection.client.create_dataset(dataset, exists_ok=True, retry=connection.retry)
     if (dataset.location or "").lower() != options.location.lower():
         raise UsageError(
-            f"CBI_BQ_LOCATION: {options.location}, but dataset {name} of {options.project} lies in "
-            f"{dataset.location}. Set CBI_BQ_LOCATION={dataset.location}."
+            f"{options.location}, but dataset {name} of {options.project} is in {dataset.location}",
+            subject="CBI_BQ_LOCATION",
+            remedy=f"Set CBI_BQ_LOCATION={dataset.location}.",
         )
     if expiring:
         return
@@ -69,14 +79,14 @@ def open_dataset(connection: Connection, name: str, expiring: bool = False) -> N
     ):
         if value:
             raise UsageError(
-                f"dataset {name} of {options.project} deletes what is written into it "
-                f"({setting} = {value / 86_400_000:g}). Run: ALTER SCHEMA `{name}` "
-                f"SET OPTIONS ({setting} = NULL)"
+                f"new tables or partitions expire ({setting} = {value / 86_400_000:g})",
+                subject=f"dataset {name} of {options.project}",
+                remedy=f"Run: ALTER SCHEMA `{name}` SET OPTIONS ({setting} = NULL)",
             )
 
 
 def live_table(connection: Connection, spec: TableSpec) -> LiveTable | None:
-    """A table as it is, None where there is none."""
+    """Return a table as it exists; None if it does not."""
     try:
         table = connection.client.get_table(spec.id, retry=connection.retry)
     except exceptions.NotFound:
@@ -96,11 +106,11 @@ def live_table(connection: Connection, spec: TableSpec) -> LiveTable | None:
 
 
 def staging_fields(schemas: Iterable[pa.Schema]) -> list[bigquery.SchemaField]:
-    """The columns of a staging table that all of these Parquet files can be loaded into.
+    """Return the columns of a staging table that all of these Parquet files can be loaded into.
 
-    A column is REQUIRED only where no file's field is nullable: BigQuery refuses a nullable field
-    for a REQUIRED column, its emulator does not. Raises AuditError for instants that are not in
-    microseconds UTC, or where two files disagree on a type.
+    A column is REQUIRED only if it is nullable in no file: BigQuery rejects a nullable field for a
+    REQUIRED column. Raises AuditError for timestamps that are not microseconds UTC, and if two
+    files disagree on a type.
     """
     merged: dict[str, bigquery.SchemaField] = {}
     for schema in schemas:
@@ -109,8 +119,9 @@ def staging_fields(schemas: Iterable[pa.Schema]) -> list[bigquery.SchemaField]:
             known = merged.setdefault(field.name, field)
             if _type_of(known) != _type_of(field):
                 raise AuditError(
-                    f"landed column {field.name}: {_type_of(known)} in one file, {_type_of(field)} "
-                    "in another. Delete the landing zone under CBI_HOME and load again."
+                    f"{_type_of(known)} in one file, {_type_of(field)} in another",
+                    subject=f"landed column {field.name}",
+                    remedy="Delete the landing zone under CBI_HOME and load again.",
                 )
             if field.mode == "NULLABLE" and known.mode == "REQUIRED":
                 merged[field.name] = field
@@ -127,7 +138,7 @@ def _migrate(connection: Connection, jobs: Jobs, spec: TableSpec) -> None:
     connection.client.update_table(table, ["labels"], retry=connection.retry)
 
 
-def _refuse_expiration(spec: TableSpec, item: bigquery.table.TableListItem) -> None:
+def _check_expiration(spec: TableSpec, item: bigquery.table.TableListItem) -> None:
     partitioning = item.time_partitioning
     live = LiveTable(
         columns=(),
@@ -136,8 +147,8 @@ def _refuse_expiration(spec: TableSpec, item: bigquery.table.TableListItem) -> N
         expires=item.expires is not None,
         partitions_expire=bool(partitioning and partitioning.expiration_ms),
     )
-    if faults := lint_live(spec, live):
-        raise UsageError(f"{spec.id}: {faults[0]}")
+    if problems := lint_live(spec, live):
+        raise UsageError(problems[0].problem, subject=spec.id, remedy=problems[0].remedy)
 
 
 def _type_of(field: bigquery.SchemaField) -> str:
@@ -166,7 +177,9 @@ def _type_name(column: str, kind: pa.DataType) -> str:
             return name
     if pa.types.is_timestamp(kind) and kind.unit == "us" and kind.tz == "UTC":
         return "TIMESTAMP"
-    raise AuditError(f"column {column}: {kind} cannot be loaded; instants are microseconds UTC.")
+    raise AuditError(
+        f"{kind} cannot be loaded; timestamps must be microseconds UTC", subject=f"column {column}"
+    )
 
 
 _TYPES = (

@@ -1,8 +1,8 @@
-"""Run jobs so that asking twice does nothing twice: ids of their own, limits, retries, costs.
+"""Run BigQuery jobs idempotently, within limits, with retries, and add up their cost.
 
-Reading and `CREATE OR REPLACE` may be repeated at will, so the client's own retries serve. A load
-job or a transaction has an id that follows from what it does: a repeated request meets 409 and is
-looked up, and only a job that is known to have failed is tried under a new id.
+Queries and `CREATE OR REPLACE` may be repeated, so the client's own retries suffice. The ID of a
+load job or transaction is derived from what it does: a repeated request gets 409 and attaches to
+the job, and only a job that is known to have failed is retried under a new ID.
 """
 
 from __future__ import annotations
@@ -26,31 +26,32 @@ from cbi_assets.errors import UsageError
 from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.base import Assertion, JobCost, Params, Statement
 from cbi_assets.warehouse.bigquery.connection import Connection
-from cbi_assets.warehouse.bigquery.error_translation import telling
+from cbi_assets.warehouse.bigquery.error_translation import translate_errors
 from cbi_assets.warehouse.bigquery.script import query_parameters, transaction_script
 
 LABELS = {"tool": "cbi_assets"}
 
 _PAGE_ROWS = 5_000
-"""Results up to here come with the answer, longer ones over the Storage Read API."""
+"""Results of up to this many rows come with the response, longer ones by the Storage Read API."""
 
 BUCKET_BYTES = 64 << 20
-"""Larger files go through the bucket where one is set; else the client sends them in chunks."""
+"""Larger files go through the bucket if one is set; else the client uploads them in chunks."""
 
 _LARGE = tuple(spec.id for spec in ALL_TABLES if spec.partition_by)
+# BigQuery reports a conflict under the same reason code as an invalid query.
 _CONFLICT = re.compile(r"aborted due to concurrent update|could not serialize access", re.I)
 _FAILED_ASSERTION = re.compile(r"cbi-assertion (\d+) (\{.*\})", re.S)
 
 
 class Jobs:
-    """Runs jobs over one connection and adds up what they cost. `owner` marks this home's jobs."""
+    """Runs jobs over one connection and adds up their cost. `owner` marks this home's jobs."""
 
     def __init__(self, connection: Connection, owner: str) -> None:
         self._connection = connection
         self._client = connection.client
         self._owner = owner
-        # Two runs may have the same statements to run, and the second means it: only a repeated
-        # request of one run is the same transaction.
+        # Two runs may transact the same statements, and both must execute. Only a repeated request
+        # within one run is the same transaction.
         self._run = uuid.uuid4().hex[:12]
         self._transactions = 0
         self._sizes: dict[str, int] = {}
@@ -63,23 +64,23 @@ class Jobs:
         Fetches each job's statistics, which the response to a query leaves out.
         """
         jobs, self._unaccounted = self._unaccounted, []
-        with telling(), ThreadPoolExecutor(max_workers=8) as pool:
+        with translate_errors(), ThreadPoolExecutor(max_workers=8) as pool:
             for job in pool.map(self._find, jobs):
                 if job is not None:
                     self._account(job)
         return self._cost
 
     def query(self, sql: str, params: Params | None = None) -> pa.Table:
-        """Run a query that changes nothing, or that may be repeated; give its rows."""
-        with telling():
-            self._refuse_costly([(sql, params)])
+        """Run a query that may be repeated, and return its rows."""
+        with translate_errors():
+            self._check_bytes([(sql, params)])
             return self._repeatable(sql, params).to_arrow(
                 bqstorage_client=self._connection.reader, create_bqstorage_client=False
             )
 
     def script(self, statements: Sequence[str]) -> None:
-        """Run statements that may be repeated, one after the other."""
-        with telling():
+        """Run statements that may be repeated, as one script."""
+        with translate_errors():
             self._repeatable(";\n".join(statements), None)
 
     def _repeatable(self, sql: str, params: Params | None) -> Any:
@@ -95,10 +96,12 @@ class Jobs:
         return rows
 
     def transact(self, statements: Sequence[Statement]) -> None:
-        """Run the statements as one multi-statement transaction. A transaction that was cancelled
-        for a conflicting one, or failed for a passing reason, is rolled back, and tried again."""
-        with telling():
-            self._refuse_costly(
+        """Run the statements as one multi-statement transaction.
+
+        Retries one that failed transiently or was cancelled by a conflicting transaction.
+        """
+        with translate_errors():
+            self._check_bytes(
                 [(s.sql, s.params) for s in statements if not isinstance(s, Assertion)]
             )
             script, params = transaction_script(statements)
@@ -115,14 +118,16 @@ class Jobs:
                 try:
                     job.result(retry=self._connection.retry, job_retry=None)
                 except exceptions.GoogleAPICallError:
-                    # not to be asked about is not to have failed: it may still go through
+                    # Take a new job ID only if this job is known to have failed. Otherwise it may
+                    # still commit, and reusing the ID makes the retry attach to it instead of
+                    # running the transaction twice.
                     if (found := self._find(job_id)) is not None and found.error_result:
                         number += 1
                     raise
 
             self._sizes.clear()
             try:
-                self._again(_is_passing)(attempt)()
+                self._retrying(_is_transient)(attempt)()
             except exceptions.GoogleAPICallError as error:
                 if found := _FAILED_ASSERTION.search(str(error)):
                     assertion = statements[int(found[1])]
@@ -133,10 +138,10 @@ class Jobs:
                 raise
 
     def load(self, path: Path, table: bigquery.Table, name: str) -> None:
-        """Append a Parquet file to a table by a load job; once, however often it is asked for.
+        """Append a Parquet file to a table by a load job, once per table and content.
 
-        `name` tells the file's content. The job's id names table, content and attempt, and when the
-        table was made: what was loaded into an earlier table of the same name does not count.
+        `name` identifies the content. The job's ID also contains the time at which the table was
+        created, so that loads into an earlier table of the same name do not count.
         """
         assert table.created is not None
         base = f"cbi-{table.table_id}-{table.created:%Y%m%d%H%M%S%f}-{name}"
@@ -144,33 +149,35 @@ class Jobs:
 
         def attempt() -> None:
             nonlocal number
-            # one that failed, in this run or an earlier one, has loaded nothing
+            # A failed attempt, of this run or an earlier one, loaded nothing.
             while (job := self._find(f"{base}-{number}")) is not None and job.error_result:
                 number += 1
-            with self._sent(path, table, f"{base}-{number}", job) as sent:
-                sent.result(retry=self._connection.retry)
+            with self._upload(path, table, f"{base}-{number}", job) as uploaded:
+                uploaded.result(retry=self._connection.retry)
 
-        with telling():
-            self._again(lambda e: _is_passing(e) or DEFAULT_RETRY._predicate(e))(attempt)()
+        with translate_errors():
+            self._retrying(lambda e: _is_transient(e) or DEFAULT_RETRY._predicate(e))(attempt)()
 
     @contextmanager
-    def _sent(
+    def _upload(
         self, path: Path, table: bigquery.Table, job_id: str, found: bigquery.LoadJob | None
     ) -> Iterator[bigquery.LoadJob]:
-        """The load job of this id, sent where it was not found; what it reads out of the bucket is
-        deleted afterwards."""
+        """Yield the load job of this ID, submitting it if it was not found.
+
+        The file it reads from the bucket, if any, is deleted on exit.
+        """
         bucket = self._connection.bucket
         if bucket is None or path.stat().st_size <= BUCKET_BYTES:
-            yield found or self._send(path, table, job_id)
+            yield found or self._submit_load(path, table, job_id)
             return
         blob = bucket.blob(f"cbi_assets/{job_id}.parquet")
         try:
-            yield found or self._send(path, table, job_id, blob)
+            yield found or self._submit_load(path, table, job_id, blob)
         finally:
             with suppress(exceptions.NotFound):
                 blob.delete()
 
-    def _send(
+    def _submit_load(
         self, path: Path, table: bigquery.Table, job_id: str, blob: storage.Blob | None = None
     ) -> bigquery.LoadJob:
         config = bigquery.LoadJobConfig(
@@ -179,7 +186,7 @@ class Jobs:
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             labels=LABELS,
         )
-        # without it, a list arrives as a record of records
+        # Without it, a list is loaded as a record of records.
         parquet = bigquery.ParquetOptions()
         parquet.enable_list_inference = True
         config.parquet_options = parquet
@@ -201,7 +208,7 @@ class Jobs:
                         file,
                         table.reference,
                         size=size,
-                        num_retries=0,  # `load` tries again, for as long as the options say
+                        num_retries=0,  # `load` retries, for `patience` seconds
                         job_id=job_id,
                         job_config=config,
                         timeout=timeout,
@@ -242,7 +249,7 @@ class Jobs:
                 raise
             return job
 
-    def _again(self, predicate: Callable[[Exception], bool]) -> Retry:
+    def _retrying(self, predicate: Callable[[Exception], bool]) -> Retry:
         return Retry(
             predicate=predicate,
             initial=1.0,
@@ -258,8 +265,8 @@ class Jobs:
             labels=LABELS,
         )
 
-    def _refuse_costly(self, statements: Sequence[tuple[str, Params | None]]) -> None:
-        """Ask what statements would read, where the tables they name could be too much."""
+    def _check_bytes(self, statements: Sequence[tuple[str, Params | None]]) -> None:
+        """Dry-run statements on tables larger than the byte limit; raise UsageError above it."""
         limit = self._connection.options.max_bytes_billed
         for sql, params in statements:
             if sum(sql.count(f"`{name}`") * self._size(name) for name in _LARGE) <= limit:
@@ -270,10 +277,16 @@ class Jobs:
                 sql, job_config=config, retry=self._connection.retry, job_retry=None
             )
             if (job.total_bytes_processed or 0) > limit:
-                raise UsageError(_too_costly(job.total_bytes_processed, limit))
+                gib = 1 << 30
+                raise UsageError(
+                    f"a query would read {job.total_bytes_processed / gib:,.2f} GiB, and "
+                    f"{limit / gib:,.2f} GiB are allowed",
+                    subject="CBI_BQ_MAX_BYTES_BILLED",
+                    remedy="Nothing was billed. Raise it, or select fewer roots.",
+                )
 
     def _size(self, table_id: str) -> int:
-        """A table's bytes, as they were when this object last changed something."""
+        """Return a table's bytes, cached until this object's next transaction."""
         if table_id not in self._sizes:
             try:
                 table = self._client.get_table(table_id, retry=self._connection.retry)
@@ -288,19 +301,10 @@ class Jobs:
         self._cost.slot_ms += job.slot_millis or 0
 
 
-def _is_passing(error: BaseException) -> bool:
-    """Whether a job failed for a reason that the client's own list, or a conflict, says passes."""
+def _is_transient(error: BaseException) -> bool:
+    """Return whether a job failed transiently: by the client's own predicate, or in a conflict."""
     if isinstance(error, exceptions.GoogleAPICallError):
         if _CONFLICT.search(str(error)):
             return True
         return bool(DEFAULT_JOB_RETRY._predicate(error))
     return False
-
-
-def _too_costly(needed: int, limit: int) -> str:
-    gib = 1 << 30
-    return (
-        f"CBI_BQ_MAX_BYTES_BILLED: a query would read {needed / gib:,.2f} GiB, and "
-        f"{limit / gib:,.2f} GiB are allowed. Raise it, or do fewer roots at a time; nothing was "
-        "billed."
-    )

@@ -1,4 +1,4 @@
-"""A transaction as one script of BigQuery's, and values as its query parameters."""
+"""Write a transaction as one BigQuery script, and values as query parameters."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _PARAMETER = re.compile(r"('(?:[^'\\]|\\.)*'|--[^\n]*)|@(\w+)")
 
 
 def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[Any]:
-    """The values that a statement names, as BigQuery's query parameters; an empty list counts as
-    strings."""
+    """Return the parameters that a statement uses; an empty list is an array of strings."""
     named = set(_names(sql))
     found: list[Any] = []
     for name, value in (params or {}).items():
@@ -76,4 +75,4 @@ def _kind(value: object) -> str:
         return "DATE"
     if isinstance(value, str):
         return "STRING"
-    raise TypeError(f"no query parameter can hold {type(value).__name__}")
+    raise TypeError(f"a query parameter cannot be a {type(value).__name__}")
