@@ -112,14 +112,12 @@ def show_books(by_table: pl.DataFrame, by_file: pl.DataFrame) -> None:
 
 def show_load(outcome: LoadOutcome) -> None:
     """What a load found and did, in a few lines."""
-    for file in outcome.survey.files:
-        if file.verdict == "refused":
-            say(f"refused: {file.path}: {file.reason}")
+    for file in outcome.survey.refused:
+        say(f"refused: {file.path}: {file.reason}")
     for path, reason in outcome.survey.changing:
         say(f"waiting: {path}: {reason}")
-    for unlisted in outcome.survey.unlisted:
-        if "cannot be" in unlisted.reason:
-            say(f"refused: {unlisted.path}: {unlisted.reason}")
+    for unlisted in outcome.survey.unreadable:
+        say(f"refused: {unlisted.path}: {unlisted.reason}")
     for reason in outcome.stopped.values():
         say(f"stopped: {reason}")
     if outcome.cost is not None:

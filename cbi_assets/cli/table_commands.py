@@ -71,7 +71,7 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
     """Run every check and print the table. Example: cbi check"""
     from cbi_assets.checks import TABLE_CHECK, check_everything
     from cbi_assets.cli import console
-    from cbi_assets.load.load import missing_days_of
+    from cbi_assets.drive.inventory import missing_days_of
     from cbi_assets.session import Project, open_session
 
     with open_session(Project(), now=now_utc(), wait=wait) as session:

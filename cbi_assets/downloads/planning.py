@@ -15,7 +15,7 @@ from cbi_assets.databento_api.batch_request import Schema
 from cbi_assets.downloads.estimate import Figures, estimate
 from cbi_assets.downloads.plan_model import Gap, Plan, Request, Unavailable
 from cbi_assets.downloads.wanted import Coverage, Range, Wanted, last_complete, survey
-from cbi_assets.load.load import missing_days_of
+from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Project, Session
 

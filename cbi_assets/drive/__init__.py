@@ -1,1 +1,1 @@
-"""The external drive: what lies on it, told from content, read once and landed as Parquet."""
+"""Detect what each file on the drive is from its content, read it once, land it as Parquet."""

@@ -1,4 +1,4 @@
-"""Give decoded bars their symbol, contract, trade date and dataset: the landing zone's columns."""
+"""Add symbol, contract, trade date and dataset to decoded bars: the landing zone's columns."""
 
 from __future__ import annotations
 
@@ -34,21 +34,20 @@ LANDED: Final[Columns] = {
 }
 """Columns of the landing zone's Parquet.
 
-`root` and `symbol` are empty where a record names none; `fault` says why a record could not be
-read as a bar; `raw` holds the record as it was read wherever it may be malformed.
+`root` and `symbol` are empty if a record is unresolved; `fault` is why a record could not be read
+as a bar; `raw` is the record as it was read, if it may be malformed.
 """
 
-ALWAYS_THERE: Final = frozenset({"file_no", "record_no", "root", "symbol"})
-"""Columns that no record lacks: their Parquet fields are not nullable, so that a warehouse may
-require them."""
+REQUIRED: Final = frozenset({"file_no", "record_no", "root", "symbol"})
+"""Columns that are not nullable in the Parquet either, so that a warehouse may require them."""
 
 
 @dataclass(frozen=True)
 class FileContext:
-    """What a batch needs to know of one file beside its records.
+    """What decoding needs to know of one file besides its records.
 
-    `dataset` is what the file or its job states; `accepted` the one that it was taken for, by its
-    first records where nothing states it.
+    `dataset` is the one that the file or its job states; `accepted` the one that the file was
+    accepted as, by the publisher of its first record if none is stated.
     """
 
     file_no: int
@@ -63,7 +62,7 @@ def canonicalise(
     files: Sequence[FileContext],
     calendars: Mapping[str, Calendar],
 ) -> pl.DataFrame:
-    """Turn a decoded batch into LANDED columns; one row a record, in the same order."""
+    """Convert a decoded batch to LANDED columns, one row per record, in the same order."""
     frame = decoded.frame.with_columns(
         ts_event=pl.from_epoch(pl.col("ts_ns") // 1_000, time_unit="us").dt.replace_time_zone(
             "UTC"
@@ -75,9 +74,9 @@ def canonicalise(
             ),
         ),
     )
-    frame = _name_symbols(frame, files)
-    frame = _describe(frame, calendars)
-    frame = _name_datasets(frame, files)
+    frame = _resolve_symbols(frame, files)
+    frame = _add_contract_and_date(frame, calendars)
+    frame = _resolve_datasets(frame, files)
     frame = frame.with_columns(pl.col("root", "symbol").fill_null(""))
     suspects = frame.select(
         is_suspect(rtype) | pl.col("fault").is_not_null() | _lacks_identity(files)
@@ -90,14 +89,14 @@ def canonicalise(
 
 
 def _lacks_identity(files: Sequence[FileContext]) -> pl.Expr:
-    """True where the audit cannot take a record for a bar of its file, sound prices or not."""
+    """True for a record that the audit cannot accept as a bar of its file, whatever its prices."""
     accepted = {file.file_no: file.accepted or file.dataset for file in files}
     of_file = pl.col("file_no").replace_strict(accepted, return_dtype=pl.String)
     needed = ("trade_date", "instrument_id", "publisher_id", "dataset")
     return pl.any_horizontal(pl.col(needed).is_null()) | pl.col("dataset").ne_missing(of_file)
 
 
-def _name_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:
+def _resolve_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:
     if frame["symbol"].null_count() == 0:
         return frame
     tables = [
@@ -105,12 +104,12 @@ def _name_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataF
         for file in files
         if file.mappings is not None
     ]
-    nameless = pl.col("symbol").is_null() & pl.col("fault").is_null()
+    unresolved = pl.col("symbol").is_null() & pl.col("fault").is_null()
     frame = frame.with_columns(day=pl.col("ts_event").dt.date())
     if tables:
         keys = ["file_no", "instrument_id", "day"]
-        named = (
-            frame.filter(nameless)
+        resolved = (
+            frame.filter(unresolved)
             .select(keys)
             .unique()
             .join(pl.concat(tables), on=["file_no", "instrument_id"])
@@ -118,7 +117,7 @@ def _name_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataF
             .group_by(keys)
             .agg(pl.col("mapped_symbol").unique().sort().alias("names"))
         )
-        frame = frame.join(named, on=keys, how="left", maintain_order="left").with_columns(
+        frame = frame.join(resolved, on=keys, how="left", maintain_order="left").with_columns(
             symbol=pl.coalesce(
                 "symbol",
                 pl.when(pl.col("names").list.len() == 1).then(pl.col("names").list.first()),
@@ -132,13 +131,13 @@ def _name_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataF
         frame = frame.with_columns(
             fault=pl.coalesce("fault", pl.when(pl.col("names").list.len() > 1).then(several))
         ).drop("names")
-    unnamed = pl.format("no symbol for instrument {} on {} (UTC)", "instrument_id", "day")
-    return frame.with_columns(fault=pl.coalesce("fault", pl.when(nameless).then(unnamed))).drop(
+    no_symbol = pl.format("no symbol for instrument {} on {} (UTC)", "instrument_id", "day")
+    return frame.with_columns(fault=pl.coalesce("fault", pl.when(unresolved).then(no_symbol))).drop(
         "day"
     )
 
 
-def _describe(frame: pl.DataFrame, calendars: Mapping[str, Calendar]) -> pl.DataFrame:
+def _add_contract_and_date(frame: pl.DataFrame, calendars: Mapping[str, Calendar]) -> pl.DataFrame:
     symbols = describe_symbols(frame["symbol"].drop_nulls().unique().to_list())
     frame = frame.join(symbols, on="symbol", how="left", maintain_order="left")
     if symbols["month"].null_count() < symbols.height:
@@ -161,7 +160,7 @@ def _describe(frame: pl.DataFrame, calendars: Mapping[str, Calendar]) -> pl.Data
     return frame.with_columns(*dates.values()).with_columns(trade_date=date).drop(*dates)
 
 
-def _name_datasets(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:
+def _resolve_datasets(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:
     stated = {file.file_no: file.dataset for file in files}
     if len(names := set(stated.values())) == 1 and None not in names:
         return frame.with_columns(dataset=pl.lit(names.pop()))

@@ -1,17 +1,20 @@
-"""The catalog: what was read from the drive and where it was landed, so that it is read once.
+"""Keep a catalog of what was read from the drive and where it was landed.
 
 A small SQLite file under `CBI_HOME`. It can be deleted: the next run reads the drive again.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sqlite3
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cbi_assets.drive.walk import Area, AreaPath
 from cbi_assets.market.bars import Timeframe
 
 Verdict = Literal["bars", "refused", "foreign", "sidecar", "zip", "staging", "other"]
@@ -31,22 +34,87 @@ CREATE TABLE IF NOT EXISTS slices (
 
 
 @dataclass(frozen=True)
-class FileRecord:
-    """What the catalog knows of one path. `facts` is what is shown of it besides."""
+class FormatDetails:
+    """The format of a file on the drive, as detected from its content, and its job."""
 
-    area: str
+    job_id: str | None
+    encoding: str
+    compression: str
+    schema: str | None
+    dataset: str | None
+
+
+@dataclass(frozen=True)
+class SidecarDetails:
+    """What all sidecars of a sidecar's folder say: `lists` are the file names in its manifest."""
+
+    job_id: str | None
+    dataset: str | None
+    lists: tuple[str, ...]
+    missing_days: tuple[dt.date, ...]
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> SidecarDetails:
+        """Parse what `details_json` returned."""
+        days = tuple(dt.date.fromisoformat(day) for day in found["missing_days"])
+        return cls(found["job_id"], found["dataset"], tuple(found["lists"]), days)
+
+
+@dataclass(frozen=True)
+class StagingDetails:
+    """The footer of a staging Parquet file: its row count and its first columns."""
+
+    encoding: str
+    records: int
+    columns: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> StagingDetails:
+        """Parse what `details_json` returned."""
+        return cls(found["encoding"], found["records"], tuple(found.get("columns", ())))
+
+
+FileDetails = FormatDetails | SidecarDetails | StagingDetails
+
+
+def details_json(details: FileDetails | None) -> dict[str, Any]:
+    """Return details as a JSON object, with dates in ISO format; empty for None."""
+    if details is None:
+        return {}
+    found = asdict(details)
+    if isinstance(details, SidecarDetails):
+        found["missing_days"] = [day.isoformat() for day in details.missing_days]
+    return found
+
+
+def _parse_details(verdict: Verdict, found: dict[str, Any]) -> FileDetails | None:
+    if not found:
+        return None
+    if verdict == "sidecar":
+        return SidecarDetails.from_json(found)
+    return StagingDetails.from_json(found) if verdict == "staging" else FormatDetails(**found)
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One path of the drive or of staging, as it was last read.
+
+    `stamp` is what it is compared by: an empty one makes every run read the file again.
+    """
+
+    area: Area
     path: str
     stamp: str
     bytes: int
     verdict: Verdict
     reason: str = ""
     source_file_id: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    details: FileDetails | None = None
 
 
 @dataclass(frozen=True)
 class Content:
-    """What the bytes of one landed file hold. Instants are microseconds since 1970, UTC."""
+    """The content of one landed file. Timestamps are microseconds since 1970, UTC."""
 
     file_no: int
     source_file_id: str
@@ -58,15 +126,15 @@ class Content:
     compression: str
     bytes: int
     records: int
-    blank_lines: int
-    first_ts: int | None
-    last_ts: int | None
-    symbols: tuple[str, ...]
+    blank_lines: int = 0
+    first_ts: int | None = None
+    last_ts: int | None = None
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Slice:
-    """The landed records of one file and root in one pack; root is empty where none is named."""
+    """The landed records of one file and root in one pack; an unresolved record's root is empty."""
 
     file_no: int
     timeframe: Timeframe
@@ -89,7 +157,7 @@ class Pack:
 
 
 class Catalog:
-    """The catalog's reads and writes; every write is one transaction."""
+    """Read and write the catalog; every write is one transaction."""
 
     def __init__(self, path: Path) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
@@ -100,38 +168,40 @@ class Catalog:
         """Close the file."""
         self._db.close()
 
-    def files(self) -> dict[tuple[str, str], FileRecord]:
-        """Every path known, by area and path."""
+    def files(self) -> dict[AreaPath, FileRecord]:
+        """Return every known path, by area and path."""
         rows = self._db.execute(
             "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts FROM files"
             " ORDER BY area, path"
         )
         return {
-            (area, path): FileRecord(
-                area, path, stamp, size, verdict, reason, file_id, json.loads(facts)
-            )
-            for area, path, stamp, size, verdict, reason, file_id, facts in rows
+            (area, path): FileRecord(area, path, stamp, size, verdict, reason, file_id, details)
+            for area, path, stamp, size, verdict, reason, file_id, text in rows
+            for details in [_parse_details(verdict, json.loads(text))]
         }
 
     def contents(self) -> dict[str, Content]:
-        """Every landed content, by source_file_id."""
+        """Return every landed content, by source_file_id, in the order of landing."""
         rows = self._db.execute("SELECT facts FROM contents ORDER BY file_no")
-        found = [Content(**json.loads(row[0])) for row in rows]
-        return {content.source_file_id: content for content in found}
+        found = [json.loads(facts) for (facts,) in rows]
+        return {
+            row["source_file_id"]: Content(**row | {"symbols": tuple(row["symbols"])})
+            for row in found
+        }
 
     def slices(self) -> list[Slice]:
-        """Every landed slice, in the order in which the files were landed."""
+        """Return every landed slice, in the order of landing."""
         return [
             Slice(*row)
             for row in self._db.execute("SELECT * FROM slices ORDER BY file_no, root, pack")
         ]
 
     def packs(self) -> list[Pack]:
-        """Every pack."""
+        """Return every pack."""
         return [Pack(*row) for row in self._db.execute("SELECT * FROM packs")]
 
     def next_file_no(self) -> int:
-        """The number for the next content; numbers follow the order of landing."""
+        """Return the number for the next content; numbers follow the order of landing."""
         return int(
             self._db.execute("SELECT COALESCE(MAX(file_no), 0) + 1 FROM contents").fetchone()[0]
         )
@@ -143,13 +213,13 @@ class Catalog:
         packs: Iterable[Pack] = (),
         slices: Iterable[Slice] = (),
     ) -> None:
-        """Add or replace all of this at once."""
+        """Add or replace all of this in one transaction."""
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (f.area, f.path, f.stamp, f.bytes, f.verdict, f.reason, f.source_file_id,
-                     json.dumps(f.facts))
+                     json.dumps(details_json(f.details)))
                     for f in files
                 ],
             )  # fmt: skip
@@ -175,13 +245,13 @@ class Catalog:
                 ],
             )  # fmt: skip
 
-    def forget_paths(self, paths: Iterable[tuple[str, str]]) -> None:
-        """Drop paths that are gone from the drive; their landed content stays."""
+    def forget_paths(self, paths: Iterable[AreaPath]) -> None:
+        """Remove paths that are gone from the drive; their landed content stays."""
         with self._transaction():
             self._db.executemany("DELETE FROM files WHERE area = ? AND path = ?", list(paths))
 
     def forget_contents(self, file_nos: Iterable[int]) -> None:
-        """Drop landed contents, so that their files are read and landed again."""
+        """Remove landed contents, so that their files are read and landed again."""
         with self._transaction():
             for file_no in file_nos:
                 self._db.execute(
@@ -193,20 +263,16 @@ class Catalog:
                 self._db.execute("DELETE FROM contents WHERE file_no = ?", (file_no,))
 
     def forget_packs(self, packs: Iterable[str]) -> None:
-        """Drop packs that no slice needs."""
+        """Remove packs that no slice needs."""
         with self._transaction():
             self._db.executemany("DELETE FROM packs WHERE pack = ?", [(pack,) for pack in packs])
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._db)
-
-
-class _Transaction:
-    def __init__(self, db: sqlite3.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._db.execute("COMMIT" if kind is None else "ROLLBACK")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")

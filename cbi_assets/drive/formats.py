@@ -1,19 +1,22 @@
-"""Tell what a file is from its first bytes, never from its name or folder."""
+"""Detect a file's format from its first bytes, never from its name or folder."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from pathlib import Path
+from typing import Any, Final, Literal
 
 import databento_dbn
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from cbi_assets.drive.streams import CHUNK, ZSTD_MAGIC, SourceStream, decompress
+from cbi_assets.drive.streams import CHUNK, DOWNLOAD_AGAIN, ZSTD_MAGIC, SourceStream, decompress
 from cbi_assets.errors import SourceError
-from cbi_assets.market.bars import PRICES, RTYPES, timeframe_of
+from cbi_assets.market.bars import PRICES, RTYPES, Timeframe, timeframe_of
 
 Encoding = Literal["dbn", "json", "csv", "parquet"]
 Compression = Literal["none", "zstd"]
@@ -32,14 +35,14 @@ BAR_COLUMNS = (
 """The columns of a bar in Databento's CSV and Parquet; `symbol` may follow."""
 
 FIRST_RECORDS = 20
-"""How many records are tried for one that can be read, so that a bad first one does not decide."""
+"""How many records are tried for a readable one, so that one bad record does not decide."""
 
 MAX_HEADER = 256 << 20
 
 
 @dataclass(frozen=True)
-class TextShape:
-    """The form of a text file's records: its columns (CSV) and what is pretty-printed."""
+class TextFormat:
+    """How a text file writes its records: its columns (CSV) and what is pretty-printed."""
 
     columns: tuple[str, ...]
     pretty_px: bool
@@ -48,8 +51,8 @@ class TextShape:
 
 
 @dataclass(frozen=True)
-class Bars:
-    """A file of bars: how it is written and what its own content says it holds."""
+class FileFormat:
+    """The format of a file of bars, and what its own content says about the bars."""
 
     encoding: Encoding
     compression: Compression
@@ -57,12 +60,19 @@ class Bars:
     rtype: int
     dataset: str | None = None
     publisher_id: int | None = None
-    shape: TextShape | None = None
+    text: TextFormat | None = None
+
+    @property
+    def timeframe(self) -> Timeframe:
+        """The timeframe of the bars."""
+        timeframe = timeframe_of(self.schema)
+        assert timeframe is not None  # a file of another schema is Rejected
+        return timeframe
 
 
 @dataclass(frozen=True)
-class NotBars:
-    """A file that cannot load, and why. `verdict` is `foreign`, `refused`, `zip` or `other`."""
+class Rejected:
+    """A file that does not load, and why."""
 
     verdict: Literal["foreign", "refused", "zip", "other"]
     reason: str
@@ -72,44 +82,51 @@ class NotBars:
     dataset: str | None = None
 
 
+Detected = FileFormat | Rejected
+
+ZIP: Final = Rejected("zip", "a zip", "zip")
+PARQUET: Final = Rejected("other", "Parquet", "parquet")
+"""A Parquet file before `sniff_parquet` has read the footer at its end."""
+
+
 @cache
 def _publisher_datasets() -> dict[int, str]:
-    # half a second, with the whole client behind it; only a text without metadata.json needs it
+    # Importing Databento's client takes half a second; only text without metadata.json needs it.
     from databento.common.publishers import Publisher
 
     return {publisher.to_int(): publisher.dataset.value for publisher in Publisher}
 
 
 def dataset_of_publisher(publisher_id: int) -> str | None:
-    """The dataset that a publisher id belongs to, by Databento's own list."""
+    """Return the dataset that Databento lists for a publisher id, None for an unknown one."""
     return _publisher_datasets().get(publisher_id)
 
 
-def sniff_source(source: SourceStream) -> Bars | NotBars:
-    """Tell a source's kind from its first chunk, or from all of a long DBN header."""
+def sniff_source(source: SourceStream) -> Detected:
+    """Detect a source's format from its first chunk, or from all of a long DBN header."""
     head = source.head()
     if head.startswith(b"DBN") and len(head) >= 8:
         head = source.head(min(dbn_header_length(head), MAX_HEADER))
     return sniff(head)
 
 
-def sniff(head: bytes) -> Bars | NotBars:
-    """Tell a file's kind from its first bytes (up to a mebibyte of them)."""
+def sniff(head: bytes) -> Detected:
+    """Detect a file's format from its first bytes, up to a mebibyte of them."""
     if not head:
-        return NotBars("refused", "the file is empty. Fetch it again.")
+        return _refused("the file is empty")
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
-        return NotBars("zip", "a zip", "zip")
+        return ZIP
     if head.startswith(b"PAR1"):
-        return NotBars("other", "Parquet", "parquet")
+        return PARQUET
     compression: Compression = "none"
     if head.startswith(ZSTD_MAGIC):
         compression = "zstd"
         try:
-            head = _decompressed(head)
+            head = _decompressed_head(head)
         except SourceError as error:
-            return NotBars("refused", str(error), compression=compression)
+            return Rejected("refused", str(error), compression=compression)
         if not head:
-            return NotBars("refused", "the file is empty. Fetch it again.", compression="zstd")
+            return _refused("the file is empty", compression=compression)
     if head.startswith(b"DBN"):
         return _sniff_dbn(head, compression)
     if head.lstrip()[:1] in (b"{", b"["):
@@ -117,8 +134,8 @@ def sniff(head: bytes) -> Bars | NotBars:
     return _sniff_csv(head, compression)
 
 
-def _decompressed(head: bytes) -> bytes:
-    """What the first bytes of zstd frames hold. Raises SourceError where they give nothing."""
+def _decompressed_head(head: bytes) -> bytes:
+    """Decompress the first zstd frames. Raises SourceError if they yield nothing."""
     parts: list[bytes] = []
     try:
         for part in decompress(iter([head])):
@@ -132,38 +149,38 @@ def _decompressed(head: bytes) -> bytes:
 
 
 def dbn_metadata(head: bytes) -> databento_dbn.Metadata:
-    """Decode a DBN header. Raises SourceError when `head` does not hold a whole valid one."""
+    """Decode a DBN header. Raises SourceError unless `head` contains a complete, valid one."""
     length = dbn_header_length(head)
     if len(head) < length:
-        raise SourceError("truncated: it ends inside the DBN header. Fetch the file again.")
+        raise SourceError("truncated: it ends inside the DBN header", remedy=DOWNLOAD_AGAIN)
     try:
         return databento_dbn.Metadata.decode(head[:length])
     except databento_dbn.DBNError as error:
-        raise SourceError(f"unreadable DBN header ({error}).") from None
+        raise SourceError(f"unreadable DBN header ({error})", remedy=DOWNLOAD_AGAIN) from None
 
 
 def dbn_header_length(head: bytes) -> int:
-    """The length in bytes of a DBN header, from its first 8 bytes."""
+    """Return the length of a DBN header in bytes, given its first 8 bytes."""
     return 8 + int.from_bytes(head[4:8], "little")
 
 
-def _sniff_dbn(head: bytes, compression: Compression) -> Bars | NotBars:
+def _sniff_dbn(head: bytes, compression: Compression) -> Detected:
     try:
         metadata = dbn_metadata(head)
     except SourceError as error:
-        return NotBars("refused", str(error), "dbn", compression)
+        return Rejected("refused", str(error), "dbn", compression)
     schema = None if metadata.schema is None else str(metadata.schema)
     if schema is None:
         reason = "records of several schemas (a live capture); only ohlcv-1d, -1h and -1m load"
-        return NotBars("foreign", reason, "dbn", compression, dataset=metadata.dataset)
+        return Rejected("foreign", reason, "dbn", compression, dataset=metadata.dataset)
     rtype = next((number for number, name in RTYPES.items() if name == schema), None)
     if rtype is None or timeframe_of(schema) is None:
-        return _foreign_schema(schema, "dbn", compression, metadata.dataset)
-    return Bars("dbn", compression, schema, rtype, dataset=metadata.dataset)
+        return _foreign(schema, "dbn", compression, metadata.dataset)
+    return FileFormat("dbn", compression, schema, rtype, dataset=metadata.dataset)
 
 
-def _sniff_json(head: bytes, compression: Compression) -> Bars | NotBars:
-    undecided: Bars | NotBars | None = None
+def _sniff_json(head: bytes, compression: Compression) -> Detected:
+    undecided: FileFormat | None = None
     for line in head.split(b"\n", FIRST_RECORDS)[:FIRST_RECORDS]:
         try:
             record = json.loads(line)
@@ -173,72 +190,60 @@ def _sniff_json(head: bytes, compression: Compression) -> Bars | NotBars:
             continue
         schema = RTYPES.get(rtype)
         if schema is None or timeframe_of(schema) is None:
-            return _foreign_schema(
-                schema or _rtype_name(rtype),
-                "json",
-                compression,
-                dataset_of_publisher(publisher_id),
-            )
+            return _foreign_record(rtype, publisher_id, "json", compression)
         pretty_px = _is_pretty(record.get(name) for name in PRICES)
-        shape = TextShape(
+        text = TextFormat(
             columns=(),
             pretty_px=pretty_px is not False,
             pretty_ts="T" in str(header.get("ts_event")),
             has_symbol=isinstance(record.get("symbol"), str),
         )
-        kind = Bars("json", compression, schema, rtype, None, publisher_id, shape)
+        found = FileFormat("json", compression, schema, rtype, None, publisher_id, text)
         if pretty_px is not None:
-            return kind
-        undecided = undecided or kind
-    return undecided or NotBars("other", "JSON, but not Databento's records", "json", compression)
+            return found
+        undecided = undecided or found
+    return undecided or Rejected("other", "JSON, but not Databento's records", "json", compression)
 
 
-def _sniff_csv(head: bytes, compression: Compression) -> Bars | NotBars:
+def _sniff_csv(head: bytes, compression: Compression) -> Detected:
     lines = head.split(b"\n", FIRST_RECORDS + 1)[: FIRST_RECORDS + 1]
     rows = [_csv_values(line) for line in lines]
     columns = tuple(rows[0])
     if len(set(columns) & set(BAR_COLUMNS)) < 3:
-        return NotBars("other", "not a format of Databento's")
+        return Rejected("other", "not a format of Databento's")
     missing = [name for name in BAR_COLUMNS if name not in columns]
-    undecided: Bars | None = None
+    undecided: FileFormat | None = None
     for row in rows[1:]:
         if len(row) != len(columns):
             continue
-        first = dict(zip(columns, row, strict=True))
+        record = dict(zip(columns, row, strict=True))
         try:
-            rtype, publisher_id = int(first["rtype"]), int(first["publisher_id"])
+            rtype, publisher_id = int(record["rtype"]), int(record["publisher_id"])
         except (KeyError, ValueError):
             continue
         schema = RTYPES.get(rtype)
         if schema is None or timeframe_of(schema) is None:
-            return _foreign_schema(
-                schema or _rtype_name(rtype), "csv", compression, dataset_of_publisher(publisher_id)
-            )
+            return _foreign_record(rtype, publisher_id, "csv", compression)
         if missing:
             break
-        pretty_px = _is_pretty(first[name] for name in PRICES)
-        shape = TextShape(
+        pretty_px = _is_pretty(record[name] for name in PRICES)
+        text = TextFormat(
             columns=columns,
             pretty_px=pretty_px is not False,
-            pretty_ts="T" in first["ts_event"],
-            has_symbol=bool(first.get("symbol")),
+            pretty_ts="T" in record["ts_event"],
+            has_symbol=bool(record.get("symbol")),
         )
-        kind = Bars("csv", compression, schema, rtype, None, publisher_id, shape)
+        found = FileFormat("csv", compression, schema, rtype, None, publisher_id, text)
         if pretty_px is not None:
-            return kind
-        undecided = undecided or kind
+            return found
+        undecided = undecided or found
     if missing:
-        names = ", ".join(missing)
-        return NotBars(
-            "refused", f"the CSV has no column {names}. Fetch the file again.", "csv", compression
-        )
-    return undecided or NotBars(
-        "refused", "a CSV header without a record that can be read.", "csv", compression
-    )
+        return _refused(f"the CSV has no column {', '.join(missing)}", "csv", compression)
+    return undecided or _refused("a CSV header without a readable record", "csv", compression)
 
 
 def _is_pretty(prices: Iterable[object]) -> bool | None:
-    """Whether a record's prices are decimals; None where they do not agree or none is there."""
+    """Whether a record's prices are decimals; None if they disagree or there are none."""
     forms = {"." in str(price) for price in prices if price not in (None, "")}
     return forms.pop() if len(forms) == 1 else None
 
@@ -250,11 +255,62 @@ def _csv_values(line: bytes) -> list[str]:
         return []
 
 
-def _foreign_schema(
-    schema: str, encoding: str, compression: Compression, dataset: str | None
-) -> NotBars:
+_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+_PARQUET_TYPES: dict[str, tuple[Callable[[Any], bool], ...]] = {
+    "ts_event": (pa.types.is_timestamp, pa.types.is_integer),
+    **dict.fromkeys(PRICES, _NUMBERS),
+}
+
+
+def sniff_parquet(path: Path) -> Detected:
+    """Detect what a Parquet file contains, from its footer and first record."""
+    try:
+        with pq.ParquetFile(path) as parquet:
+            return _sniff_parquet(parquet)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        return _refused(f"unreadable Parquet ({str(error).partition('\n')[0]})", "parquet")
+
+
+def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
+    types, rows = parquet.schema_arrow, parquet.metadata.num_rows
+    names = types.names
+    if not {"rtype", "publisher_id", "instrument_id"} <= set(names):
+        reason = f"Parquet of another source ({rows} rows: {', '.join(names[:6])} …)"
+        return Rejected("other", reason, "parquet")
+    if rows == 0:
+        return _refused("Parquet without a record", "parquet")
+    head = next(parquet.iter_batches(batch_size=1, columns=["rtype", "publisher_id"]), None)
+    if head is None or not head.num_rows:
+        return _refused("damaged Parquet: its first record is missing", "parquet")
+    rtype, publisher_id = (head.column(i)[0].as_py() for i in (0, 1))
+    schema = RTYPES.get(rtype)
+    if schema is None or timeframe_of(schema) is None:
+        return _foreign_record(rtype, publisher_id, "parquet", "none")
+    if missing := [name for name in BAR_COLUMNS if name not in names]:
+        return _refused(f"the Parquet has no column {', '.join(missing)}", "parquet")
+    for name in BAR_COLUMNS:
+        dtype = types.field(name).type
+        if not any(fits(dtype) for fits in _PARQUET_TYPES.get(name, (pa.types.is_integer,))):
+            return _refused(
+                f"column {name} of the Parquet is {dtype}, which is not Databento's", "parquet"
+            )
+    return FileFormat("parquet", "none", schema, rtype, None, publisher_id)
+
+
+def _refused(problem: str, encoding: str = "", compression: Compression = "none") -> Rejected:
+    return Rejected("refused", f"{problem}. {DOWNLOAD_AGAIN}", encoding, compression)
+
+
+def _foreign_record(
+    rtype: int, publisher_id: int, encoding: str, compression: Compression
+) -> Rejected:
+    schema = RTYPES.get(rtype) or _rtype_name(rtype)
+    return _foreign(schema, encoding, compression, dataset_of_publisher(publisher_id))
+
+
+def _foreign(schema: str, encoding: str, compression: Compression, dataset: str | None) -> Rejected:
     reason = f"schema {schema}; only ohlcv-1d, ohlcv-1h and ohlcv-1m load"
-    return NotBars("foreign", reason, encoding, compression, schema, dataset)
+    return Rejected("foreign", reason, encoding, compression, schema, dataset)
 
 
 def _rtype_name(rtype: int) -> str:

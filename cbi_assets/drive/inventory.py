@@ -1,25 +1,37 @@
-"""The inventory as people read it: folder says and content says, side by side."""
+"""Summarize a survey by folder: what the names claim next to what the content is."""
 
 from __future__ import annotations
 
 import datetime as dt
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from cbi_assets.drive.catalog import Content, FileRecord
+from cbi_assets.drive.catalog import (
+    Content,
+    FileRecord,
+    SidecarDetails,
+    StagingDetails,
+    details_json,
+)
 from cbi_assets.drive.survey import Survey
+from cbi_assets.drive.walk import Area, AreaPath
+from cbi_assets.timestamps import utc_from_micros
 
 _CLAIMED_SCHEMA = re.compile(r"\.(ohlcv-\w+)\.")
 
 
 @dataclass
 class FolderRow:
-    """One folder of the drive, or one file of staging. `claims` is what names say; the rest is what
-    content says, `columns` that of a Parquet file that holds no Databento bars."""
+    """One folder of the drive, or one file of staging.
 
-    area: str
+    `claims` is what the names say, the rest what the content says. `first` and `last` are bars'
+    starts in microseconds since 1970, UTC; `columns` are those of a staging Parquet file.
+    """
+
+    area: Area
     folder: str
     claims: str = ""
     files: int = 0
@@ -36,7 +48,7 @@ class FolderRow:
 
     @property
     def content(self) -> str:
-        """What the content says: schemas with file counts, symbols."""
+        """What the content says: schemas with file counts, and symbols."""
         if self.columns:
             return f"Parquet: {', '.join(self.columns[:4])} …"
         if not self.schemas:
@@ -48,20 +60,20 @@ class FolderRow:
 
     @property
     def range(self) -> str:
-        """First to last bar, as UTC dates."""
+        """UTC dates of the first and the last bar; empty without bars."""
         if self.first is None or self.last is None:
             return ""
         return f"{_date(self.first)} to {_date(self.last)}"
 
     @property
     def verdict(self) -> str:
-        """Files by verdict, with the reasons of those that do not load."""
+        """File counts by verdict, with the reasons of the files that do not load."""
         counted = ", ".join(f"{count} {name}" for name, count in sorted(self.verdicts.items()))
         reasons = "; ".join(reason for reason in self.reasons if reason)
         return f"{counted}: {reasons}" if reasons else counted
 
     def shown(self) -> dict[str, Any]:
-        """The row as a table shows it."""
+        """Return the cells of the row by column heading."""
         return {
             "folder": self.folder,
             "folder says": self.claims,
@@ -74,20 +86,15 @@ class FolderRow:
 
 
 def by_folder(survey: Survey) -> list[FolderRow]:
-    """One row a folder, in path order; folders without files included."""
-    rows: dict[tuple[str, str], FolderRow] = {}
+    """Return one row per folder, in path order, including folders without files."""
+    rows: dict[AreaPath, FolderRow] = {}
     for file in survey.files:
         folder = file.path if file.area == "staging" else file.path.rpartition("/")[0] or "."
         row = rows.setdefault((file.area, folder), FolderRow(file.area, folder))
         content = survey.contents.get(file.source_file_id or "")
         _add(row, file, content if file.verdict == "bars" else None)
-    present = {(file.area, file.path) for file in survey.files}
-    for file in survey.files:
-        folder, _, name = file.path.rpartition("/")
-        for listed in file.facts.get("lists", ()) if name == "manifest.json" else ():
-            if (file.area, f"{folder}/{listed}".lstrip("/")) not in present:
-                missing = f"{listed} is in the manifest, not here"
-                rows[file.area, folder or "."].reasons[missing] += 1
+    for folder, name in missing_files(survey.files):
+        rows["drive", folder].reasons[f"{name} is in the manifest, not here"] += 1
     for (_, folder), row in rows.items():
         row.claims = _claims(folder, row.claims)
     for item in survey.unlisted:
@@ -97,8 +104,30 @@ def by_folder(survey: Survey) -> list[FolderRow]:
     return [rows[key] for key in sorted(rows)]
 
 
+def missing_files(files: Iterable[FileRecord]) -> list[tuple[str, str]]:
+    """Return (folder, name) of each file that a manifest lists and its folder lacks."""
+    files = [file for file in files if file.area == "drive"]
+    present = {file.path for file in files}
+    missing: list[tuple[str, str]] = []
+    for file in files:
+        folder, _, name = file.path.rpartition("/")
+        if name == "manifest.json" and isinstance(file.details, SidecarDetails):
+            missing += [
+                (folder or ".", listed)
+                for listed in file.details.lists
+                if f"{folder}/{listed}".lstrip("/") not in present
+            ]
+    return missing
+
+
+def missing_days_of(files: Iterable[FileRecord]) -> list[dt.date]:
+    """Return the days that jobs' condition.json files call missing at the vendor, in order."""
+    details = (file.details for file in files)
+    return sorted({day for d in details if isinstance(d, SidecarDetails) for day in d.missing_days})
+
+
 def as_json(survey: Survey) -> dict[str, Any]:
-    """The whole inventory, file by file."""
+    """Return the whole inventory, file by file."""
     files = []
     for file in survey.files:
         content = survey.contents.get(file.source_file_id or "")
@@ -109,15 +138,15 @@ def as_json(survey: Survey) -> dict[str, Any]:
             "verdict": file.verdict,
             "reason": file.reason,
             "sha256": file.source_file_id,
-            **file.facts,
+            **details_json(file.details),
         }
         if content is not None:
             row |= {
                 "schema": content.schema,
                 "records": content.records,
                 "symbols": list(content.symbols),
-                "first": _instant(content.first_ts),
-                "last": _instant(content.last_ts),
+                "first": _iso(content.first_ts),
+                "last": _iso(content.last_ts),
                 "same_bytes_as": None if content.path == file.path else content.path,
             }
         files.append(row)
@@ -139,9 +168,9 @@ def _add(row: FolderRow, file: FileRecord, content: Content | None) -> None:
     row.verdicts[file.verdict] += 1
     if file.verdict not in ("bars", "sidecar"):
         row.reasons[file.reason] += 1
-    if file.area == "staging":
-        row.columns = tuple(file.facts.get("columns", ()))
-        row.records = file.facts.get("records", 0)
+    if isinstance(file.details, StagingDetails):
+        row.columns = file.details.columns
+        row.records = file.details.records
     if content is None:
         return
     row.records += content.records
@@ -159,13 +188,9 @@ def _claims(folder: str, schemas: str) -> str:
     return " ".join(part for part in (named[-1] if named else "", schemas) if part)
 
 
-def _date(microseconds: int) -> str:
-    return _moment(microseconds).date().isoformat()
+def _date(micros: int) -> str:
+    return utc_from_micros(micros).date().isoformat()
 
 
-def _instant(microseconds: int | None) -> str | None:
-    return None if microseconds is None else _moment(microseconds).isoformat()
-
-
-def _moment(microseconds: int) -> dt.datetime:
-    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=microseconds)
+def _iso(micros: int | None) -> str | None:
+    return None if micros is None else utc_from_micros(micros).isoformat()

@@ -1,8 +1,8 @@
-"""The landing zone: records of many files in few canonical Parquet packs, written once.
+"""Write the landing zone: records of many files in few canonical Parquet packs.
 
 A lander takes the records of one file after another, decodes them in batches on two threads and
-writes packs. Nothing counts before the catalog says so: a killed run leaves packs that no slice
-names, and the next run removes them and reads their files again.
+writes packs. A pack counts only once the catalog lists its slices: a killed run leaves packs
+without any, and the next run removes them and reads their files again.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,12 +20,12 @@ import polars as pl
 import pyarrow as pa
 
 from cbi_assets.config.settings import Home
-from cbi_assets.drive.canonical import ALWAYS_THERE, FileContext, canonicalise
+from cbi_assets.drive.canonical import REQUIRED, FileContext, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
-from cbi_assets.drive.formats import Bars
+from cbi_assets.drive.formats import FileFormat
 from cbi_assets.drive.pieces import Part
 from cbi_assets.drive.records import Piece, decode
-from cbi_assets.market.bars import Timeframe, timeframe_of
+from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import Calendar
 
 BATCH_BYTES = 16 << 20
@@ -42,18 +42,21 @@ class _Written:
 
 
 class Lander:
-    """Lands records into packs under `home.landing`; `complete` makes a file's landing count."""
+    """Land records in packs under `home.landing`.
+
+    `begin` each file, `add` its records, then `complete` or `abandon` it; `commit` once in a while.
+    """
 
     def __init__(self, home: Home, catalog: Catalog, calendars: Mapping[str, Calendar]) -> None:
         self._home = home
         self._catalog = catalog
         self._calendars = calendars
-        self._next = catalog.next_file_no()
+        self._next_file_no = catalog.next_file_no()
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="decode")
-        self._bars: Bars | None = None
+        self._format: FileFormat | None = None
         self._pieces: list[Piece] = []
         self._files: dict[int, FileContext] = {}
-        self._held = 0
+        self._batch_bytes = 0
         self._decoding: deque[tuple[Timeframe, Future[pl.DataFrame]]] = deque()
         self._packing: dict[Timeframe, list[pl.DataFrame]] = {}
         self._writing: deque[Future[_Written]] = deque()
@@ -64,102 +67,109 @@ class Lander:
         self._symbols: dict[int, set[str]] = {}
 
     def begin(self) -> int:
-        """Start a file; its number keeps the order of landing."""
-        number = self._next
-        self._next += 1
-        self._open.add(number)
-        return number
+        """Start a file and return its number; numbers follow the order of landing."""
+        file_no = self._next_file_no
+        self._next_file_no += 1
+        self._open.add(file_no)
+        return file_no
 
-    def add(self, bars: Bars, part: Part) -> None:
-        """Take consecutive records of an open file."""
-        if bars != self._bars or self._held + part.nbytes > BATCH_BYTES:
+    def add(self, file_format: FileFormat, part: Part) -> None:
+        """Add consecutive records of an open file."""
+        if file_format != self._format or self._batch_bytes + part.nbytes > BATCH_BYTES:
             self._submit()
-        self._bars = bars
+        self._format = file_format
         self._pieces.append(part.piece)
         self._files[part.context.file_no] = part.context
-        self._held += part.nbytes
+        self._batch_bytes += part.nbytes
 
     def complete(self, content: Content, record: FileRecord) -> None:
-        """All of the file was added and verified: it counts from the next commit on.
+        """Close a file that was added in full and verified; the next commit records it.
 
-        `content.records` counts lines still; the blank ones come to light where they are decoded.
+        `content.records` still counts lines; blank ones are subtracted once they are decoded.
         """
         self._open.discard(content.file_no)
         self._done.append((content, record))
 
     def abandon(self, file_no: int) -> None:
-        """The file will not do: what was landed of it never counts."""
+        """Close a file without recording it."""
         self._open.discard(file_no)
 
     def commit(self) -> None:
-        """Write what is pending and let the catalog count every completed file."""
+        """Write all pending packs and record every completed file in the catalog."""
         self._submit()
-        while self._decoding:
-            self._collect()
+        self._collect(0)
         for timeframe in list(self._packing):
             self._write(timeframe)
-        while self._writing:
-            self._settle(self._writing.popleft())
-        done = {content.file_no for content, _ in self._done}
-        slices = [piece for piece in self._slices if piece.file_no in done]
-        spans = _spans(slices)
-        landed: Counter[int] = Counter()
-        for piece in slices:
-            landed[piece.file_no] += piece.records
-        contents = []
-        for content, _ in self._done:
-            first_ts, last_ts = spans.get(content.file_no, (None, None))
-            symbols = tuple(sorted(self._symbols.pop(content.file_no, ())))
-            records = landed.get(content.file_no, 0)
-            contents.append(
-                replace(
-                    content,
-                    records=records,
-                    blank_lines=content.records - records,
-                    first_ts=first_ts,
-                    last_ts=last_ts,
-                    symbols=symbols,
-                )
-            )
-        needed = {piece.pack for piece in slices} | {
-            piece.pack for piece in self._slices if piece.file_no in self._open
-        }
-        packs = [pack for pack in self._written if pack.pack in needed]
-        self._catalog.record([record for _, record in self._done], contents, packs, slices)
-        self._slices = [piece for piece in self._slices if piece.file_no in self._open]
-        self._written, self._done = [], []
+        self._await_writes(0)
+        by_file: dict[int, list[Slice]] = {content.file_no: [] for content, _ in self._done}
+        still_open = [s for s in self._slices if s.file_no in self._open]
+        for landed in self._slices:
+            if landed.file_no in by_file:
+                by_file[landed.file_no].append(landed)
+        slices = [s for of_file in by_file.values() for s in of_file]
+        needed = {s.pack for s in (*slices, *still_open)}
+        self._catalog.record(
+            files=[record for _, record in self._done],
+            contents=[
+                self._counted(content, by_file[content.file_no]) for content, _ in self._done
+            ],
+            packs=[pack for pack in self._written if pack.pack in needed],
+            slices=slices,
+        )
+        self._slices, self._written, self._done = still_open, [], []
+
+    def _counted(self, content: Content, slices: Sequence[Slice]) -> Content:
+        """Return the content of a file with what decoding its records found."""
+        records = sum(s.records for s in slices)
+        return replace(
+            content,
+            records=records,
+            blank_lines=content.records - records,
+            first_ts=min((s.first_ts for s in slices if s.first_ts is not None), default=None),
+            last_ts=max((s.last_ts for s in slices if s.last_ts is not None), default=None),
+            symbols=tuple(sorted(self._symbols.pop(content.file_no, ()))),
+        )
 
     def close(self) -> None:
-        """Stop the decoding threads; what was not committed does not count."""
+        """Stop the decoding threads and discard what was not committed."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         pa.default_memory_pool().release_unused()
 
     def _submit(self) -> None:
+        """Start decoding the current batch."""
         if not self._pieces:
             return
-        assert self._bars is not None
-        timeframe = timeframe_of(self._bars.schema)
-        assert timeframe is not None
+        assert self._format is not None
         job = self._pool.submit(
-            _decode_batch, self._bars, self._pieces, list(self._files.values()), self._calendars
+            _decode_batch, self._format, self._pieces, list(self._files.values()), self._calendars
         )
-        self._decoding.append((timeframe, job))
-        self._pieces, self._files, self._held = [], {}, 0
-        while len(self._decoding) >= _IN_FLIGHT:
-            self._collect()
+        self._decoding.append((self._format.timeframe, job))
+        self._pieces, self._files, self._batch_bytes = [], {}, 0
+        self._collect(_IN_FLIGHT - 1)
 
-    def _collect(self) -> None:
-        timeframe, job = self._decoding.popleft()
-        frames = self._packing.setdefault(timeframe, [])
-        frames.append(job.result())
-        if sum(frame.height for frame in frames) >= PACK_RECORDS:
-            self._write(timeframe)
+    def _collect(self, left: int) -> None:
+        """Await decoded batches, oldest first, until `left` are running."""
+        while len(self._decoding) > left:
+            timeframe, job = self._decoding.popleft()
+            frames = self._packing.setdefault(timeframe, [])
+            frames.append(job.result())
+            if sum(frame.height for frame in frames) >= PACK_RECORDS:
+                self._write(timeframe)
 
     def _write(self, timeframe: Timeframe) -> None:
+        """Start writing one pack."""
         frames = self._packing.pop(timeframe)
         self._writing.append(self._pool.submit(self._write_frames, timeframe, frames))
-        while len(self._writing) >= _IN_FLIGHT:
-            self._settle(self._writing.popleft())
+        self._await_writes(_IN_FLIGHT - 1)
+
+    def _await_writes(self, left: int) -> None:
+        """Await written packs, oldest first, until `left` are running."""
+        while len(self._writing) > left:
+            written = self._writing.popleft().result()
+            self._written.append(written.pack)
+            self._slices += written.slices
+            for file_no, names in written.symbols.items():
+                self._symbols.setdefault(file_no, set()).update(names)
 
     def _write_frames(self, timeframe: Timeframe, frames: list[pl.DataFrame]) -> _Written:
         frame = pl.concat(frames, rechunk=False)
@@ -181,48 +191,31 @@ class Lander:
             symbols.setdefault(file_no, set()).update(name for name in names if name)
         return _Written(Pack(pack, timeframe, frame.height, nbytes), slices, symbols)
 
-    def _settle(self, job: Future[_Written]) -> None:
-        written = job.result()
-        self._written.append(written.pack)
-        self._slices += written.slices
-        for file_no, names in written.symbols.items():
-            self._symbols.setdefault(file_no, set()).update(names)
-
 
 def _decode_batch(
-    bars: Bars,
+    file_format: FileFormat,
     pieces: list[Piece],
     files: list[FileContext],
     calendars: Mapping[str, Calendar],
 ) -> pl.DataFrame:
-    return canonicalise(decode(bars, pieces), bars.rtype, files, calendars)
-
-
-def _spans(slices: list[Slice]) -> dict[int, tuple[int | None, int | None]]:
-    spans: dict[int, tuple[int | None, int | None]] = {}
-    for piece in slices:
-        first, last = spans.get(piece.file_no, (None, None))
-        firsts = [t for t in (first, piece.first_ts) if t is not None]
-        lasts = [t for t in (last, piece.last_ts) if t is not None]
-        spans[piece.file_no] = (min(firsts, default=None), max(lasts, default=None))
-    return spans
+    return canonicalise(decode(file_format, pieces), file_format.rtype, files, calendars)
 
 
 def pack_path(landing: Path, timeframe: str, pack: str) -> Path:
-    """Where a pack lies."""
+    """Return the path of a pack."""
     return landing / f"ohlcv-{timeframe}" / f"{pack}.parquet"
 
 
 def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str, int]:
-    """Write a frame as a pack, named by the sha256 of its bytes; whole or absent."""
+    """Write a frame as a pack, atomically. Return its name (the sha256 of its bytes) and size."""
     folder = landing / f"ohlcv-{timeframe}"
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{threading.get_ident()}.part"
-    # as categories, strings are written by their codes; a reader sees strings all the same
+    # Writing categoricals is faster, and a reader sees strings either way.
     frame = frame.with_columns(pl.col(pl.String).cast(pl.Categorical))
     schema = pa.schema(
         [
-            field.with_nullable(field.name not in ALWAYS_THERE)
+            field.with_nullable(field.name not in REQUIRED)
             for field in frame.head(0).to_arrow().schema
         ]
     )
@@ -235,19 +228,19 @@ def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str,
     return pack, size
 
 
-def sweep(home: Home, catalog: Catalog) -> None:
-    """Remove packs that no catalogued slice needs, and make files of lost packs be read again."""
+def remove_orphans(home: Home, catalog: Catalog) -> None:
+    """Remove packs that no slice needs, and forget contents whose packs are missing."""
     needed = {piece.pack for piece in catalog.slices()}
     known = {pack.pack: pack for pack in catalog.packs()}
-    lost = {
+    missing = {
         pack.pack
         for pack in known.values()
         if not pack_path(home.landing, pack.timeframe, pack.pack).exists()
     }
-    if lost:
-        catalog.forget_contents({s.file_no for s in catalog.slices() if s.pack in lost})
-    catalog.forget_packs(lost | (known.keys() - needed))
-    kept = (known.keys() & needed) - lost
+    if missing:
+        catalog.forget_contents({s.file_no for s in catalog.slices() if s.pack in missing})
+    catalog.forget_packs(missing | (known.keys() - needed))
+    kept = (known.keys() & needed) - missing
     for path in home.landing.glob("*/*.p*"):
         if path.suffix == ".part" or path.stem not in kept:
             path.unlink()

@@ -1,330 +1,233 @@
-"""Read new files one after another: verify each, land its bars, or say why it is none."""
+"""Read new files one after another: verify and land each, or record why it does not load."""
 
 from __future__ import annotations
 
-import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import Home
-from cbi_assets.drive.canonical import FileContext
-from cbi_assets.drive.catalog import Catalog, Content, FileRecord
-from cbi_assets.drive.formats import Bars, NotBars, dataset_of_publisher, sniff_source
+from cbi_assets.drive.bar_file import BarFile, SourceFile
+from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, StagingDetails
+from cbi_assets.drive.formats import (
+    PARQUET,
+    ZIP,
+    Detected,
+    FileFormat,
+    Rejected,
+    sniff_parquet,
+    sniff_source,
+)
 from cbi_assets.drive.landing import Lander
-from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of, sibling_mappings, sniff_parquet
-from cbi_assets.drive.sidecars import SIDECARS, Sidecars, job_of, read_sidecars
-from cbi_assets.drive.streams import SourceStream, open_file, open_member, read_member
+from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of
+from cbi_assets.drive.siblings import Siblings
+from cbi_assets.drive.sidecars import SIDECARS, Sidecars
+from cbi_assets.drive.streams import DOWNLOAD_ZIP_AGAIN, SourceStream, open_file, open_member
 from cbi_assets.drive.walk import Entry
+from cbi_assets.drive.zip_members import Member, list_members
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 from cbi_assets.market.sessions import Calendar
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What a home takes: the datasets that may load, and the sector calendar of each root."""
+    """What a home accepts: the datasets that load, and the sector calendar of each root."""
 
     datasets: tuple[str, ...]
     calendars: Mapping[str, Calendar]
 
 
 class Reader:
-    """Reads new files one after another into a lander and the catalog."""
+    """Read new files one after another into a lander and the catalog."""
 
-    def __init__(self, home: Home, catalog: Catalog, rules: Rules, entries: list[Entry]) -> None:
+    def __init__(
+        self, home: Home, catalog: Catalog, rules: Rules, entries: Iterable[Entry]
+    ) -> None:
         self._home = home
         self._catalog = catalog
         self._rules = rules
+        self._siblings = Siblings(entries)
         self._lander = Lander(home, catalog, rules.calendars)
         known = catalog.contents().values()
         self._landed = {content.source_file_id for content in known}
-        self._nameless = {c.source_file_id for c in known if c.records and not c.symbols}
+        self._unresolved = {c.source_file_id for c in known if c.records and not c.symbols}
         self._records: list[FileRecord] = []
-        self._sidecars: dict[tuple[str, str], Sidecars] = {}
-        self._mappings: dict[tuple[str, str], pl.DataFrame | None] = {}
-        self._beside: dict[tuple[str, str], list[Entry]] = {}
-        for entry in entries:
-            self._beside.setdefault((entry.area, entry.folder), []).append(entry)
 
     def commit(self) -> None:
-        """Let everything read so far count."""
+        """Commit everything read so far to the landing zone and the catalog."""
         self._lander.commit()
         self._catalog.record(self._records)
         self._records = []
 
     def close(self) -> None:
-        """Give up what was not committed."""
+        """Discard what was not committed."""
         self._lander.close()
 
     def read(self, entry: Entry, stamp: str) -> None:
-        """Read one new file. Raises FileChangingError when it is still being written."""
+        """Read one new file. Raises FileChangingError if it is still being written."""
         record = FileRecord(entry.area, entry.path, stamp, entry.size, "other")
         if entry.area == "staging":
             self._records.append(_staging_record(entry, record))
         elif entry.name in SIDECARS:
-            self._records.append(_sidecar_record(record, entry.name, self._sidecars_of(entry)))
+            sidecars = self._siblings.sidecars(entry)
+            self._records.append(_sidecar_record(record, entry.name, sidecars))
         else:
             try:
-                with open_file(entry.file, entry.size, entry.mtime_ns) as source:
-                    self._read_source(entry, record, source)
+                self._read_file(entry, record)
             except FileChangingError:
                 raise
             except SourceError as error:
-                if _has_changed(entry):
-                    raise FileChangingError(
-                        "changed while it was read: still being copied? Left for the next run."
-                    ) from None
-                # what the system would not read is tried again, a broken file once it changes
+                entry.check_unchanged()  # A file that is still being copied looks damaged.
+                # An empty stamp: the next run retries what the system could not read.
                 again = isinstance(error, UnreadableError)
                 self._refuse(replace(record, stamp="") if again else record, str(error))
 
-    def _read_source(self, entry: Entry, record: FileRecord, source: SourceStream) -> None:
-        kind = sniff_source(source)
-        if isinstance(kind, NotBars) and kind.verdict == "zip":
-            source.drain()
-            self._read_zip(entry, replace(record, source_file_id=source.sha256))
-            return
-        sidecars = self._sidecars_of(entry)
-        self._take(record, kind, source, sidecars, lambda: self._mappings_beside(entry))
+    def _read_file(self, entry: Entry, record: FileRecord) -> None:
+        with open_file(entry) as source:
+            detected = sniff_source(source)
+            if detected is ZIP:
+                source.drain()
+                self._read_zip(entry, replace(record, source_file_id=source.sha256))
+                return
+            sidecars = self._siblings.sidecars(entry)
+            mappings = partial(self._siblings.mappings, entry)
+            self._take(SourceFile(record, source, sidecars, mappings), detected)
 
     def _read_zip(self, entry: Entry, record: FileRecord) -> None:
         try:
             archive = zipfile.ZipFile(entry.file)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            self._refuse(record, f"the zip cannot be opened: {error}. Fetch it again.")
+            self._refuse(record, f"the zip cannot be opened: {error}. {DOWNLOAD_ZIP_AGAIN}")
             return
         with archive:
-            members = [m for m in archive.infolist() if not m.is_dir()]
-            self._records.append(
-                replace(record, verdict="zip", reason=f"{len(members)} files inside")
-            )
-            by_folder: dict[str, list[zipfile.ZipInfo]] = {}
-            for member in members:
-                by_folder.setdefault(member.filename.rpartition("/")[0], []).append(member)
-            for folder, inside in sorted(by_folder.items()):
-                self._read_zip_folder(archive, record, folder, inside)
+            count = sum(not info.is_dir() for info in archive.infolist())
+            self._records.append(replace(record, verdict="zip", reason=f"{count} files inside"))
+            for member in list_members(archive):
+                self._read_member(archive, record, member)
 
-    def _read_zip_folder(
-        self,
-        archive: zipfile.ZipFile,
-        zipped: FileRecord,
-        folder: str,
-        members: list[zipfile.ZipInfo],
-    ) -> None:
-        prefix = f"{folder}/" if folder else ""
-        names = [member.filename.removeprefix(prefix) for member in members]
-        sidecars = read_sidecars(names, lambda name: read_member(archive, prefix + name))
-        for member, name in sorted(zip(members, names, strict=True), key=lambda pair: pair[1]):
-            if name.startswith(".") or folder.startswith("__MACOSX"):
-                continue
-            record = FileRecord(
-                zipped.area,
-                f"{zipped.path}!/{member.filename}",
-                zipped.stamp,
-                member.file_size,
-                "other",
-            )
-            if ".." in member.filename.split("/") or member.filename.startswith("/"):
-                self._refuse(record, "its name in the zip points outside the zip: not read.")
-                continue
-            if name in SIDECARS:
-                self._records.append(_sidecar_record(record, name, sidecars))
-                continue
+    def _read_member(self, archive: zipfile.ZipFile, zipped: FileRecord, member: Member) -> None:
+        path = f"{zipped.path}!/{member.info.filename}"
+        record = FileRecord(zipped.area, path, zipped.stamp, member.info.file_size, "other")
+        if member.is_outside:
+            self._refuse(record, "its name in the zip points outside the zip: not read.")
+        elif member.name in SIDECARS:
+            self._records.append(_sidecar_record(record, member.name, member.sidecars))
+        else:
             try:
-                with open_member(archive, member) as source:
-                    self._take(record, sniff_source(source), source, sidecars, lambda: None)
+                with open_member(archive, member.info) as source:
+                    file = SourceFile(record, source, member.sidecars)
+                    self._take(file, sniff_source(source))
             except SourceError as error:
                 self._refuse(record, str(error))
 
-    def _take(
-        self,
-        record: FileRecord,
-        kind: Bars | NotBars,
-        source: SourceStream,
-        sidecars: Sidecars,
-        fallback: Callable[[], pl.DataFrame | None],
-    ) -> None:
-        """Verify and land one file of bars, or say why it is none."""
-        job_id = sidecars.job_id or job_of(record.path)
-        facts: dict[str, Any] = {"job_id": job_id}
-        spooled: Path | None = None
-        if isinstance(kind, NotBars) and kind.encoding == "parquet":
-            spooled, kind = self._spool(source, record)
-        try:
-            if isinstance(kind, NotBars):
-                source.drain()
-                facts |= {"encoding": kind.encoding, "compression": kind.compression,
-                          "schema": kind.schema, "dataset": kind.dataset}  # fmt: skip
-                self._records.append(
-                    replace(record, verdict=kind.verdict, reason=kind.reason,
-                            source_file_id=source.sha256, facts=facts)
-                )  # fmt: skip
-                return
-            dataset = kind.dataset or sidecars.dataset
-            stated = dataset or dataset_of_publisher(kind.publisher_id or 0)
-            facts |= {"encoding": kind.encoding, "compression": kind.compression,
-                      "schema": kind.schema, "dataset": stated}  # fmt: skip
-            if stated not in self._rules.datasets:
-                source.drain()
-                self._records.append(
-                    replace(record, verdict="foreign", source_file_id=source.sha256, facts=facts,
-                            reason=f"dataset {stated}; this home takes only "
-                                   f"{', '.join(self._rules.datasets)}")
-                )  # fmt: skip
-                return
-            self._land(record, kind, source, sidecars, dataset, facts, spooled, fallback)
-        finally:
-            if spooled is not None:
-                spooled.unlink(missing_ok=True)
+    def _take(self, file: SourceFile, detected: Detected) -> None:
+        if detected is PARQUET:
+            with self._copied(file.source) as copy:
+                self._take_detected(file, sniff_parquet(copy), copy)
+        else:
+            self._take_detected(file, detected)
 
-    def _land(
-        self,
-        record: FileRecord,
-        bars: Bars,
-        source: SourceStream,
-        sidecars: Sidecars,
-        dataset: str | None,
-        facts: dict[str, Any],
-        spooled: Path | None,
-        fallback: Callable[[], pl.DataFrame | None],
+    def _take_detected(
+        self, file: SourceFile, detected: Detected, parquet_copy: Path | None = None
     ) -> None:
-        mappings = sidecars.mappings
-        has_symbol = bars.shape is not None and bars.shape.has_symbol
-        if mappings is None and bars.encoding != "dbn" and not has_symbol:
-            mappings = fallback()
-        number = self._lander.begin()
-        context = FileContext(number, dataset, mappings, facts["dataset"])
-        held: list[Part] = []  # of a small file, until it is verified; a large one streams through
-        lines = held_bytes = 0
+        """Land a file of bars, or record why it does not load. Raises SourceError if damaged."""
+        if isinstance(detected, FileFormat):
+            bars = BarFile(file, detected, parquet_copy)
+            if bars.dataset in self._rules.datasets:
+                self._land(bars)
+                return
+            detected = self._foreign_dataset(bars)
+        self._records.append(file.rejected(detected))
+
+    def _foreign_dataset(self, bars: BarFile) -> Rejected:
+        accepted = ", ".join(self._rules.datasets)
+        found = bars.format
+        return Rejected(
+            "foreign",
+            f"dataset {bars.dataset}; this home takes only {accepted}",
+            found.encoding,
+            found.compression,
+            found.schema,
+            bars.dataset,
+        )
+
+    def _land(self, bars: BarFile) -> None:
+        """Land a file unless its bytes are landed already. Raises SourceError if it is damaged."""
+        file_no = self._lander.begin()
         try:
-            for part in pieces_of(bars, context, source, spooled):
-                lines += part.piece.count
-                held.append(part)
-                held_bytes += part.nbytes
-                if held_bytes > 2 * BLOCK_BYTES:
-                    for item in held:
-                        self._lander.add(bars, item)
-                    held, held_bytes = [], 2 * BLOCK_BYTES
-            source.drain()
-            _verify(record, source, sidecars)
+            pending, records = self._stream(bars, file_no)
+            bars.file.verify()
         except SourceError:
-            self._lander.abandon(number)
+            self._lander.abandon(file_no)
             raise
-        # what had no symbols at all is landed anew once there is something that names them
-        named_now = mappings is not None and source.sha256 in self._nameless
-        if source.sha256 in self._landed and not named_now:
-            self._lander.abandon(number)
-            self._records.append(
-                replace(record, verdict="bars", source_file_id=source.sha256, facts=facts)
-            )
+        sha256 = bars.file.source.sha256
+        can_resolve_now = bars.mappings is not None and sha256 in self._unresolved
+        if sha256 in self._landed and not can_resolve_now:
+            self._lander.abandon(file_no)
+            self._records.append(bars.entry())
             return
-        for part in held:
-            self._lander.add(bars, part)
-        self._landed.add(source.sha256)
-        self._nameless.discard(source.sha256)
-        content = Content(
-            file_no=number,
-            source_file_id=source.sha256,
-            path=record.path,
-            job_id=facts["job_id"],
-            dataset=facts["dataset"],
-            schema=bars.schema,
-            encoding=bars.encoding,
-            compression=bars.compression,
-            bytes=source.size,
-            records=lines,
-            blank_lines=0,
-            first_ts=None,
-            last_ts=None,
-            symbols=(),
-        )
-        self._lander.complete(
-            content, replace(record, verdict="bars", source_file_id=source.sha256, facts=facts)
-        )
+        for part in pending:
+            self._lander.add(bars.format, part)
+        self._landed.add(sha256)
+        self._unresolved.discard(sha256)
+        self._lander.complete(bars.content(file_no, records), bars.entry())
 
-    def _spool(self, source: SourceStream, record: FileRecord) -> tuple[Path, Bars | NotBars]:
-        """Copy a Parquet file aside while it is hashed: its footer is at its end."""
+    def _stream(self, bars: BarFile, file_no: int) -> tuple[list[Part], int]:
+        """Read all records. Return the parts not yet added to the lander, and the record count.
+
+        A small file is held back until it is verified; a large one is added as it is read.
+        """
+        pending: list[Part] = []
+        nbytes = records = 0
+        context = bars.context(file_no)
+        for part in pieces_of(bars.format, context, bars.file.source, bars.parquet_copy):
+            records += part.piece.count
+            nbytes += part.nbytes
+            pending.append(part)
+            if nbytes > 2 * BLOCK_BYTES:
+                for item in pending:
+                    self._lander.add(bars.format, item)
+                pending = []
+        return pending, records
+
+    @contextmanager
+    def _copied(self, source: SourceStream) -> Iterator[Path]:
+        """Copy a source to the scratch folder; the copy is deleted afterwards."""
         self._home.scratch.mkdir(parents=True, exist_ok=True)
-        spooled = self._home.scratch / "spool.parquet"
-        with open(spooled, "wb") as out:
-            for chunk in source.chunks():
-                out.write(chunk)
+        copy = self._home.scratch / "spool.parquet"
         try:
-            return spooled, sniff_parquet(spooled)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            reason = f"unreadable Parquet ({str(error).partition('\n')[0]}). Fetch it again."
-            return spooled, NotBars("refused", reason, "parquet")
-
-    def _mappings_beside(self, entry: Entry) -> pl.DataFrame | None:
-        key = (entry.area, entry.folder)
-        if key not in self._mappings:
-            self._mappings[key] = sibling_mappings(other.file for other in self._beside[key])
-        return self._mappings[key]
-
-    def _sidecars_of(self, entry: Entry) -> Sidecars:
-        key = (entry.area, entry.folder)
-        if key not in self._sidecars:
-            folder = entry.file.parent
-            names = [other.name for other in self._beside[key]]
-            self._sidecars[key] = read_sidecars(names, lambda name: (folder / name).read_bytes())
-        return self._sidecars[key]
+            with open(copy, "wb") as out:
+                for chunk in source.chunks():
+                    out.write(chunk)
+            yield copy
+        finally:
+            copy.unlink(missing_ok=True)
 
     def _refuse(self, record: FileRecord, reason: str) -> None:
         self._records.append(replace(record, verdict="refused", reason=reason))
 
 
-def _has_changed(entry: Entry) -> bool:
-    try:
-        stat = os.stat(entry.file)
-    except OSError:
-        return True
-    return (stat.st_size, stat.st_mtime_ns) != (entry.size, entry.mtime_ns)
-
-
-def _verify(record: FileRecord, source: SourceStream, sidecars: Sidecars) -> None:
-    """Hold a file that was read to its end against its job's manifest. Raises SourceError."""
-    name = record.path.rpartition("/")[2]
-    listed = sidecars.listed.get(name)
-    if listed is None:
-        return
-    if listed.size != source.size:
-        raise SourceError(
-            f"{source.size} bytes where manifest.json says {listed.size}. Fetch the file again."
-        )
-    if listed.sha256 != source.sha256:
-        raise SourceError(
-            "its sha256 is not the one in manifest.json: the bytes were changed or damaged. "
-            "Fetch the file again."
-        )
-
-
 def _staging_record(entry: Entry, record: FileRecord) -> FileRecord:
-    """A staging file: its columns and rows by the Parquet footer. Its prices are never loaded."""
+    """Describe a staging file by its Parquet footer. Its prices are never loaded."""
     reason = "staging is not Databento: its prices are never loaded"
     try:
         footer = pq.read_metadata(entry.file)
     except (pa.ArrowException, OSError):
         return replace(record, verdict="staging", reason=f"{reason}; not Parquet")
-    names = footer.schema.names
-    facts = {"encoding": "parquet", "records": footer.num_rows, "columns": names[:12]}
-    return replace(record, verdict="staging", reason=reason, facts=facts)
+    columns = tuple(footer.schema.names[:12])
+    details = StagingDetails("parquet", footer.num_rows, columns)
+    return replace(record, verdict="staging", reason=reason, details=details)
 
 
 def _sidecar_record(record: FileRecord, name: str, sidecars: Sidecars) -> FileRecord:
-    told = "; ".join(problem for problem in sidecars.problems if problem.startswith(name))
-    return replace(record, verdict="sidecar", reason=told, facts=_stated(sidecars))
-
-
-def _stated(sidecars: Sidecars) -> dict[str, Any]:
-    return {
-        "job_id": sidecars.job_id,
-        "dataset": sidecars.dataset,
-        "lists": sorted(sidecars.listed),
-        "missing_days": [day.isoformat() for day in sidecars.missing_days],
-    }
+    details = SidecarDetails(
+        sidecars.job_id, sidecars.dataset, tuple(sorted(sidecars.listed)), sidecars.missing_days
+    )
+    reason = sidecars.problems.get(name, "")
+    return replace(record, verdict="sidecar", reason=reason, details=details)

@@ -1,8 +1,8 @@
-"""Decode batches of records into columns, whatever they were written as.
+"""Decode batches of records of any format into columns.
 
-A fast path hands a whole block of lines to Arrow's readers. A block that they refuse, or in which
-they count other than one record a line, is read again line by line, so that each line ends as a
-record or as a fault that names it.
+The fast path decodes a whole block of lines with Arrow's readers. A block that they reject, or in
+which they count anything but one record per line, is decoded again line by line, so that each line
+becomes a record or a fault with its line number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
-from cbi_assets.drive.formats import Bars, TextShape
+from cbi_assets.drive.formats import Encoding, FileFormat, TextFormat
 from cbi_assets.market.bars import PRICES, UNDEFINED_PRICE, Columns, prices_from_raw
 
 DECODED: Final[Columns] = {
@@ -65,9 +65,9 @@ _JSON_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Piece:
-    """Consecutive records of one file: bytes of whole lines or DBN records, or an Arrow table.
+    """Consecutive records of one file: bytes of whole lines, DBN records, or an Arrow table.
 
-    `first` is the number of its first record: the line number in a text, else counted from 1.
+    `first` is the number of its first record, from 1; in a text file, its line number.
     """
 
     file_no: int
@@ -78,25 +78,25 @@ class Piece:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded batch, and how to get the record behind a row as it was read."""
+    """A decoded batch. `raw(row)` returns the record of a row as it was read."""
 
     frame: pl.DataFrame
     raw: Callable[[int], str]
 
 
 def dbn_records(ts_out: bool) -> np.dtype[Any]:
-    """The layout of an OHLCV record, the same in every DBN version: 56 bytes, 64 with ts_out."""
+    """Return the layout of an OHLCV record in every DBN version: 56 bytes, 64 with ts_out."""
     return np.dtype([*_DBN_DTYPE.descr, ("ts_out", "<u8")]) if ts_out else _DBN_DTYPE
 
 
-def decode(bars: Bars, pieces: list[Piece]) -> Decoded:
-    """Decode pieces of files that are written alike, in their order."""
-    if bars.encoding == "dbn":
+def decode(file_format: FileFormat, pieces: list[Piece]) -> Decoded:
+    """Decode pieces of files of one format, in order."""
+    if file_format.encoding == "dbn":
         return _decode_dbn(pieces)
-    if bars.encoding == "parquet":
+    if file_format.encoding == "parquet":
         return _decode_parquet(pieces)
-    assert bars.shape is not None
-    return _decode_text(bars, bars.shape, pieces)
+    assert file_format.text is not None
+    return _decode_text(file_format.encoding, file_format.text, pieces)
 
 
 def _numbered(pieces: list[Piece]) -> dict[str, pl.Series]:
@@ -139,7 +139,7 @@ def _int64_or_null(values: npt.NDArray[np.uint64]) -> pl.Series:
 
 
 def _decode_parquet(pieces: list[Piece]) -> Decoded:
-    # piece by piece: files of one form may still differ in how they hold prices and times
+    # One by one: files of one format may still differ in the types of their prices and times.
     frames = [_parquet_frame(piece) for piece in pieces]
     ends = np.cumsum([piece.count for piece in pieces])
 
@@ -177,7 +177,7 @@ def _parquet_frame(piece: Piece) -> pl.DataFrame:
     return _assemble(columns, table.num_rows)
 
 
-def _decode_text(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
+def _decode_text(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> Decoded:
     block = b"".join(piece.payload for piece in pieces)
     total = sum(piece.count for piece in pieces)
     lines: list[bytes] = []
@@ -188,13 +188,13 @@ def _decode_text(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
         return _shown(lines[row])
 
     try:
-        columns = _read_json(block) if bars.encoding == "json" else _read_csv(block, shape)
+        columns = _read_json(block) if encoding == "json" else _read_csv(block, text)
         if len(columns["rtype"]) == total and not columns["rtype"].null_count:
-            converted = _convert(columns, shape)
+            converted = _convert(columns, text)
             return Decoded(_assemble(converted | _numbered(pieces), total), raw)
     except pa.ArrowException:
         pass
-    return _decode_lines(bars, shape, pieces)
+    return _decode_lines(encoding, text, pieces)
 
 
 def _read_json(block: bytes) -> dict[str, pa.ChunkedArray]:
@@ -212,33 +212,33 @@ def _read_json(block: bytes) -> dict[str, pa.ChunkedArray]:
     return columns
 
 
-def _read_csv(block: bytes, shape: TextShape) -> dict[str, pa.ChunkedArray]:
-    types = dict.fromkeys(shape.columns, pa.string())
+def _read_csv(block: bytes, text: TextFormat) -> dict[str, pa.ChunkedArray]:
+    types = dict.fromkeys(text.columns, pa.string())
     types |= {"rtype": pa.int16(), "publisher_id": pa.int64(), "instrument_id": pa.int64()}
     table = pa.csv.read_csv(
         pa.BufferReader(block),
         read_options=pa.csv.ReadOptions(
-            use_threads=False, block_size=len(block) + 1, column_names=list(shape.columns)
+            use_threads=False, block_size=len(block) + 1, column_names=list(text.columns)
         ),
         parse_options=pa.csv.ParseOptions(ignore_empty_lines=False),
         convert_options=pa.csv.ConvertOptions(
             column_types=types, strings_can_be_null=True, null_values=[""]
         ),
     )
-    columns = {name: table[name] for name in shape.columns}
+    columns = {name: table[name] for name in text.columns}
     if "symbol" not in columns:
         columns["symbol"] = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
     return columns
 
 
-def _convert(columns: dict[str, pa.ChunkedArray], shape: TextShape) -> dict[str, Any]:
-    timestamp_type = pa.timestamp("ns", "UTC") if shape.pretty_ts else pa.int64()
+def _convert(columns: dict[str, pa.ChunkedArray], text: TextFormat) -> dict[str, Any]:
+    timestamp_type = pa.timestamp("ns", "UTC") if text.pretty_ts else pa.int64()
     ts_ns = columns["ts_event"].cast(timestamp_type).cast(pa.int64())
     converted: dict[str, Any] = {"ts_ns": pl.Series("ts_ns", ts_ns)}
-    columns["symbol"].validate(full=True)  # Arrow's JSON reader lets bytes pass that are no UTF-8
+    columns["symbol"].validate(full=True)  # Arrow's JSON reader accepts bytes that are not UTF-8.
     for name in PRICES:
-        if shape.pretty_px:
-            # without a point it is a raw price, or no number at all: each line has to tell
+        if text.pretty_px:
+            # A price without a point is a raw price or not a number: decode line by line.
             if pc.all(pc.match_substring(columns[name], ".")).as_py() is False:
                 raise pa.ArrowInvalid(f"{name}: no decimal")
             converted[name] = pl.Series(name, columns[name].cast(pa.float64()))
@@ -251,7 +251,7 @@ def _convert(columns: dict[str, pa.ChunkedArray], shape: TextShape) -> dict[str,
     return converted
 
 
-def _decode_lines(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
+def _decode_lines(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> Decoded:
     rows: list[dict[str, Any]] = []
     for piece in pieces:
         for offset, line in enumerate(piece.payload.split(b"\n")[: piece.count]):
@@ -259,15 +259,15 @@ def _decode_lines(bars: Bars, shape: TextShape, pieces: list[Piece]) -> Decoded:
                 continue
             row: dict[str, Any] = {"file_no": piece.file_no, "record_no": piece.first + offset}
             try:
-                fields = _json_fields(line) if bars.encoding == "json" else _csv_fields(line, shape)
+                fields = _json_fields(line) if encoding == "json" else _csv_fields(line, text)
                 row |= _parse_fields(fields)
             except _UNREADABLE as error:
-                row["fault"] = f"unreadable {bars.encoding.upper()} record: {_reason(error)}"
+                row["fault"] = f"unreadable {encoding.upper()} record: {_reason(error)}"
             row["raw"] = _shown(line)
             rows.append(row)
     frame = pl.DataFrame(rows, schema=DECODED, orient="row")
-    kept = frame["raw"]
-    return Decoded(frame.with_columns(raw=pl.lit(None, pl.String)), lambda row: kept[row])
+    raw = frame["raw"]
+    return Decoded(frame.with_columns(raw=pl.lit(None, pl.String)), lambda row: raw[row])
 
 
 def _json_fields(line: bytes) -> dict[str, Any]:
@@ -275,11 +275,11 @@ def _json_fields(line: bytes) -> dict[str, Any]:
     return {**record["hd"], **{k: v for k, v in record.items() if k != "hd"}}
 
 
-def _csv_fields(line: bytes, shape: TextShape) -> dict[str, Any]:
+def _csv_fields(line: bytes, text: TextFormat) -> dict[str, Any]:
     values = next(csv.reader([line.decode("utf-8").rstrip("\r")]))
-    if len(values) != len(shape.columns):
-        raise ValueError(f"{len(values)} columns where the header has {len(shape.columns)}")
-    return dict(zip(shape.columns, values, strict=True))
+    if len(values) != len(text.columns):
+        raise ValueError(f"{len(values)} columns where the header has {len(text.columns)}")
+    return dict(zip(text.columns, values, strict=True))
 
 
 def _parse_fields(fields: dict[str, Any]) -> dict[str, Any]:
@@ -291,7 +291,7 @@ def _parse_fields(fields: dict[str, Any]) -> dict[str, Any]:
     row |= {name: _parse_price(fields[name]) for name in PRICES}
     row["volume"] = _int64(fields["volume"])
     symbol = fields.get("symbol")
-    str(symbol).encode()  # JSON can spell half a surrogate pair, which is no text
+    str(symbol).encode()  # Raises for half a surrogate pair, which JSON can contain.
     return row | {"symbol": str(symbol) if symbol else None}
 
 

@@ -1,4 +1,4 @@
-"""The JSON files beside a job's data: manifest, metadata, symbology, condition."""
+"""Read the JSON files next to a job's data: manifest, metadata, symbology, condition."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.errors import SourceError
 
-SIDECARS = ("manifest.json", "metadata.json", "symbology.json", "condition.json")
-
-_NOT_VENDORS = (
+_INVALID = (
     OSError, SourceError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
 )  # fmt: skip
+"""What reading a sidecar raises if it is not the JSON that Databento writes."""
+
 _JOB_ID = re.compile(r"^[A-Z0-9]+-\d{8}-[A-Z0-9]{10}$")
 
 MAPPING_SCHEMA = {
@@ -30,7 +31,7 @@ MAPPING_SCHEMA = {
 
 @dataclass(frozen=True)
 class Listed:
-    """What a manifest says of one file."""
+    """One file's entry in a manifest."""
 
     size: int
     sha256: str
@@ -40,20 +41,38 @@ class Listed:
 class Sidecars:
     """What the sidecars of one job folder say; absent parts are empty.
 
-    `mappings` has one row an interval: instrument_id, d0 and d1 (half-open, UTC), mapped_symbol.
+    `mappings` has one row per interval: instrument_id, d0 and d1 (half-open, UTC), mapped_symbol.
     """
 
-    present: tuple[str, ...] = ()
     job_id: str | None = None
     dataset: str | None = None
     listed: Mapping[str, Listed] = field(default_factory=dict)
     mappings: pl.DataFrame | None = None
     missing_days: tuple[dt.date, ...] = ()
-    problems: tuple[str, ...] = ()
+    problems: Mapping[str, str] = field(default_factory=dict)  # by the sidecar's file name
+
+    def verify(self, name: str, size: int, sha256: str) -> None:
+        """Compare a file's size and hash with the manifest, if it lists the file.
+
+        Raises SourceError if they differ.
+        """
+        listed = self.listed.get(name)
+        if listed is None:
+            return
+        if listed.size != size:
+            raise SourceError(
+                f"{size} bytes, but manifest.json lists {listed.size}", remedy=DOWNLOAD_AGAIN
+            )
+        if listed.sha256 != sha256:
+            raise SourceError(
+                "its sha256 differs from the one in manifest.json: the bytes were changed or "
+                "damaged",
+                remedy=DOWNLOAD_AGAIN,
+            )
 
 
 def job_of(path: str) -> str | None:
-    """The job's id from the nearest folder (or zip) on `path` that is named like one."""
+    """Return the job id that the nearest folder (or zip) on `path` is named by, if any."""
     for part in reversed(path.replace("!/", "/").split("/")):
         name = part.removesuffix(".zip")
         if _JOB_ID.match(name):
@@ -62,27 +81,22 @@ def job_of(path: str) -> str | None:
 
 
 def read_sidecars(names: Iterable[str], read: Callable[[str], bytes]) -> Sidecars:
-    """Read those of `names` that are sidecars, by `read(name)`.
+    """Read the sidecars among `names` with `read(name)`.
 
-    A sidecar that is not the JSON it should be is named in `problems`; the others still count.
+    An invalid sidecar is ignored and named in `problems`; the others still count.
     """
-    found: dict[str, Any] = {}
-    present = tuple(name for name in SIDECARS if name in set(names))
+    present = set(names)
     parts: dict[str, Any] = {}
-    problems: list[str] = []
-    readers: dict[str, Callable[[Any], dict[str, Any]]] = {
-        "manifest.json": _manifest,
-        "metadata.json": _metadata,
-        "symbology.json": _symbology,
-        "condition.json": _condition,
-    }
-    for name in present:
+    problems: dict[str, str] = {}
+    for name, parse in _PARSERS.items():
+        if name not in present:
+            continue
         try:
-            found[name] = json.loads(read(name))
-            parts |= {k: v for k, v in readers[name](found[name]).items() if v is not None}
-        except _NOT_VENDORS as error:
-            problems.append(f"{name} is not what Databento writes ({error}): it was not used")
-    return Sidecars(present=present, problems=tuple(problems), **parts)
+            found = parse(json.loads(read(name)))
+            parts |= {key: value for key, value in found.items() if value is not None}
+        except _INVALID as error:
+            problems[name] = f"{name} is not what Databento writes ({error}): it was ignored"
+    return Sidecars(problems=problems, **parts)
 
 
 def _manifest(document: Any) -> dict[str, Any]:
@@ -116,8 +130,17 @@ def _date(text: str) -> dt.date:
     return dt.date.fromisoformat(text)
 
 
+_PARSERS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "manifest.json": _manifest,
+    "metadata.json": _metadata,
+    "symbology.json": _symbology,
+    "condition.json": _condition,
+}
+SIDECARS = tuple(_PARSERS)
+
+
 def mappings_of_metadata(mappings: Mapping[str, Iterable[Mapping[str, Any]]]) -> pl.DataFrame:
-    """The mappings of a DBN header (`Metadata.mappings`) in the columns of `Sidecars.mappings`."""
+    """Return the mappings of a DBN header (`Metadata.mappings`) as `Sidecars.mappings` has them."""
     rows = [
         (int(interval["symbol"]), interval["start_date"], interval["end_date"], symbol)
         for symbol, intervals in mappings.items()

@@ -1,35 +1,36 @@
-"""Survey the drive: tell what is new from content, verify it, and land its bars.
+"""Scan the drive for new files, verify them, and land their bars.
 
-Reading a file to count its bars and reading it to land them is one reading. A file whose size,
-time and sidecars stand as the catalog knows them is not opened at all.
+Each new file is read once; hashing, counting and landing share that pass. A file whose size,
+modification time and sidecars match the catalog is skipped without being opened.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord
-from cbi_assets.drive.landing import sweep
+from cbi_assets.drive.landing import remove_orphans
 from cbi_assets.drive.reader import Reader, Rules
 from cbi_assets.drive.sidecars import SIDECARS
-from cbi_assets.drive.walk import Entry, Unlisted, walk
+from cbi_assets.drive.walk import AreaPath, Entry, Unlisted, walk
 from cbi_assets.errors import FileChangingError
 
 COMMIT_BYTES = 512 << 20
 
 
 class Progress(Protocol):
-    """What a long reading reports to."""
+    """Receives the progress of reading a drive."""
 
     def start(self, files: int, nbytes: int) -> None:
-        """So many new files and bytes are to be read."""
+        """Start reading this many new files and bytes."""
 
     def advance(self, path: str, nbytes: int) -> None:
-        """A file was read."""
+        """Count one more file as read."""
 
 
 class NullProgress:
@@ -44,13 +45,27 @@ class NullProgress:
 
 @dataclass(frozen=True)
 class Survey:
-    """What lies on the drive now. `read` counts the files whose content this survey opened."""
+    """What is on the drive now. `read` counts the files that this survey opened.
+
+    `changing` are files (path and why) that were being written while they were read; `contents`
+    are the landed contents by source_file_id.
+    """
 
     files: list[FileRecord]
     unlisted: list[Unlisted]
     changing: list[tuple[str, str]]
     contents: dict[str, Content]
     read: int
+
+    @property
+    def refused(self) -> list[FileRecord]:
+        """Files of bars that are damaged or cannot be read."""
+        return [file for file in self.files if file.verdict == "refused"]
+
+    @property
+    def unreadable(self) -> list[Unlisted]:
+        """Folders and files that the system cannot list."""
+        return [item for item in self.unlisted if item.is_error]
 
 
 def survey(
@@ -62,25 +77,49 @@ def survey(
     progress: Progress | None = None,
     choose: Callable[[Entry], bool] | None = None,
 ) -> Survey:
-    """Bring the catalog and the landing zone up to date with the drive.
+    """Update the catalog and the landing zone from the drive.
 
-    Raises UsageError when the drive is not set or not there. A file that cannot be used is a
-    record with the reason; it stops no other. With `choose`, only those new files are read.
+    A file that does not load is recorded with the reason and stops no other.
+
+    Parameters
+    ----------
+    drive, staging : Path, optional
+        The folders to scan; the drive is required.
+    home : Home
+        Where landed bars are written. Acquire its lock first.
+    catalog : Catalog
+        What earlier surveys read.
+    rules : Rules
+        The datasets that load, and the roots' calendars.
+    progress : Progress, optional
+        Called back as files are read.
+    choose : Callable, optional
+        If given, only the new files for which it returns True are read.
+
+    Raises
+    ------
+    UsageError
+        If no drive is set, or its folder does not exist.
     """
     progress = progress or NullProgress()
-    sweep(home, catalog)
-    _relabel(catalog, rules)
+    remove_orphans(home, catalog)
+    _forget_stale_calendars(catalog, rules)
     known = catalog.files()
     entries: list[Entry] = []
     unlisted: list[Unlisted] = []
     for found in walk(drive, staging):
-        (entries if isinstance(found, Entry) else unlisted).append(found)  # type: ignore[arg-type]
+        if isinstance(found, Entry):
+            entries.append(found)
+        else:
+            unlisted.append(found)
     stamps = _stamps(entries)
-    present: set[tuple[str, str]] = {(entry.area, entry.path) for entry in entries}
-    new = [e for e in entries if not _is_known(known, e, stamps[e.area, e.path])]
-    if choose is not None:
-        new = [entry for entry in new if choose(entry)]
-    catalog.forget_paths(_gone(known, present, new))
+    new = [
+        entry
+        for entry in entries
+        if not _is_known(known, entry, stamps[entry.area, entry.path])
+        and (choose is None or choose(entry))
+    ]
+    catalog.forget_paths(_gone(known, stamps.keys(), new))
     changing: list[tuple[str, str]] = []
     if new:
         progress.start(len(new), sum(entry.size for entry in new))
@@ -103,33 +142,29 @@ def survey(
     return Survey(list(catalog.files().values()), unlisted, changing, catalog.contents(), len(new))
 
 
-def _stamps(entries: list[Entry]) -> dict[tuple[str, str], str]:
-    """Size and time of each file and of the sidecars that bear on it."""
-    beside: dict[tuple[str, str], list[str]] = {}
+def _stamps(entries: Iterable[Entry]) -> dict[AreaPath, str]:
+    """Return by file what it is compared by: its size and time, and those of its sidecars."""
+    sidecars: dict[AreaPath, list[str]] = defaultdict(list)
     for entry in entries:
         if entry.name in SIDECARS:
             own = f"{entry.name}:{entry.size}:{entry.mtime_ns}"
-            beside.setdefault((entry.area, entry.folder), []).append(own)
-    stamps: dict[tuple[str, str], str] = {}
+            sidecars[entry.area, entry.folder].append(own)
+    stamps: dict[AreaPath, str] = {}
     for entry in entries:
-        sidecars = (
-            "" if entry.name in SIDECARS else "|".join(beside.get((entry.area, entry.folder), []))
-        )
-        stamps[entry.area, entry.path] = f"{entry.size}:{entry.mtime_ns}|{sidecars}"
+        of_folder = () if entry.name in SIDECARS else sidecars.get((entry.area, entry.folder), ())
+        stamps[entry.area, entry.path] = f"{entry.size}:{entry.mtime_ns}|{'|'.join(of_folder)}"
     return stamps
 
 
-def _is_known(known: Mapping[tuple[str, str], FileRecord], entry: Entry, stamp: str) -> bool:
+def _is_known(known: Mapping[AreaPath, FileRecord], entry: Entry, stamp: str) -> bool:
     record = known.get((entry.area, entry.path))
     return record is not None and record.stamp == stamp
 
 
 def _gone(
-    known: Mapping[tuple[str, str], FileRecord],
-    present: set[tuple[str, str]],
-    new: list[Entry],
-) -> list[tuple[str, str]]:
-    """Paths to forget: vanished ones, and the members of a vanished or changed zip."""
+    known: Iterable[AreaPath], present: Collection[AreaPath], new: Iterable[Entry]
+) -> list[AreaPath]:
+    """Return the paths that vanished, and the members of each zip that vanished or changed."""
     changed = {(entry.area, entry.path) for entry in new}
     gone = []
     for area, path in known:
@@ -139,8 +174,11 @@ def _gone(
     return gone
 
 
-def _relabel(catalog: Catalog, rules: Rules) -> None:
-    """Land again what was landed under another sector calendar than its root has now."""
+def _forget_stale_calendars(catalog: Catalog, rules: Rules) -> None:
+    """Remove contents landed under another sector calendar than their root has now.
+
+    Their files are read again, which gives their bars new trade dates.
+    """
     stale = {
         piece.file_no
         for piece in catalog.slices()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,7 +16,8 @@ from cbi_assets.checks import (
     roots_held,
 )
 from cbi_assets.config.universe import Universe, select_timeframes
-from cbi_assets.drive.catalog import FileRecord, Slice
+from cbi_assets.drive.catalog import Slice
+from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.drive.survey import Survey, survey
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import LedgerMovedError, ServiceError
@@ -92,8 +92,8 @@ class LoadOutcome:
             or bool(self.nameless)
             or any(result.failed for result in self.checks)
             or any(part.quarantined or part.conflicts for part in self.partitions)
-            or any(file.verdict == "refused" for file in self.survey.files)
-            or any("cannot be" in unlisted.reason for unlisted in self.survey.unlisted)
+            or bool(self.survey.refused)
+            or bool(self.survey.unreadable)
         )
 
 
@@ -369,14 +369,3 @@ class _Load:
 
 def _order(piece: Slice) -> tuple[int, str, str]:
     return piece.file_no, piece.root, piece.pack
-
-
-def missing_days_of(files: Iterable[FileRecord]) -> list[dt.date]:
-    """Days that the jobs' condition.json files call missing at the vendor."""
-    days = {
-        dt.date.fromisoformat(day)
-        for file in files
-        if file.verdict == "sidecar"
-        for day in file.facts.get("missing_days", ())
-    }
-    return sorted(days)

@@ -103,7 +103,7 @@ def sql_block(sql: str) -> dg.MarkdownMetadataValue:
 
 def inventory_metadata(survey: Survey) -> dict[str, Any]:
     """What lies on the drive: folder says and content says, side by side."""
-    troubles = [{"path": f.path, "why": f.reason} for f in survey.files if f.verdict == "refused"]
+    troubles = [{"path": f.path, "why": f.reason} for f in survey.refused]
     return {
         "files": len(survey.files),
         "files read": survey.read,

@@ -13,7 +13,7 @@ import polars as pl
 
 from cbi_assets.downloads.planning import free_room
 from cbi_assets.drive.catalog import Content, FileRecord
-from cbi_assets.drive.inventory import FolderRow, by_folder
+from cbi_assets.drive.inventory import FolderRow, by_folder, missing_files
 from cbi_assets.drive.survey import Survey
 from cbi_assets.market.bars import Columns
 from cbi_assets.market.symbology import parse_symbol
@@ -126,12 +126,8 @@ def _file_troubles(
 ) -> Iterator[tuple[TroubleKind, str, str]]:
     """Compare the files with manifests, with their own names, and with what is loaded."""
     present = {file.path for file in files}
-    for file in files:
-        folder = _folder_of(file.path)
-        if _name_of(file.path) == "manifest.json":
-            for name in file.facts.get("lists", ()):
-                if f"{folder}/{name}" not in present:
-                    yield "missing", f"{folder}/{name}", "the job's manifest.json lists it"
+    for folder, name in missing_files(files):
+        yield "missing", f"{folder}/{name}", "the job's manifest.json lists it"
     paths: dict[str, str] = {}
     for file in files:
         if file.verdict == "bars":
@@ -146,14 +142,12 @@ def _file_troubles(
 
 
 def _scan_troubles(survey: Survey) -> Iterator[tuple[TroubleKind, str, str]]:
-    for file in survey.files:
-        if file.verdict == "refused":
-            yield "refused", file.path, file.reason
+    for file in survey.refused:
+        yield "refused", file.path, file.reason
     for path, why in survey.changing:
         yield "changing", path, why
-    for item in survey.unlisted:
-        if "cannot be" in item.reason:
-            yield "unlisted", item.path, item.reason
+    for item in survey.unreadable:
+        yield "unlisted", item.path, item.reason
 
 
 def _misnamed(file: FileRecord, contents: Mapping[str, Content]) -> str | None:

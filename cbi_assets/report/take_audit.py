@@ -13,11 +13,13 @@ from cbi_assets.config.downloads import load_policy
 from cbi_assets.downloads.approvals import Listed, list_approvals
 from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
+from cbi_assets.drive.catalog import StagingDetails
+from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import LedgerMovedError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.versions import ledger_version
-from cbi_assets.load.load import inventory, missing_days_of
+from cbi_assets.load.load import inventory
 from cbi_assets.report.audit_model import Audit
 from cbi_assets.report.charted_roots import CHARTED, NEWEST, charts_of
 from cbi_assets.report.check_states import checks_of, history_of
@@ -163,7 +165,9 @@ def _staging(
     folder = project.settings.staging
     is_readable = mounted and folder is not None and folder.is_dir()
     records = {
-        file.path: file.facts.get("records", 0) for file in survey.files if file.area == "staging"
+        file.path: file.details.records if isinstance(file.details, StagingDetails) else 0
+        for file in survey.files
+        if file.area == "staging"
     }
     known = validated.select(
         "path", "source", "layout", "file_verdict", "verdict", "reason",

@@ -76,11 +76,13 @@ def assert_only_the_good_one_loads(project: Project, reasons: dict[str, str]) ->
     assert query(project, "SELECT * FROM `ops.quarantined_bars`").is_empty()
 
 
-AGAIN = "Fetch the file again."
+AGAIN = "Download the file again."
 MID_FRAME = f"truncated: it ends inside a zstd frame. {AGAIN}"
-SHA = f"its sha256 is not the one in manifest.json: the bytes were changed or damaged. {AGAIN}"
+SHA = (
+    f"its sha256 differs from the one in manifest.json: the bytes were changed or damaged. {AGAIN}"
+)
 
-SIZES = f"{{}} bytes where manifest.json says {{}}. {AGAIN}"
+SIZES = f"{{}} bytes, but manifest.json lists {{}}. {AGAIN}"
 
 BROKEN = [
     ("dbn.zst", FRAMES[: frame_starts(FRAMES)[-1] + 9], MID_FRAME),
@@ -89,7 +91,7 @@ BROKEN = [
     ("dbn", PLAIN[:-1], f"truncated: it ends inside record 24. {AGAIN}"),
     ("dbn", PLAIN[: -56 * 20 - 3], f"truncated: it ends inside record 4. {AGAIN}"),
     ("dbn", PLAIN[:100], f"truncated: it ends inside the DBN header. {AGAIN}"),
-    ("dbn", wrong_length(PLAIN), f"records of other lengths than a bar's. {AGAIN}"),
+    ("dbn", wrong_length(PLAIN), f"damaged DBN: record 3 is 64 bytes long, a bar is 56. {AGAIN}"),
     ("json.zst", text_file(RECORDS, zstd=True)[:-5], MID_FRAME),
     (
         "csv",
@@ -99,10 +101,10 @@ BROKEN = [
     (
         "csv",
         text_file(RECORDS, "csv").splitlines()[0] + b"\n",
-        "a CSV header without a record that can be read.",
+        f"a CSV header without a readable record. {AGAIN}",
     ),
-    ("dbn.zst", b"", "the file is empty. Fetch it again."),
-    ("json.zst", zstandard.compress(b""), "the file is empty. Fetch it again."),
+    ("dbn.zst", b"", f"the file is empty. {AGAIN}"),
+    ("json.zst", zstandard.compress(b""), f"the file is empty. {AGAIN}"),
 ]
 
 
@@ -240,7 +242,7 @@ def test_zip_that_is_cut(project: Project, drive: Path) -> None:
     [(path, reason)] = refusals(load_once(project)).items()
     assert path == "job.zip"
     assert reason.startswith("the zip cannot be opened: ")
-    assert reason.endswith("Fetch it again.")
+    assert reason.endswith("Download the zip again.")
     assert published(project) == GOOD_ROWS
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cbi_assets.config.universe import load_universe
 from cbi_assets.drive.canonical import FileContext, canonicalise
-from cbi_assets.drive.formats import Bars, sniff
+from cbi_assets.drive.formats import FileFormat, sniff
 from cbi_assets.drive.pieces import pieces_of
 from cbi_assets.drive.records import decode
 from cbi_assets.drive.streams import SourceStream
@@ -145,12 +145,12 @@ def test_windows_line_ends_and_blank_lines(project: Project, drive: Path) -> Non
 def read(data: bytes) -> pl.DataFrame:
     """Rows as landed of a file with these bytes."""
     source = SourceStream(io.BytesIO(data), len(data))
-    kind = sniff(source.head())
-    assert isinstance(kind, Bars)
-    parts = list(pieces_of(kind, FileContext(1, DATASET, None), source, None))
-    decoded = decode(kind, [part.piece for part in parts])
+    file_format = sniff(source.head())
+    assert isinstance(file_format, FileFormat)
+    parts = list(pieces_of(file_format, FileContext(1, DATASET, None), source))
+    decoded = decode(file_format, [part.piece for part in parts])
     context = [part.context for part in parts][:1]
-    return canonicalise(decoded, kind.rtype, context, load_universe().calendars())
+    return canonicalise(decoded, file_format.rtype, context, load_universe().calendars())
 
 
 VOID = ("fault", "root", "rtype", "trade_date", "open", "high", "low", "close", "volume")

@@ -231,7 +231,7 @@ def test_file_that_grows_while_it_is_read(
     with monkeypatch.context() as patch:
         patch.setattr(SourceStream, "_read", read_and_grow)
         outcome = load_once(project)
-    why = "changed while it was read: still being copied? Left for the next run."
+    why = "changed while it was read, perhaps still being copied. The next run reads it again."
     assert outcome.survey.changing == [(growing.name, why)]
     assert refusals(outcome) == {}
     assert published(project) == GOOD_ROWS

@@ -29,7 +29,7 @@ from cbi_assets_tests.helpers import (
 )
 
 CLI = [sys.executable, "-c", "from cbi_assets.cli import main; main()"]
-LOCKED = "cannot be listed: Permission denied. Mend its permissions."
+LOCKED = "cannot be listed: Permission denied. Fix its permissions."
 
 
 def test_unreadable_folder_and_file(
@@ -66,7 +66,10 @@ def test_unreadable_folder_and_file(
     told = {file["path"]: (file["verdict"], file["reason"]) for file in document["files"]}
     assert told == {
         "good.dbn": ("bars", ""),
-        "shut.dbn": ("refused", "cannot be read: Permission denied."),
+        "shut.dbn": (
+            "refused",
+            "cannot be read: Permission denied. Check its permissions and the drive.",
+        ),
     }
 
 

@@ -1,0 +1,112 @@
+"""A file while it is read: its bytes, its format, and what its siblings say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from cbi_assets.drive.canonical import FileContext
+from cbi_assets.drive.catalog import Content, FileRecord, FormatDetails, Verdict
+from cbi_assets.drive.formats import Detected, FileFormat, Rejected, dataset_of_publisher
+from cbi_assets.drive.sidecars import Sidecars, job_of
+from cbi_assets.drive.streams import SourceStream
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file being read. `read_sibling_mappings` reads the headers of DBN files next to it."""
+
+    record: FileRecord
+    source: SourceStream
+    sidecars: Sidecars
+    read_sibling_mappings: Callable[[], pl.DataFrame | None] = lambda: None
+
+    @property
+    def job_id(self) -> str | None:
+        """The job's id, from a sidecar or else from the name of the file's folder."""
+        return self.sidecars.job_id or job_of(self.record.path)
+
+    def rejected(self, found: Rejected) -> FileRecord:
+        """Return the record of a file that does not load. Reads it to its end, for the hash."""
+        self.source.drain()
+        return self.entry(found.verdict, found, found.dataset, found.reason)
+
+    def verify(self) -> None:
+        """Read to the end. Raises SourceError if the bytes differ from the job's manifest."""
+        self.source.drain()
+        name = self.record.path.rpartition("/")[2]
+        self.sidecars.verify(name, self.source.size, self.source.sha256)
+
+    def entry(
+        self, verdict: Verdict, found: Detected, dataset: str | None, reason: str = ""
+    ) -> FileRecord:
+        """Return the record of the file, which was read to its end."""
+        return replace(
+            self.record,
+            verdict=verdict,
+            reason=reason,
+            source_file_id=self.source.sha256,
+            details=FormatDetails(
+                self.job_id, found.encoding, found.compression, found.schema, dataset
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class BarFile:
+    """A file of bars being read.
+
+    A Parquet file is read from `parquet_copy`: its footer is at its end, and the drive is read only
+    once.
+    """
+
+    file: SourceFile
+    format: FileFormat
+    parquet_copy: Path | None = None
+
+    @property
+    def stated_dataset(self) -> str | None:
+        """The dataset that the file or its job states."""
+        return self.format.dataset or self.file.sidecars.dataset
+
+    @property
+    def dataset(self) -> str | None:
+        """The stated dataset, or else that of the first readable record's publisher."""
+        return self.stated_dataset or dataset_of_publisher(self.format.publisher_id or 0)
+
+    @cached_property
+    def mappings(self) -> pl.DataFrame | None:
+        """The symbol mappings from outside the file; a DBN file has its own."""
+        if self.file.sidecars.mappings is not None:
+            return self.file.sidecars.mappings
+        names_symbols = self.format.text is not None and self.format.text.has_symbol
+        if self.format.encoding == "dbn" or names_symbols:
+            return None
+        return self.file.read_sibling_mappings()
+
+    def context(self, file_no: int) -> FileContext:
+        """Return what decoding a record requires besides the record."""
+        return FileContext(file_no, self.stated_dataset, self.mappings, self.dataset)
+
+    def entry(self) -> FileRecord:
+        """Return the record of the file, which was read to its end."""
+        return self.file.entry("bars", self.format, self.dataset)
+
+    def content(self, file_no: int, records: int) -> Content:
+        """Return the content of the file, read to its end, before its records are decoded."""
+        return Content(
+            file_no=file_no,
+            source_file_id=self.file.source.sha256,
+            path=self.file.record.path,
+            job_id=self.file.job_id,
+            dataset=self.dataset,
+            schema=self.format.schema,
+            encoding=self.format.encoding,
+            compression=self.format.compression,
+            bytes=self.file.source.size,
+            records=records,
+        )

@@ -1,0 +1,62 @@
+"""What a file's siblings say about it: the sidecars of its folder, and DBN headers next to it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+
+import polars as pl
+
+from cbi_assets.drive.formats import dbn_metadata
+from cbi_assets.drive.pieces import read_dbn_header
+from cbi_assets.drive.sidecars import Sidecars, mappings_of_metadata, read_sidecars
+from cbi_assets.drive.streams import decompress
+from cbi_assets.drive.walk import AreaPath, Entry
+from cbi_assets.errors import SourceError
+
+
+class Siblings:
+    """The sidecars and symbol mappings of each folder, read at first use."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries: dict[AreaPath, list[Entry]] = defaultdict(list)
+        for entry in entries:
+            self._entries[entry.area, entry.folder].append(entry)
+        self._sidecars: dict[AreaPath, Sidecars] = {}
+        self._mappings: dict[AreaPath, pl.DataFrame | None] = {}
+
+    def sidecars(self, entry: Entry) -> Sidecars:
+        """Return what the sidecars in the file's folder say."""
+        key = (entry.area, entry.folder)
+        if key not in self._sidecars:
+            folder = entry.file.parent
+            names = [sibling.name for sibling in self._entries[key]]
+            self._sidecars[key] = read_sidecars(names, lambda name: (folder / name).read_bytes())
+        return self._sidecars[key]
+
+    def mappings(self, entry: Entry) -> pl.DataFrame | None:
+        """Return the symbol mappings in the headers of the folder's DBN files, None without any."""
+        key = (entry.area, entry.folder)
+        if key not in self._mappings:
+            self._mappings[key] = _dbn_mappings(sibling.file for sibling in self._entries[key])
+        return self._mappings[key]
+
+
+def _dbn_mappings(files: Iterable[Path]) -> pl.DataFrame | None:
+    found: list[pl.DataFrame] = []
+    for file in files:
+        if ".dbn" in file.name:
+            try:
+                found.append(_header_mappings(file))
+            except (OSError, SourceError):
+                continue  # The file is refused, with the reason, when it is read itself.
+    return pl.concat(found).unique() if found else None
+
+
+def _header_mappings(file: Path) -> pl.DataFrame:
+    with open(file, "rb") as raw:
+        chunks = iter(lambda: raw.read(1 << 16), b"")
+        if file.name.endswith(".zst"):
+            chunks = decompress(chunks)
+        return mappings_of_metadata(dbn_metadata(read_dbn_header(chunks)).mappings)
