@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from cbi_assets import formatting
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.checks import CheckResult
 from cbi_assets.drive.inventory import by_folder
@@ -70,13 +71,12 @@ def table_metadata(spec: TableSpec) -> dict[str, Any]:
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Rows as a Markdown table, or a dash where there are none."""
+    """Return rows as a Markdown table; a dash if there are none."""
     if not rows:
         return dg.MetadataValue.md("–")
-    names = list(rows[0])
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(_cell(row[name]) for name in names) + " |" for row in rows]
-    return dg.MetadataValue.md("\n".join(lines))
+    columns = list(rows[0])
+    cells = [[_cell(row[name]) for name in columns] for row in rows]
+    return dg.MetadataValue.md(formatting.markdown_table(columns, cells))
 
 
 def sample_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
@@ -192,8 +192,7 @@ def _column(name: str, column: Column) -> dg.TableColumn:
 
 
 def _cell(value: Any) -> str:
-    text = "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-    return text.replace("|", "\\|").replace("\n", " ")
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def built_metadata(

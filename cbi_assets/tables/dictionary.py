@@ -1,6 +1,6 @@
-"""The data dictionary: docs/data-dictionary.md, written from the table specs.
+"""Write the data dictionary, docs/data-dictionary.md, from the table specs.
 
-`make dictionary` writes the page anew; a test holds it against the specs.
+`make dictionary` runs this; a test compares the page with the specs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from cbi_assets.formatting import markdown_table
 from cbi_assets.tables import ALL_TABLES, Column, TableSpec, canonical_type
 
 _HEAD = """\
@@ -17,12 +18,12 @@ _HEAD = """\
 
 Written by `make dictionary` from the specs in `cbi_assets/tables/`, which also make the
 tables; don't edit it by hand. Types are GoogleSQL's. Names are the same on BigQuery (dataset) and
-DuckDB (schema). Instants are UTC. A value that is not known is NULL, never 0.
+DuckDB (schema). Timestamps are UTC. An unknown value is NULL, never 0.
 """
 
 
 def render(specs: Sequence[TableSpec] = ALL_TABLES) -> str:
-    """The page, in Markdown: a list of the tables, then a section a table."""
+    """Return the page in Markdown: a list of the tables, then one section per table."""
     by_dataset = sorted(specs, key=lambda spec: spec.dataset)
     lines = [_HEAD]
     for dataset, group in groupby(by_dataset, lambda spec: spec.dataset):
@@ -39,37 +40,31 @@ def _anchor(spec: TableSpec) -> str:
 def _section(spec: TableSpec) -> Iterator[str]:
     yield f"\n## {spec.id}\n"
     yield f"{spec.description}\n"
-    facts = [f"One row a {_listed(spec.key)}."]
+    facts = [f"One row per {_listed(spec.key)}."]
     if spec.partition_by:
         facts.append(f"Partitioned by month of `{spec.partition_by}`.")
     if spec.cluster_by:
         facts.append(f"Clustered by {_listed(spec.cluster_by)}.")
     yield " ".join(facts) + "\n"
-    yield "| column | type | may be NULL | unit | what it is |"
-    yield "| --- | --- | --- | --- | --- |"
-    for column in spec.columns:
-        yield from _rows(column)
+    rows = [row for column in spec.columns for row in _rows(column)]
+    yield markdown_table(["column", "type", "may be NULL", "unit", "what it is"], rows)
 
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _rows(column: Column) -> Iterator[str]:
-    """A column's row, and one for each field of a STRUCT below it."""
-    yield _row(_cells(column, "STRUCT" if column.fields else canonical_type(column.type)))
+def _rows(column: Column) -> Iterator[tuple[str, ...]]:
+    """Yield a column's row, and below it one for each field of a STRUCT."""
+    yield _row(column, "STRUCT" if column.fields else canonical_type(column.type))
     for field in column.fields:
         inner = replace(field, name=f"{column.name}.{field.name}")
-        yield _row(_cells(inner, canonical_type(field.type)))
+        yield _row(inner, canonical_type(field.type))
 
 
-def _cells(column: Column, kind: str) -> tuple[str, ...]:
+def _row(column: Column, kind: str) -> tuple[str, ...]:
     null = "" if column.required else "yes"
     return (f"`{column.name}`", f"`{kind}`", null, column.unit or "", column.description)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 if __name__ == "__main__":
