@@ -49,7 +49,7 @@ def test_the_second_load_waits_and_finds_nothing_new(
         rest = lines.read()
     second.join(60)
     assert second.exitcode == 0
-    assert "is at work here; waiting up to 60 s" in waiting
+    assert "is running; waiting up to 60 s" in waiting
     assert "Nothing new on the drive: 0 bars published." in rest
     assert_loaded_once(project)
 
@@ -63,7 +63,7 @@ def test_a_load_that_will_not_wait_says_so_in_one_line(
     assert second.exitcode == 3
     (line,) = told.read_text().splitlines()
     assert line.startswith(f"cbi: {project.home.root}: process ")
-    assert "Let it finish, then run this again." in line
+    assert "Let it finish, then retry." in line
 
 
 def test_the_first_load_is_not_disturbed(project: Project, drive: Path, at_work: Event) -> None:

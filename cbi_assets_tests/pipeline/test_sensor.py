@@ -12,7 +12,7 @@ import pytest
 
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
-from cbi_assets.pipeline.resources import ProjectResource
+from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.helpers import JOB, load_once, table
 from cbi_assets_tests.load.lines import put_lines, record
@@ -26,7 +26,7 @@ def tick() -> Tick:
     instance = dg.DagsterInstance.ephemeral()
 
     def run(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-        resources = {"project": ProjectResource(bigquery=BigQuery())}
+        resources = {"project": ProjectResource(bigquery=BigQuery()), "clock": Clock()}
         with dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context:
             found = new_drive_files(context)
         assert isinstance(found, dg.SensorResult | dg.SkipReason)
@@ -128,7 +128,7 @@ def test_a_home_at_work_keeps_the_cursor(tick: Tick, project: Project, drive: Pa
     _, cursor = skipped(tick(None))
     with exclusive_lock(project.home):
         why, left = skipped(tick(cursor))
-    assert "still at work" in why
+    assert "is still running" in why
     assert left is None
     requested(tick(cursor))
 
