@@ -1,1 +1,1 @@
-"""Settings, and each declared thing with its YAML file beside its model."""
+"""Settings, and one model for each YAML file in this folder."""

@@ -1,13 +1,13 @@
-"""downloads.yaml as a validated model: which symbols give a timeframe's bars, and the estimates."""
+"""The model of downloads.yaml: which symbols to request for a timeframe, and cost estimates."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from cbi_assets.config.yaml_files import packaged, parse_config
+from cbi_assets.config.yaml_files import YamlModel, parse_config, read_packaged
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import Calendar
@@ -19,28 +19,24 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PerSector = dict[Timeframe, dict[Calendar, Positive]]
 
 
-class Series(BaseModel):
-    """The symbol that gives a timeframe's bars; `{root}` in it stands for the root."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Series(YamlModel):
+    """The symbol to request for a timeframe's bars, in which `{root}` is replaced by the root."""
 
     stype_in: SType
     symbol: str
 
     def of(self, root: str) -> Series:
-        """The series of one root."""
+        """Return the series with the root in its symbol."""
         return Series(stype_in=self.stype_in, symbol=self.symbol.replace("{root}", root))
 
     @property
-    def held_as(self) -> str:
-        """How its bars are told in a raw table: `outright` for a parent, else the symbol."""
+    def stored_as(self) -> str:
+        """How its bars are named in a raw table: `outright` for a parent, else the symbol."""
         return "outright" if self.stype_in == "parent" else self.symbol
 
 
-class Estimates(BaseModel):
-    """What a request holds and costs where nobody was asked. Prices are USD per 10^9 bytes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Estimates(YamlModel):
+    """Size and cost of requests that were not quoted. Prices are in USD per 10^9 bytes."""
 
     bytes_per_record: int = Field(gt=0)
     usd_per_gb: dict[Timeframe, Positive]
@@ -49,34 +45,33 @@ class Estimates(BaseModel):
     record_source: str
 
 
-class Policy(BaseModel):
+class Policy(YamlModel):
     """All of downloads.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     dataset: str
     series: dict[Timeframe, Series]
-    roots: dict[str, dict[Timeframe, Series]] = {}
-    unavailable: dict[str, str] = {}
+    roots: dict[str, dict[Timeframe, Series]] = Field(default_factory=dict)
+    unavailable: dict[str, str] = Field(default_factory=dict)
     estimates: Estimates
 
     def series_of(self, root: str, timeframe: Timeframe) -> Series:
-        """The series that gives the root's bars in a timeframe. Raises UsageError for none."""
+        """Return the series to request for a root's timeframe. Raises UsageError if none is set."""
         found = self.roots.get(root, {}).get(timeframe) or self.series.get(timeframe)
         if found is None:
             raise UsageError(
-                f"downloads.yaml: series: no symbol for {timeframe}, which universe.yaml wants of "
-                f"{root}. Name one."
+                f"series: no symbol for {timeframe}, which universe.yaml wants for {root}",
+                subject="downloads.yaml",
+                remedy="Add one.",
             )
         return found.of(root)
 
 
 def parse_policy(text: str, name: str = "downloads.yaml") -> Policy:
-    """Read a policy from YAML. Raises UsageError naming the key that is wrong."""
+    """Parse downloads.yaml. Raises UsageError that names the wrong key."""
     return parse_config(Policy, text, name)
 
 
 @cache
 def load_policy() -> Policy:
-    """The project's own policy."""
-    return parse_policy(packaged("downloads.yaml"))
+    """Read the packaged downloads.yaml."""
+    return parse_policy(read_packaged("downloads.yaml"))

@@ -1,4 +1,4 @@
-"""The user's market regimes and their weights, as a validated model of regimes.yaml."""
+"""The model of regimes.yaml: market regimes and the weight of their training rows."""
 
 from __future__ import annotations
 
@@ -7,23 +7,19 @@ from functools import cache
 from typing import Final
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
 )
 
-from cbi_assets.config.yaml_files import packaged, parse_config
+from cbi_assets.config.yaml_files import YamlModel, parse_config, read_packaged
 
 BASELINE: Final = "baseline"
-"""The regime that stands only where no other one does."""
+"""The regime of dates that no other regime covers."""
 
 
-class Regime(BaseModel):
-    """One regime: its name, its first and last date, both included, and the weight of its rows."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Regime(YamlModel):
+    """One regime: its first and last date, both included, and the weight of its rows."""
 
     name: str = Field(min_length=1)
     start_date: dt.date
@@ -32,28 +28,26 @@ class Regime(BaseModel):
 
     @field_validator("end_date")
     @classmethod
-    def _is_not_before_the_start(cls, end: dt.date, info: ValidationInfo) -> dt.date:
+    def _check_end(cls, end: dt.date, info: ValidationInfo) -> dt.date:
         start = info.data.get("start_date")
         if start is not None and end < start:
             raise ValueError(f"{end} is before start_date {start}")
         return end
 
 
-class Regimes(BaseModel):
-    """All of regimes.yaml, in its order."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Regimes(YamlModel):
+    """All of regimes.yaml, in the file's order."""
 
     regimes: tuple[Regime, ...] = Field(min_length=1)
 
     @field_validator("regimes")
     @classmethod
-    def _can_be_told_apart(cls, regimes: tuple[Regime, ...]) -> tuple[Regime, ...]:
+    def _check_distinct(cls, regimes: tuple[Regime, ...]) -> tuple[Regime, ...]:
         names: set[str] = set()
         starts: dict[dt.date, str] = {}
         for regime in regimes:
             if regime.name in names:
-                raise ValueError(f"two are named {regime.name}")
+                raise ValueError(f"two regimes are named {regime.name}")
             names.add(regime.name)
             if regime.name == BASELINE:
                 continue
@@ -63,19 +57,21 @@ class Regimes(BaseModel):
         return regimes
 
     def by_precedence(self) -> tuple[Regime, ...]:
-        """The regimes, the one that stands first: where two cover a date, the later-starting one
-        does, and the baseline only where no other one covers it."""
+        """Return the regimes, the one that wins first.
+
+        If two cover a date, the later-starting one wins; the baseline comes last.
+        """
         return tuple(
             sorted(self.regimes, key=lambda r: (r.name != BASELINE, r.start_date), reverse=True)
         )
 
 
 def parse_regimes(text: str, name: str = "regimes.yaml") -> Regimes:
-    """Read the regimes from YAML. Raises UsageError naming the key that is wrong."""
+    """Parse regimes.yaml. Raises UsageError that names the wrong key."""
     return parse_config(Regimes, text, name, "regimes")
 
 
 @cache
 def load_regimes() -> Regimes:
-    """The project's own regimes."""
-    return parse_regimes(packaged("regimes.yaml"))
+    """Read the packaged regimes.yaml."""
+    return parse_regimes(read_packaged("regimes.yaml"))

@@ -1,4 +1,4 @@
-"""Settings from the environment or a `.env` file, and where the state of a home lies."""
+"""Settings from the environment or a `.env` file, and the paths inside a home."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WarehouseName = Literal["duckdb", "bigquery"]
 
 
 class Settings(BaseSettings):
-    """Everything a user can set. Names are those of the environment, `CBI_` prefix included."""
+    """Every setting, named as in the environment with its `CBI_` prefix."""
 
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore")
 
     cbi_home: Path = Field(default=Path(".cbi"), description="all state")
     cbi_drive: Path | None = Field(
         default=None,
-        description="the external drive's root, read-only but for cbi download's folders",
+        description="root of the external drive; only cbi download writes to it",
     )
     cbi_staging: Path | None = Field(
         default=None, description="staging Parquet files (default: $CBI_DRIVE/TrainingData/staging)"
@@ -34,40 +34,42 @@ class Settings(BaseSettings):
     cbi_bq_project: str | None = None
     cbi_bq_location: str = "us-central1"
     cbi_bq_credentials: Path | None = Field(
-        default=None, description="a service account's JSON key (default: application-default)"
+        default=None, description="JSON key of a service account (default: application-default)"
     )
     cbi_bq_max_bytes_billed: int = Field(
-        default=10 * 2**30, gt=0, description="what a query may be billed, bytes"
+        default=10 * 2**30, gt=0, description="most bytes that one query may be billed for"
     )
     cbi_bq_bucket: str | None = Field(
         default=None,
-        description="a bucket for uploads above 64 MiB (default: the client sends them)",
+        description="bucket for uploads above 64 MiB (default: upload through the client)",
     )
-    cbi_bq_timeout: float = Field(default=120.0, gt=0, description="seconds a request may take")
+    cbi_bq_timeout: float = Field(
+        default=120.0, gt=0, description="timeout of requests, in seconds"
+    )
     cbi_bq_patience: float = Field(
-        default=600.0, gt=0, description="seconds that passing errors are retried"
+        default=600.0, gt=0, description="how long transient errors are retried, in seconds"
     )
-    cbi_bq_endpoint: str | None = Field(default=None, description="an emulator on loopback")
+    cbi_bq_endpoint: str | None = Field(default=None, description="emulator on loopback")
     cbi_bq_storage_endpoint: str | None = Field(
-        default=None, description="the emulator's Storage Read API, host:port on loopback"
+        default=None, description="Storage Read API of the emulator, host:port on loopback"
     )
     cbi_bq_bucket_endpoint: str | None = Field(
-        default=None, description="an emulated bucket on loopback"
+        default=None, description="emulated bucket on loopback"
     )
     databento_api_key: SecretStr | None = None
     cbi_databento_endpoint: str | None = Field(
-        default=None, description="a test server in Databento's place, http:// on loopback"
+        default=None, description="test server instead of Databento, http:// on loopback"
     )
     cbi_alert_urls: SecretStr | None = Field(
-        default=None, description="where alerts go: Apprise URLs, separated by blanks"
+        default=None, description="Apprise URLs that alerts are sent to, separated by spaces"
     )
     cbi_alert_free_gib: float = Field(
-        default=5.0, ge=0, description="free GiB of home or drive below which it is an alert"
+        default=5.0, ge=0, description="send an alert if home or drive has fewer GiB free"
     )
 
     @property
     def staging(self) -> Path | None:
-        """The staging folder, or None where neither it nor a drive is set."""
+        """The staging folder, None if neither it nor a drive is set."""
         if self.cbi_staging is not None:
             return self.cbi_staging
         return self.cbi_drive / "TrainingData" / "staging" if self.cbi_drive else None
@@ -78,7 +80,7 @@ class Settings(BaseSettings):
         return Home(self.cbi_home.expanduser().absolute())
 
     def environment(self) -> dict[str, str]:
-        """The settings as environment variables for a child process, paths absolute."""
+        """Return the settings as environment variables for a child process, paths absolute."""
         values: dict[str, str] = {}
         for name in type(self).model_fields:
             value = getattr(self, name)
@@ -91,7 +93,7 @@ class Settings(BaseSettings):
         return values
 
     def shown(self) -> dict[str, str | None]:
-        """Every setting by its environment name; secrets masked."""
+        """Return every setting by its environment name, secrets masked."""
         rows: dict[str, str | None] = {}
         for name in type(self).model_fields:
             value = self.staging if name == "cbi_staging" else getattr(self, name)
@@ -102,20 +104,21 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings. Raises UsageError with one line a wrong setting."""
+    """Read the settings. Raises UsageError that names every wrong setting."""
     try:
         return Settings()
     except ValidationError as error:
-        lines = [
+        problems = (
             f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
             for item in error.errors()
-        ]
-        remedy = "Correct it in the environment or in .env."
-        raise UsageError("; ".join(lines), remedy=remedy) from None
+        )
+        raise UsageError(
+            "; ".join(problems), remedy="Correct it in the environment or in .env."
+        ) from None
 
 
 def is_loopback(endpoint: str) -> bool:
-    """Whether an endpoint, with or without a scheme, is an address of this machine's loopback."""
+    """Return whether an endpoint, with or without a scheme, is a loopback address."""
     host = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").hostname or ""
     if host == "localhost":
         return True
@@ -138,17 +141,17 @@ class Home:
 
     @property
     def landing(self) -> Path:
-        """Canonical Parquet packs, content-addressed."""
+        """Canonical Parquet files, content-addressed."""
         return self.root / "landing"
 
     @property
     def catalog(self) -> Path:
-        """What was read from the drive, so that it is read once."""
+        """The catalog of files read from the drive, so that each is read once."""
         return self.root / "catalog.sqlite"
 
     @property
     def scratch(self) -> Path:
-        """Spill and half-written files; safe to delete while nothing runs."""
+        """Spill files and unfinished files; safe to delete while nothing runs."""
         return self.root / "tmp"
 
     @property
@@ -158,26 +161,26 @@ class Home:
 
     @property
     def lock(self) -> Path:
-        """Held by the one process that lands or writes."""
+        """Locked by the one process that lands bars or writes to the warehouse."""
         return self.root / "home.lock"
 
     @property
     def plans(self) -> Path:
-        """Download plans, each by its hash."""
+        """Download plans, named by their hash."""
         return self.root / "plans"
 
     @property
     def alerts(self) -> Path:
-        """What was told to whom; safe to delete: what stands is told once more."""
+        """The alerts sent so far. Safe to delete: current alerts are then sent again."""
         return self.root / "alerts.json"
 
     @property
     def identity(self) -> Path:
-        """The name by which a shared warehouse knows this home."""
+        """The name of this home in a shared warehouse."""
         return self.root / "home.id"
 
     def identify(self) -> str:
-        """This home's own name, eight hex digits, made up at the first call."""
+        """Return this home's name, eight hex digits; the first call creates it."""
         if not self.identity.exists():
             self.root.mkdir(parents=True, exist_ok=True)
             self.identity.write_text(uuid.uuid4().hex[:8] + "\n")
@@ -185,7 +188,7 @@ class Home:
 
     @property
     def demo_mark(self) -> Path:
-        """Present in a demo's home only: such a home takes synthetic bars and nothing else."""
+        """Exists in a demo's home only, which accepts synthetic bars and no others."""
         return self.root / "DEMO"
 
     @property
@@ -194,6 +197,6 @@ class Home:
         return self.demo_mark.exists()
 
     def create(self) -> None:
-        """Make the folders that every run needs."""
+        """Create the folders that every run needs."""
         for folder in (self.root, self.landing, self.scratch, self.dagster):
             folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""The source hierarchy, as a validated model of sources.yaml: whose bars may be published, who may
-give what from staging, and how Yahoo's ZL is stitched on."""
+"""The model of sources.yaml: the datasets that may be published, the sources allowed in staging,
+and the stitch of Yahoo's ZL."""
 
 from __future__ import annotations
 
@@ -8,47 +8,39 @@ from fnmatch import fnmatch
 from functools import cache
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from cbi_assets.config.yaml_files import packaged, parse_config
+from cbi_assets.config.yaml_files import YamlModel, parse_config, read_packaged
 
 
-class DatabentoSource(BaseModel):
-    """Datasets that may be published, and the vendor's own gaps as trade dates by root."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DatabentoSource(YamlModel):
+    """Datasets that may be published, and trade dates missing at the vendor, by root."""
 
     datasets: tuple[str, ...]
     demo_datasets: tuple[str, ...]
-    known_gaps: dict[str, tuple[dt.date, ...]] = {}
+    known_gaps: dict[str, tuple[dt.date, ...]] = Field(default_factory=dict)
 
 
 Kind = Literal["macro", "policy", "positioning", "spot"]
-"""What a source may give from staging. Prices of the universe's futures are none of these."""
+"""What a source may supply from staging. Prices of the universe's futures are not among these."""
 
 
-class StagingSource(BaseModel):
-    """One source: how rows name it, and the kinds of series it may give."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class StagingSource(YamlModel):
+    """One source: its names in rows, and the kinds of series that it may supply."""
 
     names: tuple[str, ...] = ()
     kinds: tuple[Kind, ...] = Field(min_length=1)
 
 
-class RefusedSource(BaseModel):
-    """Sources whose name starts with `starts`, in any letter case, and why they give nothing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class RefusedSource(YamlModel):
+    """Sources whose name starts with `starts`, in any letter case, and why they are refused."""
 
     starts: str = Field(min_length=1)
     reason: str = Field(min_length=1)
 
 
-class DeclaredFile(BaseModel):
-    """A file without a column of sources: known by its columns or its name, or by both."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class DeclaredFile(YamlModel):
+    """A file without a source column, recognized by its columns, its name, or both."""
 
     id: str = Field(min_length=1)
     source: str
@@ -58,53 +50,49 @@ class DeclaredFile(BaseModel):
     name: str = ""
 
     @model_validator(mode="after")
-    def _is_known_by_something(self) -> DeclaredFile:
+    def _check_recognizable(self) -> DeclaredFile:
         if not self.columns and not self.name:
-            raise ValueError(f"{self.id}: give its columns or its name")
+            raise ValueError(f"{self.id}: set columns or name")
         return self
 
-    def is_of(self, name: str, columns: tuple[str, ...]) -> bool:
-        """Whether a file of that name with those columns is the declared one."""
+    def matches(self, name: str, columns: tuple[str, ...]) -> bool:
+        """Return whether a file of that name with those columns is the declared one."""
         by_columns = not self.columns or set(self.columns) == set(columns)
         return by_columns and (not self.name or fnmatch(name, self.name)) and self.date in columns
 
 
-class Staging(BaseModel):
-    """What staging's sources may give."""
+class Staging(YamlModel):
+    """What may be loaded from staging, by source."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    sources: dict[str, StagingSource] = {}
+    sources: dict[str, StagingSource] = Field(default_factory=dict)
     refused: tuple[RefusedSource, ...] = ()
     declared: tuple[DeclaredFile, ...] = ()
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Staging:
+    def _check_consistency(self) -> Staging:
         names = [name for source in self.sources.values() for name in source.names]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two sources are named {', '.join(twice)}")
         for name in names:
-            if reason := self.why_refused(name):
-                raise ValueError(f"{name} is allowed and refused at once ({reason})")
+            if reason := self.refusal_reason(name):
+                raise ValueError(f"{name} is both allowed and refused ({reason})")
         for declared in self.declared:
             if declared.source not in self.sources:
-                raise ValueError(f"{declared.id}: {declared.source} is not among the sources")
+                raise ValueError(f"{declared.id}: {declared.source} is not listed under sources")
         return self
 
-    def why_refused(self, name: str) -> str | None:
-        """Why rows of the source of this name are refused, where a rule says so."""
+    def refusal_reason(self, name: str) -> str | None:
+        """Return why rows that name this source are refused, None if no rule refuses them."""
         found = (r.reason for r in self.refused if name.lower().startswith(r.starts.lower()))
         return next(found, None)
 
-    def named(self) -> dict[str, str]:
-        """The sources by what rows call them."""
+    def source_keys(self) -> dict[str, str]:
+        """Return each source's key by its names in rows."""
         return {name: key for key, source in self.sources.items() for name in source.names}
 
 
-class StitchColumns(BaseModel):
-    """Where the bridge's file has its date, prices and volume."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class StitchColumns(YamlModel):
+    """The columns of the bridge's file."""
 
     date: str
     open: str
@@ -114,11 +102,11 @@ class StitchColumns(BaseModel):
     volume: str
 
 
-class Stitch(BaseModel):
-    """How Yahoo's series is put before Databento's: `boundary` is the first date that it may not
-    give; `scale` multiplies its prices."""
+class Stitch(YamlModel):
+    """How Yahoo's series precedes Databento's.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    `boundary` is the first date without Yahoo rows; `scale` multiplies Yahoo's prices.
+    """
 
     root: str
     source: str
@@ -130,26 +118,24 @@ class Stitch(BaseModel):
     columns: StitchColumns
 
 
-class Sources(BaseModel):
+class Sources(YamlModel):
     """All of sources.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     databento: DatabentoSource
     staging: Staging = Staging()
     stitch: Stitch | None = None
 
     def datasets(self, demo: bool) -> tuple[str, ...]:
-        """The datasets that a home takes: a demo's home the synthetic one, any other the real."""
+        """Return the datasets that a home accepts: synthetic for a demo's home, else real."""
         return self.databento.demo_datasets if demo else self.databento.datasets
 
 
 def parse_sources(text: str, name: str = "sources.yaml") -> Sources:
-    """Read the hierarchy from YAML. Raises UsageError naming the key that is wrong."""
+    """Parse sources.yaml. Raises UsageError that names the wrong key."""
     return parse_config(Sources, text, name)
 
 
 @cache
 def load_sources() -> Sources:
-    """The project's own hierarchy."""
-    return parse_sources(packaged("sources.yaml"))
+    """Read the packaged sources.yaml."""
+    return parse_sources(read_packaged("sources.yaml"))

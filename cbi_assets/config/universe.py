@@ -1,4 +1,4 @@
-"""The universe: which roots, timeframes and dates the project wants, as a validated model."""
+"""The model of universe.yaml: the roots, timeframes and dates that the project wants."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     model_validator,
 )
 
-from cbi_assets.config.yaml_files import packaged, parse_config
+from cbi_assets.config.yaml_files import YamlModel, parse_config, read_packaged
 from cbi_assets.errors import UsageError
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.deadlines import DeadlineRule
@@ -24,32 +22,27 @@ from cbi_assets.market.sessions import Calendar
 from cbi_assets.market.symbology import MONTH_CODES
 
 
-def _in_calendar_order(months: str) -> str:
+def _check_month_order(months: str) -> str:
     if sorted(set(months), key=MONTH_CODES.index) != list(months):
         raise ValueError("month codes must be unique and in calendar order")
     return months
 
 
 Months = Annotated[
-    str, StringConstraints(pattern=f"^[{MONTH_CODES}]+$"), AfterValidator(_in_calendar_order)
+    str, StringConstraints(pattern=f"^[{MONTH_CODES}]+$"), AfterValidator(_check_month_order)
 ]
-"""Contract months as month codes."""
+"""Contract months as month codes, in calendar order."""
 
 
-class Roll(BaseModel):
-    """How a root's chain rolls: the months it may hold (all that are listed, where none is named)
-    and the rule of its deadlines."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Roll(YamlModel):
+    """How a root's chain rolls: deadline rule and eligible months (None for all listed ones)."""
 
     deadline: DeadlineRule
     months: Months | None = None
 
 
-class Root(BaseModel):
+class Root(YamlModel):
     """One futures product. `tick` is in `units`; `listed` is its first trade date at CME."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     tier: int = Field(ge=1, le=4)
@@ -63,7 +56,7 @@ class Root(BaseModel):
     roll: Roll
 
     @model_validator(mode="after")
-    def _rolls_into_listed_months(self) -> Root:
+    def _check_roll_months(self) -> Root:
         unlisted = sorted(set(self.roll.months or "") - set(self.months), key=MONTH_CODES.index)
         if unlisted:
             raise ValueError(f"roll.months names {', '.join(unlisted)}, which months does not list")
@@ -71,55 +64,61 @@ class Root(BaseModel):
 
     @property
     def roll_rule(self) -> RollRule:
-        """What `market.rolls.chain` needs to know of the root."""
+        """The eligible months and deadline rule, for `market.rolls.chain`."""
         return RollRule(self.roll.months or self.months, self.roll.deadline)
 
 
-class Universe(BaseModel):
+class Universe(YamlModel):
     """All roots by name, and the first day of the vendor's history."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     history_start: dt.date
     roots: dict[Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,4}$")], Root]
 
     def wanted_from(self, root: str) -> dt.date:
-        """The first day wanted for `root`: the vendor's history or the listing date."""
+        """Return the first day wanted for `root`: the later of history start and listing date."""
         return max(self.history_start, self.roots[root].listed or self.history_start)
 
     def calendars(self) -> dict[str, Calendar]:
-        """The sector calendar of every root."""
+        """Return every root's sector calendar."""
         return {name: root.calendar for name, root in self.roots.items()}
 
     def roll_rules(self) -> dict[str, RollRule]:
-        """How the chain of every root rolls."""
+        """Return every root's roll rule."""
         return {name: root.roll_rule for name, root in self.roots.items()}
 
     def select(self, roots: tuple[str, ...] = ()) -> tuple[str, ...]:
-        """`roots` if given, else all, in the file's order. Raises UsageError for an unknown one."""
+        """Return `roots` in the file's order, or all if empty.
+
+        Raises UsageError if one is unknown.
+        """
         for root in roots:
             if root not in self.roots:
                 raise UsageError(
-                    f"--symbol {root}: not a root of the universe. "
-                    f"Take one of {', '.join(self.roots)}, or add it to universe.yaml."
+                    "not a root of the universe",
+                    subject=f"--symbol {root}",
+                    remedy=f"Use one of {', '.join(self.roots)}, or add it to universe.yaml.",
                 )
         return tuple(root for root in self.roots if not roots or root in roots)
 
 
 def select_timeframes(timeframes: tuple[str, ...] = ()) -> tuple[Timeframe, ...]:
-    """`timeframes` if given, else all three. Raises UsageError for an unknown one."""
+    """Return `timeframes`, longest first, or all if empty. Raises UsageError if one is unknown."""
     for timeframe in timeframes:
         if timeframe not in TIMEFRAMES:
-            raise UsageError(f"--timeframe {timeframe}: take one of {', '.join(TIMEFRAMES)}.")
+            raise UsageError(
+                "not a timeframe of the raw tables",
+                subject=f"--timeframe {timeframe}",
+                remedy=f"Use one of {', '.join(TIMEFRAMES)}.",
+            )
     return tuple(name for name in TIMEFRAMES if not timeframes or name in timeframes)
 
 
 def parse_universe(text: str, name: str = "universe.yaml") -> Universe:
-    """Read a universe from YAML. Raises UsageError naming the key that is wrong."""
+    """Parse universe.yaml. Raises UsageError that names the wrong key."""
     return parse_config(Universe, text, name)
 
 
 @cache
 def load_universe() -> Universe:
-    """The project's own universe."""
-    return parse_universe(packaged("universe.yaml"))
+    """Read the packaged universe.yaml."""
+    return parse_universe(read_packaged("universe.yaml"))

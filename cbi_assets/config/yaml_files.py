@@ -1,31 +1,58 @@
-"""The project's YAML files as validated models, read and refused in one way."""
+"""Read YAML files into validated models."""
 
 from __future__ import annotations
 
 from importlib import resources
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cbi_assets.errors import UsageError
 
 
-def parse_config[Model: BaseModel](
-    model: type[Model], text: str, name: str, whole: str = "the whole file"
+class YamlModel(BaseModel):
+    """Base of the models of YAML files: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def parse_config[Model: YamlModel](
+    model: type[Model], text: str, name: str, top_key: str = "the whole file"
 ) -> Model:
-    """Read YAML into a model. Raises UsageError that names the file and the key that is
-    wrong; `whole` stands for a key where a fault is of none."""
+    """Parse YAML into a model.
+
+    Parameters
+    ----------
+    model : type[Model]
+        The model of the whole file.
+    text : str
+        The file's content.
+    name : str
+        The file's name, for error messages.
+    top_key : str
+        Key to name in an error that no single key causes.
+
+    Raises
+    ------
+    UsageError
+        If the text is not YAML, or a key is wrong; names the file and the first wrong key.
+    """
     try:
-        # as plain text: YAML's own dates fail without saying where
+        # BaseLoader keeps scalars as text: YAML's own date parser fails without naming the key.
         return model.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
     except yaml.YAMLError as error:
-        raise UsageError(f"{name}: not YAML: {' '.join(str(error).split())}") from None
+        raise UsageError(
+            f"not YAML: {' '.join(str(error).split())}",
+            subject=name,
+            remedy="Correct the syntax there.",
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or whole
-        raise UsageError(f"{name}: {where}: {first['msg']}. Correct that key.") from None
+        key = ".".join(str(part) for part in first["loc"]) or top_key
+        problem = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{key}: {problem}", subject=name, remedy="Correct that key.") from None
 
 
-def packaged(name: str) -> str:
-    """The text of the project's own file."""
+def read_packaged(name: str) -> str:
+    """Return the text of one of the YAML files in this folder."""
     return resources.files("cbi_assets.config").joinpath(name).read_text()

@@ -107,13 +107,13 @@ def survey(
             if root in chosen:
                 counts = (
                     timeframe in project.universe.roots[root].timeframes
-                    and policy.series_of(root, timeframe).held_as == name
+                    and policy.series_of(root, timeframe).stored_as == name
                 )
                 held.append(_holding(root, timeframe, name, counts, days))
         for root in chosen:
             if timeframe in project.universe.roots[root].timeframes:
                 series = policy.series_of(root, timeframe)
-                own = series_held.get((root, series.held_as))
+                own = series_held.get((root, series.stored_as))
                 coverages.append(
                     _cover(project, root, timeframe, series, through, own, missing_days)
                 )

@@ -1,4 +1,4 @@
-"""regimes.yaml is the user's table, and a wrong key in it is one clear line."""
+"""regimes.yaml equals the user's table, and a wrong key is named in one line."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ regimes:
 """
 
 
-def test_the_sixteen_regimes_of_the_users_table_in_its_order() -> None:
-    held = [
+def test_regimes_equal_the_users_table_in_its_order() -> None:
+    found = [
         (regime.name, str(regime.start_date), str(regime.end_date), regime.weight)
         for regime in load_regimes().regimes
     ]
-    assert held == USERS_TABLE
+    assert found == USERS_TABLE
 
 
-def test_the_users_regimes_follow_each_other_without_gap_or_overlap() -> None:
+def test_regimes_follow_each_other_without_gap_or_overlap() -> None:
     named = [regime for regime in load_regimes().regimes if regime.name != BASELINE]
     for earlier, later in itertools.pairwise(named):
         assert later.start_date - earlier.end_date == dt.timedelta(days=1)
 
 
-def test_the_example_is_right_as_it_stands() -> None:
+def test_example_regimes_parse() -> None:
     assert [regime.weight for regime in parse_regimes(TWO).regimes] == [50.0, 200.5]
 
 
@@ -72,7 +72,7 @@ def test_the_example_is_right_as_it_stands() -> None:
         ("regimes:", "regime:", "regimes"),
     ],
 )
-def test_a_wrong_key_is_one_clear_line(old: str, new: str, where: str) -> None:
+def test_wrong_key_of_regimes_is_named_in_one_line(old: str, new: str, where: str) -> None:
     assert old in TWO
     with pytest.raises(UsageError) as raised:
         parse_regimes(TWO.replace(old, new, 1), "mine.yaml")
@@ -83,22 +83,22 @@ def test_a_wrong_key_is_one_clear_line(old: str, new: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["regimes: [", "a: b: c"])
-def test_no_yaml_is_one_clear_line(text: str) -> None:
+def test_regimes_that_are_not_yaml_are_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError, match=r"^mine\.yaml: not YAML: .*$"):
         parse_regimes(text, "mine.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "regimes: []", "[]"])
-def test_a_table_without_regimes_is_refused(text: str) -> None:
+def test_file_without_regimes_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"^mine\.yaml: regimes: "):
         parse_regimes(text, "mine.yaml")
 
 
-def test_a_regime_of_one_day_is_one() -> None:
+def test_regime_may_last_one_day() -> None:
     (regime, _) = parse_regimes(TWO.replace("2020-12-31", "2020-01-01")).regimes
     assert regime.start_date == regime.end_date
 
 
-def test_the_baseline_may_start_with_another_one() -> None:
+def test_baseline_may_start_on_the_date_of_another_regime() -> None:
     regimes = parse_regimes(TWO.replace("storm", "baseline").replace("2021-01-01", "2020-01-01"))
     assert [regime.name for regime in regimes.by_precedence()] == ["calm", "baseline"]

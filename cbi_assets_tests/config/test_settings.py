@@ -30,12 +30,12 @@ NAMES = {
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no .env of the caller's lies."""
+def _without_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in a folder without a .env file."""
     monkeypatch.chdir(tmp_path)
 
 
-def test_defaults() -> None:
+def test_settings_have_documented_defaults() -> None:
     assert load_settings().shown() == {
         "CBI_HOME": ".cbi",
         "CBI_DRIVE": None,
@@ -58,7 +58,7 @@ def test_defaults() -> None:
     }
 
 
-def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBI_DRIVE", "/mnt/drive")
     monkeypatch.setenv("CBI_HOME", "/var/cbi")
     settings = load_settings()
@@ -68,7 +68,7 @@ def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().staging == Path("/mnt/other")
 
 
-def test_env_file_and_the_environment_before_it(
+def test_environment_overrides_the_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".env").write_text("CBI_DRIVE=/from/file\nCBI_HOME=/home/file\nOTHER=1\n")
@@ -79,7 +79,7 @@ def test_env_file_and_the_environment_before_it(
     assert shown.keys() == NAMES
 
 
-def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_are_masked_when_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABENTO_API_KEY", "db-supersecret")
     settings = load_settings()
     assert settings.shown()["DATABENTO_API_KEY"] == "********"
@@ -97,7 +97,7 @@ def test_secrets_are_masked(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CBI_BQ_MAX_BYTES_BILLED", "ten"),
     ],
 )
-def test_wrong_setting_is_one_clear_line(
+def test_wrong_setting_is_named_in_one_line(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -107,13 +107,13 @@ def test_wrong_setting_is_one_clear_line(
     assert "\n" not in str(raised.value)
 
 
-def test_home_follows_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_home_expands_the_tilde(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CBI_HOME", "~/cbi")
     assert load_settings().home.root == tmp_path / "cbi"
 
 
-def test_a_child_process_gets_every_setting_with_absolute_paths(tmp_path: Path) -> None:
+def test_child_environment_has_every_setting_with_absolute_paths(tmp_path: Path) -> None:
     settings = Settings(
         _env_file=None,
         cbi_home=Path("home"),

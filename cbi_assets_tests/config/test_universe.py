@@ -20,14 +20,14 @@ roots:
 """
 
 
-def test_the_32_roots_of_the_audit() -> None:
+def test_universe_has_the_32_roots_of_the_audit() -> None:
     wanted = "ZL MES ZS ZM ES CL HO NG RB ZC ZW NQ MNQ RTY M2K GC SI HG"
     others = "BZ QM PA PL ZR ZO LE GF HE 6E 6B 6J 6C 6L"
     assert len(load_universe().roots) == 32
     assert set(load_universe().roots) == set(f"{wanted} {others}".split())
 
 
-def test_wanted_timeframes() -> None:
+def test_timeframes_are_those_wanted() -> None:
     roots = load_universe().roots
     special = {
         "ZL": ("1d", "1h", "1m"),
@@ -53,18 +53,18 @@ def test_wanted_timeframes() -> None:
         ("RTY", "2017-07-09"),
     ],
 )
-def test_wanted_from_the_history_or_the_listing(root: str, first: str) -> None:
+def test_wanted_from_is_the_later_of_history_start_and_listing(root: str, first: str) -> None:
     assert load_universe().wanted_from(root) == dt.date.fromisoformat(first)
 
 
-def test_every_root_makes_symbols_that_lead_back_to_it() -> None:
+def test_symbols_of_every_root_parse_to_that_root() -> None:
     for name, root in load_universe().roots.items():
         for month in root.months:
             assert parse_symbol(f"{name}{month}5").root == name
         assert parse_symbol(f"{name}.v.0").root == name
 
 
-def test_sectors() -> None:
+def test_calendars_assign_each_root_its_sector() -> None:
     calendars = load_universe().calendars()
     grains = {name for name, calendar in calendars.items() if calendar == "grains"}
     assert grains == {"ZL", "ZS", "ZM", "ZC", "ZW", "ZR", "ZO"}
@@ -72,7 +72,7 @@ def test_sectors() -> None:
     assert {calendars[name] for name in ("ES", "NQ", "MES", "MNQ", "RTY", "M2K")} == {"equity"}
 
 
-def test_the_months_that_a_chain_may_hold() -> None:
+def test_roll_rules_name_the_eligible_months() -> None:
     universe = load_universe()
     named = {name: root.roll.months for name, root in universe.roots.items() if root.roll.months}
     assert named == {
@@ -89,7 +89,7 @@ def test_the_months_that_a_chain_may_hold() -> None:
     assert set(rules) == set(universe.roots)
 
 
-def test_the_deadlines_rules() -> None:
+def test_roll_rules_name_the_deadline_of_every_root() -> None:
     by_rule: dict[str, set[str]] = {}
     for name, rule in load_universe().roll_rules().items():
         by_rule.setdefault(rule.deadline, set()).add(name)
@@ -137,11 +137,11 @@ def test_the_deadlines_rules() -> None:
         (
             "FHKNZ",
             "FHKNX",
-            "roots.ZL: Value error, roll.months names X, which months does not list",
+            "roots.ZL: roll.months names X, which months does not list",
         ),
     ],
 )
-def test_wrong_key_is_one_clear_line(old: str, new: str, where: str) -> None:
+def test_wrong_key_of_the_universe_is_named_in_one_line(old: str, new: str, where: str) -> None:
     assert old in ONE
     with pytest.raises(UsageError) as raised:
         parse_universe(ONE.replace(old, new, 1), "mine.yaml")
@@ -152,20 +152,20 @@ def test_wrong_key_is_one_clear_line(old: str, new: str, where: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["roots: [", "a: b: c", ": :\n\t- x"])
-def test_no_yaml_is_one_clear_line(text: str) -> None:
+def test_universe_that_is_not_yaml_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(UsageError) as raised:
         parse_universe(text, "mine.yaml")
     assert str(raised.value).startswith("mine.yaml: not YAML: ")
     assert "\n" not in str(raised.value)
 
 
-def test_the_example_is_right_as_it_stands() -> None:
+def test_example_universe_parses() -> None:
     universe = parse_universe(ONE)
     assert list(universe.roots) == ["ZL"]
     assert yaml.safe_load(ONE)["roots"]["ZL"]["tick"] == universe.roots["ZL"].tick
 
 
-def test_select() -> None:
+def test_select_returns_roots_in_file_order_and_refuses_unknown_ones() -> None:
     universe = load_universe()
     assert universe.select() == tuple(universe.roots)
     assert universe.select(("MES", "ZL")) == ("ZL", "MES")
@@ -173,8 +173,8 @@ def test_select() -> None:
         universe.select(("ZL", "XX"))
 
 
-def test_select_timeframes() -> None:
+def test_select_timeframes_returns_longest_first_and_refuses_unknown_ones() -> None:
     assert select_timeframes() == ("1d", "1h", "1m")
     assert select_timeframes(("1m", "1d")) == ("1d", "1m")
-    with pytest.raises(UsageError, match=re.escape("--timeframe 5m: take one of 1d, 1h, 1m.")):
+    with pytest.raises(UsageError, match=re.escape("Use one of 1d, 1h, 1m.")):
         select_timeframes(("5m",))

@@ -121,7 +121,7 @@ def test_a_key_that_is_not_taken_is_one_line(cbi: Cbi, vendor: Vendor) -> None:
     ("arguments", "environment", "told"),
     [
         (["plan", "--symbol", "VX"], {}, "--symbol VX: not a root of the universe"),
-        (["plan", "--timeframe", "4h"], {}, "--timeframe 4h: take one of"),
+        (["plan", "--timeframe", "4h"], {}, "--timeframe 4h: not a timeframe"),
         (["approve", "abcdef", "--by", "A", "--max-usd", "1"], {}, "abcdef: no plan of"),
         (["approve", "no.json", "--by", "A", "--max-usd", "1"], {}, "no.json: No such file"),
         (

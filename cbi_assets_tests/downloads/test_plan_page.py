@@ -148,8 +148,8 @@ estimates: {bytes_per_record: 56, usd_per_gb: {}, price_source: x, records_per_t
 
 def test_a_roots_own_series_wins() -> None:
     policy = parse_policy(SHORT)
-    assert policy.series_of("ZL", "1h").held_as == "outright"
-    assert policy.series_of("ZS", "1h").held_as == "ZS.v.0"
+    assert policy.series_of("ZL", "1h").stored_as == "outright"
+    assert policy.series_of("ZS", "1h").stored_as == "ZS.v.0"
     with pytest.raises(UsageError, match=r"series: no symbol for 1m, which universe\.yaml wants"):
         policy.series_of("ZL", "1m")
 

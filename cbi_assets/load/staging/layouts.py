@@ -86,7 +86,7 @@ def observe(
     if columns >= _COT:
         return "cot", _positions(numbered)
     for known in declared:
-        if known.is_of(name, tuple(frame.columns)):
+        if known.matches(name, tuple(frame.columns)):
             items = [n for n in frame.columns if n != known.date and frame.schema[n].is_numeric()]
             stated = numbered.with_columns(source_name=pl.lit(known.source))
             return known.id, _wide(stated, known.date, items)

@@ -69,10 +69,10 @@ def judge(
 def _place(layout: str, observations: pl.DataFrame, staging: Staging, macro: Macro) -> pl.DataFrame:
     """With source_key, series_id and the reason to refuse, null for sound ones."""
     names = observations["source"].drop_nulls().unique().to_list()
-    known = staging.named() | {source.source: source.source for source in staging.declared}
+    known = staging.source_keys() | {source.source: source.source for source in staging.declared}
     why: dict[str, str] = {}
     for name in names:
-        if reason := staging.why_refused(name):
+        if reason := staging.refusal_reason(name):
             why[name] = f"{name}: {reason}"
         elif name not in known:
             why[name] = f"{name} is no source of sources.yaml"
