@@ -51,7 +51,7 @@ def test_a_tables_section() -> None:
         ": [things](#opsthings)\n\n"
         "## ops.things\n\n"
         "One row a thing.\n\n"
-        "One row a `id`, `at`. Partitioned by month of `at`. Clustered by `id`.\n\n"
+        "One row per `id`, `at`. Partitioned by month of `at`. Clustered by `id`.\n\n"
         "| column | type | may be NULL | unit | what it is |\n"
         "| --- | --- | --- | --- | --- |\n"
         "| `id` | `STRING` |  |  | a \\| b |\n"
