@@ -6,7 +6,7 @@ import dagster as dg
 
 from cbi_assets.pipeline.all_assets import ALL_ASSETS
 from cbi_assets.pipeline.asset_checks import ALL_CHECKS
-from cbi_assets.pipeline.audit.alert_sensors import look_for_alerts, tell_failed_runs
+from cbi_assets.pipeline.audit.alert_sensors import send_alerts, send_failed_runs
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
 from cbi_assets.pipeline.downloads.proposals import propose_downloads, stale_bars
@@ -22,8 +22,8 @@ defs = dg.Definitions(
         new_drive_files,
         stale_bars,
         watch_downloads,
-        look_for_alerts,
-        tell_failed_runs,
+        send_alerts,
+        send_failed_runs,
         dg.AutomationConditionSensorDefinition("matrix_follows_bars", target="*"),
     ],
     resources={

@@ -44,8 +44,10 @@ def price(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Return US dollars to the cent, `unknown` for None."""
-    return "unknown" if value is None else f"{value:,.2f} USD"
+    """Return US dollars to the cent, `<0.01 USD` for less, `unknown` for None."""
+    if value is None:
+        return "unknown"
+    return "<0.01 USD" if 0 < value < 0.005 else f"{value:,.2f} USD"
 
 
 def percent(part: int, whole: int) -> str:

@@ -59,7 +59,9 @@ class Project:
         return Rules(self.sources.datasets(self.home.is_demo), self.universe.calendars())
 
     @contextmanager
-    def open_warehouse(self, name: WarehouseName | None = None) -> Iterator[Warehouse]:
+    def open_warehouse(
+        self, name: WarehouseName | None = None, create_tables: bool = True
+    ) -> Iterator[Warehouse]:
         """Open a warehouse (default: the one the settings name) and create its missing tables.
 
         Acquire the home's lock first, as `open_session` does. Raises UsageError if the settings do
@@ -67,7 +69,8 @@ class Project:
         """
         if (name or self.settings.cbi_warehouse) == "duckdb":
             with DuckDBWarehouse(self.home.warehouse, self.home.scratch) as embedded:
-                embedded.create_tables(ALL_TABLES)
+                if create_tables:
+                    embedded.create_tables(ALL_TABLES)
                 yield embedded
             return
         if self.home.is_demo:
@@ -84,7 +87,8 @@ class Project:
             connect(self.bigquery or Options.of(self.settings)) as connection,
             BigQueryWarehouse(connection, self.home.identify(), self.home.scratch) as remote,
         ):
-            remote.create_tables(ALL_TABLES)
+            if create_tables:
+                remote.create_tables(ALL_TABLES)
             yield remote
 
 
@@ -95,17 +99,24 @@ class Session:
     """
 
     def __init__(
-        self, project: Project, now: dt.datetime, progress: Progress, resources: ExitStack
+        self,
+        project: Project,
+        now: dt.datetime,
+        progress: Progress,
+        resources: ExitStack,
+        create_tables: bool = True,
     ) -> None:
         self.project = project
         self.now = now
         self.progress = progress
         self._resources = resources
+        self._create_tables = create_tables
 
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse that the settings name, with its tables created."""
-        return self._resources.enter_context(self.project.open_warehouse())
+        opening = self.project.open_warehouse(create_tables=self._create_tables)
+        return self._resources.enter_context(opening)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -137,6 +148,7 @@ def open_session(
     now: dt.datetime,
     wait: float = WAIT_SECONDS,
     progress: Progress | None = None,
+    create_tables: bool = True,
 ) -> Iterator[Session]:
     """Acquire the home's lock and yield a session on it.
 
@@ -150,6 +162,8 @@ def open_session(
         Seconds to wait for another process in this home.
     progress : Progress, optional
         Where reading the drive reports to.
+    create_tables : bool
+        False if this process has created the missing tables before; spares a request per table.
 
     Raises
     ------
@@ -157,7 +171,7 @@ def open_session(
         If another process still holds the lock after `wait` seconds.
     """
     with exclusive_lock(project.home, wait), ExitStack() as resources:
-        yield Session(project, now, progress or NullProgress(), resources)
+        yield Session(project, now, progress or NullProgress(), resources, create_tables)
 
 
 @contextmanager

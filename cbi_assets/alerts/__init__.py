@@ -1,21 +1,21 @@
-"""Alerts: what a person should know of, told once and not again until it changes."""
+"""Alerts: events that need a person, sent once and again only if they change."""
 
 from cbi_assets.alerts.addresses import Address, read_addresses
 from cbi_assets.alerts.alert import Event, Kind
-from cbi_assets.alerts.collect import look
-from cbi_assets.alerts.send import Found, Telling, look_and_tell, send_test, tell
-from cbi_assets.alerts.sent_alerts import Memory
+from cbi_assets.alerts.collect import collect
+from cbi_assets.alerts.send import Alerts, Delivery, collect_and_send, send, send_test
+from cbi_assets.alerts.sent_alerts import SentAlerts
 
 __all__ = [
     "Address",
+    "Alerts",
+    "Delivery",
     "Event",
-    "Found",
     "Kind",
-    "Memory",
-    "Telling",
-    "look",
-    "look_and_tell",
+    "SentAlerts",
+    "collect",
+    "collect_and_send",
     "read_addresses",
+    "send",
     "send_test",
-    "tell",
 ]

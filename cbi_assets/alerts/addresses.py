@@ -1,7 +1,7 @@
-"""The addresses that alerts go to: URLs of a notification library, which are secrets.
+"""Where alerts go: Apprise URLs, which are secrets.
 
 Slack, mail, a desktop and a hundred others by URL, e.g. `slack://…`, `mailtos://…`, `json://…`.
-An address is never shown: messages name it by its place in CBI_ALERT_URLS and its service.
+A URL is never shown: messages give its position in CBI_ALERT_URLS and its service.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ import apprise
 from cbi_assets.config.settings import Settings
 from cbi_assets.errors import UsageError
 
-_TALKATIVE = ("apprise", "urllib3", "requests")
-"""Loggers that would write an address or a path of it."""
+_LEAKY_LOGGERS = ("apprise", "urllib3", "requests")
+"""Loggers that would write an address or its path."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """One address. `id` is a hash that tells it from others; `name` is for people."""
+    """One address. `id` is a hash of its URL; `name` is for people."""
 
     id: str
     name: str
     service: apprise.NotifyBase = field(repr=False)
 
     def send(self, title: str, body: str, severity: apprise.NotifyType) -> bool:
-        """Send one message; whether the service took it."""
+        """Send one message, and return whether the service accepted it."""
         with _silenced():
             try:
                 return bool(self.service.notify(body=body, title=title, notify_type=severity))
-            except Exception:  # a service's own; whatever it is, the message did not go out
+            except Exception:  # each service raises its own; none of them sent the message
                 return False
 
 
 def read_addresses(settings: Settings) -> list[Address]:
-    """The addresses of CBI_ALERT_URLS, separated by blanks; none where it is not set.
+    """Return the addresses of CBI_ALERT_URLS, which are separated by spaces; empty if it is unset.
 
-    Raises UsageError for one that no service can be made of.
+    Raises UsageError for an address that is not an Apprise URL.
     """
     secret = settings.cbi_alert_urls
     urls = [] if secret is None else secret.get_secret_value().split()
@@ -52,8 +52,10 @@ def read_addresses(settings: Settings) -> list[Address]:
             service = apprise.Apprise.instantiate(url, suppress_exceptions=True)
         if not isinstance(service, apprise.NotifyBase):
             raise UsageError(
-                f"CBI_ALERT_URLS: address {place} of {len(urls)} cannot be read. Write it as the "
-                "notification library's page of its service says, e.g. slack://TokenA/TokenB/TokenC."
+                f"address {place} of {len(urls)} is not an Apprise URL",
+                subject="CBI_ALERT_URLS",
+                remedy="Write it as Apprise's documentation of its service says, e.g. "
+                "slack://TokenA/TokenB/TokenC.",
             )
         digest = hashlib.blake2b(url.encode(), digest_size=6).hexdigest()
         kind = re.sub(r"[^\w .-]", "", str(service.service_name))
@@ -63,12 +65,12 @@ def read_addresses(settings: Settings) -> list[Address]:
 
 @contextmanager
 def _silenced() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in _TALKATIVE]
-    before = [logger.level for logger in loggers]
+    loggers = [logging.getLogger(name) for name in _LEAKY_LOGGERS]
+    levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.CRITICAL + 1)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
+        for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -1,4 +1,4 @@
-"""cbi alert: tell a person what waits, once."""
+"""cbi alert: list what needs action, and send it once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from cbi_assets.errors import UsageError
 @app.command()
 def alert(
     test: Annotated[
-        bool, typer.Option("--test", help="Only send each address of CBI_ALERT_URLS a test.")
+        bool, typer.Option("--test", help="Only send a test to each address of CBI_ALERT_URLS.")
     ] = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
-    """Tell CBI_ALERT_URLS what is new of what waits for a person. Example: cbi alert --test"""
-    from cbi_assets.alerts import look_and_tell, read_addresses, send_test
+    """Send new alerts to CBI_ALERT_URLS, and list all active ones. Example: cbi alert --test"""
+    from cbi_assets.alerts import collect_and_send, read_addresses, send_test
     from cbi_assets.cli import console
     from cbi_assets.session import Project
 
@@ -28,34 +28,39 @@ def alert(
     if test:
         if not addresses:
             raise UsageError(
-                "CBI_ALERT_URLS is not set: name an address in the environment or in .env, e.g. "
-                "mailtos://USER:PASSWORD@example.com"
+                "not set",
+                subject="CBI_ALERT_URLS",
+                remedy="Set an address in the environment or in .env, e.g. "
+                "mailtos://USER:PASSWORD@example.com",
             )
-        sent = send_test(project.home, addresses)
+        tested = send_test(project.home, addresses)
         if json:
-            console.print_json({"told": sent.told, "failed": sent.failed})
+            console.print_json({"told": tested.sent, "failed": tested.failed})
         else:
-            for name in sent.told:
-                console.say(f"{name} took the test.")
-        sent.require_sent()
+            for name in tested.sent:
+                console.say(f"{name} accepted the test.")
+        tested.require_sent()
         return
-    found = look_and_tell(project, addresses, now_utc(), wait)
+    alerts = collect_and_send(project, addresses, now_utc(), wait)
+    delivery = alerts.delivery
     if json:
         console.print_json(
             {
-                "standing": found.events,
-                "told": found.telling.told,
-                "over": found.telling.over,
-                "failed": found.telling.failed,
+                "standing": alerts.events,
+                "told": delivery.sent,
+                "over": delivery.resolved,
+                "failed": delivery.failed,
             }
         )
     else:
-        news = set(found.telling.told)
-        rows = [(e.kind, e.text, e.mend, "yes" if e.key in news else "") for e in found.events]
+        rows = [
+            (e.kind, e.text, e.remedy, "yes" if e.key in delivery.sent else "")
+            for e in alerts.events
+        ]
         if rows:
-            console.table("What waits", ["kind", "what", "what to do", "told now"], rows)
+            console.table("Alerts", ["kind", "what", "what to do", "sent now"], rows)
         else:
-            console.say("Nothing waits for a person.")
+            console.say("No alerts: nothing needs action.")
         if not addresses:
-            console.say("Nobody was told: CBI_ALERT_URLS is not set.")
-    found.telling.require_sent()
+            console.say("Nothing was sent: CBI_ALERT_URLS is not set.")
+    delivery.require_sent()

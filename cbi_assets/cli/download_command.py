@@ -1,4 +1,4 @@
-"""cbi download: buy and fetch what was approved, then load it."""
+"""cbi download: buy an approved plan, download its files and load them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from cbi_assets.cli.app import Json, PlanName, Wait, app, now_utc
 from cbi_assets.cli.drive_commands import load_and_show
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
     from cbi_assets.downloads.download_outcome import DownloadOutcome
 
@@ -21,12 +22,12 @@ if TYPE_CHECKING:
 def download(
     plan: PlanName,
     no_load: Annotated[
-        bool, typer.Option("--no-load", help="Leave loading to `cbi load`.")
+        bool, typer.Option("--no-load", help="Do not load the files afterwards.")
     ] = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
-    """Buy and fetch what was approved, then load it. Example: cbi download 3f9a1c0b2d4e"""
+    """Buy and download an approved plan, then load it. Example: cbi download 3f9a1c0b2d4e"""
     from cbi_assets.cli import console
     from cbi_assets.databento_api import client
     from cbi_assets.downloads.execute import execute
@@ -36,32 +37,31 @@ def download(
     project = Project()
     chosen = find_plan(project.home, plan)
     clients = client.connect_from_settings(project.settings)
-    with _fetching() as progress:
-        outcome = execute(
-            project, chosen, clients, clock=now_utc, tell=console.say, progress=progress
-        )
+    with _progress_bar() as progress:
+        outcome = execute(project, chosen, clients, clock=now_utc, progress=progress)
     if not json:
         _show(outcome)
     loaded = None if no_load else load_and_show(project, wait, show=not json)
     if json:
         console.print_json(_document(outcome) | {"load": loaded[1] if loaded else None})
-    if not outcome.whole or (loaded is not None and loaded[0]):
+    if not outcome.is_complete or (loaded is not None and loaded[0]):
         raise typer.Exit(1)
 
 
 def _show(outcome: DownloadOutcome) -> None:
     from cbi_assets.cli import console
+    from cbi_assets.formatting import dollars, plural
 
     rows = [
-        (row.root, row.schema, row.job_id, row.state, row.files, row.bytes, f"{row.spent_usd:.2f}",
+        (row.root, row.schema, row.job_id, row.state, row.files, row.bytes, dollars(row.spent_usd),
          row.folder)
         for row in outcome.jobs
     ]  # fmt: skip
-    headings = ["root", "schema", "job", "state", "files", "bytes", "USD", "folder on the drive"]
-    console.table(f"Plan {outcome.plan_hash[:12]}", headings, rows)
+    columns = ["root", "schema", "job", "state", "files", "bytes", "cost", "folder on the drive"]
+    console.table(f"Plan {outcome.plan_hash[:12]}", columns, rows)
     console.say(
-        f"{outcome.submitted} jobs submitted now, {len(outcome.fetched)} fetched now; "
-        f"{outcome.spent_usd:,.2f} USD for the plan's {len(outcome.jobs)} jobs so far."
+        f"{plural(outcome.submitted, 'job')} submitted, {len(outcome.fetched)} downloaded now; "
+        f"the plan's {plural(len(outcome.jobs), 'job')} cost {dollars(outcome.spent_usd)} so far."
     )
 
 
@@ -73,30 +73,30 @@ def _document(outcome: DownloadOutcome) -> dict[str, Any]:
         "submitted": outcome.submitted,
         "fetched": outcome.fetched,
         "jobs": outcome.jobs,
-        "whole": outcome.whole,
+        "whole": outcome.is_complete,
     }
 
 
-class _FetchingProgress:
-    """A progress bar over a job's files, shown from the first one on."""
+class _BarProgress:
+    """Shows a job's bytes on a progress bar, which appears with the first job."""
 
-    def __init__(self, bar: Progress) -> None:
+    def __init__(self, bar: Bar) -> None:
         self._bar = bar
         self._task: TaskID | None = None
 
-    def start(self, what: str, nbytes: int) -> None:
-        """A job's files are fetched now."""
+    def start(self, title: str, nbytes: int) -> None:
+        """Begin a job with this many bytes."""
         self._bar.start()
-        self._task = self._bar.add_task(what, total=nbytes)
+        self._task = self._bar.add_task(title, total=nbytes)
 
     def advance(self, nbytes: int) -> None:
-        """So many more bytes are there."""
+        """Count bytes written; negative for bytes discarded."""
         if self._task is not None:
             self._bar.advance(self._task, nbytes)
 
 
 @contextmanager
-def _fetching() -> Iterator[_FetchingProgress]:
+def _progress_bar() -> Iterator[_BarProgress]:
     from rich.progress import (
         BarColumn,
         DownloadColumn,
@@ -112,7 +112,7 @@ def _fetching() -> Iterator[_FetchingProgress]:
                TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
     bar = Progress(*columns, console=console)
     try:
-        yield _FetchingProgress(bar)
+        yield _BarProgress(bar)
     finally:
-        if bar.live.is_started:  # else it would print an empty line
+        if bar.live.is_started:  # otherwise stop() prints an empty line
             bar.stop()

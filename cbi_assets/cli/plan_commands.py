@@ -1,14 +1,18 @@
-"""cbi plan, approve, approvals: what is missing, what it costs, and who lets it be bought."""
+"""cbi plan, approve, approvals: what is missing, what it costs, and who approved buying it."""
 
 from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cbi_assets.cli.app import Json, PlanName, Symbols, Timeframes, Wait, app, day_option, now_utc
+
+if TYPE_CHECKING:
+    from cbi_assets.downloads.plan_model import Plan
+    from cbi_assets.downloads.wanted import Wanted
 
 
 @app.command()
@@ -17,49 +21,45 @@ def plan(
     timeframe: Timeframes = None,
     end: Annotated[dt.date | None, day_option("--to", help="Last trade date wanted.")] = None,
     newest: Annotated[
-        bool, typer.Option("--newest", help="Only the newest days of what is published.")
+        bool, typer.Option("--newest", help="Only days after the last published one.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder for the page and its JSON.")] = Path(
         "docs/data"
     ),
     verify: Annotated[
-        bool, typer.Option("--verify", help="Plan nothing: say what is still missing.")
+        bool, typer.Option("--verify", help="Make no plan: list what is still missing.")
     ] = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
-    """Write what is missing, exactly, and what it costs. Example: cbi plan --symbol ZL"""
+    """Plan missing downloads and estimate their cost. Example: cbi plan --symbol ZL"""
     from cbi_assets.cli import console
     from cbi_assets.config.universe import select_timeframes
     from cbi_assets.downloads.plan_page import NAME, render
-    from cbi_assets.downloads.planning import Scope, make_plan, open_clients, survey_project
+    from cbi_assets.downloads.planning import make_plan, open_clients
+    from cbi_assets.downloads.wanted import Scope, survey
+    from cbi_assets.files import write_atomically
     from cbi_assets.session import Project, open_session
 
     project = Project()
-    scope = Scope(
-        tuple(symbol or ()),
-        select_timeframes(tuple(timeframe or ())),
-        end,
-        newest,
-    )
+    timeframes = select_timeframes(tuple(timeframe or ()))
+    scope = Scope(tuple(symbol or ()), timeframes, end, newest)
     project.universe.select(scope.roots)
-    with open_session(project, now=now_utc(), wait=wait) as session:
-        if verify:
-            wanted = survey_project(session, scope)
-        else:
-            clients = open_clients(project)
-            made = make_plan(session, scope, clients)
     if verify:
-        _tell_verdicts(wanted, json)
+        with open_session(project, now=now_utc(), wait=wait) as session:
+            wanted = survey(session, scope)
+        _show_verdicts(wanted, json)
         return
+    with open_session(project, now=now_utc(), wait=wait) as session:
+        made = make_plan(session, scope, open_clients(project.settings))
     made.save(project.home.plans / f"{made.plan_hash[:12]}.json")
     made.save(out / f"{NAME}.json")
     page = out / f"{NAME}.md"
-    page.write_text(render(made, project.universe))
+    write_atomically(page, render(made, project.universe))
     if json:
         console.print_json(made.document() | {"page": str(page)})
     else:
-        _show(made, page)
+        _show_plan(made, page)
 
 
 @app.command()
@@ -76,98 +76,92 @@ def approve(
 ) -> None:
     """Approve a plan, once, up to a ceiling. Example: cbi approve 3f2a91 --by Ann --max-usd 50"""
     from cbi_assets.cli import console
-    from cbi_assets.downloads.approvals import approve as enter_approval
+    from cbi_assets.downloads.approvals import approve as record_approval
     from cbi_assets.downloads.plan_files import find_plan
-    from cbi_assets.downloads.plan_page import dollars, totals
+    from cbi_assets.downloads.plan_page import summarize
+    from cbi_assets.formatting import dollars
     from cbi_assets.session import Project, open_session
 
     project = Project()
     chosen = find_plan(project.home, plan)
     with open_session(project, now=now_utc(), wait=wait) as session:
-        approval = enter_approval(
-            session.warehouse,
-            chosen,
-            by=by,
-            max_usd=max_usd,
-            now=now_utc(),
-            expires=expires,
-        )
+        approval = record_approval(session, chosen, by=by, max_usd=max_usd, expires=expires)
     name = chosen.plan_hash[:12]
-    kept = project.home.plans / f"{name}.json"
-    if not kept.exists():
-        chosen.save(kept)
+    path = project.home.plans / f"{name}.json"
+    if not path.exists():
+        chosen.save(path)
     if json:
         console.print_json(approval)
         return
-    console.say(totals(chosen))
+    console.say(summarize(chosen))
     until = f" through {expires} (UTC)" if expires else ""
     console.say(
-        f"Approved by {approval.approved_by} up to {max_usd:,.2f} USD{until}: approval "
+        f"Approved by {approval.approved_by} up to {dollars(max_usd)}{until}: approval "
         f"{approval.approval_id}."
     )
     if chosen.basis == "estimated":
         console.say(
-            f"The figures are estimates ({dollars(chosen.cost_usd)} USD). `cbi download` asks for "
-            "the price first and stops above the ceiling."
+            f"The cost of {dollars(chosen.cost_usd)} is an estimate. `cbi download` gets a quote "
+            "first and stops above the ceiling."
         )
     console.say(f"Next: cbi download {name}")
 
 
 @app.command()
 def approvals(json: Json = False, wait: Wait = 600.0) -> None:
-    """List every approval and how it stands. Example: cbi approvals"""
+    """List approvals and their states. Example: cbi approvals"""
     from cbi_assets.cli import console
     from cbi_assets.downloads.approvals import list_approvals
+    from cbi_assets.formatting import dollars, instant
     from cbi_assets.session import Project, open_session
 
-    project = Project()
-    with open_session(project, now=now_utc(), wait=wait) as session:
-        listed = list_approvals(session.warehouse, now_utc())
+    with open_session(Project(), now=now_utc(), wait=wait) as session:
+        statuses = list_approvals(session)
     if json:
-        console.print_json(listed)
+        console.print_json(statuses)
         return
-    if not listed:
-        console.say("No plan was ever approved. `cbi plan` writes one, `cbi approve` approves it.")
+    if not statuses:
+        console.say("No approvals yet. Next: cbi plan, then cbi approve")
         return
     rows = [
         (
-            entry.approval.approval_id,
-            entry.approval.plan_hash[:12],
-            entry.state,
-            entry.approval.approved_by,
-            f"{entry.approval.approved_at:%Y-%m-%d %H:%M}",
-            f"{entry.approval.max_usd:,.2f}",
-            f"{entry.approval.expires_at:%Y-%m-%d}" if entry.approval.expires_at else "",
-            len(entry.approval.request_ids),
+            approval.approval_id,
+            approval.plan_hash[:12],
+            status.state,
+            approval.approved_by,
+            instant(approval.approved_at),
+            dollars(approval.max_usd),
+            f"{approval.expires_at:%Y-%m-%d}" if approval.expires_at else "",
+            len(approval.request_ids),
         )
-        for entry in listed
+        for status in statuses
+        for approval in [status.approval]
     ]
-    headings = ["approval", "plan", "state", "by", "at (UTC)", "up to USD", "not from", "requests"]
-    console.table("Approvals", headings, rows)
+    columns = ["approval", "plan", "state", "by", "at (UTC)", "ceiling", "expires (UTC)",
+               "requests"]  # fmt: skip
+    console.table("Approvals", columns, rows)
 
 
-def _show(made: Any, page: Path) -> None:
+def _show_plan(made: Plan, page: Path) -> None:
     from cbi_assets.cli import console
-    from cbi_assets.downloads.plan_page import room, summary_rows, totals
+    from cbi_assets.downloads.plan_page import compare_space, rows_by_root, summarize
 
-    if made.requests:
-        rows = summary_rows(made)
-        console.table(
-            f"Plan {made.plan_hash[:12]}", list(rows[0]), [list(row.values()) for row in rows]
-        )
-    console.say(totals(made))
-    console.say(room(made).replace("**", ""))
-    console.say(f"Written to {page}, and as JSON beside it.")
+    if rows := rows_by_root(made):
+        cells = [list(row.values()) for row in rows]
+        console.table(f"Plan {made.plan_hash[:12]}", list(rows[0]), cells)
+    console.say(summarize(made))
+    console.say(compare_space(made).replace("**", ""))
+    console.say(f"Written to {page}, and as JSON next to it.")
     if made.requests:
         console.say(f"Next: read it, then cbi approve {made.plan_hash[:12]} --by NAME --max-usd N")
 
 
-def _tell_verdicts(wanted: Any, json: bool) -> None:
+def _show_verdicts(wanted: Wanted, json: bool) -> None:
     from cbi_assets.cli import console
     from cbi_assets.downloads.verify_plan import verdict_document, verify
 
     verdicts = verify(wanted)
-    short = [verdict for verdict in verdicts if not verdict.whole]
+    incomplete = [verdict for verdict in verdicts if not verdict.is_complete]
     if json:
         console.print_json(verdict_document(wanted))
     else:
@@ -176,14 +170,13 @@ def _tell_verdicts(wanted: Any, json: bool) -> None:
              "; ".join(v.ranges[:3]) + (" …" if len(v.ranges) > 3 else ""))
             for v in verdicts
         ]  # fmt: skip
-        headings = ["root", "bars of", "series", "wanted", "published", "vendor's gaps", "missing",
-                    "still missing"]  # fmt: skip
-        console.table(f"Trade dates wanted through {wanted.through}", headings, rows)
-        if short:
-            console.say(
-                f"{len(short)} of {len(verdicts)} fall short: `cbi plan` says what to ask for."
-            )
+        columns = ["root", "timeframe", "series", "wanted", "published", "vendor's gaps", "missing",
+                   "missing dates"]  # fmt: skip
+        console.table(f"Trade dates wanted through {wanted.through}", columns, rows)
+        if incomplete:
+            console.say(f"FAIL: {len(incomplete)} of {len(verdicts)} series are incomplete.")
+            console.say("Next: cbi plan")
         else:
-            console.say("Wanted = published + the vendor's gaps, everywhere.")
-    if short:
+            console.say("PASS: every wanted trade date is published, or a gap at Databento.")
+    if incomplete:
         raise typer.Exit(1)

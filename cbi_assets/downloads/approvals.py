@@ -1,14 +1,12 @@
-"""Approvals: a person's word that a plan may be bought, up to a ceiling, once.
+"""Approvals: a person's permission to buy a plan once, up to a ceiling.
 
-An approval is a row of ops.approvals, bound to the plan's hash and sealed with a hash of its own;
-what becomes of it are rows of ops.approval_uses. Nothing changes either kind of row.
+An approval is a row of ops.approvals, bound to the plan's hash and sealed with a hash of its own
+columns. Its use is recorded in ops.approval_uses. Rows of both tables are added, never changed.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import math
 import uuid
 from collections.abc import Mapping
@@ -17,22 +15,26 @@ from typing import Any, Literal
 
 import polars as pl
 
+from cbi_assets.databento_api.batch_request import canonical_sha256
 from cbi_assets.downloads.plan_model import Basis, Plan
 from cbi_assets.errors import UsageError
-from cbi_assets.tables import APPROVAL_USES, APPROVALS, TableSpec
-from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.formatting import dollars
+from cbi_assets.session import Session
+from cbi_assets.tables import APPROVAL_USES, APPROVALS
+from cbi_assets.tables.spec import TableSpec
+from cbi_assets.warehouse.base import Statement
 
 Event = Literal["begun", "finished"]
 State = Literal["valid", "begun", "used up", "expired", "edited"]
 
 
 class ApprovalError(UsageError):
-    """No approval lets this plan be bought."""
+    """No approval allows this plan to be bought. `code` is "none" or the approval's State."""
 
 
 @dataclass(frozen=True)
 class Approval:
-    """One row of ops.approvals. `max_usd` is the ceiling; `expires_at` None never comes."""
+    """One row of ops.approvals. `max_usd` is the ceiling; without `expires_at` it never expires."""
 
     approval_id: str
     plan_hash: str
@@ -50,16 +52,16 @@ class Approval:
     expires_at: dt.datetime | None
     seal: str = ""
 
-    def sealed(self) -> str:
-        """sha256 of the canonical JSON of all fields but the seal."""
-        document = {name: _plain(value) for name, value in asdict(self).items() if name != "seal"}
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+    def compute_seal(self) -> str:
+        """Return the sha256 of the canonical JSON of all fields but the seal."""
+        document = asdict(self)
+        del document["seal"]
+        return canonical_sha256({name: _to_json(value) for name, value in document.items()})
 
 
 @dataclass(frozen=True)
-class Listed:
-    """An approval and how it stands. A begun one can be resumed until it is finished."""
+class ApprovalStatus:
+    """An approval and its state. A begun one can be resumed until it is finished."""
 
     approval: Approval
     state: State
@@ -68,20 +70,29 @@ class Listed:
 
 
 def approve(
-    warehouse: Warehouse,
-    plan: Plan,
-    *,
-    by: str,
-    max_usd: float,
-    now: dt.datetime,
-    expires: dt.date | None = None,
+    session: Session, plan: Plan, *, by: str, max_usd: float, expires: dt.date | None = None
 ) -> Approval:
-    """Enter an approval of `plan`; it holds through the day `expires` (UTC).
+    """Record an approval of `plan`, dated with the session's clock.
 
-    Raises UsageError for a plan that asks for nothing, for a quote above `max_usd`, and for a
-    name, ceiling or date that cannot be.
+    Parameters
+    ----------
+    session : Session
+        Where ops.approvals is.
+    plan : Plan
+        What may be bought.
+    by : str
+        Name of the person who approves it.
+    max_usd : float
+        The most that may be spent.
+    expires : date, optional
+        Last day (UTC) on which it may be bought.
+
+    Raises
+    ------
+    UsageError
+        If the plan has no requests, its quote is above `max_usd`, or an argument is invalid.
     """
-    _refuse(plan, by, max_usd, now, expires)
+    _validate(plan, by, max_usd, session.now, expires)
     requests = plan.requests
     approval = Approval(
         approval_id=uuid.uuid4().hex[:12],
@@ -96,127 +107,124 @@ def approve(
         shown_usd=plan.cost_usd,
         max_usd=float(max_usd),
         approved_by=by.strip(),
-        approved_at=now.astimezone(dt.UTC),
+        approved_at=session.now.astimezone(dt.UTC),
         expires_at=None if expires is None else _day_after(expires),
     )
-    row = {name: _listed(value) for name, value in asdict(approval).items()}
-    _append(warehouse, APPROVALS, row | {"seal": approval.sealed()})
-    return find(warehouse, approval.approval_id)
+    row = asdict(approval) | {"seal": approval.compute_seal()}
+    _append(session, APPROVALS, row)
+    (stored,) = session.warehouse.query(
+        f"SELECT * FROM `{APPROVALS.id}` WHERE approval_id = @id", {"id": approval.approval_id}
+    ).rows(named=True)
+    return _from_row(stored)
 
 
-def find_valid(
-    warehouse: Warehouse, plan: Plan, now: dt.datetime, *, to_fetch: bool = False
-) -> Approval:
-    """The approval that lets `plan` be bought at `now`; one that was begun goes first.
+def find_valid(session: Session, plan: Plan, *, to_fetch: bool = False) -> Approval:
+    """Return the approval that allows `plan` to be bought now; a begun one comes first.
 
-    With `to_fetch` an approval counts after its expiry too: what was bought on it may be fetched.
-    Raises ApprovalError where there is none: never approved, for another plan, expired, used up,
-    or edited by hand.
+    With `to_fetch`, an approval also counts after its expiry if it was begun: what was bought may
+    be downloaded. Raises ApprovalError if there is none.
     """
     name = plan.plan_hash[:12]
-    every = list_approvals(warehouse, now)
-    own = [listed for listed in every if listed.approval.plan_hash == plan.plan_hash]
+    remedy = f"A person approves it: `cbi approve {name} --by NAME --max-usd N`."
+    every = list_approvals(session)
+    own = [status for status in every if status.approval.plan_hash == plan.plan_hash]
     if not own:
-        others = sorted({listed.approval.plan_hash[:12] for listed in every})
-        there = (
-            f" There are approvals, but for other plans ({', '.join(others)})." if others else ""
-        )
-        raise ApprovalError(
-            f"plan {name}: not approved.{there} A person approves it by "
-            f"`cbi approve {name} --by NAME --max-usd N`."
-        )
-    good: dict[State, Listed] = {
-        listed.state: listed
-        for listed in own
-        if listed.state in ("valid", "begun") or (to_fetch and _may_fetch(listed))
+        others = sorted({status.approval.plan_hash[:12] for status in every})
+        problem = "not approved"
+        if others:
+            problem += f" (there are approvals for other plans: {', '.join(others)})"
+        raise ApprovalError(problem, subject=f"plan {name}", remedy=remedy, code="none")
+    usable: dict[State, ApprovalStatus] = {
+        status.state: status
+        for status in own
+        if status.state in ("valid", "begun") or (to_fetch and _may_fetch(status))
     }
     for state in ("begun", "expired", "valid"):
-        if state in good:
-            return good[state].approval
-    last = own[-1]
+        if state in usable:
+            return usable[state].approval
     raise ApprovalError(
-        f"plan {name}: {_why_not(last)}. A person approves it anew by "
-        f"`cbi approve {name} --by NAME --max-usd N`."
+        _why_unusable(own[-1]), subject=f"plan {name}", remedy=remedy, code=own[-1].state
     )
 
 
-def find(warehouse: Warehouse, approval_id: str) -> Approval:
-    """One approval, as it is entered. Raises ApprovalError for an unknown one."""
-    rows = warehouse.query(
-        f"SELECT * FROM `{APPROVALS.id}` WHERE approval_id = @id", {"id": approval_id}
-    )
-    if rows.is_empty():
-        raise ApprovalError(f"approval {approval_id}: not entered. `cbi approvals` lists them.")
-    return _of_row(rows.row(0, named=True))
-
-
-def list_approvals(warehouse: Warehouse, now: dt.datetime) -> list[Listed]:
-    """Every approval and how it stands at `now`, the earliest first."""
+def list_approvals(session: Session) -> list[ApprovalStatus]:
+    """Return every approval and its state at the session's clock, the earliest first."""
     uses = {
         (approval_id, event): at
-        for approval_id, event, at in warehouse.query(
+        for approval_id, event, at in session.warehouse.query(
             f"SELECT approval_id, event, MIN(happened_at) AS happened_at "
             f"FROM `{APPROVAL_USES.id}` GROUP BY approval_id, event"
         ).iter_rows()
     }
-    rows = warehouse.query(f"SELECT * FROM `{APPROVALS.id}` ORDER BY approved_at, approval_id")
-    found = []
+    rows = session.warehouse.query(
+        f"SELECT * FROM `{APPROVALS.id}` ORDER BY approved_at, approval_id"
+    )
+    statuses = []
     for row in rows.iter_rows(named=True):
-        approval = _of_row(row)
+        approval = _from_row(row)
         begun = uses.get((approval.approval_id, "begun"))
         finished = uses.get((approval.approval_id, "finished"))
-        state = _judge(approval, begun, finished, now)
-        found.append(Listed(approval, state, begun, finished))
-    return found
+        state = _state(approval, begun, finished, session.now)
+        statuses.append(ApprovalStatus(approval, state, begun, finished))
+    return statuses
 
 
-def record_use(warehouse: Warehouse, approval: Approval, event: Event, now: dt.datetime) -> None:
-    """Enter that the approval's download has begun, or that all of it has come; once each."""
-    listed = {entry.approval.approval_id: entry for entry in list_approvals(warehouse, now)}
-    entry = listed.get(approval.approval_id)
-    if entry is not None and (entry.finished_at if event == "finished" else entry.begun_at):
-        return
+def record_use(session: Session, approval: Approval, event: Event) -> None:
+    """Record that the approval's download has begun or finished, once each."""
+    for status in list_approvals(session):
+        if status.approval.approval_id == approval.approval_id and (
+            status.finished_at if event == "finished" else status.begun_at
+        ):
+            return
     row = {
         "approval_id": approval.approval_id,
         "plan_hash": approval.plan_hash,
         "event": event,
-        "happened_at": now.astimezone(dt.UTC),
+        "happened_at": session.now.astimezone(dt.UTC),
     }
-    _append(warehouse, APPROVAL_USES, row)
+    _append(session, APPROVAL_USES, row)
 
 
-def _append(warehouse: Warehouse, spec: TableSpec, row: Mapping[str, Any]) -> None:
-    staged = warehouse.stage_frame("ledger_row", pl.DataFrame([row], schema=spec.polars_schema))
-    names = ", ".join(spec.column_names)
-    warehouse.transact(
-        [Statement(f"INSERT INTO `{spec.id}` ({names}) SELECT {names} FROM `{staged}`")]
+def _append(session: Session, table: TableSpec, row: Mapping[str, Any]) -> None:
+    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in row.items()}
+    frame = pl.DataFrame([plain], schema=table.polars_schema)
+    staged = session.warehouse.stage_frame("ledger_row", frame)
+    names = ", ".join(table.column_names)
+    session.warehouse.transact(
+        [Statement(f"INSERT INTO `{table.id}` ({names}) SELECT {names} FROM `{staged}`")]
     )
 
 
-def _refuse(plan: Plan, by: str, max_usd: float, now: dt.datetime, expires: dt.date | None) -> None:
+def _validate(
+    plan: Plan, by: str, max_usd: float, now: dt.datetime, expires: dt.date | None
+) -> None:
     if not plan.requests:
-        raise UsageError(f"plan {plan.plan_hash[:12]}: it asks for nothing; there is no need.")
+        raise UsageError(
+            "it has no requests, so there is nothing to approve",
+            subject=f"plan {plan.plan_hash[:12]}",
+        )
     if not by.strip():
-        raise UsageError("--by: a person's name is needed.")
+        raise UsageError("a person's name is needed", subject="--by")
     if not (math.isfinite(max_usd) and max_usd >= 0):
-        raise UsageError(f"--max-usd {max_usd}: not an amount of US dollars.")
+        raise UsageError("not an amount of US dollars", subject=f"--max-usd {max_usd}")
     if expires is not None and _day_after(expires) <= now:
-        raise UsageError(f"--expires {expires}: that day is over. Give a later one.")
+        raise UsageError("in the past", subject=f"--expires {expires}", remedy="Give a later day.")
     if plan.basis == "quoted" and plan.cost_usd is not None and plan.cost_usd > max_usd:
         raise UsageError(
-            f"--max-usd {max_usd:.2f}: the plan was quoted at {plan.cost_usd:.2f} USD. Raise the "
-            "ceiling, or plan fewer roots by `cbi plan --symbol`."
+            f"the plan was quoted at {dollars(plan.cost_usd)}",
+            subject=f"--max-usd {max_usd:.2f}",
+            remedy="Raise the ceiling, or plan fewer roots with `cbi plan --symbol`.",
         )
 
 
-def _may_fetch(listed: Listed) -> bool:
-    return listed.state == "expired" and listed.begun_at is not None
+def _may_fetch(status: ApprovalStatus) -> bool:
+    return status.state == "expired" and status.begun_at is not None
 
 
-def _judge(
+def _state(
     approval: Approval, begun: dt.datetime | None, finished: dt.datetime | None, now: dt.datetime
 ) -> State:
-    if approval.sealed() != approval.seal:
+    if approval.compute_seal() != approval.seal:
         return "edited"
     if finished is not None:
         return "used up"
@@ -225,17 +233,17 @@ def _judge(
     return "valid" if begun is None else "begun"
 
 
-def _why_not(listed: Listed) -> str:
-    approval = listed.approval
-    told = f"approval {approval.approval_id} by {approval.approved_by}"
-    if listed.state == "edited":
-        return f"{told} does not match its seal: somebody edited it, so it counts for nothing"
-    if listed.state == "used up":
-        return f"{told} is used up: its download was finished on {listed.finished_at:%Y-%m-%d}"
-    return f"{told} expired on {approval.expires_at:%Y-%m-%d} at 00:00 UTC"
+def _why_unusable(status: ApprovalStatus) -> str:
+    approval = status.approval
+    name = f"approval {approval.approval_id} by {approval.approved_by}"
+    if status.state == "edited":
+        return f"{name} does not match its seal: its row was edited, so it is invalid"
+    if status.state == "used up":
+        return f"{name} is used up: its download finished on {status.finished_at:%Y-%m-%d}"
+    return f"{name} expired on {approval.expires_at:%Y-%m-%d} at 00:00 UTC"
 
 
-def _of_row(row: Mapping[str, Any]) -> Approval:
+def _from_row(row: Mapping[str, Any]) -> Approval:
     values: dict[str, Any] = {field.name: row[field.name] for field in fields(Approval)}
     for name, value in values.items():
         if isinstance(value, list):
@@ -247,13 +255,9 @@ def _day_after(day: dt.date) -> dt.datetime:
     return dt.datetime.combine(day + dt.timedelta(days=1), dt.time(), dt.UTC)
 
 
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, dt.date):
         return value.isoformat()
-    return list(value) if isinstance(value, tuple) else value
+    return value

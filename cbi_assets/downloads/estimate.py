@@ -1,4 +1,4 @@
-"""What a request holds and costs, from downloads.yaml's figures, where the vendor is not asked."""
+"""Estimate a request's size and cost from downloads.yaml, if Databento is not asked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from cbi_assets.market.sessions import Calendar
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Bars, uncompressed bytes and US dollars of one request; None where no figure is known."""
+class Estimate:
+    """Bars, uncompressed bytes and US dollars of one request; None if downloads.yaml lacks one."""
 
     records: int | None
     bytes: int | None
@@ -24,19 +24,19 @@ def estimate(
     timeframe: Timeframe,
     calendar: Calendar,
     trade_dates: int,
-) -> Figures:
-    """Bars a trade date of the sector, times trade dates, times bytes a bar, times the price.
+) -> Estimate:
+    """Return bars per trade date of the sector × trade dates × bytes per bar × price.
 
-    Dollars are rounded up to the cent. A raw symbol is counted as a continuous one: one series.
+    The cost is rounded up to the cent. A raw symbol counts as a continuous one: one series.
     """
     stype: SType = "parent" if series.stype_in == "parent" else "continuous"
     by_timeframe = estimates.records_per_trade_date.get(stype) or {}
     each = (by_timeframe.get(timeframe) or {}).get(calendar)
     price = estimates.usd_per_gb.get(timeframe)
     if each is None:
-        return Figures(None, None, None)
+        return Estimate(None, None, None)
     records = round(each * trade_dates)
-    size = records * estimates.bytes_per_record
+    nbytes = records * estimates.bytes_per_record
     if price is None:
-        return Figures(records, size, None)
-    return Figures(records, size, -(-size * price // 10**7) / 100)
+        return Estimate(records, nbytes, None)
+    return Estimate(records, nbytes, -(-nbytes * price // 10**7) / 100)

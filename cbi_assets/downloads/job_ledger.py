@@ -1,14 +1,14 @@
-"""The vendor's jobs as ops.download_jobs has them: a row a request of an approved plan.
+"""ops.download_jobs: one row per request of an approved plan, with Databento's job for it.
 
-A row is entered before its request is submitted, so that a process killed in between leaves a
-note: whoever comes next looks for the job at the vendor before anything is bought.
+A row is written before its request is submitted. If the process dies in between, the next run finds
+the row and looks for the job at Databento before it buys anything.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from typing import Final, Literal
 
 import polars as pl
@@ -20,12 +20,12 @@ from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 RowState = Literal[
     "submitting", "submitted", "queued", "processing", "done", "expired", "downloaded", "failed"
 ]
-LIVE: Final = ("submitted", "queued", "processing", "done")
-"""States of a job that the vendor has and whose files are not on the drive yet."""
+ACTIVE_STATES: Final = ("submitted", "queued", "processing", "done")
+"""States of a job that Databento accepted and whose files are not on the drive yet."""
 
 
 class AlreadyBoughtError(AuditError):
-    """Another process submitted the same request meanwhile."""
+    """Another process submitted the same request first."""
 
 
 @dataclass(frozen=True)
@@ -50,46 +50,59 @@ class JobRow:
     updated_at: dt.datetime
 
     @property
+    def is_active(self) -> bool:
+        """Whether Databento accepted the job and its files are not on the drive yet."""
+        return self.state in ACTIVE_STATES
+
+    @property
     def spent_usd(self) -> float:
-        """What it counts against the ceiling: the vendor's bill or our quote, the larger one."""
+        """What counts against the ceiling: the larger of Databento's bill and the quote."""
         if self.state == "failed":
             return 0.0
         return max(self.billed_usd or 0.0, self.quoted_usd or 0.0)
 
+    @property
+    def expired_message(self) -> str:
+        """What to report if the job expired."""
+        return (
+            f"job {self.job_id} of {self.root} {self.schema} expired at Databento before its files "
+            "were downloaded. It was paid for; to buy it again, plan and approve it again."
+        )
+
 
 def read_jobs(warehouse: Warehouse) -> list[JobRow]:
-    """Every row, the earliest intent first."""
-    names = ", ".join(field.name for field in fields(JobRow))
+    """Return every row, the earliest intent first."""
     rows = warehouse.query(
-        f"SELECT {names} FROM `{DOWNLOAD_JOBS.id}` ORDER BY intended_at, request_id"
+        f"SELECT {_COLUMNS} FROM `{DOWNLOAD_JOBS.id}` ORDER BY intended_at, request_id"
     )
     return [JobRow(**row) for row in rows.iter_rows(named=True)]
 
 
-def intend(warehouse: Warehouse, row: JobRow) -> None:
-    """Enter that a request is about to be submitted. Raises AlreadyBoughtError, and enters
-    nothing, where a job for it is under way on any approval."""
-    under_way = Assertion(
+def record_intent(warehouse: Warehouse, row: JobRow) -> None:
+    """Record that a request is about to be submitted.
+
+    Raises AlreadyBoughtError, and records nothing, if it has an active job on any approval.
+    """
+    active = Assertion(
         f"SELECT approval_id, state FROM `{DOWNLOAD_JOBS.id}` "
         "WHERE request_id = @request_id AND state IN UNNEST(@states)",
-        {"request_id": row.request_id, "states": ["submitting", *LIVE]},
-        message=f"request {row.request_id}: another process has it under way on approval {{0}} "
-        "({1}). Nothing was bought; run this again to follow it.",
+        {"request_id": row.request_id, "states": ["submitting", *ACTIVE_STATES]},
+        message=f"request {row.request_id}: another process submitted it under approval {{0}} "
+        "({1}). Nothing was bought; retry to follow it.",
         error=AlreadyBoughtError,
     )
-    _replace(warehouse, [row], [under_way])
+    _replace(warehouse, [row], [active])
 
 
-def write(warehouse: Warehouse, rows: Collection[JobRow]) -> None:
-    """Enter rows in place of what was known of their requests."""
+def write_jobs(warehouse: Warehouse, rows: Collection[JobRow]) -> None:
+    """Replace the rows of the same approvals and requests."""
     if rows:
         _replace(warehouse, rows, [])
 
 
-def _replace(warehouse: Warehouse, rows: Iterable[JobRow], first: list[Statement]) -> None:
+def _replace(warehouse: Warehouse, rows: Collection[JobRow], first: list[Statement]) -> None:
     frame = pl.DataFrame([asdict(row) for row in rows], schema=DOWNLOAD_JOBS.polars_schema)
     staged = warehouse.stage_frame("job_rows", frame)
-    names = ", ".join(DOWNLOAD_JOBS.column_names)
     warehouse.transact(
         [
             *first,
@@ -98,6 +111,11 @@ def _replace(warehouse: Warehouse, rows: Iterable[JobRow], first: list[Statement
                 "AS staged WHERE staged.approval_id = jobs.approval_id "
                 "AND staged.request_id = jobs.request_id)"
             ),
-            Statement(f"INSERT INTO `{DOWNLOAD_JOBS.id}` ({names}) SELECT {names} FROM `{staged}`"),
+            Statement(
+                f"INSERT INTO `{DOWNLOAD_JOBS.id}` ({_COLUMNS}) SELECT {_COLUMNS} FROM `{staged}`"
+            ),
         ]
     )
+
+
+_COLUMNS: Final = ", ".join(DOWNLOAD_JOBS.column_names)

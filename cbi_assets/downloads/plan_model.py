@@ -1,8 +1,8 @@
 """A download plan: batch requests with what each would cost, bound together by a hash.
 
-The hash is over the requests in full: what will be asked for, why, and every figure that an
-approver sees. It is not over the rest of a plan, so that the same requests at the same prices are
-the same plan on whichever day they are made.
+The hash covers all fields of the requests: what is requested, why, and every figure that an
+approver sees. It does not cover the rest of the plan, so the same requests at the same prices are
+the same plan on any day.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from cbi_assets.databento_api.batch_request import STRICT, BatchRequest, canonical_sha256
 from cbi_assets.errors import UsageError
+from cbi_assets.files import write_atomically
 from cbi_assets.market.bars import Timeframe, timeframe_of
 
 Basis = Literal["quoted", "estimated"]
@@ -47,10 +48,10 @@ class Request(BatchRequest):
 
 
 @dataclass(frozen=True, config=STRICT)
-class Holding:
-    """What is published of one series: outrights together, or one continuous symbol.
+class PublishedSeries:
+    """What is published of one series: a root's outrights, or one continuous symbol.
 
-    `counts` says whether it is the series that the plan wants of that root and timeframe.
+    `counts` says whether it is the series that plans request for that root and timeframe.
     """
 
     root: str
@@ -65,17 +66,18 @@ class Holding:
 
 @dataclass(frozen=True, config=STRICT)
 class Gap:
-    """Trade dates that the vendor itself lacks, and who says so; they are not asked for."""
+    """Trade dates that Databento lacks, and the source that says so. They are not requested."""
 
     root: str
     timeframe: Timeframe
     trade_dates: tuple[dt.date, ...]
-    told_by: str
+    source: str = Field(validation_alias=AliasChoices("source", "told_by"),
+                        serialization_alias="told_by")  # fmt: skip
 
 
 @dataclass(frozen=True, config=STRICT)
 class Unavailable:
-    """What somebody may look for in the plan and why it is not there."""
+    """Something a reader may expect in the plan, and why it is not there."""
 
     name: str
     why: str
@@ -83,92 +85,97 @@ class Unavailable:
 
 @dataclass(frozen=True, config=STRICT)
 class Plan:
-    """Requests, and what they were worked out from. `through` is the last trade date wanted."""
+    """Batch requests, and what they were derived from.
+
+    `through` is the last trade date wanted. `free_bytes` is the drive's free space, None if no
+    drive is mounted. `estimate_source` says where the figures of estimated requests come from.
+    """
 
     made_at: dt.datetime
     through: dt.date
     requests: tuple[Request, ...]
-    held: tuple[Holding, ...] = ()
+    published: tuple[PublishedSeries, ...] = Field(
+        default=(), validation_alias=AliasChoices("published", "held"), serialization_alias="held"
+    )
     gaps: tuple[Gap, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
     free_bytes: int | None = None
-    """Free room on the drive; None where no drive is mounted."""
     estimate_source: str = ""
-    """Where the figures of estimated requests come from."""
 
     def __post_init__(self) -> None:
         if self.made_at.tzinfo is None:
             raise ValueError("made_at has no time zone")
         ids = [request.request_id for request in self.requests]
         if len(ids) != len(set(ids)):
-            raise ValueError("two requests ask for the same")
+            raise ValueError("two requests are the same")
 
     @property
     def plan_hash(self) -> str:
-        """sha256 of the canonical JSON of its requests in full."""
-        return canonical_sha256(_PLAN.dump_python(self, mode="json")["requests"])
+        """The sha256 of the canonical JSON of all fields of its requests."""
+        return canonical_sha256(self._dump()["requests"])
 
     @property
     def cost_usd(self) -> float | None:
-        """The requests' cost together; None where one of them is not known."""
+        """The total cost, None if one request's is unknown."""
         known = [r.cost_usd for r in self.requests if r.cost_usd is not None]
         return math.fsum(known) if len(known) == len(self.requests) else None
 
     @property
     def records(self) -> int | None:
-        """The requests' bars together; None where one of them is not known."""
+        """The total number of bars, None if one request's is unknown."""
         known = [r.records for r in self.requests if r.records is not None]
         return sum(known) if len(known) == len(self.requests) else None
 
     @property
     def bytes(self) -> int | None:
-        """The requests' uncompressed size together; None where one of them is not known."""
+        """The total uncompressed size, None if one request's is unknown."""
         known = [r.bytes for r in self.requests if r.bytes is not None]
         return sum(known) if len(known) == len(self.requests) else None
 
     @property
     def basis(self) -> Basis:
-        """`quoted` where the vendor quoted every request."""
+        """`quoted` if Databento quoted every request."""
         return "quoted" if all(r.basis == "quoted" for r in self.requests) else "estimated"
 
     def document(self) -> dict[str, Any]:
-        """The plan as JSON values, with its hash and each request's id."""
-        document: dict[str, Any] = _PLAN.dump_python(self, mode="json")
+        """Return the plan as JSON values, with its hash and each request's ID."""
+        document = self._dump()
         for entry, request in zip(document["requests"], self.requests, strict=True):
             entry["request_id"] = request.request_id
         return {"plan_hash": self.plan_hash} | document
 
     def save(self, path: Path) -> None:
-        """Write `document` to `path`, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.part")
-        beside.write_text(json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")
-        beside.replace(path)
+        """Write the plan as JSON."""
+        write_atomically(path, json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Plan:
-        """Read a plan. Raises UsageError for one that is unreadable, or was edited by hand."""
+        """Read a plan. Raises UsageError if it is unreadable, or was edited by hand."""
         try:
             document = json.loads(path.read_bytes())
-            told = document.pop("plan_hash")
+            stated_hash = document.pop("plan_hash")
             ids = [entry.pop("request_id") for entry in document["requests"]]
             plan: Plan = _PLAN.validate_python(document, strict=False)
         except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}. `cbi plan` writes a plan.") from None
+            reason = error.strerror or "cannot be read"
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
-            raise UsageError(
-                f"{path}: not a plan: {where}: {first['msg']}. Run `cbi plan` again."
-            ) from None
+            reason = f"not a plan: {where}: {first['msg']}"
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise UsageError(f"{path}: not a plan. Run `cbi plan` to write one.") from None
-        if told != plan.plan_hash or ids != [r.request_id for r in plan.requests]:
-            raise UsageError(
-                f"{path}: edited since it was made: it says plan {str(told)[:12]}, its requests "
-                f"are {plan.plan_hash[:12]}. Run `cbi plan` again."
+            reason = "not a plan"
+        else:
+            if stated_hash == plan.plan_hash and ids == [r.request_id for r in plan.requests]:
+                return plan
+            reason = (
+                f"edited since it was made: it states plan {str(stated_hash)[:12]}, but its "
+                f"requests are {plan.plan_hash[:12]}"
             )
-        return plan
+        raise UsageError(reason, subject=str(path), remedy="Make a plan with `cbi plan`.")
+
+    def _dump(self) -> dict[str, Any]:
+        document: dict[str, Any] = _PLAN.dump_python(self, mode="json", by_alias=True)
+        return document
 
 
 _PLAN: Final = TypeAdapter(Plan)

@@ -1,18 +1,20 @@
-"""A plan as a person's page, in Markdown: summary first, then what, why and at what cost."""
+"""Render a plan as a Markdown page: summary first, then what is requested, why, and its cost."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
 from cbi_assets.config.universe import Universe
 from cbi_assets.downloads.plan_model import Gap, Plan, Request
+from cbi_assets.formatting import dollars, markdown_table, number, plural, size
 from cbi_assets.market.bars import TIMEFRAMES
 
 NAME = "DATABENTO_DOWNLOAD_SPEC_FINAL"
-"""The page's and the plan's file name, without the ending."""
+"""File name of the page and of the plan, without suffix."""
 
+_NUMERIC = {"roots", "requests", "bars", "size", "cost", "trade dates"}
 _TIERS = {
     1: "traded",
     2: "needed by the traded ones",
@@ -22,238 +24,196 @@ _TIERS = {
 
 
 def render(plan: Plan, universe: Universe) -> str:
-    """The page. `universe` gives names and tiers; all figures are the plan's."""
+    """Return the page. `universe` gives names and tiers; all figures are the plan's."""
     parts = [
         "# Databento download spec",
         _summary(plan),
-        "## What to do with it",
+        "## Next steps",
         _next_steps(plan),
-        "## What is asked for",
-        _asked(plan, universe),
-        "## What is there already",
-        _there(plan),
-        "## What is not asked for",
-        _not_asked(plan, universe),
-        "## How it was worked out",
+        "## Requests",
+        _requests(plan, universe),
+        "## Already published",
+        _published(plan),
+        "## Not requested",
+        _not_requested(plan, universe),
+        "## How this was computed",
         _rules(plan),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def by_timeframe(plan: Plan) -> list[dict[str, str]]:
-    """The requests of each timeframe together, as rows to show."""
+def rows_by_timeframe(plan: Plan) -> list[dict[str, str]]:
+    """Return one row per timeframe with requests, to show as a table."""
     rows = []
     for timeframe in TIMEFRAMES:
         requests = [r for r in plan.requests if r.timeframe == timeframe]
         if requests:
-            rows.append(
-                {
-                    "bars of": timeframe,
-                    "roots": f"{len({request.root for request in requests})}",
-                    "requests": f"{len(requests)}",
-                    "bars": _mark(plan, count(_total(r.records for r in requests))),
-                    "size": _mark(plan, size(_total(r.bytes for r in requests))),
-                    "USD": _mark(plan, dollars(_total(r.cost_usd for r in requests))),
-                }
-            )
+            roots = {request.root for request in requests}
+            rows.append({"timeframe": timeframe, "roots": str(len(roots)), **_totals(requests)})
     return rows
 
 
-def summary_rows(plan: Plan) -> list[dict[str, str]]:
-    """The requests of each root together, as rows to show."""
+def rows_by_root(plan: Plan) -> list[dict[str, str]]:
+    """Return one row per root with requests, to show as a table."""
     rows = []
     for root, group in groupby(plan.requests, key=lambda request: request.root):
         requests = list(group)
-        rows.append(
-            {
-                "root": root,
-                "timeframes": ", ".join(dict.fromkeys(r.timeframe for r in requests)),
-                "requests": str(len(requests)),
-                "bars": count(_total(r.records for r in requests)),
-                "size": size(_total(r.bytes for r in requests)),
-                "USD": dollars(_total(r.cost_usd for r in requests)),
-            }
-        )
+        timeframes = ", ".join(dict.fromkeys(r.timeframe for r in requests))
+        rows.append({"root": root, "timeframes": timeframes, **_totals(requests)})
     return rows
 
 
-def count(value: float | None) -> str:
-    """A count with thousands separators, `unknown` for None."""
-    return "unknown" if value is None else f"{value:,.0f}"
-
-
-def size(value: float | None) -> str:
-    """Bytes as MB or GB (10^6, 10^9), `unknown` for None."""
-    if value is None:
-        return "unknown"
-    return f"{value / 1e9:,.2f} GB" if value >= 1e9 else f"{value / 1e6:,.2f} MB"
-
-
-def dollars(value: float | None) -> str:
-    """US dollars to the cent, `unknown` for None; a tenth of a cent is told as `<0.01`."""
-    if value is None:
-        return "unknown"
-    return "<0.01" if 0 < value < 0.005 else f"{value:,.2f}"
-
-
-def totals(plan: Plan) -> str:
-    """One line: how many requests, and what they come to."""
-    roots = len({request.root for request in plan.requests})
+def summarize(plan: Plan) -> str:
+    """Return one line: how many requests, and their total."""
     if not plan.requests:
-        return f"Nothing is missing through {plan.through}: there is nothing to ask for."
+        return f"Nothing is missing through {plan.through}: there is nothing to request."
+    roots = len({request.root for request in plan.requests})
     return (
-        f"{_plural(len(plan.requests), 'request')} for {_plural(roots, 'root')}: "
-        f"{count(plan.records)} bars, {size(plan.bytes)} uncompressed, "
-        f"{dollars(plan.cost_usd)} USD ({plan.basis})."
+        f"{plural(len(plan.requests), 'request')} for {plural(roots, 'root')}: "
+        f"{number(plan.records)} bars, {size(plan.bytes)} uncompressed, "
+        f"{dollars(plan.cost_usd)} ({plan.basis})."
     )
 
 
-def room(plan: Plan) -> str:
-    """Whether the plan's files fit on the drive, in one sentence."""
+def compare_space(plan: Plan) -> str:
+    """Return one sentence: whether the plan's files fit on the drive."""
     if plan.free_bytes is None:
-        return "No drive is mounted (CBI_DRIVE), so its room is not known."
+        return "No drive is mounted (CBI_DRIVE), so its free space is unknown."
     free = f"The drive has {size(plan.free_bytes)} free"
     if plan.bytes is None:
-        return f"{free}; the plan's size is not known."
+        return f"{free}; the plan's size is unknown."
     if plan.bytes > plan.free_bytes:
-        return f"{free}, **less than the plan's {size(plan.bytes)}**: make room first."
+        return f"{free}, **less than the plan's {size(plan.bytes)}**: free some space first."
     return f"{free}, enough for the plan's {size(plan.bytes)}; compressed, the files are smaller."
 
 
 def _summary(plan: Plan) -> str:
-    lines = [totals(plan), room(plan)]
+    parts = [summarize(plan), compare_space(plan)]
     if plan.requests and plan.basis == "estimated":
-        lines.append(
-            "**Estimated, not quoted.** The figures are this project's own, because no "
-            "DATABENTO_API_KEY was set; nobody has asked Databento for a price yet."
+        parts.append(
+            "**Estimated, not quoted.** The figures are this project's own estimates, because "
+            "DATABENTO_API_KEY was not set."
         )
-    facts = [
-        f"- Plan `{plan.plan_hash[:12]}`, made {plan.made_at:%Y-%m-%d %H:%M} UTC",
-        f"- Wanted through trade date {plan.through}",
-        f"- Full hash `{plan.plan_hash}`",
-    ]
-    parts = ["\n\n".join(lines)]
-    if plan.requests:
-        rows = by_timeframe(plan)
+    if rows := rows_by_timeframe(plan):
         parts.append(_table(list(rows[0]), [list(row.values()) for row in rows]))
-    return "\n\n".join([*parts, "\n".join(facts)])
+    parts.append(
+        f"- Plan `{plan.plan_hash[:12]}`, made {plan.made_at:%Y-%m-%d %H:%M} UTC\n"
+        f"- Wanted through trade date {plan.through}\n"
+        f"- Full hash `{plan.plan_hash}`"
+    )
+    return "\n\n".join(parts)
 
 
 def _next_steps(plan: Plan) -> str:
     if not plan.requests:
-        return "Nothing. `cbi plan --verify` shows, root by root, that all of it is there."
+        return "None. `cbi plan --verify` shows, root by root, that everything is published."
     name = plan.plan_hash[:12]
     if plan.basis == "quoted" and plan.cost_usd is not None:
-        first, ceiling = "", f"{_ceiling(plan.cost_usd):.2f}"
+        first, ceiling = "", f"{_round_up(plan.cost_usd):.2f}"
     else:
         ceiling = "N"
         first = (
-            "Better first: set DATABENTO_API_KEY and run `cbi plan` again. Quotes cost nothing, "
-            "and the page then shows Databento's own figures under a hash of its own.\n\n"
+            "Recommended first: set DATABENTO_API_KEY and run `cbi plan` again. Quotes cost "
+            "nothing, and the new plan then shows Databento's own figures.\n\n"
         )
     return (
-        first
-        + "Nothing is bought until a person has approved exactly this plan. Read on, and then:\n\n"
+        first + "Nothing is bought until a person approves exactly this plan:\n\n"
         "```sh\n"
         "# N is the most US dollars that may be spent\n"
         f"cbi approve {name} --by YOUR_NAME --max-usd {ceiling}\n"
-        "# asks for the price once more before it buys\n"
+        "# gets new quotes before it buys\n"
         f"cbi download {name}\n"
-        "# is all of it there now?\n"
+        "# is everything published now?\n"
         "cbi plan --verify\n"
         "```\n\n"
-        "An approval is for this plan alone and is used up by its download. If a price has risen "
-        "above the ceiling by then, nothing more is bought."
+        "An approval is valid for this plan only, and its download uses it up. If the price has "
+        "risen above the ceiling by then, nothing more is bought."
     )
 
 
-def _asked(plan: Plan, universe: Universe) -> str:
+def _requests(plan: Plan, universe: Universe) -> str:
     if not plan.requests:
-        return "Nothing."
+        return "None."
     datasets = ", ".join(sorted({f"`{request.dataset}`" for request in plan.requests}))
+    columns = ["timeframe", "symbol", "first day", "last day", "why", "bars", "size", "cost",
+               "request"]  # fmt: skip
     parts = []
     for tier, group in groupby(plan.requests, key=lambda r: _tier(universe, r.root)):
         parts.append(f"### Tier {tier}: {_TIERS.get(tier, 'outside the universe')}")
         for root, requests in groupby(group, key=lambda request: request.root):
             spec = universe.roots.get(root)
             parts.append(f"**{root}**" + (f", {spec.name} ({spec.exchange})" if spec else ""))
-            parts.append(
-                _table(
-                    ["bars of", "symbol", "first day", "last day", "why", "bars", "size", "USD",
-                     "request"],
-                    [_request_row(request) for request in requests],
-                )
-            )  # fmt: skip
+            parts.append(_table(columns, [_request_row(request) for request in requests]))
     parts.append(
-        "Days are UTC and both are included. Every request is for DBN files, zstd-compressed, one "
-        f"a month, of dataset {datasets}. A symbol that ends in `.FUT` is a parent: all contracts "
-        "and spreads of that root. One that ends in `.v.0` is the vendor's continuous contract by "
-        "volume."
+        "Days are UTC, first and last included. Every request is for zstd-compressed DBN files, "
+        f"one per month, of dataset {datasets}. A symbol that ends in `.FUT` is a parent: all "
+        "contracts and spreads of that root. One that ends in `.v.0` is Databento's continuous "
+        "contract by volume."
     )
     return "\n\n".join(parts)
 
 
 def _request_row(request: Request) -> list[str]:
     last = request.end - dt.timedelta(days=1)
+    totals = _totals([request])
     return [
         request.timeframe,
         " ".join(f"`{symbol}`" for symbol in request.symbols) + f" ({request.stype_in})",
         str(request.start),
         str(last),
         request.why,
-        _mark(request, count(request.records)),
-        _mark(request, size(request.bytes)),
-        _mark(request, dollars(request.cost_usd)),
+        totals["bars"],
+        totals["size"],
+        totals["cost"],
         f"`{request.request_id}`",
     ]
 
 
-def _there(plan: Plan) -> str:
-    if not plan.held:
-        return "Nothing is published yet (`cbi load` publishes what lies on the drive)."
+def _published(plan: Plan) -> str:
+    if not plan.published:
+        return "Nothing is published yet (`cbi load` publishes what is on the drive)."
+    columns = ["root", "timeframe", "series", "trade dates", "bars", "from", "to"]
     parts = []
-    for counts, told in (
-        (True, "Counted, so it is not asked for again:"),
-        (False, "Published as well, but the universe does not ask for it:"),
+    for counts, caption in (
+        (True, "Not requested again:"),
+        (False, "Also published, but not part of the universe:"),
     ):
         rows = [
-            [h.root, h.timeframe, _series(h.series), f"{h.trade_dates:,}", f"{h.bars:,}",
-             str(h.first_date), str(h.last_date)]
-            for h in plan.held
-            if h.counts == counts
+            [p.root, p.timeframe, _series(p.series), number(p.trade_dates), number(p.bars),
+             str(p.first_date), str(p.last_date)]
+            for p in plan.published
+            if p.counts == counts
         ]  # fmt: skip
         if rows:
-            headings = ["root", "timeframe", "series", "trade dates", "bars", "from", "to"]
-            parts += [told, _table(headings, rows)]
+            parts += [caption, _table(columns, rows)]
     return "\n\n".join(parts)
 
 
-def _not_asked(plan: Plan, universe: Universe) -> str:
+def _not_requested(plan: Plan, universe: Universe) -> str:
     parts = []
     if plan.gaps:
-        rows = [[root, frames, told_by, dates] for root, frames, told_by, dates in _by_root(plan)]
         parts += [
-            "Trade dates that Databento itself lacks. They stay empty; nothing is filled in.",
-            _table(["root", "bars of", "told by", "trade dates"], rows),
+            "Trade dates that Databento lacks. They stay empty; nothing is filled in.",
+            _table(["root", "timeframes", "source", "dates"], _gap_rows(plan.gaps)),
         ]
-    asked = {request.root for request in plan.requests}
-    held = {holding.root for holding in plan.held if holding.counts}
-    whole = [root for root in universe.roots if root in held and root not in asked]
-    if whole:
-        parts.append("Roots with nothing missing: " + ", ".join(whole) + ".")
+    requested = {request.root for request in plan.requests}
+    published = {series.root for series in plan.published if series.counts}
+    complete = [r for r in universe.roots if r in published and r not in requested]
+    if complete:
+        parts.append("Roots with nothing missing: " + ", ".join(complete) + ".")
     parts += [f"**{entry.name}**: {entry.why}" for entry in plan.unavailable]
-    parts.append("Saturdays and CME's holidays: no request is made for them.")
+    parts.append("Saturdays and CME's holidays are never requested.")
     return "\n\n".join(parts)
 
 
 def _rules(plan: Plan) -> str:
     rules = [
-        "What is published was counted in the tables, by trade date, not by the folders' names.",
-        "A trade date is published when its own UTC day has a bar of it. The evening before alone "
-        "(the end of an older job) is not the trade date; its remaining days are asked for.",
-        "For a parent, a trade date is published when any contract of the root has a bar on it.",
-        "A range runs on over days on which the vendor has nothing: they cost nothing, and one "
-        "request is easier to check than several. It never runs over a published day.",
+        "Published trade dates are counted in the tables, not derived from folder names.",
+        "A trade date is published if its own UTC day has a bar of it. The evening before alone "
+        "(the end of an older job) is not enough; its remaining days are requested.",
+        "For a parent, a trade date is published if any contract of the root has a bar on it.",
+        "A range may include days on which Databento has nothing: they cost nothing, and one "
+        "request is easier to check than several. It never includes a published day.",
         "`bars` and `size` are uncompressed DBN, which is what Databento bills; `~` marks an "
         "estimate.",
     ]
@@ -262,34 +222,31 @@ def _rules(plan: Plan) -> str:
     return "\n".join(f"- {rule}" for rule in rules)
 
 
-def _by_root(plan: Plan) -> list[tuple[str, str, str, str]]:
-    found: dict[tuple[str, str, tuple[dt.date, ...]], list[Gap]] = {}
-    for gap in plan.gaps:
-        found.setdefault((gap.root, gap.told_by, gap.trade_dates), []).append(gap)
+def _gap_rows(gaps: Iterable[Gap]) -> list[list[str]]:
+    """Return one row per root, source and dates, with all the timeframes they apply to."""
+    timeframes: dict[tuple[str, str, tuple[dt.date, ...]], list[str]] = {}
+    for gap in gaps:
+        timeframes.setdefault((gap.root, gap.source, gap.trade_dates), []).append(gap.timeframe)
     return [
-        (root, ", ".join(gap.timeframe for gap in gaps), told_by, ", ".join(map(str, dates)))
-        for (root, told_by, dates), gaps in found.items()
+        [root, ", ".join(names), source, ", ".join(map(str, dates))]
+        for (root, source, dates), names in timeframes.items()
     ]
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    numeric = {"roots", "requests", "bars", "size", "USD", "trade dates"}
-    right = [
-        heading in numeric and all(_is_figure(row[place]) for row in rows)
-        for place, heading in enumerate(headings)
-    ]
-    rule = "|" + "|".join(" ---: " if is_right else " --- " for is_right in right) + "|"
-    lines = ["| " + " | ".join(cells) + " |" for cells in [headings, *rows]]
-    return "\n".join([lines[0], rule, *lines[1:]])
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return markdown_table(columns, rows, right=_NUMERIC)
 
 
-def _mark(told: Plan | Request, figure: str) -> str:
-    """The figure, marked where it is an estimate."""
-    return f"~{figure}" if told.basis == "estimated" and figure != "unknown" else figure
-
-
-def _is_figure(cell: str) -> bool:
-    return cell == "unknown" or cell[:1] in "<~" or (cell[:1].isdigit() and "-" not in cell)
+def _totals(requests: Collection[Request]) -> dict[str, str]:
+    """Return the count and the totals of requests, marked if they include an estimate."""
+    mark = "~" if any(request.basis == "estimated" for request in requests) else ""
+    figures = {
+        "bars": number(_total(r.records for r in requests)),
+        "size": size(_total(r.bytes for r in requests)),
+        "cost": dollars(_total(r.cost_usd for r in requests)),
+    }
+    marked = {k: v if v == "unknown" else f"{mark}{v}" for k, v in figures.items()}
+    return {"requests": str(len(requests)), **marked}
 
 
 def _series(name: str) -> str:
@@ -301,16 +258,12 @@ def _tier(universe: Universe, root: str) -> int:
     return spec.tier if spec else 0
 
 
-def _total(values: Iterable[float | None]) -> float | None:
+def _total[Number: (int, float)](values: Iterable[Number | None]) -> Number | None:
     every = list(values)
     known = [value for value in every if value is not None]
     return sum(known) if len(known) == len(every) else None
 
 
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
-def _ceiling(cost: float) -> float:
-    """The cost, rounded up to the cent."""
+def _round_up(cost: float) -> float:
+    """Round up to the cent."""
     return -(-round(cost * 1e6) // 10_000) / 100

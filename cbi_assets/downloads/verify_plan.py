@@ -1,5 +1,4 @@
-"""After loading: is what was wanted published, or lacking at the vendor; and if not, what is
-missing, by root and timeframe."""
+"""Verify a download after loading: is every wanted trade date published, or a gap at Databento?"""
 
 from __future__ import annotations
 
@@ -11,8 +10,10 @@ from cbi_assets.downloads.wanted import Coverage, Wanted
 
 @dataclass(frozen=True)
 class Verdict:
-    """wanted = published + gaps + missing, in trade dates. `ranges` are the missing trade dates,
-    first and last included."""
+    """Trade dates of one root and timeframe: wanted = published + gaps + missing.
+
+    `ranges` are the missing trade dates, first and last included.
+    """
 
     root: str
     timeframe: str
@@ -24,36 +25,36 @@ class Verdict:
     ranges: tuple[str, ...]
 
     @property
-    def whole(self) -> bool:
-        """Nothing is missing."""
+    def is_complete(self) -> bool:
+        """Whether nothing is missing."""
         return self.missing == 0
 
 
 def verify(wanted: Wanted) -> list[Verdict]:
-    """The verdict on every wanted root and timeframe, in the universe's order."""
-    return [_judge(coverage) for coverage in wanted.coverages]
+    """Return a verdict on every wanted root and timeframe, in the universe's order."""
+    return [_verdict(coverage) for coverage in wanted.coverages]
 
 
 def verdict_document(wanted: Wanted) -> dict[str, Any]:
-    """The verdicts for --json."""
+    """Return the verdicts for --json."""
     verdicts = verify(wanted)
     return {
         "through": wanted.through,
-        "whole": all(verdict.whole for verdict in verdicts),
+        "whole": all(verdict.is_complete for verdict in verdicts),
         "coverage": verdicts,
     }
 
 
-def _judge(coverage: Coverage) -> Verdict:
+def _verdict(coverage: Coverage) -> Verdict:
     return Verdict(
         root=coverage.root,
         timeframe=coverage.timeframe,
         series=coverage.series.symbol,
         wanted=coverage.wanted,
         published=coverage.published,
-        gaps=len(coverage.known_gaps) + len(coverage.told_gaps),
+        gaps=len(coverage.known_gaps) + len(coverage.reported_gaps),
         missing=coverage.missing,
         ranges=tuple(
-            f"{found.trade_dates[0]} to {found.trade_dates[-1]}" for found in coverage.ranges
+            f"{missing.trade_dates[0]} to {missing.trade_dates[-1]}" for missing in coverage.ranges
         ),
     )

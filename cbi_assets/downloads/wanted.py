@@ -1,10 +1,10 @@
-"""What is missing: the wanted universe minus what is published minus what the vendor lacks.
+"""Find what is missing: the wanted universe minus what is published minus what Databento lacks.
 
-Days are whole UTC days, as the vendor cuts its jobs. A day belongs to the trade date that is open
-at 00:00 UTC: the first trade date not before it. A trade date is published when its own day has a
-bar of it: the evening before alone, the end of an older job, is not the trade date. A missing
-trade date asks for the days up to its own that follow the trade date before it and the newest
-published day; where nothing is published between two of them, one range runs over both.
+Days are whole UTC days, as in Databento's jobs. A day belongs to the trade date that is open at
+00:00 UTC: the first trade date not before it. A trade date is published if its own day has a bar of
+it; the evening before alone, the end of an older job, is not enough. For a missing trade date, the
+days after the previous trade date and the newest published day, through its own, are requested. If
+nothing is published between two missing trade dates, one range covers both.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ import datetime as dt
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
 
-from cbi_assets.config.downloads import Policy, Series
-from cbi_assets.downloads.plan_model import Holding
+from cbi_assets.config.downloads import Policy, Series, load_policy
+from cbi_assets.databento_api.batch_request import Schema
+from cbi_assets.downloads.plan_model import PublishedSeries
+from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.session import Project
+from cbi_assets.session import Project, Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
+if TYPE_CHECKING:
+    from cbi_assets.databento_api.client import Clients
+
 Kind = Literal["all", "head", "hole", "tail"]
+
+SCHEMAS: Final[dict[Timeframe, Schema]] = {"1d": "ohlcv-1d", "1h": "ohlcv-1h", "1m": "ohlcv-1m"}
 
 _DAY: Final = dt.timedelta(days=1)
 _LONGEST_CLOSURE: Final = dt.timedelta(days=14)
@@ -34,10 +40,29 @@ _SATURDAY: Final = 5
 
 
 @dataclass(frozen=True)
-class Range:
-    """UTC days from `start` to before `end`, and the missing trade dates that they hold.
+class Scope:
+    """What a plan covers; by default the universe through the last complete trade date.
 
-    `kind`: `all` where nothing of the series is published; else before it, inside it, after it.
+    `through` is the last trade date wanted. `newest_only` drops all ranges except those after the
+    last published day.
+    """
+
+    roots: tuple[str, ...] = ()
+    timeframes: tuple[Timeframe, ...] = TIMEFRAMES
+    through: dt.date | None = None
+    newest_only: bool = False
+
+
+UNIVERSE: Final = Scope()
+"""Everything, through the last complete trade date."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """UTC days, half-open, and the missing trade dates in them.
+
+    `kind` is `all` if nothing of the series is published, else where the range is: before, between
+    or after the published days.
     """
 
     start: dt.date
@@ -48,7 +73,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Coverage:
-    """A root's wanted trade dates in one timeframe: published, lacking at the vendor, missing."""
+    """One root's wanted trade dates in one timeframe: published, lacking at Databento, missing.
+
+    `known_gaps` are in sources.yaml; `reported_gaps` are the others that condition.json files
+    report as missing.
+    """
 
     root: str
     timeframe: Timeframe
@@ -56,64 +85,81 @@ class Coverage:
     wanted: int
     published: int
     known_gaps: tuple[dt.date, ...]
-    told_gaps: tuple[dt.date, ...]
-    """What the jobs' condition.json calls missing, where sources.yaml does not know of it."""
+    reported_gaps: tuple[dt.date, ...]
     ranges: tuple[Range, ...]
 
     @property
     def missing(self) -> int:
-        """Trade dates wanted that are neither published nor known to lack at the vendor."""
+        """The number of wanted trade dates that are neither published nor gaps."""
         return sum(len(found.trade_dates) for found in self.ranges)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Every wanted root and timeframe, and every series held; `through` is the last trade date."""
+    """Every wanted root and timeframe, and every published series, through a trade date."""
 
     through: dt.date
     coverages: tuple[Coverage, ...]
-    held: tuple[Holding, ...]
+    published: tuple[PublishedSeries, ...]
 
 
 def last_complete(now: dt.datetime, end: dt.date | None = None) -> dt.date:
-    """The newest trade date whose session and UTC day are over at `now`; not after `end`."""
+    """Return the last trade date whose session and UTC day are over at `now`, at most `end`."""
     newest = now.astimezone(dt.UTC).date() - _DAY
     newest = min(newest, end or newest)
-    # grains traded on every date that any sector did
+    # Grains traded on every date on which any sector did.
     return trade_dates("grains", newest - _LONGEST_CLOSURE, newest)[-1]
 
 
 def survey(
-    project: Project,
-    policy: Policy,
-    warehouse: Warehouse,
-    through: dt.date,
-    missing_days: Collection[dt.date] = (),
-    roots: Sequence[str] = (),
-    timeframes: Sequence[Timeframe] = TIMEFRAMES,
+    session: Session,
+    scope: Scope = UNIVERSE,
+    clients: Clients | None = None,
+    policy: Policy | None = None,
 ) -> Wanted:
-    """Compare the universe with the tables. `missing_days` is what condition.json files say."""
-    chosen = project.universe.select(tuple(roots))
-    coverages, held = [], []
-    for timeframe in timeframes:
-        rows = warehouse.query(
-            load_sql("held_days", table=RAW[timeframe].id), {"dataset": policy.dataset}
+    """Compare the universe with the raw tables.
+
+    Parameters
+    ----------
+    session : Session
+        Its clock decides which trade dates are complete.
+    scope : Scope
+        Roots, timeframes and the last trade date wanted.
+    clients : Clients, optional
+        If given, nothing is wanted that Databento does not deliver yet.
+    policy : Policy, optional
+        The project's own (downloads.yaml) if not given.
+
+    Returns
+    -------
+    Wanted
+        Coverages and published series, in the universe's order.
+    """
+    policy = policy or load_policy()
+    project = session.project
+    chosen = project.universe.select(scope.roots)
+    through = last_complete(_available_until(session, scope, clients, policy), scope.through)
+    missing_days = missing_days_of(session.catalog.files().values())
+    coverages, published = [], []
+    for timeframe in scope.timeframes:
+        rows = session.warehouse.query(
+            load_sql("published_days", table=RAW[timeframe].id), {"dataset": policy.dataset}
         )
-        series_held = {
+        by_series = {
             (str(key[0]), str(key[1])): part
             for key, part in rows.partition_by("root", "series", as_dict=True).items()
         }
-        for (root, name), days in series_held.items():
+        for (root, name), days in by_series.items():
             if root in chosen:
                 counts = (
                     timeframe in project.universe.roots[root].timeframes
                     and policy.series_of(root, timeframe).stored_as == name
                 )
-                held.append(_holding(root, timeframe, name, counts, days))
+                published.append(_summarize(root, timeframe, name, counts, days))
         for root in chosen:
             if timeframe in project.universe.roots[root].timeframes:
                 series = policy.series_of(root, timeframe)
-                own = series_held.get((root, series.stored_as))
+                own = by_series.get((root, series.stored_as))
                 coverages.append(
                     _cover(project, root, timeframe, series, through, own, missing_days)
                 )
@@ -121,7 +167,7 @@ def survey(
     return Wanted(
         through,
         tuple(sorted(coverages, key=lambda c: order[c.root])),
-        tuple(sorted(held, key=lambda h: order[h.root])),
+        tuple(sorted(published, key=lambda p: order[p.root])),
     )
 
 
@@ -129,37 +175,58 @@ def find_ranges(
     wanted: Sequence[dt.date],
     before: dt.date,
     first_day: dt.date,
-    held: Collection[dt.date],
+    published: Collection[dt.date],
     gaps: Collection[dt.date],
 ) -> tuple[Range, ...]:
-    """The fewest ranges of UTC days that bring every missing trade date and no published day.
+    """Return the fewest ranges of UTC days with every missing trade date and no published day.
 
-    `wanted` are consecutive trade dates in order, `before` the trade date before them, `first_day`
-    the first UTC day wanted at all, `held` the published UTC days, `gaps` trade dates that the
-    vendor lacks. A gap neither starts nor ends a range, nor makes one; inside a range it costs
-    nothing, so it does not split it.
+    A gap neither starts nor ends a range, nor makes one. Inside a range it costs nothing, so it
+    does not split it.
+
+    Parameters
+    ----------
+    wanted : Sequence[date]
+        Consecutive trade dates, in order.
+    before : date
+        The trade date before the first wanted one.
+    first_day : date
+        The first UTC day wanted.
+    published : Collection[date]
+        Published UTC days.
+    gaps : Collection[date]
+        Trade dates that Databento lacks.
     """
-    held_days, lacking = sorted(held), set(gaps)
-    there = set(held)
+    days, lacking, existing = sorted(published), set(gaps), set(published)
     found: list[tuple[dt.date, dt.date, list[dt.date]]] = []
     for previous, trade_date in zip([before, *wanted], wanted, strict=False):
-        if trade_date in there or trade_date in lacking:
+        if trade_date in existing or trade_date in lacking:
             continue
-        place = bisect_left(held_days, trade_date)
-        since = held_days[place - 1] if place else previous
+        place = bisect_left(days, trade_date)
+        since = days[place - 1] if place else previous
         start = max(previous + _DAY, since + _DAY, first_day)
         if start.weekday() == _SATURDAY:
             start += _DAY
         end = trade_date + _DAY
-        if found and not _any_between(held_days, found[-1][1], start):
+        if found and not _any_between(days, found[-1][1], start):
             found[-1] = (found[-1][0], end, found[-1][2])
         else:
             found.append((start, end, []))
         found[-1][2].append(trade_date)
     return tuple(
-        Range(start, end, tuple(dates), _kind_of(start, end, held_days))
-        for start, end, dates in found
+        Range(start, end, tuple(dates), _kind_of(start, end, days)) for start, end, dates in found
     )
+
+
+def _available_until(
+    session: Session, scope: Scope, clients: Clients | None, policy: Policy
+) -> dt.datetime:
+    if clients is None:
+        return session.now
+    # Importing the client takes a second, which a plan without a key should not pay for.
+    from cbi_assets.databento_api.quotes import available_until
+
+    schemas = [SCHEMAS[timeframe] for timeframe in scope.timeframes]
+    return min(session.now, available_until(clients, policy.dataset, schemas))
 
 
 def _cover(
@@ -175,9 +242,9 @@ def _cover(
     calendar = project.universe.roots[root].calendar
     wanted = trade_dates(calendar, first_day, through)
     before = trade_dates(calendar, first_day - _LONGEST_CLOSURE, first_day - _DAY)[-1]
-    held = _held_days(days, trade_dates(calendar)) if days is not None else set()
+    published = _published_days(days, trade_dates(calendar)) if days is not None else set()
     known = set(project.sources.databento.known_gaps.get(root, ()))
-    lacking = [date for date in wanted if date not in held]
+    lacking = [date for date in wanted if date not in published]
     return Coverage(
         root=root,
         timeframe=timeframe,
@@ -185,38 +252,38 @@ def _cover(
         wanted=len(wanted),
         published=len(wanted) - len(lacking),
         known_gaps=tuple(date for date in lacking if date in known),
-        told_gaps=tuple(date for date in lacking if date in missing_days and date not in known),
-        ranges=find_ranges(wanted, before, first_day, held, known | set(missing_days)),
+        reported_gaps=tuple(d for d in lacking if d in missing_days and d not in known),
+        ranges=find_ranges(wanted, before, first_day, published, known | set(missing_days)),
     )
 
 
-def _held_days(days: pl.DataFrame, dates: Sequence[dt.date]) -> set[dt.date]:
-    """UTC days with a bar of the trade date that is open at their 00:00."""
-    found = set()
+def _published_days(days: pl.DataFrame, dates: Sequence[dt.date]) -> set[dt.date]:
+    """Return the UTC days with a bar of the trade date that is open at their 00:00."""
+    published = set()
     for trade_date, day in days.select("trade_date", "utc_day").iter_rows():
         place = bisect_left(dates, day)
         if place < len(dates) and dates[place] == trade_date:
-            found.add(day)
-    return found
+            published.add(day)
+    return published
 
 
-def _holding(
+def _summarize(
     root: str, timeframe: Timeframe, name: str, counts: bool, days: pl.DataFrame
-) -> Holding:
+) -> PublishedSeries:
     dates = sorted(set(days["trade_date"]))
-    return Holding(
+    return PublishedSeries(
         root, timeframe, name, counts, len(dates), int(days["bars"].sum()), dates[0], dates[-1]
     )
 
 
-def _kind_of(start: dt.date, end: dt.date, held: Sequence[dt.date]) -> Kind:
-    if not held:
+def _kind_of(start: dt.date, end: dt.date, published: Sequence[dt.date]) -> Kind:
+    if not published:
         return "all"
-    if end <= held[0]:
+    if end <= published[0]:
         return "head"
-    return "tail" if start > held[-1] else "hole"
+    return "tail" if start > published[-1] else "hole"
 
 
-def _any_between(held: Sequence[dt.date], start: dt.date, end: dt.date) -> bool:
-    """Whether a held day lies in [start, end)."""
-    return bisect_left(held, start) < bisect_left(held, end)
+def _any_between(days: Sequence[dt.date], start: dt.date, end: dt.date) -> bool:
+    """Whether one of the sorted days is in [start, end)."""
+    return bisect_left(days, start) < bisect_left(days, end)

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.downloads.planning import free_room
+from cbi_assets.downloads.disk_space import free_bytes
 from cbi_assets.drive.catalog import Content, FileRecord
 from cbi_assets.drive.inventory import FolderRow, by_folder, missing_files
 from cbi_assets.drive.survey import Survey
@@ -67,7 +67,7 @@ def describe_drive(
     return Drive(
         path=None if path is None else str(path),
         mounted=mounted,
-        free_bytes=free_room(path),
+        free_bytes=free_bytes(path),
         files=len(files),
         bytes=sum(file.bytes for file in files),
         bar_files=sum(file.verdict == "bars" for file in files),

@@ -11,9 +11,9 @@ import polars as pl
 from cbi_assets.config.downloads import Policy
 from cbi_assets.config.settings import Home
 from cbi_assets.config.sources import Sources
-from cbi_assets.downloads.approvals import Listed
+from cbi_assets.downloads.approvals import ApprovalStatus
 from cbi_assets.downloads.plan_model import Plan
-from cbi_assets.downloads.planning import request_of
+from cbi_assets.downloads.planning import request_for
 from cbi_assets.downloads.verify_plan import verify
 from cbi_assets.downloads.wanted import Wanted
 from cbi_assets.errors import UsageError
@@ -28,7 +28,7 @@ def needs_of(project: Project, wanted: Wanted) -> pl.DataFrame:
     of the root that the universe does not count.
     """
     also_held: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for holding in wanted.held:
+    for holding in wanted.published:
         if not holding.counts:
             name = "contracts" if holding.series == "outright" else holding.series
             dates = f"{name} on {holding.trade_dates:,} dates"
@@ -91,7 +91,7 @@ def plan_of(
     policy: Policy,
     plans: Sequence[Plan],
     wanted: Wanted,
-    approvals: Sequence[Listed],
+    approvals: Sequence[ApprovalStatus],
 ) -> PlanStatus | None:
     """Return the status of the newest plan with requests, or None if there is no such plan."""
     newest = next((plan for plan in reversed(plans) if plan.requests), None)
@@ -100,7 +100,7 @@ def plan_of(
     missing: dict[tuple[str, str], list[tuple[dt.date, dt.date]]] = defaultdict(list)
     for coverage in wanted.coverages:
         for days in coverage.ranges:
-            request = request_of(project, policy, coverage, days)
+            request = request_for(project.universe, policy, coverage, days)
             missing[request.root, request.schema].append((request.start, request.end))
     current = sum(
         any(start <= request.start and request.end <= end

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import polars as pl
 
 from cbi_assets.config.downloads import load_policy
-from cbi_assets.downloads.approvals import Listed, list_approvals
+from cbi_assets.downloads.approvals import ApprovalStatus, list_approvals
 from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
 from cbi_assets.drive.catalog import StagingDetails
@@ -53,7 +52,7 @@ class Snapshot:
     days: pl.DataFrame
     by_file: pl.DataFrame
     frames: dict[str, pl.DataFrame]
-    approvals: list[Listed]
+    approvals: list[ApprovalStatus]
     wanted: Wanted
 
 
@@ -71,7 +70,7 @@ def take_audit(session: Session) -> Audit:
     survey = inventory(session) if mounted else last_scan
     missing_days = missing_days_of(survey.files)
     through = last_complete(now)
-    snapshot = _read_snapshot(session, through, missing_days)
+    snapshot = _read_snapshot(session)
     plans, broken_plans = read_plans(session.home)
     universe, frames, demo = session.universe, snapshot.frames, session.home.is_demo
     loads = loads_of(frames["loads"], frames["staging_loads"])
@@ -109,19 +108,17 @@ def take_audit(session: Session) -> Audit:
     return replace(audit, next_step=next_step(audit, built))
 
 
-def _read_snapshot(
-    session: Session, through: dt.date, missing_days: Collection[dt.date]
-) -> Snapshot:
+def _read_snapshot(session: Session) -> Snapshot:
     """Read the warehouse, again if another machine's load published meanwhile."""
-    project, warehouse = session.project, session.warehouse
+    warehouse = session.warehouse
     for _ in range(MAX_READS):
         snapshot = Snapshot(
             version=ledger_version(warehouse),
             days=_read_days(warehouse),
             by_file=books_by_file(warehouse),
             frames={name: warehouse.query(*query) for name, query in _queries().items()},
-            approvals=list_approvals(warehouse, session.now),
-            wanted=survey_wanted(project, load_policy(), warehouse, through, missing_days),
+            approvals=list_approvals(session),
+            wanted=survey_wanted(session),
         )
         if ledger_version(warehouse) == snapshot.version:
             return snapshot

@@ -1,1 +1,1 @@
-"""Alerts: what stands, who is told of it, and that it is told once."""
+"""Alerts: which events are active, and that each is sent once."""

@@ -1,4 +1,4 @@
-"""Two web hooks on loopback, and a home that tells them."""
+"""Two webhooks on loopback."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cbi_assets_tests.alerts.endpoint import Endpoint, run_endpoint
 
 @pytest.fixture
 def endpoint() -> Iterator[Endpoint]:
-    """A web hook."""
+    """A webhook."""
     with run_endpoint() as running:
         yield running
 
 
 @pytest.fixture
 def other() -> Iterator[Endpoint]:
-    """Another web hook."""
+    """Another webhook."""
     with run_endpoint() as running:
         yield running

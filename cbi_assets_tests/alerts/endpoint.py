@@ -1,4 +1,4 @@
-"""A web hook on loopback that keeps what it is sent."""
+"""A webhook on loopback that stores its messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECRET = "hook-secret"
 
 @dataclass
 class Endpoint:
-    """`messages` are the JSON bodies so far; `status` is what it answers with."""
+    """`messages` are the JSON bodies so far; `status` is its response."""
 
     port: int = 0
     status: int = 200
@@ -24,7 +24,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Its address, as CBI_ALERT_URLS has it."""
+        """Its address for CBI_ALERT_URLS."""
         return f"json://user:{SECRET}@127.0.0.1:{self.port}/{SECRET}"
 
     @property

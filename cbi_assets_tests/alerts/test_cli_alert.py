@@ -1,4 +1,4 @@
-"""`cbi alert`: what waits, told once; exit statuses."""
+"""`cbi alert`: events sent once; exit statuses."""
 
 from __future__ import annotations
 
@@ -28,41 +28,39 @@ def _environment(
     load_once(project)
 
 
-def test_it_tells_once(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_sends_each_event_once(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBI_ALERT_URLS", endpoint.url)
     first = CliRunner().invoke(app, ["alert", "--json"])
     assert first.exit_code == 0, first.output
     document = json.loads(first.stdout)
     assert "decision:ops.quarantined_bars" in document["told"]
     assert [event["kind"] for event in document["standing"]].count("decision") == 1
-    assert (
-        "Records that are no sound bars wait in ops.quarantined_bars: ZL|1h 1." in endpoint.texts[0]
-    )
+    assert "Invalid records are in ops.quarantined_bars: ZL|1h 1." in endpoint.texts[0]
     again = json.loads(CliRunner().invoke(app, ["alert", "--json"]).stdout)
     assert again["told"] == []
     assert again["standing"] == document["standing"]
     assert len(endpoint.messages) == 1
 
 
-def test_it_is_off_by_default() -> None:
+def test_alert_sends_nothing_by_default() -> None:
     result = CliRunner().invoke(app, ["alert"])
     assert result.exit_code == 0
-    assert "Nobody was told: CBI_ALERT_URLS is not set." in result.stderr
+    assert "Nothing was sent: CBI_ALERT_URLS is not set." in result.stderr
     assert "ops.quarantined_bars" in result.stderr
 
 
-def test_a_test_needs_an_address(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alert_test_needs_an_address(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     result = CliRunner().invoke(app, ["alert", "--test"])
     assert isinstance(result.exception, UsageError)
     monkeypatch.setenv("CBI_ALERT_URLS", endpoint.url)
     result = CliRunner().invoke(app, ["alert", "--test"])
     assert result.exit_code == 0
-    assert "address 1 (JSON) took the test." in result.stderr
-    assert [message["title"] for message in endpoint.messages] == ["cbi: a test"]
+    assert "address 1 (JSON) accepted the test." in result.stderr
+    assert [message["title"] for message in endpoint.messages] == ["cbi: test"]
 
 
 @pytest.mark.parametrize("arguments", [["alert", "--test"], ["alert"]])
-def test_an_address_that_does_not_answer_is_3(
+def test_alert_exits_3_if_an_address_does_not_respond(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     endpoint.status = 500

@@ -1,4 +1,4 @@
-"""What stands: each kind of event with data that makes it, and none where all is well."""
+"""Active events: each kind with data that causes it, and none if all is well."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.alerts import Event, look
+from cbi_assets.alerts import Event, collect
 from cbi_assets.build.build import build
 from cbi_assets.checks import RAW_CHECKS, check_raw
 from cbi_assets.downloads.approvals import approve
-from cbi_assets.downloads.job_ledger import JobRow, write
+from cbi_assets.downloads.job_ledger import JobRow, write_jobs
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Project, open_session
@@ -25,12 +25,12 @@ from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 MONDAY = dt.datetime(2025, 1, 6, tzinfo=dt.UTC)
 
 
-def standing(project: Project, now: dt.datetime = NOW, told: tuple[str, ...] = ()) -> list[Event]:
-    with open_warehouse(project) as warehouse:
-        return look(project, warehouse, now, told)
+def active(project: Project, now: dt.datetime = NOW, sent: tuple[str, ...] = ()) -> list[Event]:
+    with open_session(project, now=now) as session:
+        return collect(session, sent)
 
 
-def built(project: Project) -> None:
+def build_all(project: Project) -> None:
     with open_session(project, now=NOW) as session:
         build(session)
 
@@ -39,34 +39,35 @@ def load_monday(project: Project, drive: Path) -> None:
     """Publish ZL's hours of Monday 2025-01-06, 00:00 to 20:00 UTC, and build them."""
     put_job(drive, {"a.dbn.zst": dbn_file(bars(20, start=MONDAY))})
     load_once(project)
-    built(project)
+    build_all(project)
 
 
 @pytest.mark.both_warehouses
-def test_nothing_stands_where_all_is_well(project: Project, drive: Path) -> None:
-    assert standing(project) == []
+def test_collect_returns_nothing_if_all_is_well(project: Project, drive: Path) -> None:
+    assert active(project) == []
     load_monday(project, drive)
-    assert standing(project) == []
+    assert active(project) == []
 
 
-def test_failed_checks_conflicts_and_quarantine(project: Project, drive: Path) -> None:
+def test_collect_reports_failed_checks_conflicts_and_quarantine(
+    project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0), record(1, volume="-1"), record(2, None)])
     put_lines(drive, [record(0, close="11.000000000")], job=LATER_JOB)
     load_once(project)
-    check, *decisions = standing(project)
+    check, *decisions = active(project)
     assert check.key == (
         "check:market_data.databento_futures_ohlcv_1h.no_overlapping_loads_disagree"
     )
     assert check.text.startswith(
-        "no_overlapping_loads_disagree does not hold on market_data.databento_futures_ohlcv_1h: "
-        "ZL|1h ("
+        "no_overlapping_loads_disagree fails on market_data.databento_futures_ohlcv_1h: ZL|1h ("
     )
     assert [(e.key, e.state) for e in decisions] == [
         ("decision:ops.bar_conflicts", "ZL|1h 1"),
         ("decision:ops.quarantined_bars", "no root|1h 1; ZL|1h 1"),
     ]
     assert decisions[1].text == (
-        "Records that are no sound bars wait in ops.quarantined_bars: no root|1h 1, ZL|1h 1."
+        "Invalid records are in ops.quarantined_bars: no root|1h 1, ZL|1h 1."
     )
 
 
@@ -81,16 +82,16 @@ def test_failed_checks_conflicts_and_quarantine(project: Project, drive: Path) -
         ("2025-02-14T00:00:00+00:00", True),
     ],
 )
-def test_bars_are_stale_when_the_check_would_say_so(
+def test_collect_reports_stale_bars_if_bars_are_fresh_fails(
     project: Project, drive: Path, now: str, stale: bool
 ) -> None:
     load_monday(project, drive)
-    instant = dt.datetime.fromisoformat(now)
-    found = standing(project, instant)
+    at = dt.datetime.fromisoformat(now)
+    found = active(project, at)
     assert bool(found) == stale
     fresh = [check for check in RAW_CHECKS if check.name == "bars_are_fresh"]
     timeframe: Timeframe = "1h"
-    with open_session(project, now=NOW) as session:
+    with open_session(project, now=at) as session:
         (result,) = check_raw(session, timeframe, ["ZL"], checks=fresh)
     assert result.passed != stale
     if stale:
@@ -100,11 +101,9 @@ def test_bars_are_stale_when_the_check_would_say_so(
         assert event.text.endswith("is stale: it ends on 2025-01-06 for ZL.")
 
 
-def test_a_stale_table_looks_the_same_the_day_after(project: Project, drive: Path) -> None:
+def test_a_stale_event_is_the_same_the_day_after(project: Project, drive: Path) -> None:
     load_monday(project, drive)
-    first, second = (
-        standing(project, dt.datetime(2025, 1, day, tzinfo=dt.UTC)) for day in (14, 15)
-    )
+    first, second = (active(project, dt.datetime(2025, 1, day, tzinfo=dt.UTC)) for day in (14, 15))
     assert first == second != []
 
 
@@ -113,64 +112,64 @@ def test_a_daily_bar_counts_for_its_own_date(project: Project, drive: Path) -> N
     records = bars(1, start=dt.datetime(2025, 1, 10, tzinfo=dt.UTC), schema="ohlcv-1d")
     put_job(drive, {"a.dbn.zst": dbn_file(records, "ohlcv-1d")}, schema="ohlcv-1d")
     load_once(project, now=dt.datetime(2025, 1, 11, tzinfo=dt.UTC))
-    tables = [e.subject for e in standing(project, dt.datetime(2025, 1, 17, tzinfo=dt.UTC))]
+    tables = [e.subject for e in active(project, dt.datetime(2025, 1, 17, tzinfo=dt.UTC))]
     assert tables == []
-    (event,) = standing(project, dt.datetime(2025, 1, 18, tzinfo=dt.UTC))
+    (event,) = active(project, dt.datetime(2025, 1, 18, tzinfo=dt.UTC))
     assert event.state == "ZL 2025-01-10"
 
 
-def test_a_matrix_that_lags_behind_its_bars(project: Project, drive: Path) -> None:
+def test_collect_reports_a_matrix_behind_its_bars(project: Project, drive: Path) -> None:
     load_monday(project, drive)
     later = bars(20, start=MONDAY + dt.timedelta(days=1))
     put_job(drive, {"b.dbn.zst": dbn_file(later)}, job=LATER_JOB)
     load_once(project)
-    (event,) = standing(project)
+    (event,) = active(project)
     assert event.key == "stale:features.daily_ml_matrix"
     assert event.line == (
-        "features.daily_ml_matrix lags behind its bars: it ends on 2025-01-06 for ZL. "
+        "features.daily_ml_matrix is behind its bars: it ends on 2025-01-06 for ZL. "
         "Run `cbi build`."
     )
-    built(project)
-    assert standing(project) == []
+    build_all(project)
+    assert active(project) == []
 
 
-def test_the_newest_plan_waits_until_it_is_approved(project: Project) -> None:
+def test_collect_reports_the_newest_plan_until_it_is_approved(project: Project) -> None:
     older = plan(REQUEST)
     newer = plan(REQUEST, made_at=older.made_at + dt.timedelta(days=1), through=dt.date(2025, 1, 9))
     for made in (older, newer):
         made.save(project.home.plans / f"{made.plan_hash[:12]}.json")
-    (event,) = standing(project)
+    (event,) = active(project)
     name = newer.plan_hash[:12]
     assert event.key == "decision:plan"
     assert event.line == (
-        f"Plan {name} waits for an approval, for 0.02 USD (quoted); requests: 1. "
+        f"Plan {name} needs an approval; requests: 1, cost: 0.02 USD (quoted). "
         f"Read it, then `cbi approve {name} --by NAME --max-usd N`."
     )
-    with open_warehouse(project) as warehouse:
-        approve(warehouse, newer, by="Ann", max_usd=1.0, now=NOW)
-    assert standing(project) == []
+    with open_session(project, now=NOW) as session:
+        approve(session, newer, by="Ann", max_usd=1.0)
+    assert active(project) == []
 
 
-def test_a_plan_that_asks_for_nothing_and_one_that_was_edited_do_not_wait(
+def test_collect_ignores_empty_and_invalid_plans(
     project: Project,
 ) -> None:
     empty: Plan = plan()
     empty.save(project.home.plans / f"{empty.plan_hash[:12]}.json")
     (project.home.plans / "0123456789ab.json").write_text("{}")
-    assert standing(project) == []
+    assert active(project) == []
 
 
-def test_a_download_that_did_not_come_until_it_is_bought_again(project: Project) -> None:
+def test_collect_reports_an_expired_job_until_it_is_bought_again(project: Project) -> None:
     row = JobRow(
         "approval", "0123456789ab", "f" * 64, "ZL", "ohlcv-1h", "GLBX-20250110-AAAAAAAAAA",
         "expired", 1.25, None, None, None, None, None, NOW, NOW, NOW,
     )  # fmt: skip
     put(project, row)
-    (event,) = standing(project)
+    (event,) = active(project)
     assert event.key == f"decision:download {'f' * 12}"
     assert event.state == "ZL ohlcv-1h GLBX-20250110-AAAAAAAAAA expired"
     put(project, replace_row(row, approval_id="again", state="queued", intended_at=NOW + HOUR))
-    assert standing(project) == []
+    assert active(project) == []
 
 
 HOUR = dt.timedelta(hours=1)
@@ -182,36 +181,38 @@ def replace_row(row: JobRow, **change: Any) -> JobRow:
 
 def put(project: Project, row: JobRow) -> None:
     with open_warehouse(project) as warehouse:
-        write(warehouse, [row])
+        write_jobs(warehouse, [row])
 
 
 Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.mark.parametrize(
-    ("free_gib", "told", "short"),
+    ("free_gib", "sent", "is_full"),
     [
         (2.1, (), False), (1.9, (), True),
-        # told once, it is over only when 10% more than the limit is free
+        # once sent, it is resolved only when 10% more than the limit is free
         (2.1, ("disk:CBI_HOME", "disk:CBI_DRIVE"), True),
         (2.3, ("disk:CBI_HOME", "disk:CBI_DRIVE"), False),
     ],
 )  # fmt: skip
-def test_full_disks(
+def test_collect_reports_full_disks(
     make_project: MakeProject,
     monkeypatch: pytest.MonkeyPatch,
     free_gib: float,
-    told: tuple[str, ...],
-    short: bool,
+    sent: tuple[str, ...],
+    is_full: bool,
 ) -> None:
     project = make_project(cbi_alert_free_gib=2.0)
     monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(0, 0, int(free_gib * 2**30)))
-    found = standing(project, told=told)
-    assert [e.key for e in found] == (["disk:CBI_HOME", "disk:CBI_DRIVE"] if short else [])
-    if short:
+    found = active(project, sent=sent)
+    assert [e.key for e in found] == (["disk:CBI_HOME", "disk:CBI_DRIVE"] if is_full else [])
+    if is_full:
         assert found[0].text == (f"CBI_HOME: less than 2.0 GiB free on {project.home.root}.")
 
 
-def test_an_unmounted_drive_is_not_a_full_one(make_project: MakeProject, tmp_path: Path) -> None:
+def test_collect_does_not_report_an_unmounted_drive_as_full(
+    make_project: MakeProject, tmp_path: Path
+) -> None:
     project = make_project(cbi_alert_free_gib=2**30, cbi_drive=tmp_path / "absent")
-    assert [e.key for e in standing(project)] == ["disk:CBI_HOME"]
+    assert [e.key for e in active(project)] == ["disk:CBI_HOME"]

@@ -1,4 +1,4 @@
-"""Plans, approvals and downloads of the tests: what a customer of the tests' vendor does."""
+"""Plans, approvals and downloads, as a customer of the tests' vendor makes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cbi_assets.downloads.download_outcome import DownloadOutcome
 from cbi_assets.downloads.execute import execute
 from cbi_assets.downloads.job_ledger import JobRow, read_jobs
 from cbi_assets.downloads.plan_model import Plan, Request
-from cbi_assets.session import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets_tests.databento_api.bars import BAR_BYTES
 from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import open_warehouse
@@ -30,8 +30,8 @@ USD = 114 * BAR_BYTES / 2**30 * 100_000
 
 
 def request(root: str = "ZL", timeframe: str = "1h", **change: Any) -> Request:
-    """One root's bars from 2025-01-27 to before 2025-02-04: two files, one a month."""
-    asked: dict[str, Any] = {
+    """Request one root's bars from 2025-01-27 to before 2025-02-04: two files, one per month."""
+    fields: dict[str, Any] = {
         "root": root,
         "dataset": "GLBX.MDP3",
         "schema": f"ohlcv-{timeframe}",
@@ -39,43 +39,47 @@ def request(root: str = "ZL", timeframe: str = "1h", **change: Any) -> Request:
         "stype_in": "continuous",
         "start": dt.date(2025, 1, 27),
         "end": dt.date(2025, 2, 4),
-        "why": "nothing of it is there",
+        "why": "nothing of it is published",
         "records": 100,
         "bytes": 5_600,
         "cost_usd": 0.5,
         "basis": "quoted",
     }
-    return Request(**(asked | change))
+    return Request(**(fields | change))
 
 
 def make_plan(*requests: Request) -> Plan:
-    """A plan of these requests."""
+    """Make a plan of these requests."""
     return Plan(made_at=NOW, through=dt.date(2025, 2, 3), requests=requests or (request(),))
 
 
-def allow(project: Project, plan: Plan, max_usd: float = 100.0, **options: Any) -> Approval:
-    """A person's approval."""
-    with open_warehouse(project) as warehouse:
-        return approve(
-            warehouse, plan, by="Ada", max_usd=max_usd, now=options.pop("now", NOW), **options
-        )
+def approve_as_ada(
+    project: Project,
+    plan: Plan,
+    max_usd: float = 100.0,
+    now: dt.datetime = NOW,
+    expires: dt.date | None = None,
+) -> Approval:
+    """Record an approval."""
+    with open_session(project, now=now) as session:
+        return approve(session, plan, by="Ada", max_usd=max_usd, expires=expires)
 
 
 def rows(project: Project) -> list[JobRow]:
-    """ops.download_jobs."""
+    """Return ops.download_jobs."""
     with open_warehouse(project) as warehouse:
         return read_jobs(warehouse)
 
 
 class Pauses(list[float]):
-    """The pauses that were asked for; none is taken."""
+    """Records the requested pauses, and returns at once."""
 
     def __call__(self, seconds: float) -> None:
         self.append(seconds)
 
 
 def clients_of(vendor: Vendor, timeout: float = 5.0, pauses: Pauses | None = None) -> Clients:
-    """Clients for the tests' vendor, that wait for an answer no longer than `timeout`."""
+    """Return clients for the tests' vendor, with a timeout in seconds."""
     clients = connect(SecretStr(vendor.key), vendor.url, Pauses() if pauses is None else pauses)
     for api in (clients.batch, clients.metadata):
         vars(api)["TIMEOUT"] = timeout
@@ -85,27 +89,29 @@ def clients_of(vendor: Vendor, timeout: float = 5.0, pauses: Pauses | None = Non
 def buy(
     project: Project, plan: Plan, vendor: Vendor, clients: Clients | None = None, **options: Any
 ) -> DownloadOutcome:
-    """`cbi download` without its terminal."""
+    """Run `cbi download` without its terminal."""
     clock: Callable[[], dt.datetime] = options.pop("clock", lambda: NOW)
     return execute(project, plan, clients or clients_of(vendor), clock=clock, **options)
 
 
 def folders(drive: Path) -> list[str]:
-    """Every folder with files on the drive, the hidden ones too."""
+    """Return every folder with files on the drive, hidden ones included."""
     files = (path for path in drive.rglob("*") if path.is_file())
     found = {path.parent.relative_to(drive).as_posix() for path in files}
     return sorted(found)
 
 
 def submitted(vendor: Vendor) -> int:
+    """Return how many submissions the vendor received."""
     return len(vendor.asked("batch.submit_job"))
 
 
 def states(project: Project) -> list[tuple[str, str]]:
-    """Of ops.download_jobs, by root from the last letter of the alphabet."""
+    """Return root and state of every row of ops.download_jobs, roots in descending order."""
     return sorted(((row.root, row.state) for row in rows(project)), reverse=True)
 
 
-def uses(project: Project) -> list[str]:
-    with open_warehouse(project) as warehouse:
-        return [listed.state for listed in list_approvals(warehouse, NOW)]
+def approval_states(project: Project) -> list[str]:
+    """Return the state of every approval."""
+    with open_session(project, now=NOW) as session:
+        return [status.state for status in list_approvals(session)]

@@ -1,4 +1,4 @@
-"""`cbi plan`, `approve`, `download` as a person runs them: an empty home to tables that hold."""
+"""`cbi plan`, `approve`, `download` as a user runs them, from an empty home to checked tables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCOPE = [*(word for root in SIX for word in ("--symbol", root)), "--to", "2010-0
 
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
-    """The vendor at the machine's own time, whose jobs are done at the first look."""
+    """Run a vendor on the machine's clock, whose jobs are done at the first poll."""
     with run_vendor(Vendor(looks=1, usd_per_gib=50.0)) as running:
         yield running
 
@@ -55,7 +55,7 @@ def cbi(tmp_path: Path, drive: Path, vendor: Vendor) -> Cbi:
 
 
 def planned(cbi: Cbi, *more: str) -> str:
-    """`cbi plan`; the start of its hash."""
+    """Run `cbi plan`; return the start of its hash."""
     finished = cbi("plan", *(more or SCOPE), "--json")
     assert finished.returncode == 0, finished.stderr
     plan_hash: str = json.loads(finished.stdout)["plan_hash"]
@@ -69,7 +69,9 @@ def one_line(finished: Finished) -> str:
     return line
 
 
-def test_from_nothing_to_tables_that_hold(cbi: Cbi, drive: Path, vendor: Vendor) -> None:
+def test_download_fills_tables_that_pass_their_checks(
+    cbi: Cbi, drive: Path, vendor: Vendor
+) -> None:
     plan = planned(cbi)
     # ZL in three timeframes, ZS and ZM in two, the others in one
     assert cbi("approve", plan, "--by", "Ada", "--max-usd", "5").returncode == 0
@@ -101,18 +103,18 @@ def test_from_nothing_to_tables_that_hold(cbi: Cbi, drive: Path, vendor: Vendor)
     assert {logged.key for logged in vendor.log} == {vendor.key}
 
 
-def test_not_loaded_where_that_is_left(cbi: Cbi, drive: Path) -> None:
+def test_download_does_not_load_with_no_load(cbi: Cbi, drive: Path) -> None:
     plan = planned(cbi, "--symbol", "ES", "--to", "2010-06-30")
     cbi("approve", plan, "--by", "Ada", "--max-usd", "5")
     downloaded = cbi("download", plan, "--no-load")
     assert downloaded.returncode == 0, downloaded.stderr
     assert downloaded.stdout == ""
-    assert "1 jobs submitted now, 1 fetched now" in downloaded.stderr
+    assert "1 job submitted, 1 downloaded now" in downloaded.stderr
     loaded = cbi("load", "--json")
     assert json.loads(loaded.stdout)["published"] > 0
 
 
-def test_each_fault_is_one_line(cbi: Cbi, tmp_path: Path, vendor: Vendor) -> None:
+def test_download_fails_with_one_line(cbi: Cbi, tmp_path: Path, vendor: Vendor) -> None:
     plan = planned(cbi, "--symbol", "ES", "--to", "2010-06-30")
     unapproved = cbi("download", plan)
     assert unapproved.returncode == 2

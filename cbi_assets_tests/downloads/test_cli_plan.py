@@ -48,7 +48,7 @@ def document(finished: Finished) -> Any:
     return json.loads(finished.stdout)
 
 
-def test_from_a_plan_to_an_approval(cbi: Cbi, cwd: Path, tmp_path: Path) -> None:
+def test_plan_approve_and_verify(cbi: Cbi, cwd: Path, tmp_path: Path) -> None:
     made = document(cbi("plan", "--symbol", "ZL", "--to", "2025-01-10", "--json"))
     assert [(r["symbols"], r["start"], r["end"]) for r in made["requests"]] == [
         (["ZL.FUT"], "2010-06-06", "2025-01-11"),
@@ -72,7 +72,7 @@ def test_from_a_plan_to_an_approval(cbi: Cbi, cwd: Path, tmp_path: Path) -> None
     assert given["expires_at"] == "2100-01-01T00:00:00+00:00"
     by_file = cbi("approve", str(SPEC.with_suffix(".json")), "--by", "Grace", "--max-usd", "6")
     assert by_file.returncode == 0, by_file.stderr
-    assert "asks for the price first and stops above the ceiling" in by_file.stderr
+    assert "gets a quote first and stops above the ceiling" in by_file.stderr
     listed = document(cbi("approvals", "--json"))
     assert [(e["approval"]["approved_by"], e["state"]) for e in listed] == [
         ("Ada", "valid"), ("Grace", "valid"),
@@ -88,7 +88,7 @@ def test_from_a_plan_to_an_approval(cbi: Cbi, cwd: Path, tmp_path: Path) -> None
         assert row["ranges"] == ["2010-06-07 to 2025-01-10"]
 
 
-def test_a_plan_is_quoted_where_a_key_is_set(cbi: Cbi, tmp_path: Path, vendor: Vendor) -> None:
+def test_plan_is_quoted_if_a_key_is_set(cbi: Cbi, tmp_path: Path, vendor: Vendor) -> None:
     asked = {"DATABENTO_API_KEY": KEY, "CBI_DATABENTO_ENDPOINT": vendor.url}
     # the vendor's clock says 2025-04-01, a Tuesday: it has Monday's whole day and nothing later
     finished = cbi("plan", "--symbol", "ZM", "--timeframe", "1d", "--json", **asked)
@@ -101,14 +101,14 @@ def test_a_plan_is_quoted_where_a_key_is_set(cbi: Cbi, tmp_path: Path, vendor: V
     assert refused.returncode == 2
     assert "the plan was quoted at" in refused.stderr
     assert vendor.asked("batch.submit_job") == []
-    # the key is in nothing that was printed or written
+    # the key is neither printed nor written
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert written
     assert KEY not in finished.stdout + finished.stderr + refused.stderr
     assert not any(KEY.encode() in path.read_bytes() for path in written)
 
 
-def test_a_key_that_is_not_taken_is_one_line(cbi: Cbi, vendor: Vendor) -> None:
+def test_plan_fails_with_one_line_for_a_rejected_key(cbi: Cbi, vendor: Vendor) -> None:
     wrong = "db-WRONGWRONGWRONG"
     finished = cbi("plan", DATABENTO_API_KEY=wrong, CBI_DATABENTO_ENDPOINT=vendor.url)
     assert finished.returncode == 2
@@ -118,7 +118,7 @@ def test_a_key_that_is_not_taken_is_one_line(cbi: Cbi, vendor: Vendor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "told"),
+    ("arguments", "environment", "reason"),
     [
         (["plan", "--symbol", "VX"], {}, "--symbol VX: not a root of the universe"),
         (["plan", "--timeframe", "4h"], {}, "--timeframe 4h: not a timeframe"),
@@ -132,15 +132,15 @@ def test_a_key_that_is_not_taken_is_one_line(cbi: Cbi, vendor: Vendor) -> None:
     ],
     ids=["root", "timeframe", "hash", "file", "endpoint"],
 )
-def test_wrong_usage_is_2_and_one_line(
-    cbi: Cbi, arguments: list[str], environment: dict[str, str], told: str
+def test_wrong_usage_exits_2_with_one_line(
+    cbi: Cbi, arguments: list[str], environment: dict[str, str], reason: str
 ) -> None:
     finished = cbi(*arguments, **environment)
     assert finished.returncode == 2
     (line,) = finished.stderr.splitlines()
-    assert told in line
+    assert reason in line
     assert "db-x" not in line
 
 
-def test_no_approval_yet(cbi: Cbi) -> None:
-    assert "No plan was ever approved" in cbi("approvals").stderr
+def test_approvals_says_if_there_are_none(cbi: Cbi) -> None:
+    assert "No approvals yet" in cbi("approvals").stderr

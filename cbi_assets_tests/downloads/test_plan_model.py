@@ -1,4 +1,4 @@
-"""A plan's hash binds what is asked for and every figure that an approver sees."""
+"""A plan's hash covers what is requested and every figure that an approver sees."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def plan(*requests: Request, **change: Any) -> Plan:
     )
 
 
-def test_the_id_is_the_sha256_of_what_is_asked_for() -> None:
-    # canonical JSON, written out by hand
+def test_request_id_is_the_sha256_of_the_identity() -> None:
+    # the canonical JSON, written by hand
     text = (
         '{"compression":"zstd","dataset":"GLBX.MDP3","encoding":"dbn","end":"2025-01-09",'
         '"schema":"ohlcv-1h","split_duration":"month","start":"2025-01-06",'
@@ -48,7 +48,7 @@ def test_the_id_is_the_sha256_of_what_is_asked_for() -> None:
     ],
     ids=lambda change: next(iter(change)),
 )  # fmt: skip
-def test_another_request_has_another_id_and_plan(change: dict[str, Any]) -> None:
+def test_request_id_and_plan_hash_change_with_the_identity(change: dict[str, Any]) -> None:
     other = replace(REQUEST, **change)
     assert other.request_id != REQUEST.request_id
     assert plan(other).plan_hash != plan(REQUEST).plan_hash
@@ -59,20 +59,20 @@ def test_another_request_has_another_id_and_plan(change: dict[str, Any]) -> None
     [{"cost_usd": 0.01}, {"records": 1}, {"bytes": 1}, {"basis": "estimated"}, {"why": "else"}],
     ids=lambda change: next(iter(change)),
 )
-def test_another_figure_is_another_plan_of_the_same_request(change: dict[str, Any]) -> None:
+def test_plan_hash_alone_changes_with_a_figure(change: dict[str, Any]) -> None:
     other = replace(REQUEST, **change)
     assert other.request_id == REQUEST.request_id
     assert plan(other).plan_hash != plan(REQUEST).plan_hash
     assert plan(OTHER, other).plan_hash != plan(OTHER, REQUEST).plan_hash
 
 
-def test_the_same_requests_on_another_day_are_the_same_plan() -> None:
+def test_plan_hash_does_not_depend_on_the_day() -> None:
     later = plan(REQUEST, made_at=MADE + dt.timedelta(days=1), free_bytes=5)
     assert later.plan_hash == plan(REQUEST).plan_hash
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reason"),
     [
         ({"symbols": ("ALL_SYMBOLS",)}, "ALL_SYMBOLS is not allowed"),
         ({"symbols": ("*",)}, "pattern"),
@@ -85,17 +85,17 @@ def test_the_same_requests_on_another_day_are_the_same_plan() -> None:
     ],
     ids=["all symbols", "wildcard", "no symbol", "no day", "schema", "cost", "nan", "encoding"],
 )
-def test_no_such_request(change: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
+def test_request_rejects_invalid_fields(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValidationError, match=reason):
         replace(REQUEST, **change)
 
 
-def test_no_plan_asks_twice() -> None:
-    with pytest.raises(ValidationError, match="two requests ask for the same"):
+def test_plan_rejects_a_repeated_request() -> None:
+    with pytest.raises(ValidationError, match="two requests are the same"):
         plan(REQUEST, replace(REQUEST, why="again"))
 
 
-def test_totals_are_unknown_where_one_figure_is() -> None:
+def test_totals_are_none_if_one_figure_is() -> None:
     both = plan(REQUEST, OTHER)
     assert (both.cost_usd, both.records, both.bytes, both.basis) == (0.05, 114, 6_384, "quoted")
     part = plan(REQUEST, replace(OTHER, cost_usd=None, records=None, bytes=None, basis="estimated"))
@@ -103,7 +103,7 @@ def test_totals_are_unknown_where_one_figure_is() -> None:
     assert part.basis == "estimated"
 
 
-def test_a_saved_plan_loads_as_it_was(tmp_path: Path) -> None:
+def test_a_saved_plan_loads_unchanged(tmp_path: Path) -> None:
     saved = plan(REQUEST, OTHER, free_bytes=7)
     saved.save(tmp_path / "plans" / "p.json")
     assert Plan.load(tmp_path / "plans" / "p.json") == saved
@@ -119,7 +119,7 @@ def test_a_saved_plan_loads_as_it_was(tmp_path: Path) -> None:
     ],
     ids=["symbol", "cost", "end", "basis", "request_id", "plan_hash"],
 )  # fmt: skip
-def test_a_plan_edited_by_hand_is_told(tmp_path: Path, old: str, new: str) -> None:
+def test_load_raises_for_a_plan_edited_by_hand(tmp_path: Path, old: str, new: str) -> None:
     path = tmp_path / "p.json"
     plan(REQUEST).save(path)
     text = path.read_text()
@@ -131,17 +131,19 @@ def test_a_plan_edited_by_hand_is_told(tmp_path: Path, old: str, new: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         ("{", "not a plan"), ("[]", "not a plan"), ("{}", "not a plan"), ("[" * 100_000, "not a"),
         (json.dumps({"plan_hash": "x", "requests": []}), "not a plan: made_at"),
     ],
     ids=["no JSON", "list", "empty", "deep", "keys missing"],
 )  # fmt: skip
-def test_what_is_no_plan_is_told_in_one_line(tmp_path: Path, content: str, told: str) -> None:
+def test_load_raises_one_line_for_a_file_that_is_not_a_plan(
+    tmp_path: Path, content: str, reason: str
+) -> None:
     path = tmp_path / "p.json"
     path.write_text(content)
-    with pytest.raises(UsageError, match=told) as error:
+    with pytest.raises(UsageError, match=reason) as error:
         Plan.load(path)
     assert "\n" not in str(error.value)
     with pytest.raises(UsageError, match="No such file"):

@@ -1,4 +1,4 @@
-"""What is missing becomes the fewest ranges that bring it and no published day."""
+"""Missing trade dates become the fewest ranges, without any published day."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cbi_assets.downloads.planning import Scope, gaps_of, make_plan, survey_project
+from cbi_assets.downloads.planning import gaps_of, make_plan
 from cbi_assets.downloads.verify_plan import verify
-from cbi_assets.downloads.wanted import Coverage, Range, find_ranges, last_complete
+from cbi_assets.downloads.wanted import Coverage, Range, Scope, find_ranges, last_complete, survey
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import JOB, bars, dbn_file, load_once, put_job
 
 NOW = dt.datetime(2010, 8, 2, 12, tzinfo=dt.UTC)
-"""A Monday: the last whole trade date is Friday 2010-07-30."""
+"""A Monday: the last complete trade date is Friday 2010-07-30."""
 
 DAY = dt.timedelta(days=1)
 FIRST, LAST = dt.date(2010, 6, 6), dt.date(2010, 7, 30)
@@ -36,23 +36,23 @@ def ranges(held: set[dt.date], gaps: set[dt.date] = frozenset()) -> list[tuple[s
     return [(str(r.start), str(r.end), r.kind, len(r.trade_dates)) for r in found]
 
 
-def whole(start: str, end: str) -> set[dt.date]:
-    """Every day from `start` to `end` but Saturdays, as a vendor's job brings them."""
+def all_days(start: str, end: str) -> set[dt.date]:
+    """Return every day from `start` to `end` except Saturdays, as a vendor's job has them."""
     days = (date(end) - date(start)).days + 1
     return {d for n in range(days) if (d := date(start) + DAY * n).weekday() != 5}
 
 
-def test_nothing_published_is_one_range_from_the_first_day() -> None:
+def test_find_ranges_returns_one_range_if_nothing_is_published() -> None:
     # 2010-06-06 is the Sunday whose evening opens Monday's trade date
     assert ranges(set()) == [("2010-06-06", "2010-07-31", "all", 39)]
 
 
-def test_all_published_is_no_range() -> None:
-    assert ranges(whole("2010-06-06", "2010-07-30")) == []
+def test_find_ranges_returns_none_if_all_is_published() -> None:
+    assert ranges(all_days("2010-06-06", "2010-07-30")) == []
 
 
-def test_head_hole_and_tail_are_told_apart() -> None:
-    held = whole("2010-06-13", "2010-06-16") | whole("2010-06-20", "2010-07-22")
+def test_find_ranges_distinguishes_head_hole_and_tail() -> None:
+    held = all_days("2010-06-13", "2010-06-16") | all_days("2010-06-20", "2010-07-22")
     assert ranges(held) == [
         ("2010-06-06", "2010-06-12", "head", 5),
         ("2010-06-17", "2010-06-19", "hole", 2),
@@ -60,28 +60,28 @@ def test_head_hole_and_tail_are_told_apart() -> None:
     ]
 
 
-def test_a_monday_missing_with_its_sunday_asks_for_both() -> None:
-    held = whole("2010-06-06", "2010-07-30") - {date("2010-06-13"), date("2010-06-14")}
+def test_find_ranges_includes_the_missing_sunday_of_a_missing_monday() -> None:
+    held = all_days("2010-06-06", "2010-07-30") - {date("2010-06-13"), date("2010-06-14")}
     assert ranges(held) == [("2010-06-13", "2010-06-15", "hole", 1)]
 
 
-def test_a_monday_whose_sunday_is_published_asks_for_monday_alone() -> None:
-    held = whole("2010-06-06", "2010-07-30") - {date("2010-06-14")}
+def test_find_ranges_excludes_the_published_sunday_of_a_missing_monday() -> None:
+    held = all_days("2010-06-06", "2010-07-30") - {date("2010-06-14")}
     assert ranges(held) == [("2010-06-14", "2010-06-15", "hole", 1)]
 
 
-def test_holidays_are_not_asked_for_but_their_stub_is() -> None:
+def test_find_ranges_includes_a_holiday_only_with_the_trade_date_it_belongs_to() -> None:
     # Monday 2010-07-05, Independence Day observed, trades for Tuesday
-    around = whole("2010-06-06", "2010-07-30")
+    around = all_days("2010-06-06", "2010-07-30")
     assert ranges(around - {date("2010-07-05")}) == []
     assert ranges(around - {date("2010-07-05"), date("2010-07-06")}) == [
         ("2010-07-05", "2010-07-07", "hole", 1)
     ]
 
 
-def test_a_known_gap_is_neither_asked_for_nor_splits_a_range() -> None:
+def test_find_ranges_neither_requests_a_gap_nor_splits_at_it() -> None:
     gap = date("2010-06-16")
-    held = whole("2010-06-06", "2010-07-30") - {gap}
+    held = all_days("2010-06-06", "2010-07-30") - {gap}
     assert ranges(held, {gap}) == []
     assert ranges(set(), {gap}) == [("2010-06-06", "2010-07-31", "all", 38)]
     assert ranges(held - {date("2010-06-15")}, {gap}) == [("2010-06-15", "2010-06-16", "hole", 1)]
@@ -94,25 +94,25 @@ _SUBSET = st.sets(st.sampled_from(_ALL_DAYS))
 
 @given(held=_SUBSET, gaps=st.sets(st.sampled_from(DATES)))
 @example(held={date("2010-06-13")}, gaps=set())
-def test_ranges_bring_all_that_is_missing_and_nothing_published(
+def test_ranges_contain_everything_missing_and_nothing_published(
     held: set[dt.date], gaps: set[dt.date]
 ) -> None:
     found = find_ranges(DATES, BEFORE, FIRST, held, gaps)
     covered = [r.start + DAY * n for r in found for n in range((r.end - r.start).days)]
     missing = set(DATES) - held - gaps
-    # they never overlap one another or what is published, and stay inside what is wanted
+    # no overlap with each other or with published days, and nothing outside the wanted days
     assert len(covered) == len(set(covered))
     assert not set(covered) & held
     assert set(covered) <= set(_ALL_DAYS)
-    # wanted - published - gaps, each once; the only other trade dates inside are gaps
+    # wanted - published - gaps, each once; any other trade date inside is a gap
     assert [d for r in found for d in r.trade_dates] == sorted(missing)
     assert set(covered) & set(DATES) - missing <= gaps
-    # nothing is asked for before or after what is missing
+    # no range starts before or ends after a missing date
     for r in found:
         assert r.end - DAY == r.trade_dates[-1]
         earlier = max([d for d in [BEFORE, *DATES] if d < r.trade_dates[0]])
         assert r.start > earlier
-    # as few as there can be: between two ranges something is published
+    # as few as possible: something is published between two ranges
     for a, b in pairwise(found):
         assert any(a.end <= day < b.start for day in held)
 
@@ -126,22 +126,22 @@ def test_ranges_bring_all_that_is_missing_and_nothing_published(
         ("2010-07-31T00:00:00+00:00", "2010-07-30"),
         # a national day of mourning, on which all but equities traded
         ("2025-01-10T00:00:00+00:00", "2025-01-09"),
-        # the same instant, told elsewhere
+        # the same time in another time zone
         ("2010-07-30T19:00:00-05:00", "2010-07-30"),
     ],
 )
-def test_the_last_trade_date_is_one_whose_utc_day_is_over(now: str, last: str) -> None:
+def test_last_complete_returns_a_trade_date_whose_utc_day_is_over(now: str, last: str) -> None:
     assert last_complete(dt.datetime.fromisoformat(now)) == date(last)
 
 
-def test_an_earlier_end_may_be_stated() -> None:
+def test_last_complete_is_limited_by_end() -> None:
     assert last_complete(NOW, date("2010-07-04")) == date("2010-07-02")
     assert last_complete(NOW, date("2011-01-01")) == date("2010-07-30")
 
 
 def load_hours(drive: Path, project: Project, *starts: tuple[str, int], symbol: str = "ZL.v.0",
                schema: str = "ohlcv-1h", job: str = JOB) -> None:  # fmt: skip
-    """Load so many bars from each start on."""
+    """Load a number of bars from each start."""
     records = np.concatenate(
         [
             bars(count, symbol=symbol, start=dt.datetime.fromisoformat(start), schema=schema)
@@ -155,12 +155,14 @@ def load_hours(drive: Path, project: Project, *starts: tuple[str, int], symbol: 
 
 def cover(project: Project, root: str, timeframe: str, now: dt.datetime = NOW) -> Coverage:
     with open_session(project, now=now) as session:
-        wanted = survey_project(session, Scope(through=None))
+        wanted = survey(session)
     return next(c for c in wanted.coverages if (c.root, c.timeframe) == (root, timeframe))
 
 
-def test_the_evening_before_alone_is_not_the_trade_date(drive: Path, project: Project) -> None:
-    # two whole days, and the hour from 23:00 UTC on Tuesday: 17:00 at Chicago, so Wednesday's
+def test_survey_counts_no_trade_date_with_only_its_evening_before(
+    drive: Path, project: Project
+) -> None:
+    # two complete days, and the hour from 23:00 UTC on Tuesday: 17:00 Chicago, so Wednesday's
     load_hours(
         drive, project,
         ("2025-01-06T00:00:00+00:00", 23), ("2025-01-07T00:00:00+00:00", 24), symbol="MES.v.0",
@@ -172,8 +174,10 @@ def test_the_evening_before_alone_is_not_the_trade_date(drive: Path, project: Pr
     )
 
 
-def test_a_day_with_its_evening_alone_is_asked_for(drive: Path, project: Project) -> None:
-    # the hour from 23:00 UTC on Tuesday, then all of Wednesday: Tuesday's own trade date lacks
+def test_survey_requests_a_day_that_has_only_the_next_dates_evening(
+    drive: Path, project: Project
+) -> None:
+    # the hour from 23:00 UTC on Tuesday, then all of Wednesday: Tuesday's own trade date is missing
     load_hours(drive, project, ("2025-01-07T23:00:00+00:00", 20), symbol="MES.v.0")
     found = cover(project, "MES", "1h", dt.datetime(2025, 1, 9, tzinfo=dt.UTC))
     assert found.published == 1
@@ -182,19 +186,24 @@ def test_a_day_with_its_evening_alone_is_asked_for(drive: Path, project: Project
 
 
 @pytest.mark.both_warehouses
-def test_only_the_series_that_is_wanted_counts(drive: Path, project: Project) -> None:
-    # ZL's 1d is wanted as contracts; the vendor's continuous one does not stand in for them
+def test_survey_counts_only_the_wanted_series(drive: Path, project: Project) -> None:
+    # ZL's 1d is wanted as contracts; the vendor's continuous series does not replace them
     load_hours(drive, project, ("2025-01-06T00:00:00+00:00", 3), schema="ohlcv-1d")
     now = dt.datetime(2025, 1, 9, tzinfo=dt.UTC)
     assert cover(project, "ZL", "1d", now).published == 0
     with open_session(project, now=now) as session:
         plan = make_plan(session, Scope(roots=("ZL",), timeframes=("1d",)))
-    (held,) = plan.held
-    assert (held.series, held.counts, held.trade_dates, held.bars) == ("ZL.v.0", False, 3, 3)
+    (series,) = plan.published
+    assert (series.series, series.counts, series.trade_dates, series.bars) == (
+        "ZL.v.0",
+        False,
+        3,
+        3,
+    )
     assert [(r.symbols, r.stype_in) for r in plan.requests] == [(("ZL.FUT",), "parent")]
 
 
-def test_days_that_a_job_calls_missing_are_not_asked_for(drive: Path, project: Project) -> None:
+def test_survey_excludes_days_that_a_job_reports_missing(drive: Path, project: Project) -> None:
     load_hours(
         drive, project,
         ("2025-01-06T00:00:00+00:00", 9), ("2025-01-08T00:00:00+00:00", 9),
@@ -212,34 +221,34 @@ def test_days_that_a_job_calls_missing_are_not_asked_for(drive: Path, project: P
     after = cover(project, "ZL", "1h", now)
     assert [(r.trade_dates[-1], r.kind) for r in after.ranges] == [(date("2025-01-03"), "head")]
     assert gaps_of(after)[-1].trade_dates == (date("2025-01-07"),)
-    assert gaps_of(after)[-1].told_by == "the jobs' condition.json"
+    assert gaps_of(after)[-1].source == "the jobs' condition.json"
     with open_session(project, now=now) as session:
-        wanted = survey_project(session, Scope(roots=("ZL",), timeframes=("1h",)))
+        wanted = survey(session, Scope(roots=("ZL",), timeframes=("1h",)))
     (verdict,) = verify(wanted)
-    # sources.yaml knows of three gaps of ZL
-    assert (verdict.published, verdict.gaps, verdict.whole) == (2, 4, False)
+    # three gaps of ZL are in sources.yaml
+    assert (verdict.published, verdict.gaps, verdict.is_complete) == (2, 4, False)
     assert verdict.wanted == 2 + 4 + verdict.missing
     assert verdict.ranges == ("2010-06-07 to 2025-01-03",)
 
 
-def test_known_gaps_of_sources_yaml_are_told_as_such(project: Project) -> None:
+def test_survey_reports_known_gaps_of_sources_yaml(project: Project) -> None:
     found = cover(project, "ZL", "1h", dt.datetime(2014, 7, 1, tzinfo=dt.UTC))
     assert found.known_gaps == (date("2014-06-11"),)
     assert found.wanted == found.published + len(found.known_gaps) + found.missing
 
 
-def test_an_empty_universe_asks_for_uniform_ranges(project: Project) -> None:
+def test_make_plan_requests_uniform_ranges_if_nothing_is_published(project: Project) -> None:
     with open_session(project, now=dt.datetime(2025, 1, 11, tzinfo=dt.UTC)) as session:
         plan = make_plan(session)
     starts = {r.root: str(r.start) for r in plan.requests}
     later = {"MES": "2019-05-05", "MNQ": "2019-05-05", "M2K": "2019-05-05", "RTY": "2017-07-09"}
     assert starts == {root: later.get(root, "2010-06-06") for root in project.universe.roots}
     assert {str(r.end) for r in plan.requests} == {"2025-01-11"}
-    # one request a root and timeframe: 32 in 1d, ZL and MES in 1h, four in 1m
+    # one request per root and timeframe: 32 in 1d, ZL and MES in 1h, four in 1m
     assert len(plan.requests) == 38
 
 
-def test_the_newest_days_alone(drive: Path, project: Project) -> None:
+def test_make_plan_requests_only_the_newest_days_if_asked(drive: Path, project: Project) -> None:
     load_hours(drive, project, ("2025-01-06T00:00:00+00:00", 23))
     now = dt.datetime(2025, 1, 11, tzinfo=dt.UTC)
     with open_session(project, now=now) as session:

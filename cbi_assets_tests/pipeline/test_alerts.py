@@ -1,4 +1,4 @@
-"""Dagster's sensors of alerts: failed runs, and what stands."""
+"""Dagster's alert sensors: failed runs, and everything else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from cbi_assets.errors import ServiceError, UsageError
-from cbi_assets.pipeline.audit.alert_sensors import look_for_alerts, tell_failed_runs
+from cbi_assets.pipeline.audit.alert_sensors import send_alerts, send_failed_runs
 from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.alerts.endpoint import Endpoint, run_endpoint
 from cbi_assets_tests.helpers import load_once
@@ -47,23 +47,23 @@ def sense(
 ) -> Any:
     event = next(e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE")
     with dg.build_run_status_sensor_context(
-        sensor_name="tell_failed_runs",
+        sensor_name="send_failed_runs",
         dagster_instance=instance,
         dagster_run=instance.get_run_by_id(result.run_id),
         dagster_event=event,
         resources={"project": resources["project"]},
     ) as context:
-        return tell_failed_runs(context.for_run_failure())
+        return send_failed_runs(context.for_run_failure())
 
 
-def look(instance: dg.DagsterInstance, resources: dict[str, Any]) -> str:
+def tick(instance: dg.DagsterInstance, resources: dict[str, Any]) -> str:
     with dg.build_sensor_context(instance=instance, resources=resources) as context:
-        found = look_for_alerts(context)
+        found = send_alerts(context)
     assert isinstance(found, dg.SkipReason)
     return found.skip_message or ""
 
 
-def test_a_failed_run_is_told_once_with_its_innermost_reason(
+def test_a_failed_run_is_sent_once_with_its_root_cause(
     instance: dg.DagsterInstance, resources: dict[str, Any], endpoint: Endpoint
 ) -> None:
     result = fail(instance, **{"dagster/partition": "ZL|1h"})
@@ -76,7 +76,7 @@ def test_a_failed_run_is_told_once_with_its_innermost_reason(
     )
 
 
-def test_a_run_that_dagster_starts_again_is_not_told(
+def test_a_run_that_dagster_retries_is_not_sent(
     instance: dg.DagsterInstance, resources: dict[str, Any], endpoint: Endpoint
 ) -> None:
     result = fail(instance)
@@ -86,18 +86,18 @@ def test_a_run_that_dagster_starts_again_is_not_told(
     assert endpoint.messages == []
 
 
-def test_a_run_that_could_not_be_told_is_told_by_the_next_look(
+def test_send_alerts_sends_a_run_that_could_not_be_sent(
     instance: dg.DagsterInstance, resources: dict[str, Any], endpoint: Endpoint
 ) -> None:
     endpoint.status = 500
-    with pytest.raises(ServiceError, match="did not take the alert"):
+    with pytest.raises(ServiceError, match="did not accept the alert"):
         sense(instance, resources, fail(instance))
     endpoint.status = 200
-    assert "told now: 1 new" in look(instance, resources)
+    assert "sent now: 1 new" in tick(instance, resources)
     assert "failing) failed" in endpoint.texts[0]
 
 
-def test_the_look_tells_once(
+def test_send_alerts_sends_an_event_once(
     instance: dg.DagsterInstance,
     resources: dict[str, Any],
     project: Project,
@@ -106,21 +106,21 @@ def test_the_look_tells_once(
 ) -> None:
     put_lines(drive, [record(0), record(1, volume="-1")])
     load_once(project)
-    assert look(instance, resources).endswith("told now: 1 new, 0 over.")
+    assert tick(instance, resources).endswith("sent now: 1 new, 0 resolved.")
     assert "ops.quarantined_bars" in endpoint.texts[0]
-    assert look(instance, resources).endswith("told now: 0 new, 0 over.")
+    assert tick(instance, resources).endswith("sent now: 0 new, 0 resolved.")
     assert len(endpoint.messages) == 1
 
 
-def test_a_home_at_work_is_a_skip(
+def test_send_alerts_skips_while_the_home_is_in_use(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project, endpoint: Endpoint
 ) -> None:
     with exclusive_lock(project.home):
-        assert "at work" in look(instance, resources)
+        assert "still running" in tick(instance, resources)
     assert endpoint.messages == []
 
 
-def test_an_address_that_fails_is_the_ticks_error(
+def test_send_alerts_raises_if_an_address_fails(
     instance: dg.DagsterInstance,
     resources: dict[str, Any],
     endpoint: Endpoint,
@@ -128,17 +128,17 @@ def test_an_address_that_fails_is_the_ticks_error(
 ) -> None:
     endpoint.status = 500
     monkeypatch.setenv("CBI_ALERT_FREE_GIB", str(2**30))
-    with pytest.raises(ServiceError, match="did not take the alert"):
-        look(instance, resources)
+    with pytest.raises(ServiceError, match="did not accept the alert"):
+        tick(instance, resources)
 
 
-def test_they_are_off_by_default(
+def test_alert_sensors_do_nothing_by_default(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project
 ) -> None:
-    assert look(instance, resources) == "CBI_ALERT_URLS is not set, so nobody is told."
+    assert tick(instance, resources) == "CBI_ALERT_URLS is not set, so nothing is sent."
     found = sense(instance, resources, fail(instance))
     assert isinstance(found, dg.SkipReason)
     assert not project.home.alerts.exists()
-    # so they may run: the setting alone switches them on
-    for sensor in (look_for_alerts, tell_failed_runs):
+    # so they can run by default: only the setting turns them on
+    for sensor in (send_alerts, send_failed_runs):
         assert sensor.default_status == dg.DefaultSensorStatus.RUNNING

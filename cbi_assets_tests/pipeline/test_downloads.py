@@ -1,4 +1,4 @@
-"""The download job buys on a person's approval alone; the sensor follows jobs and never buys."""
+"""The download job buys only with a person's approval; the sensor polls jobs and never buys."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project, exclusive_lock
-from cbi_assets_tests.databento_api.buying import NOW, allow, make_plan, request, rows
+from cbi_assets_tests.databento_api.buying import NOW, approve_as_ada, make_plan, request, rows
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
 
 
 @pytest.fixture
 def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
-    """The vendor that the environment names; its jobs are done at the third look."""
+    """Run the vendor of CBI_DATABENTO_ENDPOINT; its jobs are done at the third poll."""
     with run_vendor(Vendor(now=lambda: NOW, looks=3)) as running:
         monkeypatch.setenv("CBI_DATABENTO_ENDPOINT", running.url)
         monkeypatch.setenv("DATABENTO_API_KEY", running.key)
@@ -55,21 +55,21 @@ def why(found: Any) -> str:
     return found.skip_message or ""
 
 
-def test_bought_by_the_job_and_fetched_by_the_sensors_run(
+def test_the_job_buys_and_the_sensors_run_downloads(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:
     plan = make_plan(request(), request("ES"))
     plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
-    assert why(tick(resources, instance)) == "No job is under way."
+    assert why(tick(resources, instance)) == "No active jobs."
     assert vendor.log == []
 
-    allow(project, plan)
-    assert run(resources, instance, {"plan": plan.plan_hash}).success  # first look
+    approve_as_ada(project, plan)
+    assert run(resources, instance, {"plan": plan.plan_hash}).success  # first poll
     assert len(vendor.asked("batch.submit_job")) == 2
     assert {row.state for row in rows(project)} == {"processing"}
 
-    assert "2 jobs, none to fetch" in why(tick(resources, instance))  # second look
-    found = tick(resources, instance)  # third look
+    assert "2 jobs, none done" in why(tick(resources, instance))  # second poll
+    found = tick(resources, instance)  # third poll
     assert isinstance(found, dg.SensorResult)
     (wanted,) = found.run_requests or ()
     config = wanted.run_config["ops"]["download_requests"]["config"]
@@ -79,10 +79,10 @@ def test_bought_by_the_job_and_fetched_by_the_sensors_run(
     assert run(resources, instance, config).success
     assert {row.state for row in rows(project)} == {"downloaded"}
     assert len(vendor.asked("batch.submit_job")) == 2
-    assert why(tick(resources, instance)) == "No job is under way."
+    assert why(tick(resources, instance)) == "No active jobs."
 
 
-def test_without_approval_the_job_fails_and_buys_nothing(
+def test_the_job_fails_and_buys_nothing_without_approval(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:
     plan = make_plan()
@@ -94,22 +94,22 @@ def test_without_approval_the_job_fails_and_buys_nothing(
     assert vendor.log == []
 
 
-def test_a_fetching_run_never_buys(
+def test_the_sensors_run_never_buys(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:
     plan = make_plan()
     plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
-    allow(project, plan)
+    approve_as_ada(project, plan)
     assert run(resources, instance, {"plan": plan.plan_hash, "buy": False}).success
     assert vendor.log == []
 
 
-def test_an_expired_job_is_entered_and_left(
+def test_the_sensor_records_an_expired_job(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:
     plan = make_plan()
     plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
-    allow(project, plan)
+    approve_as_ada(project, plan)
     run(resources, instance, {"plan": plan.plan_hash})
     (job,) = vendor.jobs.values()
     job.expired = True
@@ -117,37 +117,37 @@ def test_an_expired_job_is_entered_and_left(
     (row,) = rows(project)
     assert row.state == "expired"
     assert "It was paid for" in (row.told or "")
-    assert why(tick(resources, instance)) == "No job is under way."
+    assert why(tick(resources, instance)) == "No active jobs."
 
 
-@pytest.mark.parametrize(("kind", "told"), [("503", "the next tick"), ("429", "the next tick")])
-def test_a_vendor_that_does_not_answer_is_left_to_the_next_tick(
+@pytest.mark.parametrize("kind", ["503", "429"])
+def test_the_sensor_skips_if_the_vendor_does_not_respond(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance,
-    kind: str, told: str,
+    kind: str,
 ) -> None:  # fmt: skip
     plan = make_plan()
     plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
-    allow(project, plan)
+    approve_as_ada(project, plan)
     run(resources, instance, {"plan": plan.plan_hash})
     vendor.fail("batch.list_jobs", kind, value=30)
-    assert told in why(tick(resources, instance))
+    assert "The next tick polls again" in why(tick(resources, instance))
     assert len(vendor.asked("batch.list_jobs")) == 1
 
 
-def test_a_home_at_work_is_left_to_the_next_tick(
+def test_the_sensor_skips_while_the_home_is_in_use(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:
     with exclusive_lock(project.home):
-        assert "is still at work" in why(tick(resources, instance))
+        assert "is still running" in why(tick(resources, instance))
     assert vendor.log == []
 
 
-def test_no_key_in_any_event(
+def test_the_key_is_in_no_event_and_no_file(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:
     plan = make_plan()
     plan.save(project.home.plans / f"{plan.plan_hash[:12]}.json")
-    allow(project, plan)
+    approve_as_ada(project, plan)
     result = run(resources, instance, {"plan": plan.plan_hash})
     vendor.fail("batch.get_job_details", "401")
     failed = run(resources, instance, {"plan": plan.plan_hash})

@@ -1,4 +1,4 @@
-"""downloads/spec in Dagster, and the sensor that proposes a plan for bars that grew old."""
+"""downloads/spec in Dagster, and the sensor that requests a plan for stale bars."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def load_monday(drive: Path, project: Project) -> None:
     load_once(project)
 
 
-def look(
+def tick(
     instance: dg.DagsterInstance, resources: dict[str, Any], now: str, cursor: str = ""
 ) -> Any:
     resources = resources | {"clock": Clock(fixed=now)}
@@ -34,23 +34,23 @@ def look(
         return stale_bars(context)
 
 
-def test_the_spec_is_made_kept_and_shown(
+def test_spec_makes_saves_and_shows_a_plan(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project, drive: Path
 ) -> None:
     load_monday(drive, project)
     result = dg.materialize([spec], instance=instance, resources=resources)
     (event,) = result.asset_materializations_for_node(spec.op.name)
     shown = {name: value.value for name, value in event.metadata.items()}
-    kept = Plan.load(project.home.plans / f"{shown['plan'][:12]}.json")
-    assert kept.plan_hash == shown["plan"]
-    assert (shown["requests"], shown["figures"]) == (len(kept.requests), "estimated")
+    saved = Plan.load(project.home.plans / f"{shown['plan'][:12]}.json")
+    assert saved.plan_hash == shown["plan"]
+    assert (shown["requests"], shown["figures"]) == (len(saved.requests), "estimated")
     assert "| ZL | 1d, 1h, 1m |" in shown["by root"]
     assert Path(shown["page"]).read_text().startswith("# Databento download spec")
-    # nobody approved anything
+    # nothing was approved
     assert query(project, "SELECT * FROM `ops.approvals`").is_empty()
 
 
-def test_the_newest_days_alone(
+def test_spec_plans_only_the_newest_days_if_configured(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project, drive: Path
 ) -> None:
     load_monday(drive, project)
@@ -64,35 +64,35 @@ def test_the_newest_days_alone(
     ]
 
 
-def test_bars_that_grew_old_are_proposed_once_a_trade_date(
+def test_stale_bars_requests_a_plan_once_per_trade_date(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project, drive: Path
 ) -> None:
     load_monday(drive, project)
     # 7, 8, 9 and 10 January: four trade dates, still fresh
-    fresh = look(instance, resources, "2025-01-11T12:00:00+00:00")
+    fresh = tick(instance, resources, "2025-01-11T12:00:00+00:00")
     assert isinstance(fresh, dg.SkipReason)
     # and Monday the 13th: five
-    found = look(instance, resources, "2025-01-14T12:00:00+00:00")
+    found = tick(instance, resources, "2025-01-14T12:00:00+00:00")
     (request,) = found.run_requests
     assert request.run_key == "proposal-2025-01-13"
     assert request.run_config["ops"][SPEC_KEY.to_python_identifier()]["config"]["newest_only"]
     assert found.cursor == "2025-01-13"
-    again = look(instance, resources, "2025-01-14T13:00:00+00:00", found.cursor)
+    again = tick(instance, resources, "2025-01-14T13:00:00+00:00", found.cursor)
     assert isinstance(again, dg.SkipReason)
-    next_day = look(instance, resources, "2025-01-15T13:00:00+00:00", found.cursor)
+    next_day = tick(instance, resources, "2025-01-15T13:00:00+00:00", found.cursor)
     assert next_day.cursor == "2025-01-14"
 
 
-def test_what_was_never_published_is_not_stale(
+def test_stale_bars_ignores_unpublished_series(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project
 ) -> None:
-    assert isinstance(look(instance, resources, "2025-01-14T12:00:00+00:00"), dg.SkipReason)
+    assert isinstance(tick(instance, resources, "2025-01-14T12:00:00+00:00"), dg.SkipReason)
 
 
-def test_a_home_at_work_is_a_skip(
+def test_stale_bars_skips_while_the_home_is_in_use(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project
 ) -> None:
     with exclusive_lock(project.home):
-        found = look(instance, resources, "2025-01-14T12:00:00+00:00")
+        found = tick(instance, resources, "2025-01-14T12:00:00+00:00")
     assert isinstance(found, dg.SkipReason)
-    assert "at work" in str(found.skip_message)
+    assert "still running" in str(found.skip_message)

@@ -15,7 +15,8 @@ from cbi_assets.checks import check_everything
 from cbi_assets.config.sources import DatabentoSource
 from cbi_assets.downloads.approvals import approve
 from cbi_assets.downloads.plan_model import Plan
-from cbi_assets.downloads.planning import Scope, make_plan
+from cbi_assets.downloads.planning import make_plan
+from cbi_assets.downloads.wanted import Scope
 from cbi_assets.report import Audit, take_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
@@ -104,8 +105,8 @@ def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path
     assert items["No request is for published dates"][0] is True
     assert items["Databento quoted its prices"] == (False, "estimated figures")
 
-    with open_warehouse(project) as warehouse:
-        approve(warehouse, made, by="Ann", max_usd=50.0, now=NOW, expires=dt.date(2025, 1, 12))
+    with open_session(project, now=NOW) as session:
+        approve(session, made, by="Ann", max_usd=50.0, expires=dt.date(2025, 1, 12))
     found = audit(project)
     assert found.decisions == ()
     assert found.next_step.command == f"cbi download {name}"

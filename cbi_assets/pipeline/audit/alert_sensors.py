@@ -1,4 +1,4 @@
-"""Alerts from Dagster: a sensor of failed runs, and one that looks at what stands.
+"""Dagster sensors that send alerts: one for failed runs, one for everything else.
 
 Both do nothing until CBI_ALERT_URLS is set.
 """
@@ -11,60 +11,61 @@ from cbi_assets.alerts.alert import Event
 from cbi_assets.errors import HomeBusyError
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 
-_OFF = "CBI_ALERT_URLS is not set, so nobody is told."
+_OFF = "CBI_ALERT_URLS is not set, so nothing is sent."
 
 
 @dg.run_failure_sensor(
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells of every run that failed, once, at the addresses of CBI_ALERT_URLS; off "
-    "until that is set.",
+    description="Sends an alert for every failed run to the addresses of CBI_ALERT_URLS; off until "
+    "that is set.",
 )
-def tell_failed_runs(
+def send_failed_runs(
     context: dg.RunFailureSensorContext, project: ProjectResource
 ) -> dg.SkipReason | None:
-    """Tell of one failed run; a run that Dagster starts again is told of when it fails for good.
+    """Send one failed run, unless Dagster will retry it.
 
-    Raises ServiceError where an address did not take it; `look_for_alerts` tells it then.
+    Raises ServiceError if an address did not accept it; `send_alerts` sends it then.
     """
-    from cbi_assets.alerts import read_addresses, tell
+    from cbi_assets.alerts import read_addresses, send
 
     opened = project.get()
     if context.dagster_run.tags.get("dagster/will_retry") == "true":
-        return dg.SkipReason("Dagster starts this run again.")
+        return dg.SkipReason("Dagster will retry this run.")
     if not (addresses := read_addresses(opened.settings)):
         return dg.SkipReason(_OFF)
-    tell(opened.home, addresses, None, run=_describe(context)).require_sent()
+    send(opened.home, addresses, None, run=_describe(context)).require_sent()
     return None
 
 
 @dg.sensor(
     minimum_interval_seconds=300,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells of failed checks, stale tables, decisions that wait (a plan, conflicts, "
-    "quarantine, a download that did not come) and full disks, once until they change, at the "
-    "addresses of CBI_ALERT_URLS; off until that is set.",
+    description="Sends an alert for failed checks, stale tables, decisions (a plan, conflicts, "
+    "quarantined records, a failed download) and full disks to the addresses of CBI_ALERT_URLS, "
+    "once until they change; off until that is set.",
 )
-def look_for_alerts(
+def send_alerts(
     context: dg.SensorEvaluationContext, project: ProjectResource, clock: Clock
 ) -> dg.SkipReason:
-    """Look at the ledger, the plans and the disks, and tell what is news. It requests no run.
+    """Collect the active events and send the new ones. Requests no run.
 
-    Raises ServiceError where an address did not take it; the next tick tells it again.
+    Raises ServiceError if an address did not accept them; the next tick sends them again.
     """
-    from cbi_assets.alerts import look_and_tell, read_addresses
+    from cbi_assets.alerts import collect_and_send, read_addresses
 
     opened = project.get()
     if not (addresses := read_addresses(opened.settings)):
         return dg.SkipReason(_OFF)
     try:
-        found = look_and_tell(opened, addresses, clock.now(), wait=0)
+        alerts = collect_and_send(opened, addresses, clock.now(), wait=0)
     except HomeBusyError as error:
         return dg.SkipReason(str(error))
-    found.telling.require_sent()
+    delivery = alerts.delivery
+    delivery.require_sent()
     return dg.SkipReason(
-        f"{len(found.events)} things stand; told now: {len(found.telling.told)} new, "
-        f"{len(found.telling.over)} over."
+        f"{len(alerts.events)} active; sent now: {len(delivery.sent)} new, "
+        f"{len(delivery.resolved)} resolved."
     )
 
 
@@ -80,7 +81,7 @@ def _describe(context: dg.RunFailureSensorContext) -> Event:
             error = error.cause
         reason = error.message
     else:
-        reason = context.failure_event.message or "no reason was given"
+        reason = context.failure_event.message or "no reason given"
     first_line = re.sub(r"^[\w.]+\.(\w+): ", r"\1: ", reason.strip().splitlines()[0])
     if not first_line.endswith((".", "!", "?")):
         first_line += "."

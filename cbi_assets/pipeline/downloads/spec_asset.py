@@ -1,12 +1,14 @@
-"""downloads/spec: what is missing, exactly, and what it costs. It buys nothing."""
+"""downloads/spec: the plan of missing downloads and their cost. Buys nothing."""
 
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from cbi_assets.downloads.plan_page import by_timeframe, render, summary_rows, totals
-from cbi_assets.downloads.planning import Scope, make_plan, open_clients
+from cbi_assets.downloads.plan_page import render, rows_by_root, rows_by_timeframe, summarize
+from cbi_assets.downloads.planning import make_plan, open_clients
+from cbi_assets.downloads.wanted import Scope
+from cbi_assets.files import write_atomically
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.metadata import markdown_table
 from cbi_assets.pipeline.raw.drive_asset import POOL
@@ -18,11 +20,9 @@ SPEC_KEY = dg.AssetKey(["downloads", "spec"])
 
 
 class SpecConfig(dg.Config):
-    """What the plan is made for."""
+    """What the plan covers."""
 
-    newest_only: bool = Field(
-        default=False, description="only the newest days of what is published"
-    )
+    newest_only: bool = Field(default=False, description="only days after the last published one")
 
 
 @dg.asset(
@@ -33,34 +33,31 @@ class SpecConfig(dg.Config):
     owners=["team:market-data"],
     pool=POOL,
     description="The wanted universe minus what is published, as the fewest batch requests, with "
-    "Databento's quotes where a key is set and estimates elsewhere. Kept under $CBI_HOME/plans by "
-    "its hash; only a person's `cbi approve` lets it be bought.",
+    "Databento's quotes if a key is set, else estimates. Saved in $CBI_HOME/plans by its hash; "
+    "buying it needs a person's `cbi approve`.",
 )
 def spec(
     context: dg.AssetExecutionContext, config: SpecConfig, project: ProjectResource, clock: Clock
 ) -> dg.MaterializeResult[None]:
-    """Make the plan and keep it."""
+    """Make and save the plan."""
     opened = project.get()
     with project.session(clock.now()) as session:
-        plan = make_plan(
-            session,
-            Scope(newest_only=config.newest_only),
-            open_clients(opened),
-        )
+        scope = Scope(newest_only=config.newest_only)
+        plan = make_plan(session, scope, open_clients(opened.settings))
     name = plan.plan_hash[:12]
     plan.save(opened.home.plans / f"{name}.json")
     page = opened.home.plans / f"{name}.md"
-    page.write_text(render(plan, opened.universe))
-    context.log.info(totals(plan))
+    write_atomically(page, render(plan, opened.universe))
+    context.log.info(summarize(plan))
     if plan.requests:
-        context.log.info(f"A person approves it by `cbi approve {name} --by NAME --max-usd N`.")
+        context.log.info(f"A person approves it with `cbi approve {name} --by NAME --max-usd N`.")
     metadata: dict[str, Any] = {
         "plan": plan.plan_hash,
         "requests": len(plan.requests),
         "through": str(plan.through),
         "figures": plan.basis,
-        "by timeframe": markdown_table(by_timeframe(plan)),
-        "by root": markdown_table(summary_rows(plan)),
+        "by timeframe": markdown_table(rows_by_timeframe(plan)),
+        "by root": markdown_table(rows_by_root(plan)),
         "page": dg.MetadataValue.path(str(page)),
     }
     known = {"bars": plan.records, "bytes uncompressed": plan.bytes, "USD": plan.cost_usd}

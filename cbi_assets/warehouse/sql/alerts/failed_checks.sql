@@ -1,4 +1,4 @@
--- ERROR checks that did not hold when last checked.
+-- Failed checks of severity ERROR, by their latest result.
 SELECT table_id, check_name, partition_key, actual
 FROM `ops.check_results`
 WHERE NOT passed AND severity = 'ERROR'

@@ -1,4 +1,4 @@
--- The newest bar of each timeframe and root by the books: the raw tables need not be read for it.
+-- The newest bar start of each timeframe and root up to @now, from ops.loads: no raw table is read.
 SELECT timeframe, root, MAX(last_ts_event) AS last_ts_event
 FROM `ops.loads`
 WHERE published > 0 AND last_ts_event <= @now

@@ -1,4 +1,4 @@
--- Requests of approved plans whose last attempt failed or expired at the vendor.
+-- Requests of approved plans whose latest attempt failed or expired at Databento.
 SELECT jobs.plan_hash, jobs.request_id, jobs.root, jobs.schema, jobs.job_id, jobs.state
 FROM `ops.download_jobs` AS jobs
 WHERE jobs.state IN ('failed', 'expired')

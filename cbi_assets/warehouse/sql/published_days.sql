@@ -1,4 +1,5 @@
--- The UTC days on which each series has bars, by trade date; outrights of a root are one series.
+-- Count the bars of each series by trade date and UTC day. A root's outrights are one series, each
+-- continuous symbol is another. Parameter: @dataset.
 SELECT
   root, IF(kind = 'outright', kind, symbol) AS series, trade_date, DATE(ts_event) AS utc_day,
   COUNT(*) AS bars
