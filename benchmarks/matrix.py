@@ -42,7 +42,7 @@ FIRST = dt.date(2010, 6, 7)
 # what takes the time, as module:function; a line counts what it calls
 STAGES = (
     "build.build:failed_upstream",
-    "build.build:read_stock",
+    "build.build:read_inventory",
     "build.build:derive",
     "build.build:assemble",
     "build.assemble:build_sessions",

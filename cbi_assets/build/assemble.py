@@ -1,4 +1,4 @@
-"""Assemble: what a build publishes, from the raw tables and from nothing else."""
+"""Compute the rows that a build publishes, from the raw tables and nothing else."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cbi_assets.build.bar_inventory import FAR, read_stock
+from cbi_assets.build.bar_inventory import NO_CUTOFF, read_inventory
 from cbi_assets.build.session_rows import build_sessions, read_hours
 from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
@@ -27,8 +27,10 @@ _FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 
 @dataclass(frozen=True)
 class Assembled:
-    """Rows of the four tables that a build publishes, in their columns, of the roots asked for;
-    and how many sessions were built anew for them."""
+    """Rows of the four tables that a build publishes, for the requested roots.
+
+    `sessions_built` counts the sessions that were computed rather than read back.
+    """
 
     sessions: pl.DataFrame
     rolls: pl.DataFrame
@@ -38,7 +40,7 @@ class Assembled:
 
 
 def crush_legs(universe: Universe, roots: Sequence[str]) -> list[str]:
-    """The roots beside `roots` that their rows need bars of."""
+    """Return the roots not in `roots` whose bars their rows need."""
     if CRUSH_ROOT not in roots:
         return []
     return [leg for leg in CRUSH_LEGS if leg not in roots and leg in universe.roots]
@@ -68,20 +70,29 @@ def assemble(
     legs: Sequence[str],
     *,
     whole: bool = False,
-    until: dt.date = FAR,
-    stock: pl.DataFrame | None = None,
+    until: dt.date = NO_CUTOFF,
+    inventory: pl.DataFrame | None = None,
 ) -> Assembled:
-    """Build the rows of these roots from what is published up to the trade date `until`, and from
-    the observations that were known at the last of that date's closes.
+    """Compute the rows of these roots. Publishes nothing.
 
-    `legs` are further roots that the rows rest on; nothing of theirs comes out. `whole` takes no
-    session from an earlier build. `stock` is what the raw tables hold of them all up to `until`
-    (STOCK), where the caller has read it. Publishes nothing.
+    Parameters
+    ----------
+    roots : Sequence[str]
+        The roots whose rows are returned.
+    legs : Sequence[str]
+        Further roots that these rows depend on.
+    whole : bool
+        Compute every session again instead of reading back those that are up to date.
+    until : datetime.date
+        Last trade date whose bars are used. Observations count if they were published by the last
+        close of that date.
+    inventory : pl.DataFrame, optional
+        INVENTORY of all these roots up to `until`, if the caller has read it.
     """
     project, warehouse = session.project, session.warehouse
-    if stock is None:
-        stock = read_stock(warehouse, [*roots, *legs], until=until)
-    found = build_sessions(warehouse, stock, whole)
+    if inventory is None:
+        inventory = read_inventory(warehouse, [*roots, *legs], until=until)
+    found = build_sessions(warehouse, inventory, whole)
     sessions = found.frame
     front = front_month_chain(sessions, project.universe)
     active = choose_active(sessions, front.front_months)
@@ -98,21 +109,20 @@ def assemble(
         session.now,
     )
     continuous = continuous_series(active, sessions, front.rolls, _read_bridge(warehouse, until))
-    asked = pl.col("root").is_in(list(roots))
+    requested = pl.col("root").is_in(list(roots))
     return Assembled(
-        sessions=sessions.filter(asked),
-        rolls=front.rolls.filter(asked),
-        continuous=continuous.filter(asked),
+        sessions=sessions.filter(requested),
+        rolls=front.rolls.filter(requested),
+        continuous=continuous.filter(requested),
         matrix=matrix if matrix.is_empty() else matrix.filter(pl.col("symbol").is_in(list(roots))),
         sessions_built=found.built,
     )
 
 
 def read_observations(session: Session, until: dt.date) -> pl.DataFrame:
-    """The observations known at the last close of the trade date `until`, as `macro_as_of` takes
-    them."""
+    """Return the observations published by the last close of `until`, for `macro_as_of`."""
     known = _FOREVER
-    if until != FAR:
+    if until != NO_CUTOFF:
         sectors = set(session.universe.calendars().values())
         known = max(session_close(until, sector) for sector in sectors)
     return session.warehouse.query(

@@ -1,4 +1,4 @@
-"""Stock: what the raw tables hold of each symbol and trade date, and what was built from it."""
+"""Take inventory of the raw tables by symbol and trade date, and find what matches it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
-FAR: Final = dt.date(2200, 1, 1)
+NO_CUTOFF: Final = dt.date(2200, 1, 1)
 
 SESSION_KEY: Final = ("symbol", "trade_date", "built_from")
 
-STOCK: Final = pl.Schema(
+INVENTORY: Final = pl.Schema(
     SESSIONS.schema_of("root", *SESSION_KEY, "bars", "volume", "load_ids")
     | {"reaches_its_day": pl.Boolean()}
 )
-"""One row a symbol, trade date and timeframe (`built_from`): its bars, their volume in contracts
-and the loads that published them, in order. `reaches_its_day` says that a bar starts on the trade
-date's own UTC day: a file ends at midnight UTC, in the middle of the next trade date's session, and
-what lacks such a bar is the evening before it alone."""
+"""One row per symbol, trade date and timeframe (`built_from`): number of bars, their volume in
+contracts, and the loads that published them, sorted. `reaches_its_day` is true if a bar starts on
+the trade date's own UTC day. A file ends at midnight UTC, inside the next trade date's session, so
+without such a bar only the evening before the session is there."""
 
 _EVIDENCE: Final = ("bars", "volume", "load_ids")
 
 
-def read_stock(
+def read_inventory(
     warehouse: Warehouse,
     roots: Sequence[str],
     timeframes: Sequence[Timeframe] = TIMEFRAMES,
-    until: dt.date = FAR,
+    until: dt.date = NO_CUTOFF,
 ) -> pl.DataFrame:
-    """What the raw tables hold of these roots' outrights and continuous symbols of rank 0, up to
-    the trade date `until`: STOCK."""
+    """Return INVENTORY of these roots' outrights and continuous symbols of rank 0, to `until`."""
     params = {"roots": list(roots), "until": until}
     parts = [
         warehouse.query(load_sql("stock", table=RAW[timeframe].id, timeframe=timeframe), params)
@@ -53,21 +52,21 @@ def read_stock(
             pl.col("load_id").alias("load_ids"),
             pl.col("reaches_its_day").any(),
         )
-        .select(*STOCK)
+        .select(*INVENTORY)
     )
 
 
-def unchanged(held: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
-    """The rows of `held` that were built from what `wanted` (STOCK) has now.
+def up_to_date(existing: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `existing` that were built from what `wanted` (INVENTORY) has now.
 
-    `held` has SESSION_KEY and load_ids, and volume, bars or both. Rows of one load never change in
-    place: they go, and others come with a load of their own. So equal loads, counts and volumes
-    mean equal bars.
+    `existing` has SESSION_KEY and load_ids, and volume, bars or both. A load's bars never change in
+    place: an unload deletes them, and new ones carry a new load ID. So equal loads, counts and
+    volumes mean equal bars.
     """
-    evidence = [name for name in _EVIDENCE if name in held.columns]
-    return held.join(wanted, on=[*SESSION_KEY, *evidence], how="semi", nulls_equal=True)
+    evidence = [name for name in _EVIDENCE if name in existing.columns]
+    return existing.join(wanted, on=[*SESSION_KEY, *evidence], how="semi", nulls_equal=True)
 
 
-_BY_LOAD: Final = {name: kind for name, kind in STOCK.items() if name != "load_ids"} | {
+_BY_LOAD: Final = {name: kind for name, kind in INVENTORY.items() if name != "load_ids"} | {
     "load_id": pl.String()
 }

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from cbi_assets.build.assemble import Assembled, assemble, crush_legs
-from cbi_assets.build.bar_inventory import read_stock
+from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.derive import DeriveOutcome, derive
 from cbi_assets.build.replace_rows import Replacement, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
@@ -82,11 +82,11 @@ def build(
             logger.warning("%s's crush stays empty: the bars of %s failed a check", CRUSH_ROOT, leg)
     legs = [leg for leg in legs if leg not in failed]
     logger.info("reading the bars of %d roots", len(sound) + len(legs))
-    stock = read_stock(warehouse, [*sound, *legs])
+    inventory = read_inventory(warehouse, [*sound, *legs])
     derived = None
     if limit is None and sound:
-        derived = derive(session, tuple(sound), whole=whole, stock=stock)
-    made = assemble(session, sound, legs, whole=whole, stock=stock)
+        derived = derive(session, tuple(sound), whole=whole, inventory=inventory)
+    made = assemble(session, sound, legs, whole=whole, inventory=inventory)
     matrix = made.matrix
     if not matrix.is_empty():
         matrix = matrix.filter(

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import polars as pl
 
-from cbi_assets.build.bar_inventory import SESSION_KEY, read_stock, unchanged
+from cbi_assets.build.bar_inventory import SESSION_KEY, read_inventory, up_to_date
 from cbi_assets.checks import failed_upstream
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.market.derived_bars import BuiltFrom, derive_bars
@@ -49,7 +49,7 @@ def derive(
     *,
     timeframes: tuple[DerivedTimeframe, ...] = DERIVED_TIMEFRAMES,
     whole: bool = False,
-    stock: pl.DataFrame | None = None,
+    inventory: pl.DataFrame | None = None,
     batch_bars: int = BATCH_BARS,
 ) -> DeriveOutcome:
     """Bring the derived tables of these roots (all, where none given) up to their raw bars.
@@ -58,7 +58,7 @@ def derive(
     symbol's trade date that has no 1m bars, or where those hold less volume and so are incomplete.
     What rests on the bars that it rested on before is left as it is, unless `whole`. Each batch is
     published in one transaction. A root whose raw bars failed an ERROR check is left as it was.
-    `stock` is what the raw tables hold (STOCK), where the caller has read it.
+    `stock` is what the raw tables hold (INVENTORY), where the caller has read it.
     """
     warehouse = session.warehouse
     chosen = session.universe.select(roots)
@@ -67,11 +67,12 @@ def derive(
     rows = dict.fromkeys(timeframes, 0)
     if not sound:
         return DeriveOutcome(rows, dict(rows), failed)
-    if stock is None:
-        stock = read_stock(warehouse, sound, _SOURCES)
-    stock = stock.filter(pl.col("root").is_in(sound))
+    if inventory is None:
+        inventory = read_inventory(warehouse, sound, _SOURCES)
+    inventory = inventory.filter(pl.col("root").is_in(sound))
     changed = {
-        timeframe: _changed(warehouse, timeframe, stock, sound, whole) for timeframe in timeframes
+        timeframe: _changed(warehouse, timeframe, inventory, sound, whole)
+        for timeframe in timeframes
     }
     for batch in _batches(changed, batch_bars):
         sessions = max(frame.height for frame in batch.values())
@@ -84,16 +85,16 @@ def derive(
 def _changed(
     warehouse: Warehouse,
     timeframe: DerivedTimeframe,
-    stock: pl.DataFrame,
+    inventory: pl.DataFrame,
     roots: list[str],
     whole: bool,
 ) -> pl.DataFrame:
     """The sessions to derive: root, symbol, trade_date, bars, and built_from, null where no bar is
     left."""
     sources = _SOURCES if timeframe == "4h" else ("1m",)
-    wanted = choose_finest(stock.filter(pl.col("built_from").is_in(sources)))
+    wanted = choose_finest(inventory.filter(pl.col("built_from").is_in(sources)))
     held = _read_held(warehouse, timeframe, roots)
-    done = unchanged(held, wanted) if not whole else held.clear()
+    done = up_to_date(held, wanted) if not whole else held.clear()
     columns = ("root", *_SESSION, "bars", "built_from")
     gone = held.join(wanted, on=_SESSION, how="anti").unique(_SESSION)
     emptied = gone.with_columns(bars=pl.lit(0, pl.Int64), built_from=pl.lit(None, pl.String))

@@ -1,4 +1,4 @@
-"""Sessions: keep market_data.futures_sessions_1d in step with the raw tables."""
+"""Compute market_data.futures_sessions_1d from the raw tables, only where bars changed."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cbi_assets.build.bar_inventory import SESSION_KEY, unchanged
+from cbi_assets.build.bar_inventory import SESSION_KEY, up_to_date
 from cbi_assets.market.session_bars import choose_finest, session_bars
 from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 BARS_AT_ONCE = 1_500_000
-"""Raw bars whose hours are in memory at one time, about."""
+"""Approximate number of raw bars whose hours are in memory at a time."""
 
 _KEY = list(SESSION_KEY)
 _HOURS = pl.Schema(
@@ -38,30 +38,30 @@ _HOURS = pl.Schema(
 
 @dataclass(frozen=True)
 class Sessions:
-    """All sessions of some roots (the table's columns), and how many were built anew for it."""
+    """All sessions of some roots (the table's columns), and how many of them were computed."""
 
     frame: pl.DataFrame
     built: int
 
 
-def build_sessions(warehouse: Warehouse, stock: pl.DataFrame, whole: bool = False) -> Sessions:
-    """The sessions of what the raw tables hold by `stock` (STOCK). An evening alone is none yet.
+def build_sessions(warehouse: Warehouse, inventory: pl.DataFrame, whole: bool = False) -> Sessions:
+    """Return the sessions of `inventory` (INVENTORY). Publishes nothing.
 
-    A session that the table holds is taken from there where it was built from the same bars;
-    `whole` builds every one again. Publishes nothing.
+    Sessions that the table has, built from the same bars, are read back; `whole` computes all of
+    them again. An evening without its day is not a session yet.
     """
-    wanted = choose_finest(stock.filter("reaches_its_day"))
-    held = pl.DataFrame(schema=SESSIONS.polars_schema)
+    wanted = choose_finest(inventory.filter("reaches_its_day"))
+    existing = pl.DataFrame(schema=SESSIONS.polars_schema)
     if not whole and not wanted.is_empty():
         columns = ", ".join(SESSIONS.column_names)
-        held = warehouse.query(
+        existing = warehouse.query(
             f"SELECT {columns} FROM `{SESSIONS.id}` "
             "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
             {"roots": sorted(set(wanted["root"])), "until": wanted["trade_date"].max()},
         ).with_columns(
-            pl.col("load_ids").cast(held.schema["load_ids"]).list.eval(pl.element().sort())
+            pl.col("load_ids").cast(existing.schema["load_ids"]).list.eval(pl.element().sort())
         )
-    kept = unchanged(held, wanted)
+    kept = up_to_date(existing, wanted)
     stale = wanted.join(kept, on=_KEY, how="anti")
     built = [
         session_bars(hours).join(
@@ -75,9 +75,9 @@ def build_sessions(warehouse: Warehouse, stock: pl.DataFrame, whole: bool = Fals
 
 
 def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
-    """The hours (or UTC days) of sessions, as `session_bars` takes them.
+    """Return the hours (or UTC days) of sessions, as `session_bars` takes them.
 
-    `wanted` has root, symbol, trade_date, built_from: one row a session.
+    `wanted` has root, symbol, trade_date and built_from: one row per session.
     """
     parts = [pl.DataFrame(schema=_HOURS)]
     if wanted.is_empty():
@@ -92,7 +92,7 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
         sql = load_sql(name, table=RAW[timeframe].id, wanted=staged, timeframe=timeframe)
         params = {
             "roots": sorted(set(wanted["root"])),
-            # a stub before a holiday belongs to the trade date after it, days later at Christmas
+            # A session before a holiday belongs to the next trade date, days later at Christmas.
             "first": _midnight(first - dt.timedelta(days=7)),
             "end": _midnight(last + dt.timedelta(days=2)),
         }
@@ -102,7 +102,7 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
 
 
 def _in_parts(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Whole roots, or years of one where a root is large, so that memory stays bounded."""
+    """Yield whole roots, or years of a large one, so that memory stays bounded."""
     gathered: list[pl.DataFrame] = []
     weight = 0
     ordered = stale.with_columns(year=pl.col("trade_date").dt.year()).sort("root", "year")

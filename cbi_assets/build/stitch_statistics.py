@@ -1,4 +1,4 @@
-"""Record, at each build, what justifies the Yahoo stitch."""
+"""Record the statistics that justify the Yahoo stitch, at each build."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 
 def record_stitch(session: Session, databento: pl.DataFrame) -> OverlapStatistics | None:
-    """Work the overlap statistics out and enter them into ops.stitch_statistics.
+    """Compute the overlap statistics and record them in ops.stitch_statistics.
 
-    `databento`: date and close (native units) of the stitched root's sessions, one row a date.
-    Yahoo's closes are read from the bridge's file in staging, as those from the boundary on are in
-    no table. Where that file is not there, the last statistics stand, and nothing is entered.
-    Gives what was entered, None where nothing was.
+    `databento` has date and close (native units) of the stitched root's sessions, one row per date.
+    Yahoo's closes come from the bridge's file in staging, since no table contains those from the
+    boundary on. Returns what was recorded, or None if that file is missing; the last statistics
+    then stay.
     """
     project, warehouse, now = session.project, session.warehouse, session.now
     stitch = project.sources.stitch
@@ -38,9 +38,11 @@ def record_stitch(session: Session, databento: pl.DataFrame) -> OverlapStatistic
         logger.info("the bridge's file is not in staging: the last stitch statistics stay")
         return None
     tick = project.universe.roots[stitch.root].tick
-    sound = databento.filter(pl.col("close").is_not_null())
-    found = overlap_statistics(yahoo, sound, stitch.boundary, tick)
-    rows = warehouse.query(f"SELECT COUNT(*) AS held FROM `{YAHOO_BRIDGE.id}`")["held"].item()
+    priced = databento.filter(pl.col("close").is_not_null())
+    found = overlap_statistics(yahoo, priced, stitch.boundary, tick)
+    rows = warehouse.query(f"SELECT COUNT(*) AS row_count FROM `{YAHOO_BRIDGE.id}`")[
+        "row_count"
+    ].item()
     entry = {
         "recorded_at": now,
         "root": stitch.root,
@@ -66,9 +68,9 @@ def record_stitch(session: Session, databento: pl.DataFrame) -> OverlapStatistic
 
 
 def read_yahoo(project: Project, stitch: Stitch) -> pl.DataFrame | None:
-    """All of Yahoo's days in staging: date, close (scaled); one row a date; None without a file.
+    """Return Yahoo's closes in staging (date, scaled close), one row per date; None without a file.
 
-    A date with two closes has none.
+    A date with two different closes is left out.
     """
     staging = project.settings.staging
     if staging is None or not staging.is_dir():
@@ -76,7 +78,7 @@ def read_yahoo(project: Project, stitch: Stitch) -> pl.DataFrame | None:
     parts = []
     for found in fetch_all(staging):
         if isinstance(found, SourceError):
-            continue  # `load_staging` tells
+            continue  # `load_staging` reports it
         try:
             frame = decode(found)
         except SourceError:
@@ -85,7 +87,7 @@ def read_yahoo(project: Project, stitch: Stitch) -> pl.DataFrame | None:
             parts.append(read_bridge(frame, stitch).select("date", "close"))
     if not parts:
         return None
-    sound = (pl.col("close").is_finite() & (pl.col("close") > 0)).fill_null(False)
-    rows = pl.concat(parts).filter(sound & pl.col("date").is_not_null()).unique()
+    valid = (pl.col("close").is_finite() & (pl.col("close") > 0)).fill_null(False)
+    rows = pl.concat(parts).filter(valid & pl.col("date").is_not_null()).unique()
     once = pl.len().over("date") == 1
     return rows.filter(once).sort("date").with_columns(pl.col("close") * stitch.scale)

@@ -10,7 +10,7 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.build.assemble import assemble, crush_legs
-from cbi_assets.build.bar_inventory import FAR
+from cbi_assets.build.bar_inventory import NO_CUTOFF
 from cbi_assets.checks.check import Check, CheckResult
 from cbi_assets.checks.inline_sql import write_out
 from cbi_assets.market.bars import Columns
@@ -81,7 +81,7 @@ def check_point_in_time(
                 sql=warehouse.to_dialect(
                     write_out(
                         f"{sql} AND data_date <= @cut",
-                        {"roots": [root], "cut": max(cuts, default=FAR)},
+                        {"roots": [root], "cut": max(cuts, default=NO_CUTOFF)},
                     )
                 ),
             )

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from cbi_assets.build.assemble import front_month_chain, read_observations
-from cbi_assets.build.bar_inventory import FAR, read_stock
+from cbi_assets.build.bar_inventory import NO_CUTOFF, read_inventory
 from cbi_assets.build.session_rows import build_sessions
 from cbi_assets.config.universe import load_universe
 from cbi_assets.session import Project, open_session
@@ -24,7 +24,7 @@ MON, TUE, WED = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(3))
 
 def sessions(project: Project, root: str, until: dt.date = dt.date(2200, 1, 1)) -> pl.DataFrame:
     with open_warehouse(project) as warehouse:
-        return build_sessions(warehouse, read_stock(warehouse, [root], until=until)).frame
+        return build_sessions(warehouse, read_inventory(warehouse, [root], until=until)).frame
 
 
 def test_a_contracts_session_decides_before_its_utc_day() -> None:
@@ -95,4 +95,4 @@ def test_what_was_published_after_the_last_close_is_cut_off_too(project: Project
         sql = f"INSERT INTO `{MACRO_OBSERVATIONS.id}` ({columns}) SELECT {columns} FROM `{staged}`"
         warehouse.transact([Statement(sql)])
         assert read_observations(session, cut)["available_at"].to_list() == instants[:1]
-        assert read_observations(session, FAR).height == 2
+        assert read_observations(session, NO_CUTOFF).height == 2

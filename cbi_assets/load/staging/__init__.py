@@ -1,1 +1,1 @@
-"""Staging: read the Parquet files of other sources and judge them row by row."""
+"""Staging: read other sources' Parquet files and validate them row by row."""

@@ -1,4 +1,4 @@
-"""When a value was published, worked out from the date that it describes."""
+"""Compute when a value was published from the date that it describes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,21 @@ def _us_holidays() -> npt.NDArray[np.datetime64]:
 
 
 def available_at(reference: pl.Series, publication: Publication) -> pl.Series:
-    """The instant (UTC) from which a value for each `reference` date (Date, no nulls) is known.
+    """Return the UTC time at which a value for each `reference` date was published.
 
-    Business days and the move to the next one follow the US federal holidays.
+    Business days follow the US federal holidays.
+
+    Parameters
+    ----------
+    reference : pl.Series
+        `pl.Date`, without nulls.
+    publication : Publication
+        The series' publication rule, from macro.yaml.
+
+    Returns
+    -------
+    pl.Series
+        `available_at`, `pl.Datetime("us", "UTC")`, in input order.
     """
     days = reference.to_numpy().astype("datetime64[D]")
     if publication.counted_from == "month_end":
@@ -33,7 +45,7 @@ def available_at(reference: pl.Series, publication: Publication) -> pl.Series:
     days = days + np.timedelta64(publication.days, "D")
     holidays = _us_holidays()
     if publication.business_days:
-        # from a day that is none, the count starts at the next one
+        # Counting from a weekend or holiday starts at the next business day.
         days = np.busday_offset(days, publication.business_days, roll="forward", holidays=holidays)
     if publication.weekday is not None:
         # 1970-01-01 was a Thursday

@@ -1,4 +1,4 @@
-"""Judge the rows of the bridge's file: before the boundary or refused, one row a date."""
+"""Validate the rows of the Yahoo bridge file: before the boundary, one row per date."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ PUBLISHED_BARS: Final = YAHOO_BRIDGE.schema_of(*BARS, "close_only")
 
 
 def read_bridge(frame: pl.DataFrame, stitch: Stitch) -> pl.DataFrame:
-    """The file's rows as row_no (from 1), date, open, high, low, close, volume; native units. What
-    cannot be read as such is null."""
+    """Return the file's rows: row_no (from 1), date, open, high, low, close, volume, native units.
+
+    A value of another type is null.
+    """
     named: dict[str, str] = stitch.columns.model_dump()
     return frame.with_row_index("row_no", offset=1).select(
         pl.col("row_no").cast(pl.Int64),
@@ -24,21 +26,21 @@ def read_bridge(frame: pl.DataFrame, stitch: Stitch) -> pl.DataFrame:
     )
 
 
-def judge_bridge(
-    rows: pl.DataFrame, stitch: Stitch, held: pl.DataFrame
+def validate_bridge(
+    rows: pl.DataFrame, stitch: Stitch, existing: pl.DataFrame
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Judge rows of `read_bridge` against what is held (PUBLISHED_BARS).
+    """Validate rows of `read_bridge` against the published bars (PUBLISHED_BARS).
 
-    Gives the observations (row_no, item, source, series_id, verdict, reason) and the bars to
-    publish (PUBLISHED_BARS). Of rows of one date that agree, the first is published; rows that do
-    not agree are all in conflict, and so is a row that differs from a published bar, which stays.
+    Returns the observations (row_no, item, source, series_id, verdict, reason) and the bars to
+    publish (PUBLISHED_BARS). Of equal rows of a date, the first is published. Different rows of a
+    date are all in conflict, and so is a row that differs from the published bar, which stays.
     """
     prices = ["open", "high", "low", "close", "volume"]
     boundary = stitch.boundary
     close = pl.col("close")
     faults = rows.with_columns(
         reason=pl.coalesce(
-            pl.when(pl.col("date").is_null()).then(pl.lit("its date is missing or no date")),
+            pl.when(pl.col("date").is_null()).then(pl.lit("its date is missing or is not a date")),
             pl.when(pl.col("date") >= boundary).then(
                 pl.lit(f"from {boundary} on, prices come from Databento alone")
             ),
@@ -48,31 +50,35 @@ def judge_bridge(
         )
     )
     refused = faults.filter(pl.col("reason").is_not_null()).with_columns(verdict=pl.lit("refused"))
-    sound = bridge_bars(
+    valid = bridge_bars(
         faults.filter(pl.col("reason").is_null()),
         boundary,
         stitch.close_only_before,
         stitch.scale,
     )
-    known = held.select("date", *(pl.col(name).alias(f"held_{name}") for name in prices))
-    differs = pl.any_horizontal(pl.col(name).ne_missing(pl.col(f"held_{name}")) for name in prices)
+    known = existing.select("date", *(pl.col(name).alias(f"existing_{name}") for name in prices))
+    differs = pl.any_horizontal(
+        pl.col(name).ne_missing(pl.col(f"existing_{name}")) for name in prices
+    )
     settled = (
-        sound.join(known.with_columns(is_held=True), on="date", how="left", maintain_order="left")
+        valid.join(
+            known.with_columns(is_published=True), on="date", how="left", maintain_order="left"
+        )
         .with_columns(
             versions=pl.struct(prices).n_unique().over("date"),
             is_first=pl.col("row_no") == pl.col("row_no").min().over("date"),
-            is_held=pl.col("is_held").fill_null(False),
+            is_published=pl.col("is_published").fill_null(False),
         )
         .with_columns(
             reason=pl.when(pl.col("versions") > 1)
             .then(pl.format("{} different bars for one date in this file", "versions"))
-            .when(pl.col("is_held") & differs)
-            .then(pl.lit("another bar of this date is held, from a file loaded before"))
+            .when(pl.col("is_published") & differs)
+            .then(pl.lit("another bar of this date was published from an earlier file"))
         )
         .with_columns(
             verdict=pl.when(pl.col("reason").is_not_null())
             .then(pl.lit("conflict"))
-            .when(pl.col("is_held") | ~pl.col("is_first"))
+            .when(pl.col("is_published") | ~pl.col("is_first"))
             .then(pl.lit("duplicate"))
             .otherwise(pl.lit("published"))
         )

@@ -1,8 +1,7 @@
-"""Tell a staging file's layout from its columns, and turn its rows into observations.
+"""Detect a staging file's layout from its columns, and turn its rows into observations.
 
-An observation is one value of one row: row_no (1 is the file's first row), item (the series' name
-in the file), source (as the row states it, null where it states none), reference_date, value, fault
-(null where it is sound as far as the layout goes).
+An observation is one value of one row: row_no (from 1), item (the series' name in the file), source
+(as the row states it, or null), reference_date, value, and fault (null if the layout finds none).
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ OBSERVATION_SCHEMA: Final = {
 }
 
 NO_SOURCE: Final = "it names no source"
-NO_NUMBER: Final = "its value is missing or no number"
-NO_DATE: Final = "its date is missing or no date"
+NO_NUMBER: Final = "its value is missing or is not a number"
+NO_DATE: Final = "its date is missing or is not a date"
 NOT_A_DAY: Final = (
-    "its time is the instant of a reading, not a date: the day that the value describes isn't told"
+    "its time is when somebody read it, not a date: the day that the value describes is unknown"
 )
 NOT_MEASURED: Final = (
     "its column is zero in every row while the open interest is not: it was not measured"
 )
-UNKNOWN_LAYOUT: Final = "its columns fit no layout that is known"
+UNKNOWN_LAYOUT: Final = "its columns match no known layout"
 
 _INDICATORS: Final = {"time", "indicator", "value", "source_name"}
 _CURRENCY: Final = {"date", "from_currency", "to_currency", "rate", "source_name"}
@@ -45,16 +44,16 @@ _NAMES_A_PRODUCT: Final = ("symbol", "ticker", "root", "contract", "contract_cod
 
 
 def prices_of(frame: pl.DataFrame, roots: Collection[str]) -> str | None:
-    """Why a file is a price table of the universe, told from its content; None where it is none.
+    """Return why a file is a price table of the universe by its content; None if it is not.
 
-    It is one where a column is called after a root and a price or a volume (`zl_close`), or where
-    open, high, low or close stand beside a symbol of the universe (`ZL`, `ZLZ5`, `ZL=F`).
+    It is one if a column is named after a root and a price or volume (`zl_close`), or if it has
+    open, high, low or close next to a symbol of the universe (`ZL`, `ZLZ5`, `ZL=F`).
     """
     called = re.compile(rf"(?:^|.*_)({'|'.join(map(re.escape, roots))})_(?:{_PRICE})$", re.I)
     found = [name for name in frame.columns if called.match(name)]
     if found:
         shown = ", ".join(found)
-        return f"it holds prices or volumes of futures of the universe ({shown})"
+        return f"it contains prices or volumes of futures of the universe ({shown})"
     if not _OHLC & {name.lower() for name in frame.columns}:
         return None
     symbol = rf"(?i)^(?:{'|'.join(map(re.escape, roots))})(?:[FGHJKMNQUVXZ]\d{{1,4}}|[=.].*|)$"
@@ -63,19 +62,19 @@ def prices_of(frame: pl.DataFrame, roots: Collection[str]) -> str | None:
             hits = frame[name].drop_nulls().unique().sort()
             hits = hits.filter(hits.str.contains(symbol))
             if len(hits):
-                return f"it holds prices of futures of the universe ({name} {hits[0]})"
+                return f"it contains prices of futures of the universe ({name} {hits[0]})"
     return None
 
 
 def is_bridge(frame: pl.DataFrame, stitch: Stitch | None) -> bool:
-    """Whether the file has the columns of the stitch."""
+    """Return whether the file has the columns of the stitch."""
     return stitch is not None and set(stitch.columns.model_dump().values()) <= set(frame.columns)
 
 
 def observe(
     name: str, frame: pl.DataFrame, declared: Collection[DeclaredFile]
 ) -> tuple[str, pl.DataFrame]:
-    """The layout of a file that is no price table, and its observations (OBSERVATION_SCHEMA)."""
+    """Return the layout and the observations (OBSERVATION_SCHEMA) of a file that has no prices."""
     columns = set(frame.columns)
     numbered = frame.with_row_index("row_no", offset=1)
     if columns >= _INDICATORS:
@@ -105,12 +104,12 @@ def observe(
 
 
 def _long(rows: pl.DataFrame, date: str, item: pl.Expr, value: str) -> pl.DataFrame:
-    """One observation a row."""
+    """Make one observation per row."""
     return _observations(rows, date, item.cast(pl.String).fill_null(""), pl.col(value))
 
 
 def _wide(rows: pl.DataFrame, date: str, items: list[str]) -> pl.DataFrame:
-    """One observation a row and item."""
+    """Make one observation per row and item."""
     if not items:
         return pl.DataFrame(schema=OBSERVATION_SCHEMA)
     parts = [_observations(rows, date, pl.lit(name), pl.col(name)) for name in items]
@@ -118,7 +117,7 @@ def _wide(rows: pl.DataFrame, date: str, items: list[str]) -> pl.DataFrame:
 
 
 def _positions(rows: pl.DataFrame) -> pl.DataFrame:
-    """One observation a row and position column, called contract.column."""
+    """Make one observation per row and position column, named contract.column."""
     items = [name for name in rows.columns if _POSITIONS.fullmatch(name)]
     found = []
     for name in items:
@@ -141,16 +140,16 @@ def _observations(
 ) -> pl.DataFrame:
     day, misdated = _reference(rows.schema[date], pl.col(date))
     number = value.cast(pl.Float64, strict=False)
-    sound = number.is_finite().fill_null(False)
+    valid = number.is_finite().fill_null(False)
     found = rows.select(
         "row_no",
         item=item,
         source=pl.col("source_name").cast(pl.String).str.strip_chars().replace("", None),
         reference_date=day,
-        value=pl.when(sound).then(number),
+        value=pl.when(valid).then(number),
         fault=pl.coalesce(
             misdated,
-            pl.when(~sound).then(pl.lit(NO_NUMBER)),
+            pl.when(~valid).then(pl.lit(NO_NUMBER)),
             pl.lit(None, pl.String) if fault is None else fault,
         ),
     )
@@ -158,12 +157,12 @@ def _observations(
 
 
 def _reference(kind: pl.DataType, when: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """The date that a row describes, and what is wrong with it."""
+    """Return the date that a row describes, and what is wrong with it."""
     missing = pl.when(when.is_null()).then(pl.lit(NO_DATE))
     if kind == pl.Date:
         return when, missing
     if isinstance(kind, pl.Datetime):
-        # a reference date stands at midnight; any other time is when somebody read the value
+        # A reference date is at midnight; any other time is when somebody read the value.
         whole = when == when.dt.truncate("1d")
         odd = pl.when(~whole).then(pl.lit(NOT_A_DAY))
         return pl.when(whole).then(when.dt.date()), pl.coalesce(missing, odd)

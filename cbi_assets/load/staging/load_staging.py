@@ -1,4 +1,4 @@
-"""Load staging: judge each file's rows, publish the sound ones with their books in one
+"""Load staging: validate each file's rows, and publish the valid ones with their books in one
 transaction."""
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import polars as pl
 
 from cbi_assets.errors import SourceError
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
-from cbi_assets.load.staging.bridge import PUBLISHED_BARS, judge_bridge, read_bridge
+from cbi_assets.load.staging.bridge import PUBLISHED_BARS, read_bridge, validate_bridge
 from cbi_assets.load.staging.layouts import is_bridge, observe, prices_of
 from cbi_assets.load.staging.read import StagingFile, decode, fetch_all
-from cbi_assets.load.staging.staging_ledger import Books, Entry, book, unread_entry
-from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, judge
+from cbi_assets.load.staging.staging_ledger import Books, Entry, record_file, unreadable_entry
+from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, validate
 from cbi_assets.session import Project, Session
 from cbi_assets.tables import (
     MACRO_OBSERVATIONS,
@@ -31,14 +31,17 @@ from cbi_assets.warehouse.sql_files import load_sql
 logger = logging.getLogger(__name__)
 
 RULES_VERSION = 1
-"""Raise it when judging changes in code: files are judged anew."""
+"""Increase it when validation changes in code: all files are then validated again."""
 
 
 @dataclass(frozen=True)
 class StagingOutcome:
-    """What a load of staging did. `load_id` is None where nothing was new; `entries` are the books
-    of the files judged now, one a source; `troubles` are files that could not be had, a line each;
-    `known` counts the files that were judged before."""
+    """What a load of staging did.
+
+    `load_id` is None if nothing was new. `entries` are the books of the files validated now, one
+    per source. `troubles` has a line per file that could not be read. `known` counts the files
+    validated before.
+    """
 
     load_id: str | None = None
     entries: list[Entry] = field(default_factory=list)
@@ -47,26 +50,27 @@ class StagingOutcome:
 
     @property
     def fell_short(self) -> bool:
-        """Whether a file could not be read. Refused rows are no failure: that is the rule."""
+        """Return whether a file could not be read. Refusing rows is not a failure."""
         return bool(self.troubles)
 
 
 def load_staging(session: Session) -> StagingOutcome:
-    """Judge staging's new files row by row and publish what is sound.
+    """Validate staging's new files row by row and publish the valid rows.
 
-    A file is known by its bytes and judged once; all files that lie there are judged anew, in the
-    order in which they were first seen, when sources.yaml, macro.yaml or the universe's roots
-    changed. What a file gave that lies there no more stays. A file that cannot be read stops no
-    other. Raises AuditError where the books do not balance; then nothing was published.
+    A file is identified by its bytes and validated once. When sources.yaml, macro.yaml or the
+    universe's roots change, all files in the folder are validated again, in the order in which they
+    were first seen. Rows of a file that is gone stay. A file that cannot be read stops no other.
+
+    Raises AuditError if the books do not balance; then nothing was published.
     """
     project, warehouse, now = session.project, session.warehouse, session.now
     staging = session.settings.staging
     if staging is None or not staging.is_dir():
-        logger.info("there is no staging folder: no macro series were looked for")
+        logger.info("no staging folder, so no macro series were loaded")
         return StagingOutcome()
     version = ledger_version(warehouse)
     rules = rules_hash(project)
-    entered = {
+    recorded = {
         file_id: (rules_of, seen_at)
         for file_id, rules_of, seen_at in warehouse.query(
             "SELECT file_id, MAX(rules_hash) AS rules_hash, MIN(seen_at) AS seen_at "
@@ -79,7 +83,7 @@ def load_staging(session: Session) -> StagingOutcome:
     for found in fetch_all(staging):
         if isinstance(found, SourceError):
             troubles.append(str(found))
-        elif entered.get(found.id, ("", now))[0] == rules:
+        elif recorded.get(found.id, ("", now))[0] == rules:
             known += 1
         elif found.id in todo:
             logger.info(
@@ -89,22 +93,22 @@ def load_staging(session: Session) -> StagingOutcome:
             todo[found.id] = found
     if not todo:
         return StagingOutcome(troubles=troubles, known=known)
-    anew = [file_id for file_id in todo if file_id in entered]
-    files = sorted(todo.values(), key=lambda f: (entered.get(f.id, ("", now))[1], f.path))
-    books = _Judging(session, anew).run(
-        files, {f.id: entered[f.id][1] if f.id in entered else now for f in files}
+    revalidated = [file_id for file_id in todo if file_id in recorded]
+    files = sorted(todo.values(), key=lambda f: (recorded.get(f.id, ("", now))[1], f.path))
+    books = _Validation(session, revalidated).run(
+        files, {f.id: recorded[f.id][1] if f.id in recorded else now for f in files}
     )
     load_id = f"S{now:%Y%m%dT%H%M%S}-{_digest([*sorted(todo), rules])[:8]}"
     warehouse.transact(
         with_version_guard(
-            _publication(project, warehouse, books, anew, rules, load_id, now), version
+            _publication(project, warehouse, books, revalidated, rules, load_id, now), version
         )
     )
     return StagingOutcome(load_id, books.entries, [*troubles, *books.troubles], known)
 
 
 def rules_hash(project: Project) -> str:
-    """Of all that a file is judged by."""
+    """Return the hash of everything that decides how a file is validated."""
     sources = project.sources
     stitch = sources.stitch.model_dump_json() if sources.stitch else ""
     parts = [str(RULES_VERSION), sources.staging.model_dump_json(), stitch]
@@ -115,18 +119,18 @@ def _digest(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-class _Judging:
-    """The files of one load, judged one after another against what is held."""
+class _Validation:
+    """The files of one load, validated one after another against the published rows."""
 
-    def __init__(self, session: Session, anew: list[str]) -> None:
+    def __init__(self, session: Session, revalidated: list[str]) -> None:
         self._project = session.project
         warehouse = session.warehouse
-        stays = ~pl.col("source_file_id").is_in(anew)
-        held = warehouse.query(
+        stays = ~pl.col("source_file_id").is_in(revalidated)
+        published = warehouse.query(
             "SELECT series_id, reference_date, available_at, value, source, source_file_id "
             f"FROM `{MACRO_OBSERVATIONS.id}`"
         ).filter(stays)
-        self._held = held.with_columns(is_new=False).select(
+        self._published = published.with_columns(is_new=False).select(
             pl.col(name).cast(kind) for name, kind in PUBLISHED_SCHEMA.items()
         )
         bars = warehouse.query(f"SELECT * FROM `{YAHOO_BRIDGE.id}`").filter(stays)
@@ -139,51 +143,51 @@ class _Judging:
                 frame = decode(file)
             except SourceError as error:
                 self._books.troubles.append(str(error))
-                self._books.entries.append(unread_entry(file, str(error), seen[file.id]))
+                self._books.entries.append(unreadable_entry(file, str(error), seen[file.id]))
                 continue
             logger.info("validating %s rows of %s", f"{frame.height:,}", file.path)
-            self._judge(file, frame, seen[file.id])
+            self._validate(file, frame, seen[file.id])
         return self._books
 
-    def _judge(self, file: StagingFile, frame: pl.DataFrame, seen_at: dt.datetime) -> None:
+    def _validate(self, file: StagingFile, frame: pl.DataFrame, seen_at: dt.datetime) -> None:
         sources = self._project.sources
         stitch = sources.stitch
         if stitch is not None and is_bridge(frame, stitch):
-            rows, bars = judge_bridge(read_bridge(frame, stitch), stitch, self._bars)
+            rows, bars = validate_bridge(read_bridge(frame, stitch), stitch, self._bars)
             self._bars = pl.concat([self._bars, bars])
             self._books.bars.append(bars.with_columns(source_file_id=pl.lit(file.id)))
-            book(self._books, file, "bridge", frame, rows, seen_at)
+            record_file(self._books, file, "bridge", frame, rows, seen_at)
             return
         if why := prices_of(frame, self._project.universe.roots):
             self._books.entries.append(
-                unread_entry(file, f"{why}: prices come from Databento alone", seen_at, frame)
+                unreadable_entry(file, f"{why}: prices come from Databento alone", seen_at, frame)
             )
             return
         layout, observations = observe(file.name, frame, sources.staging.declared)
-        judged = judge(
-            layout, observations, self._held, sources.staging, self._project.macro, seen_at
+        validated = validate(
+            layout, observations, self._published, sources.staging, self._project.macro, seen_at
         )
-        published = judged.published()
-        self._held = pl.concat(
-            [self._held, published.with_columns(is_new=True).select(*PUBLISHED_SCHEMA)]
+        published = validated.published()
+        self._published = pl.concat(
+            [self._published, published.with_columns(is_new=True).select(*PUBLISHED_SCHEMA)]
         )
         self._books.observations.append(published.with_columns(source_file_id=pl.lit(file.id)))
-        book(self._books, file, layout, frame, judged.observations, seen_at)
+        record_file(self._books, file, layout, frame, validated.observations, seen_at)
 
 
 def _publication(
     project: Project,
     warehouse: Warehouse,
     books: Books,
-    anew: list[str],
+    revalidated: list[str],
     rules: str,
     load_id: str,
     now: dt.datetime,
 ) -> list[Statement]:
     params = {"load_id": load_id, "loaded_at": now}
     statements: list[Statement] = []
-    if anew:
-        chosen = warehouse.stage_frame("staging_anew", pl.DataFrame({"file_id": anew}))
+    if revalidated:
+        chosen = warehouse.stage_frame("staging_anew", pl.DataFrame({"file_id": revalidated}))
         for spec, column in (
             (MACRO_OBSERVATIONS, "source_file_id"),
             (YAHOO_BRIDGE, "source_file_id"),
@@ -193,7 +197,7 @@ def _publication(
             sql = load_sql(
                 "staging/forget",
                 held=spec.id,
-                # tables of the ledger have no partitions, and need no dates
+                # Ledger tables are not partitioned, so any date will do.
                 date=spec.partition_by or "DATE '1900-01-01'",
                 column=column,
                 chosen=chosen,

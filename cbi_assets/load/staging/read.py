@@ -1,4 +1,4 @@
-"""Find and read staging's files; nothing is ever written there."""
+"""Find and read staging's files. The folder is never written to."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class StagingFile:
 
 
 def list_files(staging: Path) -> list[Path]:
-    """The files under the staging folder, in path order; dot files are passed over.
+    """Return the files under the staging folder in path order, without dot files.
 
-    Raises UnreadableError where the folder cannot be listed.
+    Raises UnreadableError if the folder cannot be listed.
     """
     try:
         found = [
@@ -43,15 +43,17 @@ def list_files(staging: Path) -> list[Path]:
         ]
     except OSError as error:
         raise UnreadableError(
-            f"{staging}: cannot be listed: {error.strerror}. Mend its permissions."
+            f"cannot be listed: {error.strerror}",
+            subject=str(staging),
+            remedy="Fix its permissions.",
         ) from None
     return sorted(found)
 
 
 def fetch(staging: Path, path: Path) -> StagingFile:
-    """The file's bytes and their sha256, from one reading.
+    """Read the file's bytes once, and hash them.
 
-    Raises UnreadableError where the system will not read it, FileChangingError where it changed.
+    Raises UnreadableError if the system cannot read it, and FileChangingError if it changed.
     """
     shown = path.relative_to(staging).as_posix()
     try:
@@ -60,15 +62,19 @@ def fetch(staging: Path, path: Path) -> StagingFile:
         after = path.stat()
     except OSError as error:
         raise UnreadableError(
-            f"{shown}: cannot be read: {error.strerror}. Mend its permissions or the drive."
+            f"cannot be read: {error.strerror}",
+            subject=shown,
+            remedy="Fix its permissions or the drive.",
         ) from None
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-        raise FileChangingError(f"{shown}: it changed while it was read. It is left for next time.")
+        raise FileChangingError(
+            "it changed while it was read", subject=shown, remedy="The next run reads it."
+        )
     return StagingFile(shown, hashlib.sha256(content).hexdigest(), content)
 
 
 def fetch_all(staging: Path) -> Iterator[StagingFile | SourceError]:
-    """Each file of staging, or why it cannot be had."""
+    """Yield each file of staging, or why it cannot be read."""
     for path in list_files(staging):
         try:
             yield fetch(staging, path)
@@ -77,14 +83,18 @@ def fetch_all(staging: Path) -> Iterator[StagingFile | SourceError]:
 
 
 def decode(file: StagingFile) -> pl.DataFrame:
-    """The file's rows. Raises SourceError, one line, where it is no sound Parquet."""
+    """Return the file's rows. Raises SourceError if it is not readable Parquet."""
     if not file.name.lower().endswith(".parquet"):
-        raise SourceError(f"{file.path}: not Parquet. Export it as Parquet, or move it away.")
+        raise SourceError(
+            "not Parquet", subject=file.path, remedy="Export it as Parquet, or move it away."
+        )
     try:
         table = pq.read_table(io.BytesIO(file.content), page_checksum_verification=True)
         frame = pl.from_arrow(table)
     except (pa.ArrowException, OSError, ValueError, pl.exceptions.PolarsError) as error:
         why = " ".join(str(error).split()).rstrip(".")[:200]
-        raise SourceError(f"{file.path}: damaged Parquet ({why}). Export it again.") from None
+        raise SourceError(
+            f"damaged Parquet ({why})", subject=file.path, remedy="Export it again."
+        ) from None
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -1,4 +1,4 @@
-"""The books of staging: what became of every row of every file."""
+"""The books of staging: the outcome of every row of every file."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from cbi_assets.load.staging.read import StagingFile
 Verdict = Literal["loaded", "partly", "refused", "blocked", "unread"]
 
 REASONS_SHOWN: Final = 6
-"""So many reasons stand in a file's books; every row's own is in ops.refused_observations."""
+"""Most reasons in one file's books; each row's own is in ops.refused_observations."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One source of one file: the columns of ops.staging_files but for the load's own."""
+    """One source of one file: the columns of ops.staging_files without the load's own."""
 
     file_id: str
     path: str
@@ -38,7 +38,7 @@ class Entry:
 
 @dataclass
 class Books:
-    """What a load publishes and enters: frames for the tables, and the entries."""
+    """What a load publishes and records: frames for the tables, and the entries."""
 
     observations: list[pl.DataFrame] = field(default_factory=list)
     bars: list[pl.DataFrame] = field(default_factory=list)
@@ -47,17 +47,17 @@ class Books:
     troubles: list[str] = field(default_factory=list)
 
     def ledger(self, rules: str) -> pl.DataFrame:
-        """The entries as rows of ops.staging_files."""
+        """Return the entries as rows of ops.staging_files."""
         frame = pl.DataFrame([asdict(entry) for entry in self.entries])
         return frame.with_columns(
             pl.col("seen_at").dt.cast_time_unit("us"), rules_hash=pl.lit(rules)
         )
 
 
-def unread_entry(
+def unreadable_entry(
     file: StagingFile, reason: str, seen_at: dt.datetime, frame: pl.DataFrame | None = None
 ) -> Entry:
-    """A file that is refused as a whole: blocked for its content (`frame`), or unread."""
+    """Return the entry of a file refused as a whole: blocked for its content, or unread."""
     verdict: Verdict = "unread" if frame is None else "blocked"
     rows = 0 if frame is None else frame.height
     layout = "" if frame is None else "prices"
@@ -65,24 +65,24 @@ def unread_entry(
     return Entry(file.id, file.path, "", layout, verdict, verdict, reason, *counts, seen_at=seen_at)
 
 
-def book(
+def record_file(
     books: Books,
     file: StagingFile,
     layout: str,
     frame: pl.DataFrame,
-    judged: pl.DataFrame,
+    validated: pl.DataFrame,
     seen_at: dt.datetime,
 ) -> None:
-    """Enter a judged file: `judged` has row_no, item, source, series_id, verdict and reason."""
-    left = judged.filter(pl.col("verdict").is_in(["refused", "conflict"]))
+    """Record a validated file. `validated` has row_no, item, source, series_id, verdict, reason."""
+    left = validated.filter(pl.col("verdict").is_in(["refused", "conflict"]))
     if not left.is_empty():
         books.refused.append(_listed(file, frame, left))
-    whole = _verdict(judged)
-    by_source = judged.with_columns(pl.col("source").fill_null("")).partition_by(
+    file_verdict = _verdict(validated)
+    by_source = validated.with_columns(pl.col("source").fill_null("")).partition_by(
         "source", as_dict=True, maintain_order=True
     )
     if not by_source:  # no row at all
-        by_source = {("",): judged}
+        by_source = {("",): validated}
     for (source,), rows in sorted(by_source.items(), key=lambda item: str(item[0][0])):
         counts = dict(rows["verdict"].value_counts().iter_rows())
         books.entries.append(
@@ -91,7 +91,7 @@ def book(
                 file.path,
                 str(source),
                 layout,
-                whole,
+                file_verdict,
                 _verdict(rows),
                 _reasons(rows),
                 rows["row_no"].n_unique(),
@@ -113,7 +113,7 @@ def _verdict(rows: pl.DataFrame) -> Verdict:
 
 
 def _reasons(rows: pl.DataFrame) -> str:
-    """The commonest reasons with their counts."""
+    """Return the most common reasons with their counts."""
     found = (
         rows.filter(pl.col("reason").is_not_null())
         .group_by("reason")
@@ -126,7 +126,7 @@ def _reasons(rows: pl.DataFrame) -> str:
 
 
 def _listed(file: StagingFile, frame: pl.DataFrame, left: pl.DataFrame) -> pl.DataFrame:
-    """Rows of ops.refused_observations."""
+    """Return rows of ops.refused_observations."""
     wanted = left["row_no"].unique().sort()
     rows = frame[(wanted - 1).to_list()]
     plain = [

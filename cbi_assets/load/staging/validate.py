@@ -1,4 +1,4 @@
-"""Judge a staging file's observations one by one: published, duplicate, refused or in conflict."""
+"""Validate a staging file's observations: published, duplicate, refused or in conflict."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VERDICTS: Final = ("published", "duplicate", "refused", "conflict")
 
 
 @dataclass(frozen=True)
-class Judged:
+class Validated:
     """Every observation of a file with its `verdict`, one of VERDICTS.
 
     `observations` has OBSERVATION_SCHEMA's columns, source_key, series_id, available_at (of the
@@ -34,7 +34,7 @@ class Judged:
     observations: pl.DataFrame
 
     def published(self) -> pl.DataFrame:
-        """source (the key in sources.yaml), series_id, reference_date, available_at, value."""
+        """Return source (key in sources.yaml), series_id, dates and value of published rows."""
         return self.observations.filter(pl.col("verdict") == "published").select(
             pl.col("source_key").alias("source"),
             "series_id",
@@ -44,30 +44,31 @@ class Judged:
         )
 
 
-def judge(
+def validate(
     layout: str,
     observations: pl.DataFrame,
-    held: pl.DataFrame,
+    existing: pl.DataFrame,
     staging: Staging,
     macro: Macro,
     seen_at: dt.datetime,
-) -> Judged:
-    """Judge observations (OBSERVATION_SCHEMA) against sources.yaml, macro.yaml and what is held.
+) -> Validated:
+    """Validate observations (OBSERVATION_SCHEMA) against sources.yaml, macro.yaml and the tables.
 
     A row is refused for the first of: no source, a refused source, an unknown source, what its
     layout found, no series of that name and date, a kind that the source may not give.
-    Values of one series and date: equal ones are one, the first row's; different ones inside a file
-    are all in conflict, since nothing says which was published when. Beside what is held, an equal
-    value is a duplicate. Another value of the same source is a vintage known from `seen_at`, when
-    the file was first seen; of another source, or of another file of the same load, it is in
-    conflict, and what is held stays.
+
+    Of equal values of one series and date, the first row's counts. Different values inside one file
+    are all in conflict, since nothing says which was published when. A value equal to the published
+    one is a duplicate. A different value of the same source is a vintage, known from `seen_at` on,
+    when the file was first seen. A different value of another source, or of another file of the
+    same load, is in conflict, and the published one stays.
     """
     placed = _place(layout, observations, staging, macro)
-    return Judged(_settle(_date(placed, macro), held, seen_at))
+    return Validated(_settle(_date(placed, macro), existing, seen_at))
 
 
 def _place(layout: str, observations: pl.DataFrame, staging: Staging, macro: Macro) -> pl.DataFrame:
-    """With source_key, series_id and the reason to refuse, null for sound ones."""
+    """Add source_key, series_id and the reason to refuse, null for valid rows."""
     names = observations["source"].drop_nulls().unique().to_list()
     known = staging.source_keys() | {source.source: source.source for source in staging.declared}
     why: dict[str, str] = {}
@@ -75,7 +76,7 @@ def _place(layout: str, observations: pl.DataFrame, staging: Staging, macro: Mac
         if reason := staging.refusal_reason(name):
             why[name] = f"{name}: {reason}"
         elif name not in known:
-            why[name] = f"{name} is no source of sources.yaml"
+            why[name] = f"{name} is not a source of sources.yaml"
     placed = observations.with_columns(
         source_key=pl.col("source").replace_strict(known, default=None, return_dtype=pl.String),
         series_id=_series_of(layout, macro),
@@ -119,7 +120,7 @@ def _names_of(layout: str, macro: Macro) -> list[str]:
 
 
 def _series_of(layout: str, macro: Macro) -> pl.Expr:
-    """The series that takes an item on its reference date, null where none does."""
+    """Return the series that takes an item on its reference date, or null."""
     day, first = pl.col("reference_date"), pl.col("reference_date").dt.day() == 1
     found: list[pl.Expr] = [pl.lit(None, pl.String)]
     for series_id, series in macro.series.items():
@@ -135,41 +136,41 @@ def _series_of(layout: str, macro: Macro) -> pl.Expr:
 
 
 def _date(placed: pl.DataFrame, macro: Macro) -> pl.DataFrame:
-    """With available_at by the series' publication, null for what is refused."""
-    sound = placed.filter(pl.col("reason").is_null()).select("series_id", "reference_date").unique()
+    """Add available_at by the series' publication rule, null for refused rows."""
+    valid = placed.filter(pl.col("reason").is_null()).select("series_id", "reference_date").unique()
     parts = [
         part.with_columns(available_at(part["reference_date"], macro.publication_of(str(key[0]))))
-        for key, part in sound.partition_by("series_id", as_dict=True).items()
+        for key, part in valid.partition_by("series_id", as_dict=True).items()
     ]
     dates = (
         pl.concat(parts)
         if parts
-        else sound.with_columns(available_at=pl.lit(None, PUBLISHED_SCHEMA["available_at"]))
+        else valid.with_columns(available_at=pl.lit(None, PUBLISHED_SCHEMA["available_at"]))
     )
     return placed.join(dates, on=["series_id", "reference_date"], how="left", maintain_order="left")
 
 
-def _settle(dated: pl.DataFrame, held: pl.DataFrame, seen_at: dt.datetime) -> pl.DataFrame:
-    """With verdict; available_at moved for a vintage, reason filled for conflicts."""
+def _settle(dated: pl.DataFrame, existing: pl.DataFrame, seen_at: dt.datetime) -> pl.DataFrame:
+    """Add the verdict; move available_at for a vintage, and give conflicts a reason."""
     key = ["series_id", "reference_date"]
     refused = dated.filter(pl.col("reason").is_not_null()).with_columns(
         verdict=pl.lit("refused"), available_at=pl.lit(None, PUBLISHED_SCHEMA["available_at"])
     )
     latest = (
-        held.sort("available_at")
+        existing.sort("available_at")
         .unique(key, keep="last", maintain_order=True)
         .select(
             *key,
-            pl.col("value").alias("held_value"),
-            pl.col("source").alias("held_source"),
-            pl.col("available_at").alias("held_at"),
+            pl.col("value").alias("existing_value"),
+            pl.col("source").alias("existing_source"),
+            pl.col("available_at").alias("existing_at"),
             "is_new",
         )
     )
     seen = pl.lit(seen_at, dtype=pl.Datetime("us", "UTC"))
-    differs = pl.col("held_value").is_not_null() & (pl.col("held_value") != pl.col("value"))
-    shown = pl.col("held_value").cast(pl.String)
-    sound = (
+    differs = pl.col("existing_value").is_not_null() & (pl.col("existing_value") != pl.col("value"))
+    shown = pl.col("existing_value").cast(pl.String)
+    valid = (
         dated.filter(pl.col("reason").is_null())
         .join(latest, on=key, how="left", maintain_order="left")
         .with_row_index("place")
@@ -181,20 +182,22 @@ def _settle(dated: pl.DataFrame, held: pl.DataFrame, seen_at: dt.datetime) -> pl
         .with_columns(
             reason=pl.when(pl.col("versions") > 1)
             .then(pl.format("{} different values for one date in this file", "versions"))
-            .when(differs & (pl.col("held_source") != pl.col("source_key")))
-            .then(pl.format("{} has {} for this date", "held_source", shown))
+            .when(differs & (pl.col("existing_source") != pl.col("source_key")))
+            .then(pl.format("{} has {} for this date", "existing_source", shown))
             .when(differs & pl.col("is_new"))
             .then(pl.format("another file of this load has {} for this date", shown))
-            .when(differs & (pl.col("held_at") >= pl.col("vintage_at")))
-            .then(pl.format("{} is held for this date and not yet published", shown))
+            .when(differs & (pl.col("existing_at") >= pl.col("vintage_at")))
+            .then(pl.format("{} is published for this date and not yet available", shown))
         )
         .with_columns(
             verdict=pl.when(pl.col("reason").is_not_null())
             .then(pl.lit("conflict"))
-            .when(~pl.col("is_first") | (pl.col("held_value") == pl.col("value")).fill_null(False))
+            .when(
+                ~pl.col("is_first") | (pl.col("existing_value") == pl.col("value")).fill_null(False)
+            )
             .then(pl.lit("duplicate"))
             .otherwise(pl.lit("published")),
             available_at=pl.when(differs).then("vintage_at").otherwise("available_at"),
         )
     )
-    return pl.concat([refused, sound.select(refused.columns)]).sort("row_no", maintain_order=True)
+    return pl.concat([refused, valid.select(refused.columns)]).sort("row_no", maintain_order=True)

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from cbi_assets.config.sources import load_sources
-from cbi_assets.load.staging.bridge import BARS, PUBLISHED_BARS, judge_bridge
+from cbi_assets.load.staging.bridge import BARS, PUBLISHED_BARS, validate_bridge
 
 DAY = dt.date(2008, 1, 2)
 
@@ -24,7 +24,7 @@ def verdicts(*rows: dict[str, Any], held: tuple[dict[str, Any], ...] = ()) -> li
     assert stitch is not None
     frame = pl.DataFrame(list(rows), schema=BARS).with_row_index("row_no", offset=1)
     known = pl.DataFrame([h | {"close_only": False} for h in held], schema=PUBLISHED_BARS)
-    told, bars = judge_bridge(frame.with_columns(pl.col("row_no").cast(pl.Int64)), stitch, known)
+    told, bars = validate_bridge(frame.with_columns(pl.col("row_no").cast(pl.Int64)), stitch, known)
     assert (told["verdict"] == "published").sum() == bars.height
     return told.select("verdict", "reason").rows()
 
@@ -34,7 +34,7 @@ def verdicts(*rows: dict[str, Any], held: tuple[dict[str, Any], ...] = ()) -> li
     [
         (row(dt.date(2010, 6, 6)), "from 2010-06-06 on, prices come from Databento alone"),
         (row(dt.date(2025, 1, 2)), "from 2010-06-06 on, prices come from Databento alone"),
-        (row(None), "its date is missing or no date"),
+        (row(None), "its date is missing or is not a date"),
         (row(close=None), "its close is missing or not positive"),
         (row(close=0.0), "its close is missing or not positive"),
         (row(close=float("nan")), "its close is missing or not positive"),
@@ -53,5 +53,5 @@ def test_a_date_that_comes_twice() -> None:
 
 def test_a_date_that_is_held() -> None:
     assert verdicts(row(), held=(row(),)) == [("duplicate", None)]
-    reason = "another bar of this date is held, from a file loaded before"
+    reason = "another bar of this date was published from an earlier file"
     assert verdicts(row(volume=8), held=(row(),)) == [("conflict", reason)]

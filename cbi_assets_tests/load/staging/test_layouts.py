@@ -66,7 +66,7 @@ def test_what_is_no_price_table(columns: dict[str, Any]) -> None:
 
 def test_one_symbol_of_the_universe_among_others_makes_it_one() -> None:
     rows = pl.DataFrame({"symbol": ["VIX", "ZL"], "close": [1.0, 2.0]})
-    assert prices_of(rows, ROOTS) == "it holds prices of futures of the universe (symbol ZL)"
+    assert prices_of(rows, ROOTS) == "it contains prices of futures of the universe (symbol ZL)"
 
 
 def indicators(**changes: Any) -> pl.DataFrame:

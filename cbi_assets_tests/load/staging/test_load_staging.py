@@ -404,6 +404,8 @@ def test_books_that_do_not_balance_publish_nothing(project: Project, staging: Pa
     load(project)
     spoil(project, "UPDATE `ops.staging_files` SET duplicates = 1 WHERE TRUE")
     indicators(staging / "b.parquet", ("FRED", TEN, "2025-01-03", 4.6))
-    with pytest.raises(AuditError, match=r"^a\.parquet: 1 observations entered, 1 held"):
+    with pytest.raises(
+        AuditError, match=r"^a\.parquet: 1 observations in the books, 1 in the tables"
+    ):
         load(project, LATER)
     assert len(held(project)) == 1

@@ -1,4 +1,4 @@
-"""Every observation is judged once, by rules that can be said in a sentence."""
+"""Every observation is validated once, by rules that can be said in a sentence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cbi_assets.config.macro import parse_macro
 from cbi_assets.config.sources import parse_sources
 from cbi_assets.load.staging.layouts import OBSERVATION_SCHEMA
-from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, VERDICTS, judge
+from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, VERDICTS, validate
 
 SOURCES = parse_sources("""
 databento: {datasets: [GLBX.MDP3], demo_datasets: [DEMO.SYNTH]}
@@ -58,18 +58,18 @@ def held(value: float, source: str = "FRED", at: dt.datetime = RULE, new: bool =
     return ("rate", DAY, at, value, source, new)
 
 
-def judged(rows: list[dict[str, Any]], *before: Any) -> pl.DataFrame:
+def validated(rows: list[dict[str, Any]], *before: Any) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=OBSERVATION_SCHEMA)
     known = pl.DataFrame(list(before), schema=PUBLISHED_SCHEMA, orient="row")
-    return judge("indicators", frame, known, SOURCES, MACRO, SEEN).observations
+    return validate("indicators", frame, known, SOURCES, MACRO, SEEN).observations
 
 
 def verdicts(*rows: dict[str, Any], before: tuple[Any, ...] = ()) -> list[tuple[str, Any]]:
-    return judged(list(rows), *before).select("verdict", "reason").rows()
+    return validated(list(rows), *before).select("verdict", "reason").rows()
 
 
 def test_a_sound_one_is_published_from_its_publication_on() -> None:
-    (row,) = judged([observation()]).to_dicts()
+    (row,) = validated([observation()]).to_dicts()
     assert (row["verdict"], row["series_id"], row["source_key"]) == ("published", "rate", "FRED")
     assert row["available_at"] == RULE
 
@@ -80,8 +80,8 @@ def test_a_sound_one_is_published_from_its_publication_on() -> None:
         ({"source": None}, "it names no source"),
         ({"source": "Yahoo_Finance"}, "Yahoo_Finance: no Yahoo here"),
         ({"source": "yahoo_finance_myr"}, "yahoo_finance_myr: no Yahoo here"),
-        ({"source": "a friend"}, "a friend is no source of sources.yaml"),
-        ({"source": "fred"}, "fred is no source of sources.yaml"),
+        ({"source": "a friend"}, "a friend is not a source of sources.yaml"),
+        ({"source": "fred"}, "fred is not a source of sources.yaml"),
         ({"fault": "odd"}, "odd"),
         ({"item": "wheat"}, "no series of macro.yaml takes wheat"),
         ({"source": "CFTC_API"}, "CFTC may not give macro"),
@@ -102,7 +102,7 @@ def test_a_bad_row_takes_no_other_with_it() -> None:
 def test_two_series_under_one_name_are_told_by_the_day() -> None:
     days = [dt.date(2025, 1, 1), dt.date(2025, 1, 2), dt.date(2025, 2, 1)]
     rows = [observation(n, item="mixed", reference_date=d) for n, d in enumerate(days, 1)]
-    found = judged(rows).select("series_id", "verdict", "reason").rows()
+    found = validated(rows).select("series_id", "verdict", "reason").rows()
     assert found == [
         ("month", "published", None),
         ("day", "published", None),
@@ -131,7 +131,7 @@ def test_what_is_held_already_is_a_duplicate() -> None:
 
 
 def test_a_changed_value_is_a_vintage_known_since_the_file_was_seen() -> None:
-    (row,) = judged([observation(value=4.6)], held(4.5)).to_dicts()
+    (row,) = validated([observation(value=4.6)], held(4.5)).to_dicts()
     assert (row["verdict"], row["available_at"]) == ("published", SEEN)
 
 
@@ -147,7 +147,7 @@ def test_the_last_vintage_is_what_counts() -> None:
     [
         (held(4.4, source="BIS"), "BIS has 4.4 for this date"),
         (held(4.4, new=True), "another file of this load has 4.4 for this date"),
-        (held(4.4, at=SEEN), "4.4 is held for this date and not yet published"),
+        (held(4.4, at=SEEN), "4.4 is published for this date and not yet available"),
     ],
 )
 def test_what_is_held_stays_where_nothing_says_which_is_right(before: Any, reason: str) -> None:
@@ -178,7 +178,7 @@ def test_books_balance_and_keys_are_unique_over_two_files(
             [observation(i, **row) for i, row in enumerate(rows, 1)], schema=OBSERVATION_SCHEMA
         )
         seen = SEEN + dt.timedelta(days=n)
-        found = judge("indicators", frame, known, SOURCES, MACRO, seen)
+        found = validate("indicators", frame, known, SOURCES, MACRO, seen)
         told = found.observations
         assert told["row_no"].to_list() == list(range(1, len(rows) + 1))
         assert set(told["verdict"]) <= set(VERDICTS)
@@ -189,5 +189,5 @@ def test_books_balance_and_keys_are_unique_over_two_files(
         new = found.published().with_columns(is_new=False).select(*PUBLISHED_SCHEMA)
         known = pl.concat([known, new])
         assert not known.select(KEY).is_duplicated().any()
-        again = judge("indicators", frame, known, SOURCES, MACRO, seen).published()
+        again = validate("indicators", frame, known, SOURCES, MACRO, seen).published()
         assert again.is_empty()
