@@ -1,4 +1,4 @@
-"""Write bars as Databento's own encoder writes them, in every form a batch job can have."""
+"""Encode bars with Databento's own encoder, in every format that a batch job can have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _RTYPES = {"ohlcv-1m": 33, "ohlcv-1h": 34, "ohlcv-1d": 35}
 
 @dataclass(frozen=True)
 class Interval:
-    """A symbol's instrument id from `start_date` to before `end_date` (UTC)."""
+    """A symbol's instrument id (`symbol`) from `start_date` to before `end_date`, UTC."""
 
     start_date: dt.date
     end_date: dt.date
@@ -31,7 +31,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class SymbolIntervals:
-    """All intervals of one symbol, in the form that Databento's encoder takes."""
+    """All intervals of one symbol, as Databento's encoder expects them."""
 
     raw_symbol: str
     intervals: list[Interval]
@@ -45,7 +45,11 @@ def bar_records(
     volume: Sequence[int] | npt.NDArray[np.int64],
     publisher_id: int = 1,
 ) -> npt.NDArray[Any]:
-    """Bars as DBN records: `ts_event` in ns, `prices` open, high, low, close in units of 1e-9."""
+    """Return bars as DBN records.
+
+    `ts_event` is in nanoseconds since 1970, UTC; `prices` (open, high, low, close) are in units of
+    1e-9.
+    """
     records = np.zeros(len(ts_event), dtype=BAR_DTYPE)
     records["length"] = BAR_DTYPE.itemsize // 4
     records["rtype"] = _RTYPES[schema]
@@ -61,7 +65,7 @@ def bar_records(
 def mappings(
     symbols: Mapping[str, Sequence[tuple[int, dt.date, dt.date]]],
 ) -> list[SymbolIntervals]:
-    """Mappings from (instrument id, first day, day after the last) by symbol."""
+    """Return mappings, given (instrument id, first day, day after the last) by symbol."""
     return [
         SymbolIntervals(
             symbol, [Interval(first, end, str(number)) for number, first, end in intervals]
@@ -80,7 +84,7 @@ def encode_dbn(
     zstd: bool = True,
     frame_records: int | None = None,
 ) -> bytes:
-    """A DBN file; with `zstd`, in frames of `frame_records` each (one frame where None)."""
+    """Return a DBN file; with `zstd`, in frames of `frame_records` records (default: one frame)."""
     start = int(records["ts_event"].min()) if len(records) else 0
     end = int(records["ts_event"].max()) + 1 if len(records) else 1
     metadata: bytes = dbn.Metadata(
@@ -112,7 +116,7 @@ def encode_text(
     pretty_ts: bool = True,
     zstd: bool = False,
 ) -> bytes:
-    """An uncompressed DBN file as JSON lines or CSV; with `mapped`, a symbol in each record."""
+    """Transcode an uncompressed DBN file to JSON lines or CSV; `mapped` adds symbols to records."""
     by_id: dict[int, list[tuple[dt.date, dt.date, str]]] = {}
     for item in mapped:
         for interval in item.intervals:
@@ -145,7 +149,7 @@ def write_job(
     sidecars: Iterable[str] = ("manifest", "metadata", "symbology", "condition"),
     missing_days: Iterable[dt.date] = (),
 ) -> Path:
-    """Write a job's data files and sidecars into `folder`, which is named by the job's id."""
+    """Write a job's data files and sidecars to `folder`, whose name is the job's id. Return it."""
     folder.mkdir(parents=True, exist_ok=True)
     documents: dict[str, Any] = {
         "metadata": {

@@ -1,4 +1,4 @@
-"""Synthetic bars that keep the exchange's hours: a seeded random walk, never real prices."""
+"""Generate synthetic bars in the exchange's trading hours: a seeded random walk, no real prices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cbi_assets.demo.encoder import bar_records
 from cbi_assets.market.sessions import CHICAGO, Calendar, trade_dates
 
 _HOURS: dict[Calendar, tuple[tuple[int, int], ...]] = {
-    # hours of the Chicago day at which a bar starts, before and on the trade date
+    # Chicago hours in which bars start: on the evening before the trade date, and on it.
     "grains": ((19, 24), (0, 14)),
     "livestock": ((0, 0), (8, 14)),
     "equity": ((17, 24), (0, 16)),
@@ -23,7 +23,7 @@ _HOURS: dict[Calendar, tuple[tuple[int, int], ...]] = {
 
 
 def bar_starts(calendar: Calendar, first: dt.date, last: dt.date, minutes: int) -> list[int]:
-    """Starts (ns, UTC) of the bars of `minutes` in the sector's sessions from `first` to `last`."""
+    """Return the starts (ns, UTC) of a sector's bars of `minutes`, from `first` to `last`."""
     zone = ZoneInfo(CHICAGO)
     evening, day = _HOURS[calendar]
     starts = []
@@ -43,7 +43,7 @@ def random_walk(
     tick: float,
     seed: int,
 ) -> npt.NDArray[np.void]:
-    """Bars of a random walk in whole ticks from `price`, as DBN records."""
+    """Return the bars of a random walk in whole ticks from `price`, as DBN records."""
     rng = np.random.default_rng(seed)
     moves = rng.integers(-4, 5, size=(len(starts), 4)).cumsum(axis=1)
     base = round(price / tick) + np.concatenate([[0], moves[:-1, 3].cumsum()])
@@ -63,7 +63,7 @@ def random_walk(
 
 
 def hours_of(minutes: npt.NDArray[np.void], instrument_id: int) -> npt.NDArray[np.void]:
-    """The 1h bars that 1m bars of one instrument, in order, add up to, as DBN records."""
+    """Aggregate 1m bars of one instrument, in order, to 1h bars, as DBN records."""
     hour = 3_600 * 10**9
     starts, first = np.unique(minutes["ts_event"] // hour * hour, return_index=True)
     last = np.append(first[1:], len(minutes)) - 1

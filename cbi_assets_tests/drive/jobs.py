@@ -1,4 +1,4 @@
-"""Records that trip up a careless reader, and every form in which Databento would deliver them."""
+"""Records that a careless reader gets wrong, in every format that Databento delivers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAPPED = mappings(
 
 
 def _parts() -> list[tuple[Records, dict[str, Any]]]:
-    """24 hourly bars from 2025-01-06 15:00 UTC: the first nine lie before the swap."""
+    """Return 24 hourly bars per symbol from 2025-01-06 15:00 UTC, nine of them before the swap."""
     continuous, outright, spread = bars(price="45.01"), bars(price="44.15"), bars(price="-0.35")
     first_day = np.arange(24) < 9
     continuous["instrument_id"] = np.where(first_day, 10, 13)
@@ -42,19 +42,19 @@ def _parts() -> list[tuple[Records, dict[str, Any]]]:
 
 
 def mixed() -> Records:
-    """The bars of all three symbols, in the order of their starts."""
+    """Return the bars of all three symbols, by start."""
     every = np.concatenate([records for records, _ in _parts()])
     return every[np.argsort(every["ts_event"], kind="stable")]
 
 
 def mixed_rows() -> list[dict[str, Any]]:
-    """The rows that `mixed` must become, by symbol and start."""
+    """Return the rows expected of `mixed`, by symbol and start."""
     rows = [row for records, named in _parts() for row in expected_rows(records, **named)]
     return sorted(rows, key=lambda row: (row["symbol"], row["ts_event"]))
 
 
 def dbn_variants() -> Iterator[tuple[str, bytes]]:
-    """File name and bytes of every DBN form."""
+    """Yield the file name and bytes of every DBN format."""
     records = mixed()
     for version in (1, 2, 3):
         for zstd, frame_records in ((False, None), (True, None), (True, 7), (True, 1)):
@@ -66,7 +66,7 @@ def dbn_variants() -> Iterator[tuple[str, bytes]]:
 
 
 def text_variants() -> Iterator[tuple[str, bytes, bool]]:
-    """File name and bytes of every text form, and whether its records name their symbols."""
+    """Yield name and bytes of every text format, and whether its records have symbols."""
     records = mixed()
     for encoding in ("json", "csv"):
         for pretty_px in (True, False):
@@ -87,9 +87,9 @@ def text_variants() -> Iterator[tuple[str, bytes, bool]]:
 
 
 def parquet_variants(scratch: Path) -> Iterator[tuple[str, bytes, bool]]:
-    """File name and bytes of every form of DBNStore.to_parquet, and whether it has symbols.
+    """Yield name and bytes of every format of DBNStore.to_parquet, and whether it has symbols.
 
-    Decimal prices, which to_parquet refuses, are those of its frame written as Parquet.
+    to_parquet refuses decimal prices; these files are written from its frame.
     """
     store = databento.DBNStore.from_bytes(dbn_file(mixed(), mapped=MAPPED))
     for price_type in ("float", "fixed", "decimal"):
@@ -106,7 +106,7 @@ def parquet_variants(scratch: Path) -> Iterator[tuple[str, bytes, bool]]:
 
 
 def zip_of(files: dict[str, bytes]) -> bytes:
-    """A zip of these files, by their names inside it."""
+    """Return a zip of these files, by their names in it."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in files.items():

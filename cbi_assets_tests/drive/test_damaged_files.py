@@ -1,4 +1,4 @@
-"""Files that cannot be used: each is one clear line, and the file beside it loads."""
+"""Each damaged file is refused with the reason in one line, and its siblings load."""
 
 from __future__ import annotations
 
@@ -56,19 +56,18 @@ def without_column(data: bytes, name: str) -> bytes:
 
 
 def wrong_length(data: bytes) -> bytes:
-    """The third record claims to be a longer one."""
+    """Return DBN bytes whose third record has the length of a longer one."""
     at = HEADER_BYTES + 2 * 56
     return data[:at] + b"\x10" + data[at + 1 :]
 
 
-def assert_only_the_good_one_loads(project: Project, reasons: dict[str, str]) -> None:
+def assert_only_the_good_file_loads(project: Project, reasons: dict[str, str]) -> None:
     outcome = load_once(project)
     assert refusals(outcome) == reasons
     for reason in reasons.values():
         assert "\n" not in reason
     assert published(project) == GOOD_ROWS
     assert outcome.fell_short
-    # nothing of the bad file is anywhere in the warehouse, and the good one's books balance
     files = query(project, "SELECT path, records, status FROM `ops.source_files`")
     assert [(row[0].rpartition("/")[2], *row[1:]) for row in files.rows()] == [
         (GOOD_NAME, 5, "loaded")
@@ -108,11 +107,11 @@ BROKEN = [
 ]
 
 
-def test_broken_structure(project: Project, drive: Path) -> None:
+def test_file_is_refused_with_reason_if_structure_is_damaged(project: Project, drive: Path) -> None:
     files = {f"{NAME}-{n}.{suffix}": data for n, (suffix, data, _) in enumerate(BROKEN)}
     put_job(drive, files | {GOOD_NAME: dbn_file(GOOD)}, sidecars=("metadata", "symbology"))
     reasons = {f"{JOB}/{name}": reason for name, (_, _, reason) in zip(files, BROKEN, strict=True)}
-    assert_only_the_good_one_loads(project, reasons)
+    assert_only_the_good_file_loads(project, reasons)
 
 
 def decompresses(data: bytes) -> bool:
@@ -122,8 +121,10 @@ def decompresses(data: bytes) -> bool:
         return False
 
 
-def test_flipped_bytes_that_zstd_detects(project: Project, drive: Path) -> None:
-    """Each byte of a file with a checksum but no manifest; a few bits of zstd mean nothing."""
+def test_file_is_refused_exactly_if_zstd_detects_the_flipped_byte(
+    project: Project, drive: Path
+) -> None:
+    """Flip each byte of a file with a checksum but no manifest; zstd ignores a few bits."""
     damaged = {f"{at}.dbn.zst": flipped(CHECKSUMMED, at) for at in range(6, len(CHECKSUMMED))}
     for name, data in damaged.items():
         (drive / name).write_bytes(data)
@@ -140,29 +141,31 @@ LAST_LINE = CSV.rindex(b"\n", 0, -1) + 1
 LAST_FRAME = frame_starts(FRAMES)[-1]
 
 DAMAGED: list[tuple[str, bytes, bytes, str]] = [
-    # cut where a frame, a record or a line ends
+    # Cut at the end of a frame, a record or a line.
     ("dbn.zst", FRAMES, FRAMES[:LAST_FRAME], SIZES.format(LAST_FRAME, len(FRAMES))),
     ("dbn", PLAIN, PLAIN[:-56], SIZES.format(len(PLAIN) - 56, len(PLAIN))),
     ("csv", CSV, CSV[:LAST_LINE], SIZES.format(LAST_LINE, len(CSV))),
-    # a byte of a price, a digit of a volume: every record can still be read
+    # A byte of a price, a digit of a volume: every record is still readable.
     ("dbn", PLAIN, flipped(PLAIN, HEADER_BYTES + 56 + 20), SHA),
     ("json", JSON, JSON.replace(b'"104"', b'"105"'), SHA),
 ]
 
 
-def test_manifest_tells_what_the_structure_does_not(project: Project, drive: Path) -> None:
+def test_file_is_refused_if_only_its_manifest_shows_the_damage(
+    project: Project, drive: Path
+) -> None:
     reasons = {}
-    for n, (suffix, whole, damaged, reason) in enumerate(DAMAGED):
-        assert whole != damaged
+    for n, (suffix, intact, damaged, reason) in enumerate(DAMAGED):
+        assert intact != damaged
         name = f"{NAME}.ohlcv-1h.{suffix}"
-        folder = put_job(drive, {name: whole}, job=f"GLBX-20250110-AAAAAAAAA{n}")
+        folder = put_job(drive, {name: intact}, job=f"GLBX-20250110-AAAAAAAAA{n}")
         (folder / name).write_bytes(damaged)
         reasons[f"{folder.name}/{name}"] = reason
     put_job(drive, {GOOD_NAME: dbn_file(GOOD)})
-    assert_only_the_good_one_loads(project, reasons)
+    assert_only_the_good_file_loads(project, reasons)
 
 
-def test_file_that_was_fetched_again_loads(project: Project, drive: Path) -> None:
+def test_refused_file_loads_after_it_was_downloaded_again(project: Project, drive: Path) -> None:
     bad = f"{NAME}.ohlcv-1h.dbn.zst"
     folder = put_job(drive, {bad: FRAMES})
     (folder / bad).write_bytes(FRAMES[:-30])
@@ -176,7 +179,7 @@ def test_file_that_was_fetched_again_loads(project: Project, drive: Path) -> Non
     ("key", "value", "reason"),
     [("size", 17, SIZES.format(len(FRAMES), 17)), ("hash", "sha256:" + "0" * 64, SHA)],
 )
-def test_wrong_manifest(
+def test_file_is_refused_if_manifest_lists_other_size_or_hash(
     project: Project, drive: Path, key: str, value: object, reason: str
 ) -> None:
     bad = f"{NAME}.ohlcv-1h.dbn.zst"
@@ -184,29 +187,35 @@ def test_wrong_manifest(
     manifest = json.loads((folder / "manifest.json").read_text())
     next(item for item in manifest["files"] if item["filename"] == bad)[key] = value
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert_only_the_good_one_loads(project, {f"{JOB}/{bad}": reason})
+    assert_only_the_good_file_loads(project, {f"{JOB}/{bad}": reason})
 
 
-def test_damaged_sidecars_are_named_and_the_files_load(project: Project, drive: Path) -> None:
-    """The bars of five jobs, each with sidecars that are something else."""
+def test_sidecars_are_named_and_files_load_if_sidecars_are_damaged(
+    project: Project, drive: Path
+) -> None:
+    """Load five jobs, whose sidecars are damaged in five ways."""
     names = ("manifest.json", "metadata.json", "symbology.json", "condition.json")
     texts = (b"{", b"[]", b'{"files": 3}', b"\xff\xfe", b"[" * 100_000)
-    spoilt = set()
+    damaged = set()
     for n, text in enumerate(texts):
         folder = put_job(drive, {f"{n}.dbn": dbn_file(GOOD[n : n + 1])}, job=f"job {n}")
         for name in names:
-            # no day at all is a good condition.json
+            # An empty list is a valid condition.json.
             if (name, text) != ("condition.json", b"[]"):
                 (folder / name).write_bytes(text)
-                spoilt.add(f"{folder.name}/{name}")
+                damaged.add(f"{folder.name}/{name}")
     outcome = load_once(project)
     assert published(project) == GOOD_ROWS
-    told = {f.path: f.reason for f in outcome.survey.files if f.verdict == "sidecar" and f.reason}
-    assert told.keys() == spoilt
-    assert all("is not what Databento writes" in reason for reason in told.values())
+    reasons = {
+        f.path: f.reason for f in outcome.survey.files if f.verdict == "sidecar" and f.reason
+    }
+    assert reasons.keys() == damaged
+    assert all("is not what Databento writes" in reason for reason in reasons.values())
 
 
-def test_damaged_parquet(project: Project, drive: Path, tmp_path: Path) -> None:
+def test_parquet_is_refused_if_cut_or_overwritten(
+    project: Project, drive: Path, tmp_path: Path
+) -> None:
     data = next(data for _, data, _ in parquet_variants(tmp_path))
     (drive / "cut.parquet").write_bytes(data[:-20])
     (drive / "hole.parquet").write_bytes(data[:50] + bytes(1200) + data[1250:])
@@ -221,7 +230,9 @@ def test_damaged_parquet(project: Project, drive: Path, tmp_path: Path) -> None:
     assert list(project.home.scratch.glob("*.parquet")) == []
 
 
-def test_zip_whose_names_point_outside(project: Project, drive: Path, tmp_path: Path) -> None:
+def test_zip_member_is_refused_if_its_path_leads_outside(
+    project: Project, drive: Path, tmp_path: Path
+) -> None:
     inside = {
         GOOD_NAME: dbn_file(GOOD),
         f"../{NAME}.ohlcv-1h.dbn.zst": FRAMES,
@@ -232,11 +243,11 @@ def test_zip_whose_names_point_outside(project: Project, drive: Path, tmp_path: 
     before = sorted(tmp_path.rglob("*.zst"))
     reason = "its name in the zip points outside the zip: not read."
     bad = [name for name in inside if name != GOOD_NAME]
-    assert_only_the_good_one_loads(project, {f"job.zip!/{name}": reason for name in bad})
+    assert_only_the_good_file_loads(project, {f"job.zip!/{name}": reason for name in bad})
     assert sorted(tmp_path.rglob("*.zst")) == before
 
 
-def test_zip_that_is_cut(project: Project, drive: Path) -> None:
+def test_zip_is_refused_if_cut(project: Project, drive: Path) -> None:
     (drive / "job.zip").write_bytes(zip_of({f"{NAME}.dbn.zst": FRAMES})[:-30])
     (drive / GOOD_NAME).write_bytes(dbn_file(GOOD))
     [(path, reason)] = refusals(load_once(project)).items()
@@ -246,8 +257,8 @@ def test_zip_that_is_cut(project: Project, drive: Path) -> None:
     assert published(project) == GOOD_ROWS
 
 
-def test_zip_with_any_byte_flipped_never_stops_the_rest(project: Project, drive: Path) -> None:
-    """200 zips, each with one damaged byte: what is not refused holds just the right bars."""
+def test_zip_with_a_flipped_byte_loads_only_intact_bars(project: Project, drive: Path) -> None:
+    """Load 200 zips, each with one flipped byte: those not refused have exactly the right bars."""
     zipped = zip_of({f"{NAME}.json": text_file(RECORDS)})
     for at in range(4, len(zipped), max(1, len(zipped) // 200)):
         (drive / f"{at:06}.zip").write_bytes(flipped(zipped, at))
@@ -263,8 +274,8 @@ def test_zip_with_any_byte_flipped_never_stops_the_rest(project: Project, drive:
     )
 
 
-def test_any_bytes_are_told_apart(project: Project, drive: Path) -> None:
-    """Pictures, archives, half files: nothing stops the survey, nothing becomes a bar."""
+def test_arbitrary_bytes_never_become_bars(project: Project, drive: Path) -> None:
+    """Pictures, archives, half files: none stops the survey or becomes a bar."""
     strange = {
         "a": b"\x00" * 5000,
         "b": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 2000,

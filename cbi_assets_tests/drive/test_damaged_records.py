@@ -1,4 +1,4 @@
-"""Records that are no bars: set aside as they were read, and all the others publish."""
+"""Records that are not bars are quarantined as they were read, and all others are published."""
 
 from __future__ import annotations
 
@@ -48,20 +48,24 @@ def quarantined(project: Project) -> list[tuple[int, str, str]]:
 
 @pytest.mark.parametrize("pretty", [True, False])
 @pytest.mark.parametrize("encoding", ["json", "csv"])
-def test_cut_last_line(project: Project, drive: Path, encoding: str, pretty: bool) -> None:
+def test_last_record_is_quarantined_if_cut(
+    project: Project, drive: Path, encoding: str, pretty: bool
+) -> None:
     data = FORMS[encoding, pretty]
     cut = data[: data.rindex(b"\n", 0, -1) + 30]
     (drive / f"{NAME}.{encoding}").write_bytes(cut)
     outcome = load_once(project)
     [(record_no, record, reason)] = quarantined(project)
-    assert record_no == (24 if encoding == "json" else 25)  # the CSV's header is its first line
+    assert record_no == (24 if encoding == "json" else 25)  # a CSV's first line is its header
     assert record == cut.splitlines()[-1].decode()
     assert reason.startswith(f"unreadable {encoding.upper()} record: ")
     assert published(project) == ROWS[:23]
     assert (outcome.nameless, outcome.published, outcome.fell_short) == (1, 23, True)
 
 
-def test_garbage_in_the_middle(project: Project, drive: Path) -> None:
+def test_garbage_lines_are_quarantined_and_the_rest_published(
+    project: Project, drive: Path
+) -> None:
     lines = FORMS["json", True].splitlines()
     lines[4] = b'{"hd":{"ts_event":"2025-01-06T19:00:00.000000000Z","rtype":34,\xff\x00'
     lines[9] = lines[9].replace(b'"low":"', b'"low":"x')
@@ -75,7 +79,7 @@ def test_garbage_in_the_middle(project: Project, drive: Path) -> None:
     assert published(project) == [row for n, row in enumerate(ROWS) if n not in (4, 9)]
 
 
-def test_csv_lines_of_other_widths(project: Project, drive: Path) -> None:
+def test_csv_line_is_quarantined_if_its_column_count_differs(project: Project, drive: Path) -> None:
     lines = FORMS["csv", False].splitlines()
     lines[3] = lines[3].rpartition(b",")[0]
     lines[7] += b",1"
@@ -90,8 +94,9 @@ def test_csv_lines_of_other_widths(project: Project, drive: Path) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["json", "csv", "dbn"])
-def test_malformed_values(project: Project, drive: Path, encoding: str) -> None:
-    """The audit's own reasons, whatever the record was read from."""
+def test_malformed_values_are_quarantined_in_every_encoding(
+    project: Project, drive: Path, encoding: str
+) -> None:
     records = RECORDS.copy()
     records["high"][0] = records["low"][0] - 1
     records["close"][1] = UNDEFINED_PRICE
@@ -99,7 +104,7 @@ def test_malformed_values(project: Project, drive: Path, encoding: str) -> None:
     records["ts_event"][3] += 1
     records["rtype"][4] = 33
     is_text = encoding != "dbn"
-    if is_text:  # the encoder refuses a record of another type
+    if is_text:  # The encoder refuses a record of another type.
         records["rtype"][4] = 34
     data = text_file(records, encoding) if is_text else dbn_file(records, zstd=False)
     (drive / f"{NAME}.{encoding}").write_bytes(data)
@@ -126,7 +131,7 @@ def test_malformed_values(project: Project, drive: Path, encoding: str) -> None:
             }
 
 
-def test_windows_line_ends_and_blank_lines(project: Project, drive: Path) -> None:
+def test_windows_line_ends_and_blank_lines_are_accepted(project: Project, drive: Path) -> None:
     for (encoding, pretty), data in FORMS.items():
         blank = b"\n\n" if encoding == "json" else b""
         changed = data.replace(b"\n", b"\r\n") + blank + b"\r\n  \n"
@@ -143,7 +148,7 @@ def test_windows_line_ends_and_blank_lines(project: Project, drive: Path) -> Non
 
 
 def read(data: bytes) -> pl.DataFrame:
-    """Rows as landed of a file with these bytes."""
+    """Return the landed rows of a file with these bytes."""
     source = SourceStream(io.BytesIO(data), len(data))
     file_format = sniff(source.head())
     assert isinstance(file_format, FileFormat)
@@ -153,15 +158,15 @@ def read(data: bytes) -> pl.DataFrame:
     return canonicalise(decoded, file_format.rtype, context, load_universe().calendars())
 
 
-VOID = ("fault", "root", "rtype", "trade_date", "open", "high", "low", "close", "volume")
+REQUIRED = ("fault", "root", "rtype", "trade_date", "open", "high", "low", "close", "volume")
 
 
-def is_sound(row: dict[str, object]) -> bool:
-    """Whether the audit could publish the row: nothing is missing and no fault was found."""
-    return row["fault"] is None and all(row[name] not in (None, "") for name in VOID[1:])
+def is_valid(row: dict[str, object]) -> bool:
+    """Whether the audit could publish the row: nothing is missing, and it has no fault."""
+    return row["fault"] is None and all(row[name] not in (None, "") for name in REQUIRED[1:])
 
 
-# Never a record: a proper start of one, or anything after an exclamation mark
+# Never a record: the start of one, or anything after an exclamation mark.
 GARBAGE = st.one_of(
     st.tuples(st.integers(0, 23), st.integers(1, 60)).map(lambda cut: cut),
     st.binary(max_size=60).map(lambda tail: b"!" + tail.replace(b"\n", b"")),
@@ -181,13 +186,13 @@ LINES = st.lists(
 
 @settings(deadline=None, max_examples=150)
 @given(lines=LINES, form=st.sampled_from(list(FORMS)), ends=st.booleans())
-def test_every_line_is_accounted_for(
+def test_every_line_becomes_a_row_or_a_fault_unless_blank(
     lines: list[tuple[str, object]], form: tuple[str, bool], ends: bool
 ) -> None:
-    """Each line is a row, a fault with its text, or blank; none is lost, none made up."""
-    whole = FORMS[form].splitlines()
-    head, records = (whole[:1], whole[1:]) if form[0] == "csv" else ([], whole)
-    # a good first record, so that the file is told for what it is
+    """Each line is a row, a fault with its text, or blank; none is lost or invented."""
+    intact = FORMS[form].splitlines()
+    head, records = (intact[:1], intact[1:]) if form[0] == "csv" else ([], intact)
+    # A valid first record, by which the format is detected.
     texts, kinds = [*head, records[0]], ["header"] * len(head) + ["good"]
     wanted = [ROWS[0]]
     for kind, value in lines:
@@ -210,13 +215,13 @@ def test_every_line_is_accounted_for(
         if kind in ("blank", "header"):
             assert number not in numbered
         elif kind == "garbage":
-            assert not is_sound(numbered[number])
+            assert not is_valid(numbered[number])
             assert numbered[number]["raw"] == text.rstrip(b"\r").decode("utf-8", "backslashreplace")
         else:
             row = numbered[number]
             expected = wanted.pop(0)
             assert {name: row[name] for name in expected} == expected
-            assert is_sound(row)
+            assert is_valid(row)
             assert row["raw"] is None
     assert wanted == []
 
@@ -228,7 +233,7 @@ def test_every_line_is_accounted_for(
     byte=st.integers(0, 255).filter(lambda byte: byte != ord("\n")),
     record=st.integers(1, 23),
 )
-def test_any_changed_byte_changes_its_line_alone(
+def test_changed_byte_changes_no_other_line(
     form: tuple[str, bool], at: int, byte: int, record: int
 ) -> None:
     lines = FORMS[form].splitlines()
@@ -259,7 +264,7 @@ def test_any_changed_byte_changes_its_line_alone(
         ("symbol", r'"\ud800"', "surrogates not allowed"),
     ],
 )
-def test_values_that_no_bar_has(field: str, value: str, reason: str) -> None:
+def test_record_has_fault_if_value_is_impossible(field: str, value: str, reason: str) -> None:
     lines = FORMS["json", True].decode().splitlines()
     record = json.loads(lines[1])
     (record["hd"] if field in record["hd"] else record)[field] = "@"
@@ -272,8 +277,8 @@ def test_values_that_no_bar_has(field: str, value: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["json", "csv"])
-def test_one_bad_first_record_does_not_decide_what_prices_mean(encoding: str) -> None:
-    """Raw prices taken for pretty ones would be a thousand million times too high."""
+def test_price_format_is_detected_despite_a_bad_first_record(encoding: str) -> None:
+    """Raw prices read as pretty ones would be 1e9 times too high."""
     lines = FORMS[encoding, False].splitlines()
     first = 1 if encoding == "csv" else 0
     for bad in (
@@ -286,8 +291,8 @@ def test_one_bad_first_record_does_not_decide_what_prices_mean(encoding: str) ->
 
 
 @pytest.mark.parametrize("encoding", ["json", "csv"])
-def test_a_raw_price_among_pretty_ones_is_read_in_its_own_unit(encoding: str) -> None:
-    """Small prices too: 0.00635 dollars a yen are 6,350,000 raw, which could pass for a price."""
+def test_raw_price_among_pretty_ones_is_scaled(encoding: str) -> None:
+    """Small prices too: 0.00635 dollars per yen is 6,350,000 raw, which could pass for a price."""
     lines = FORMS[encoding, True].splitlines()
     last = lines[-1].replace(f"{ROWS[-1]['open']:.9f}".encode(), b"6350000")
     assert last != lines[-1]

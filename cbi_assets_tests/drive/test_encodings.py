@@ -35,16 +35,16 @@ from cbi_assets_tests.helpers import (
 
 DBN = dict(dbn_variants())
 NAMED = {name: data for name, data, named in text_variants() if named}
-NAMELESS = {name: data for name, data, named in text_variants() if not named}
+UNRESOLVED = {name: data for name, data, named in text_variants() if not named}
 
 
-def test_the_variants_are_what_they_are_called() -> None:
-    assert (len(DBN), len(NAMED), len(NAMELESS)) == (12, 16, 16)
+def test_variants_have_the_format_in_their_names() -> None:
+    assert (len(DBN), len(NAMED), len(UNRESOLVED)) == (12, 16, 16)
     for name, data in DBN.items():
         header = zstandard.decompress(data) if name.endswith(".zst") else data
         assert header[:3] == b"DBN"
         assert f"-v{header[3]}-" in name
-    texts = NAMED | NAMELESS
+    texts = NAMED | UNRESOLVED
     plain = {name: data for name, data in texts.items() if not name.endswith(".zst")}
     assert len(set(plain.values())) == 16
     for name, data in plain.items():
@@ -55,44 +55,50 @@ def test_the_variants_are_what_they_are_called() -> None:
 
 @pytest.mark.parametrize("sidecars", [(), ("manifest", "metadata", "symbology", "condition")])
 @pytest.mark.parametrize("name", DBN)
-def test_dbn(project: Project, drive: Path, name: str, sidecars: tuple[str, ...]) -> None:
+def test_dbn_lands_all_rows(
+    project: Project, drive: Path, name: str, sidecars: tuple[str, ...]
+) -> None:
     put_job(drive, {name: DBN[name]}, mapped=MAPPED, sidecars=sidecars)
     assert refusals(take_inventory(project)) == {}
     assert landed_rows(project, f"{JOB}/{name}") == mixed_rows()
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_text_with_symbols_and_no_sidecar(project: Project, drive: Path, name: str) -> None:
+def test_text_with_symbols_lands_without_sidecars(project: Project, drive: Path, name: str) -> None:
     (drive / name).write_bytes(NAMED[name])
     assert refusals(take_inventory(project)) == {}
     assert landed_rows(project, name) == mixed_rows()
 
 
-@pytest.mark.parametrize("name", NAMELESS)
-def test_text_named_by_symbology_json(project: Project, drive: Path, name: str) -> None:
-    put_job(drive, {name: NAMELESS[name]}, mapped=MAPPED)
+@pytest.mark.parametrize("name", UNRESOLVED)
+def test_text_symbols_are_resolved_by_symbology_json(
+    project: Project, drive: Path, name: str
+) -> None:
+    put_job(drive, {name: UNRESOLVED[name]}, mapped=MAPPED)
     assert refusals(take_inventory(project)) == {}
     assert landed_rows(project, f"{JOB}/{name}") == mixed_rows()
 
 
 @pytest.mark.parametrize("zstd", [True, False])
-@pytest.mark.parametrize("name", NAMELESS)
-def test_text_named_by_a_dbn_file_beside_it(
+@pytest.mark.parametrize("name", UNRESOLVED)
+def test_text_symbols_are_resolved_by_a_sibling_dbn_file(
     project: Project, drive: Path, name: str, zstd: bool
 ) -> None:
-    beside = f"{NAME}.ohlcv-1h.dbn{'.zst' if zstd else ''}"
-    (drive / beside).write_bytes(dbn_file(mixed(), mapped=MAPPED, zstd=zstd))
-    (drive / name).write_bytes(NAMELESS[name])
+    sibling = f"{NAME}.ohlcv-1h.dbn{'.zst' if zstd else ''}"
+    (drive / sibling).write_bytes(dbn_file(mixed(), mapped=MAPPED, zstd=zstd))
+    (drive / name).write_bytes(UNRESOLVED[name])
     assert refusals(take_inventory(project)) == {}
     assert landed_rows(project, name) == mixed_rows()
-    assert landed_rows(project, beside) == mixed_rows()
+    assert landed_rows(project, sibling) == mixed_rows()
 
 
-def test_parquet_of_the_vendors_client(project: Project, drive: Path, tmp_path: Path) -> None:
+def test_parquet_of_databentos_client_lands_all_rows(
+    project: Project, drive: Path, tmp_path: Path
+) -> None:
     variants = list(parquet_variants(tmp_path))
     assert len(variants) == 12
     for name, data, named in variants:
-        # without symbols, Parquet has them from symbology.json as text has
+        # Parquet without symbols gets them from symbology.json, as text does.
         put_job(drive, {name: data}, mapped=MAPPED, sidecars=() if named else ("symbology",))
         (drive / JOB).rename(drive / name.removesuffix(".ohlcv-1h.parquet"))
     assert refusals(take_inventory(project)) == {}
@@ -101,7 +107,7 @@ def test_parquet_of_the_vendors_client(project: Project, drive: Path, tmp_path: 
         assert landed_rows(project, path) == mixed_rows(), name
 
 
-def test_parquet_named_by_a_dbn_file_beside_it(
+def test_parquet_symbols_are_resolved_by_a_sibling_dbn_file(
     project: Project, drive: Path, tmp_path: Path
 ) -> None:
     name, data = next((n, d) for n, d, named in parquet_variants(tmp_path) if not named)
@@ -113,7 +119,7 @@ def test_parquet_named_by_a_dbn_file_beside_it(
 
 @pytest.mark.parametrize("inside", ["", f"{JOB}/", f"{JOB}/{JOB}/"])
 @pytest.mark.parametrize("encoding", ["dbn", "json"])
-def test_zip_of_a_job(
+def test_zipped_job_lands_all_rows(
     project: Project, drive: Path, tmp_path: Path, inside: str, encoding: str
 ) -> None:
     data = (
@@ -131,7 +137,7 @@ def test_zip_of_a_job(
     assert {content.job_id for content in found.contents.values()} == {JOB}
 
 
-def test_folder_that_was_unzipped_into_itself(project: Project, drive: Path) -> None:
+def test_job_lands_if_its_folder_is_nested_in_itself(project: Project, drive: Path) -> None:
     name = f"{NAME}.ohlcv-1h.dbn.zst"
     put_job(drive / JOB, {name: dbn_file(mixed(), mapped=MAPPED)}, mapped=MAPPED)
     found = take_inventory(project)
@@ -140,11 +146,11 @@ def test_folder_that_was_unzipped_into_itself(project: Project, drive: Path) -> 
     assert {content.job_id for content in found.contents.values()} == {JOB}
 
 
-def test_every_form_at_once_publishes_each_bar_once(
+def test_each_bar_is_published_once_if_landed_in_every_format(
     project: Project, drive: Path, tmp_path: Path
 ) -> None:
-    """The bars of 56 files in 56 forms are the same bars: one is published, 55 are duplicates."""
-    files = DBN | NAMED | NAMELESS | {name: data for name, data, _ in parquet_variants(tmp_path)}
+    """Of each bar in 56 files of 56 formats, one is published and 55 are duplicates."""
+    files = DBN | NAMED | UNRESOLVED | {name: data for name, data, _ in parquet_variants(tmp_path)}
     assert len(files) == 56
     put_job(drive, files, mapped=MAPPED)
     outcome = load_once(project)
@@ -157,8 +163,8 @@ def test_every_form_at_once_publishes_each_bar_once(
     assert books.row(0) == (56, 56 * 72)
 
 
-def test_long_header(project: Project, drive: Path) -> None:
-    """A parent's job names thousands of spreads: its header alone is longer than one reading."""
+def test_dbn_lands_if_its_header_exceeds_one_chunk(project: Project, drive: Path) -> None:
+    """A job by parent symbol maps thousands of spreads in its header."""
     names = mappings(
         {f"ZLH5-ZL{n}": [(n, dt.date(2025, 1, 1), dt.date(2025, 2, 1))] for n in range(100, 12_000)}
     )
@@ -173,8 +179,10 @@ def test_long_header(project: Project, drive: Path) -> None:
     assert landed_rows(project, f"{NAME}-True.dbn") == expected
 
 
-def test_days_of_text_beside_days_of_dbn(project: Project, drive: Path) -> None:
-    """A job split by day: each DBN header maps its own day only."""
+def test_daily_text_is_resolved_by_each_days_sibling_dbn_header(
+    project: Project, drive: Path
+) -> None:
+    """In a job split by day, each DBN header maps only its own day."""
     days = {}
     for day in (6, 7):
         start = dt.datetime(2025, 1, day, 15, tzinfo=dt.UTC)

@@ -1,4 +1,4 @@
-"""The landing zone: few packs, bounded pieces; only what the catalog names counts."""
+"""The landing zone has few packs, in bounded pieces; only what the catalog lists counts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from cbi_assets_tests.helpers import (
 
 
 def in_frames(text: bytes) -> bytes:
-    """The text in zstd frames that end in the middle of lines."""
+    """Compress a text in zstd frames that end in the middle of lines."""
     return b"".join(zstandard.compress(text[i : i + 333]) for i in range(0, len(text), 333))
 
 
@@ -34,8 +34,8 @@ def packs(project: Project) -> set[Path]:
     return set(project.home.landing.glob("*/*.parquet"))
 
 
-def test_many_small_files_become_few_packs(project: Project, drive: Path) -> None:
-    """300 files of one bar each: 150 of text, 150 of DBN."""
+def test_many_small_files_land_in_few_packs(project: Project, drive: Path) -> None:
+    """Land 300 files of one bar each: 150 of text, 150 of DBN."""
     records = bars(300, schema="ohlcv-1m")
     for n in range(300):
         one = records[n : n + 1]
@@ -51,7 +51,7 @@ def test_many_small_files_become_few_packs(project: Project, drive: Path) -> Non
 
 
 @pytest.mark.parametrize("form", ["json", "csv.zst", "dbn", "dbn.zst", "parquet"])
-def test_one_file_in_many_pieces_and_packs(
+def test_file_keeps_rows_and_record_numbers_across_pieces_and_packs(
     project: Project, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     data = {
@@ -72,16 +72,15 @@ def test_one_file_in_many_pieces_and_packs(
     load_once(project)
     assert len(packs(project)) >= 4
     assert landed_rows(project, name) == mixed_rows()
-    # records keep their numbers through all of it
     first = 2 if form == "csv.zst" else 1
     assert landed(project)["record_no"].to_list() == list(range(first, first + 72))
     assert published(project) == mixed_rows()
 
 
-def test_large_file_that_turns_out_bad_counts_nowhere(
+def test_large_file_leaves_no_rows_if_its_end_is_damaged(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was landed piece by piece before its end was seen to be missing."""
+    """Its first pieces were landed before its end was read."""
     monkeypatch.setattr(pieces, "_RECORDS", 2)
     monkeypatch.setattr(reader, "BLOCK_BYTES", 100)
     monkeypatch.setattr(landing, "BATCH_BYTES", 200)
@@ -93,12 +92,12 @@ def test_large_file_that_turns_out_bad_counts_nowhere(
     outcome = load_once(project)
     assert refusals(outcome).keys() == {"b.dbn"}
     assert published(project) == expected_rows(bars(3)) + expected_rows(good, "ZS.v.0", "ZS")
-    load_once(project)  # sweeps what only the bad file was in
+    load_once(project)  # removes the packs of the bad file
     assert landed(project).height == 10
     assert published(project) == expected_rows(bars(3)) + expected_rows(good, "ZS.v.0", "ZS")
 
 
-def test_leftovers_of_a_killed_run_are_swept(project: Project, drive: Path) -> None:
+def test_orphaned_packs_are_removed_after_a_killed_run(project: Project, drive: Path) -> None:
     (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
     take_inventory(project)
     [pack] = packs(project)
@@ -111,7 +110,7 @@ def test_leftovers_of_a_killed_run_are_swept(project: Project, drive: Path) -> N
     assert not half.exists()
 
 
-def test_lost_pack_makes_its_files_be_read_again(project: Project, drive: Path) -> None:
+def test_files_are_read_again_if_their_pack_is_missing(project: Project, drive: Path) -> None:
     (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
     (drive / "b.dbn").write_bytes(dbn_file(bars(24, schema="ohlcv-1m"), "ohlcv-1m"))
     load_once(project)
@@ -124,7 +123,7 @@ def test_lost_pack_makes_its_files_be_read_again(project: Project, drive: Path) 
     assert published(project) == expected_rows(bars(24))
 
 
-def test_lost_catalog_makes_everything_be_read_again(project: Project, drive: Path) -> None:
+def test_everything_is_read_again_if_the_catalog_is_missing(project: Project, drive: Path) -> None:
     (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
     load_once(project)
     for file in project.home.root.glob("catalog.sqlite*"):
@@ -134,7 +133,7 @@ def test_lost_catalog_makes_everything_be_read_again(project: Project, drive: Pa
     assert published(project) == expected_rows(bars(24))
 
 
-def test_run_that_dies_before_its_commit(
+def test_file_loads_after_a_run_that_died_before_its_commit(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (drive / "a.dbn").write_bytes(dbn_file(bars(24)))

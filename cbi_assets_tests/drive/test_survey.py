@@ -1,4 +1,4 @@
-"""The survey of a drive: every file once, what cannot load with the reason, nothing read twice."""
+"""A survey lists every file once, with the reason if it does not load, and reads none twice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def verdicts(project: Project) -> dict[str, tuple[str, str]]:
     return {file.path: (file.verdict, file.reason) for file in found.files}
 
 
-def test_names_with_quotes_spaces_newlines_and_sql(project: Project, drive: Path) -> None:
+def test_file_loads_if_its_name_has_quotes_newlines_and_sql(project: Project, drive: Path) -> None:
     put_job(drive / ODD, {f"{ODD}.dbn.zst": dbn_file(bars(24))}, job=ODD)
     bad = dbn_file(GOOD)[:-3]
     put_job(drive / ODD, {f"{ODD}.dbn.zst": bad}, job="bad", sidecars=())
@@ -50,15 +50,17 @@ def test_names_with_quotes_spaces_newlines_and_sql(project: Project, drive: Path
     assert load_once(project).published == 0
 
 
-def test_a_home_with_quotes_in_its_name(make_project: MakeProject, drive: Path) -> None:
+def test_load_works_if_the_home_has_quotes_in_its_name(
+    make_project: MakeProject, drive: Path
+) -> None:
     (drive / "a.dbn.zst").write_bytes(dbn_file(bars(24)))
     project = make_project(home='o\'clock "home"; --')
     assert refusals(load_once(project)) == {}
     assert published(project) == expected_rows(bars(24))
 
 
-def test_names_that_are_no_text(project: Project, drive: Path) -> None:
-    """Linux lets a name be any bytes; other systems' drives have such names."""
+def test_file_loads_if_its_name_is_not_utf8(project: Project, drive: Path) -> None:
+    """Linux allows any bytes in a name, and drives of other systems have such names."""
     folder = os.fsencode(drive) + b"/caf\xe9"
     os.mkdir(folder)
     Path(os.fsdecode(folder + b"/\xff.dbn.zst")).write_bytes(dbn_file(bars(24)))
@@ -70,7 +72,9 @@ def test_names_that_are_no_text(project: Project, drive: Path) -> None:
     assert load_once(project).survey.read == 0
 
 
-def test_foreign_schemas_and_datasets(project: Project, drive: Path) -> None:
+def test_file_is_foreign_if_its_schema_or_dataset_is_not_accepted(
+    project: Project, drive: Path
+) -> None:
     nasdaq, second, trade = bars(3), bars(3), bars(3)
     nasdaq["publisher_id"] = 2
     as_json = text_file(second).replace(b'"rtype":34', b'"rtype":32')
@@ -104,7 +108,7 @@ def test_foreign_schemas_and_datasets(project: Project, drive: Path) -> None:
     assert refusals(outcome) == {}
 
 
-def test_what_is_no_job_of_the_vendor(project: Project, drive: Path) -> None:
+def test_files_not_from_databento_are_listed_and_not_loaded(project: Project, drive: Path) -> None:
     (drive / ".DS_Store").write_bytes(b"x")
     (drive / ".Trash").mkdir()
     (drive / ".Trash" / "a.dbn.zst").write_bytes(dbn_file(GOOD))
@@ -132,30 +136,33 @@ def test_what_is_no_job_of_the_vendor(project: Project, drive: Path) -> None:
         ("empty", "empty folder"),
         ("hidden only", "empty folder"),
     ]
+    assert found.unreadable == []
     assert load_once(project).published == 5
 
 
-def test_synthetic_and_real_bars_keep_apart(make_project: MakeProject, drive: Path) -> None:
+def test_home_loads_only_real_or_only_synthetic_bars(
+    make_project: MakeProject, drive: Path
+) -> None:
     (drive / "real.dbn").write_bytes(dbn_file(GOOD))
     (drive / "demo.dbn").write_bytes(dbn_file(GOOD, dataset="DEMO.SYNTH"))
     put_job(drive, {"demo.json": text_file(GOOD)}, job="text", dataset="DEMO.SYNTH")
     real, demo = make_project("real"), make_project("demo", demo=True)
     refused = "dataset {}; this home takes only {}"
-    told = verdicts(real)
-    assert told["real.dbn"] == ("bars", "")
+    found = verdicts(real)
+    assert found["real.dbn"] == ("bars", "")
     synthetic = ("foreign", refused.format("DEMO.SYNTH", "GLBX.MDP3"))
-    assert told["demo.dbn"] == told["text/demo.json"] == synthetic
-    told = verdicts(demo)
-    assert told["real.dbn"] == ("foreign", refused.format("GLBX.MDP3", "DEMO.SYNTH"))
-    assert told["demo.dbn"] == told["text/demo.json"] == ("bars", "")
+    assert found["demo.dbn"] == found["text/demo.json"] == synthetic
+    found = verdicts(demo)
+    assert found["real.dbn"] == ("foreign", refused.format("GLBX.MDP3", "DEMO.SYNTH"))
+    assert found["demo.dbn"] == found["text/demo.json"] == ("bars", "")
     load_once(real)
     load_once(demo)
     assert published(real) == GOOD_ROWS
     assert published(demo) == expected_rows(GOOD, "ZS.v.0", "ZS", dataset="DEMO.SYNTH")
 
 
-def test_unchanged_drive_is_not_read_again(project: Project, drive: Path) -> None:
-    """Bytes that change behind an unchanged size and time prove that nobody looked."""
+def test_unchanged_files_are_not_opened_again(project: Project, drive: Path) -> None:
+    """Bytes replaced under the same size and time prove that no file was opened."""
     put_job(drive, {"good.dbn.zst": dbn_file(GOOD), "text.json": text_file(bars(24))})
     (drive / "cut.dbn.zst").write_bytes(dbn_file(GOOD)[:-3])
     (drive / "job.zip").write_bytes(zip_of({"a/b.json": text_file(bars(3))}))
@@ -175,7 +182,7 @@ def test_unchanged_drive_is_not_read_again(project: Project, drive: Path) -> Non
     assert load_once(project).survey.read == 0
 
 
-def test_file_copied_twice_counts_once(project: Project, drive: Path) -> None:
+def test_copies_of_a_file_land_once(project: Project, drive: Path) -> None:
     data = dbn_file(bars(24))
     for folder in ("a", "b", "c"):
         put_job(drive, {f"{NAME}.dbn.zst": data}, job=folder)
@@ -190,15 +197,15 @@ def test_file_copied_twice_counts_once(project: Project, drive: Path) -> None:
     assert (part.files, part.records, part.published, part.duplicates) == (1, 24, 24, 0)
 
 
-def test_same_name_other_content(project: Project, drive: Path) -> None:
-    """Two jobs use one file name for different days, and agree on the bars that both hold."""
-    whole = bars(24)
-    put_job(drive, {f"{NAME}.dbn.zst": dbn_file(whole[:15])}, job="GLBX-20250108-AAAAAAAAAA")
-    put_job(drive, {f"{NAME}.dbn.zst": dbn_file(whole[10:])}, job="GLBX-20250109-BBBBBBBBBB")
+def test_files_of_one_name_load_if_their_content_differs(project: Project, drive: Path) -> None:
+    """Two jobs use one file name for overlapping days, with equal bars where they overlap."""
+    records = bars(24)
+    put_job(drive, {f"{NAME}.dbn.zst": dbn_file(records[:15])}, job="GLBX-20250108-AAAAAAAAAA")
+    put_job(drive, {f"{NAME}.dbn.zst": dbn_file(records[10:])}, job="GLBX-20250109-BBBBBBBBBB")
     outcome = load_once(project)
     [part] = outcome.partitions
     assert (part.records, part.published, part.duplicates, part.conflicts) == (29, 24, 5, 0)
-    assert published(project) == expected_rows(whole)
+    assert published(project) == expected_rows(records)
     names = query(project, "SELECT path FROM `ops.source_files` ORDER BY path")["path"].to_list()
     assert names == [
         f"GLBX-20250108-AAAAAAAAAA/{NAME}.dbn.zst",
@@ -207,25 +214,27 @@ def test_same_name_other_content(project: Project, drive: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["json", "csv", "dbn", "dbn.zst"])
-def test_file_that_grows_while_it_is_read(
+def test_file_is_left_for_the_next_run_if_it_grows_while_read(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
-    whole = {
+    intact = {
         "json": text_file(bars(24)),
         "csv": text_file(bars(24), "csv"),
         "dbn": dbn_file(bars(24), zstd=False),
         "dbn.zst": dbn_file(bars(24)),
     }[suffix]
     growing = drive / f"{NAME}.{suffix}"
-    growing.write_bytes(whole[: len(whole) - 100])
+    growing.write_bytes(intact[: len(intact) - 100])
     (drive / "zz.dbn.zst").write_bytes(dbn_file(GOOD))
     reading = SourceStream._read
 
     def read_and_grow(self: SourceStream) -> bytes:
         chunk = reading(self)
-        if getattr(self.stream, "name", "") == str(growing) and growing.stat().st_size < len(whole):
+        if getattr(self.stream, "name", "") == str(growing) and growing.stat().st_size < len(
+            intact
+        ):
             with growing.open("ab") as file:
-                file.write(whole[len(whole) - 100 :])
+                file.write(intact[len(intact) - 100 :])
         return chunk
 
     with monkeypatch.context() as patch:
@@ -242,7 +251,7 @@ def test_file_that_grows_while_it_is_read(
 
 
 @pytest.mark.parametrize("change", ["touch", "remove"])
-def test_file_that_is_touched_or_taken_away_while_it_is_read(
+def test_file_is_left_for_the_next_run_if_touched_or_removed_while_read(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     moving = drive / f"{NAME}.dbn.zst"
@@ -265,14 +274,16 @@ def test_file_that_is_touched_or_taken_away_while_it_is_read(
     assert published(project) == (expected_rows(bars(24)) if change == "touch" else []) + GOOD_ROWS
 
 
-def test_drive_that_is_not_there(make_project: MakeProject, drive: Path) -> None:
+def test_usage_error_if_the_drive_is_unset_or_missing(
+    make_project: MakeProject, drive: Path
+) -> None:
     with pytest.raises(UsageError, match=r"no such folder\. Is the drive mounted\?"):
         take_inventory(make_project(cbi_drive=drive / "gone"))
     with pytest.raises(UsageError, match=r"CBI_DRIVE is not set"):
         take_inventory(make_project(cbi_drive=None))
 
 
-def test_nothing_is_written_to_the_drive(project: Project, drive: Path) -> None:
+def test_load_changes_nothing_on_the_drive(project: Project, drive: Path) -> None:
     put_job(drive, {"good.dbn.zst": dbn_file(GOOD), "text.json": text_file(bars(3), mapped=MAPPED)})
     (drive / "job.zip").write_bytes(zip_of({"a/b.json": text_file(bars(3))}))
 

@@ -1,4 +1,4 @@
-"""Records get their symbol by (instrument id, UTC date), or are set aside with the reason."""
+"""Symbols are resolved by (instrument id, UTC date); an unresolved record is quarantined."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cbi_assets_tests.helpers import (
 )
 
 JANUARY = (dt.date(2025, 1, 1), dt.date(2025, 2, 1))
-NAMELESS = text_file(bars(24), "json", mapped=())
+UNRESOLVED = text_file(bars(24), "json", mapped=())
 
 
 def reasons(project: Project) -> dict[int, str]:
@@ -30,8 +30,10 @@ def reasons(project: Project) -> dict[int, str]:
     return dict(rows)
 
 
-def test_one_id_with_two_symbols_on_a_day(project: Project, drive: Path) -> None:
-    """Of 24 bars from 15:00 UTC the first nine lie on the day that the two symbols share."""
+def test_record_is_quarantined_if_its_id_has_two_symbols_that_day(
+    project: Project, drive: Path
+) -> None:
+    """Of 24 bars from 15:00 UTC, the first nine are on the day that both symbols share."""
     seventh = dt.date(2025, 1, 7)
     both = mappings({"ZL.v.0": [(10, *JANUARY)], "ZLH5": [(10, JANUARY[0], seventh)]})
     put_job(drive, {f"{NAME}.dbn.zst": dbn_file(bars(24), mapped=both)}, mapped=both)
@@ -42,9 +44,11 @@ def test_one_id_with_two_symbols_on_a_day(project: Project, drive: Path) -> None
     assert outcome.nameless == 9
 
 
-def test_no_symbol_for_a_day(project: Project, drive: Path) -> None:
+def test_record_is_quarantined_if_its_id_has_no_symbol_that_day(
+    project: Project, drive: Path
+) -> None:
     mapped = mappings({"ZL.v.0": [(10, dt.date(2025, 1, 7), dt.date(2025, 1, 8))]})
-    put_job(drive, {f"{NAME}.json": NAMELESS}, mapped=mapped)
+    put_job(drive, {f"{NAME}.json": UNRESOLVED}, mapped=mapped)
     outcome = load_once(project)
     why = "no symbol for instrument 10 on 2025-01-06 (UTC)"
     assert reasons(project) == dict.fromkeys(range(1, 10), why)
@@ -52,8 +56,8 @@ def test_no_symbol_for_a_day(project: Project, drive: Path) -> None:
     assert outcome.fell_short
 
 
-def test_symbology_that_arrives_later(project: Project, drive: Path) -> None:
-    folder = put_job(drive, {f"{NAME}.json": NAMELESS}, sidecars=())
+def test_late_symbology_resolves_quarantined_records(project: Project, drive: Path) -> None:
+    folder = put_job(drive, {f"{NAME}.json": UNRESOLVED}, sidecars=())
     assert load_once(project).nameless == 24
     assert published(project) == []
     put_job(drive, {}, sidecars=("symbology",))
@@ -64,9 +68,9 @@ def test_symbology_that_arrives_later(project: Project, drive: Path) -> None:
     assert reasons(project) == {}
 
 
-def test_symbology_that_arrives_later_for_a_root_outside(project: Project, drive: Path) -> None:
-    """The records leave quarantine for those outside the universe, and the books balance."""
-    put_job(drive, {f"{NAME}.json": NAMELESS}, sidecars=())
+def test_late_symbology_moves_records_outside_the_universe(project: Project, drive: Path) -> None:
+    """The records leave quarantine, count as outside the universe, and the books balance."""
+    put_job(drive, {f"{NAME}.json": UNRESOLVED}, sidecars=())
     load_once(project)
     other = mappings({"XX.v.0": [(10, *JANUARY)]})
     put_job(drive, {}, mapped=other, sidecars=("symbology",))
@@ -77,10 +81,10 @@ def test_symbology_that_arrives_later_for_a_root_outside(project: Project, drive
     assert books.rows() == [(24, 24, "loaded")]
 
 
-def test_symbology_that_arrives_later_for_another_copy(project: Project, drive: Path) -> None:
-    """Two copies of a file: one with symbols and one without do not fight over it."""
-    put_job(drive, {f"{NAME}.json": NAMELESS}, job="a", sidecars=())
-    put_job(drive, {f"{NAME}.json": NAMELESS}, job="b", sidecars=())
+def test_late_symbology_of_one_copy_resolves_the_file_once(project: Project, drive: Path) -> None:
+    """A copy with symbols and one without do not land the file again and again."""
+    put_job(drive, {f"{NAME}.json": UNRESOLVED}, job="a", sidecars=())
+    put_job(drive, {f"{NAME}.json": UNRESOLVED}, job="b", sidecars=())
     assert load_once(project).nameless == 24
     put_job(drive, {}, job="b", sidecars=("symbology",))
     assert load_once(project).published == 24
@@ -89,7 +93,7 @@ def test_symbology_that_arrives_later_for_another_copy(project: Project, drive: 
     assert published(project) == expected_rows(bars(24))
 
 
-def test_symbols_in_the_records_beat_the_sidecar(project: Project, drive: Path) -> None:
+def test_symbols_in_records_override_the_sidecar(project: Project, drive: Path) -> None:
     other = mappings({"ZS.v.0": [(10, *JANUARY)]})
     put_job(drive, {f"{NAME}.json": text_file(bars(24), mapped=MAPPED)}, mapped=other)
     assert refusals(load_once(project)) == {}

@@ -1,4 +1,4 @@
-"""What the system will not show: one line each, and the rest is there."""
+"""What the system cannot read is named in one line each, and the rest loads."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ CLI = [sys.executable, "-c", "from cbi_assets.cli import main; main()"]
 LOCKED = "cannot be listed: Permission denied. Fix its permissions."
 
 
-def test_unreadable_folder_and_file(
+def test_inventory_names_unreadable_folder_and_file(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a user sees it: `cbi inventory` in a process that may not read everything."""
+    """Run `cbi inventory` in a process that lacks the permission to read them."""
     (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
     (drive / "shut.dbn").write_bytes(dbn_file(bars(3)))
     (drive / "locked").mkdir()
@@ -43,9 +43,9 @@ def test_unreadable_folder_and_file(
     command = [*CLI, "inventory", "--json"]
     if os.geteuid() == 0:
         if not shutil.which("setpriv"):
-            _with_a_scandir_that_refuses(project, drive, monkeypatch)
+            _load_with_scandir_refused(project, drive, monkeypatch)
             return
-        # root reads everything unless it gives up the right to
+        # Root can read everything unless it drops that capability.
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
     environment = os.environ | {
         "CBI_HOME": str(project.home.root),
@@ -63,8 +63,8 @@ def test_unreadable_folder_and_file(
     assert "Traceback" not in done.stderr
     document: dict[str, Any] = json.loads(done.stdout)
     assert document["unlisted"] == [{"area": "drive", "path": "locked", "reason": LOCKED}]
-    told = {file["path"]: (file["verdict"], file["reason"]) for file in document["files"]}
-    assert told == {
+    found = {file["path"]: (file["verdict"], file["reason"]) for file in document["files"]}
+    assert found == {
         "good.dbn": ("bars", ""),
         "shut.dbn": (
             "refused",
@@ -73,7 +73,7 @@ def test_unreadable_folder_and_file(
     }
 
 
-def _with_a_scandir_that_refuses(
+def _load_with_scandir_refused(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listing = os.scandir
@@ -90,16 +90,16 @@ def _with_a_scandir_that_refuses(
     assert outcome.fell_short
 
 
-def test_unlistable_folder_falls_short_and_the_rest_loads(
+def test_unlistable_folder_fails_the_load_and_the_rest_loads(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
     (drive / "locked").mkdir()
-    _with_a_scandir_that_refuses(project, drive, monkeypatch)
+    _load_with_scandir_refused(project, drive, monkeypatch)
     assert published(project) == expected_rows(bars(24))
 
 
-def test_dangling_link_and_link_to_a_folder(project: Project, drive: Path) -> None:
+def test_dangling_link_is_named_and_folder_link_skipped(project: Project, drive: Path) -> None:
     (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
     (drive / "dangling.dbn").symlink_to(drive / "nowhere")
     (drive / "loop").symlink_to(drive)
@@ -107,14 +107,15 @@ def test_dangling_link_and_link_to_a_folder(project: Project, drive: Path) -> No
     assert [(u.path, u.reason) for u in outcome.survey.unlisted] == [
         ("dangling.dbn", "cannot be read: No such file or directory.")
     ]
+    assert outcome.survey.unreadable == outcome.survey.unlisted
     assert [file.path for file in outcome.survey.files] == ["good.dbn"]
     assert published(project) == expected_rows(bars(24))
 
 
-def test_full_disk_is_no_fault_of_the_file(
+def test_full_disk_raises_and_does_not_refuse_the_file(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of the landing zone must not be booked as one of the file that was being read."""
+    """An error of the landing zone must not be recorded as one of the file being read."""
     from cbi_assets.drive import landing, pieces, reader
 
     (drive / "good.dbn").write_bytes(dbn_file(bars(24), zstd=False))
@@ -133,10 +134,10 @@ def test_full_disk_is_no_fault_of_the_file(
     assert load_once(project).published == 24
 
 
-def test_a_file_that_could_not_be_read_is_tried_again(
+def test_file_is_retried_if_the_system_could_not_read_it(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loose cable is no property of the file, which stays as it was."""
+    """A loose cable does not change the file's size or time."""
     (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
     with monkeypatch.context() as loose:
 
@@ -150,9 +151,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert load_once(project).published == 24
 
 
-def test_what_the_manifest_lists_and_the_folder_lacks_is_named(
-    project: Project, drive: Path
-) -> None:
+def test_missing_file_is_named_if_the_manifest_lists_it(project: Project, drive: Path) -> None:
     folder = put_job(drive, {"a.dbn": dbn_file(bars(3)), "b.dbn": dbn_file(bars(4))})
     (folder / "b.dbn").unlink()
     [row] = by_folder(take_inventory(project))

@@ -1,0 +1,74 @@
+"""The catalog reads what earlier versions stored, and stores the same JSON."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sqlite3
+from pathlib import Path
+
+from cbi_assets.drive.catalog import (
+    Catalog,
+    Content,
+    FileRecord,
+    FormatDetails,
+    SidecarDetails,
+    StagingDetails,
+)
+
+JOB = "GLBX-20250110-AAAAAAAAAA"
+FORMAT = {"job_id": JOB, "encoding": "dbn", "compression": "zstd", "schema": "ohlcv-1h",
+          "dataset": "GLBX.MDP3"}  # fmt: skip
+SIDECAR = {"job_id": JOB, "dataset": "GLBX.MDP3", "lists": ["a.dbn.zst"],
+           "missing_days": ["2025-01-09"]}  # fmt: skip
+STAGING = {"encoding": "parquet", "records": 7, "columns": ["date", "close"]}
+CONTENT = FORMAT | {"file_no": 3, "source_file_id": "ab", "path": "a.dbn.zst", "bytes": 90,
+                    "records": 5, "blank_lines": 0, "first_ts": 1, "last_ts": 2,
+                    "symbols": ["ZL.v.0"]}  # fmt: skip
+STORED = [
+    ("drive", "a.dbn.zst", "90:1|", 90, "bars", "", "ab", FORMAT),
+    ("drive", "b.dbn.zst", "9:1|", 9, "refused", "cannot be read.", None, {}),
+    ("drive", "manifest.json", "9:1|", 9, "sidecar", "", None, SIDECAR),
+    ("staging", "m.parquet", "9:1|", 9, "staging", "never loaded", None, STAGING),
+]
+RECORDS = [
+    FileRecord(*STORED[0][:7], FormatDetails(JOB, "dbn", "zstd", "ohlcv-1h", "GLBX.MDP3")),
+    FileRecord(*STORED[1][:7]),
+    FileRecord(
+        *STORED[2][:7],
+        SidecarDetails(JOB, "GLBX.MDP3", ("a.dbn.zst",), (dt.date(2025, 1, 9),)),
+    ),
+    FileRecord(*STORED[3][:7], StagingDetails("parquet", 7, ("date", "close"))),
+]
+BARS = Content(
+    3, "ab", "a.dbn.zst", JOB, "GLBX.MDP3", "ohlcv-1h", "dbn", "zstd", 90, 5, 0, 1, 2, ("ZL.v.0",)
+)
+
+
+def test_catalog_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    Catalog(path).close()
+    with sqlite3.connect(path) as stored:
+        stored.executemany(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            [(*row[:7], json.dumps(row[7])) for row in STORED],
+        )
+        stored.execute("INSERT INTO contents VALUES (3, 'ab', ?)", (json.dumps(CONTENT),))
+    stored.close()
+    catalog = Catalog(path)
+    assert list(catalog.files().values()) == RECORDS
+    assert catalog.contents() == {"ab": BARS}
+    catalog.close()
+
+
+def test_catalog_stores_the_keys_that_earlier_versions_read(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    catalog = Catalog(path)
+    catalog.record(RECORDS, [BARS])
+    catalog.close()
+    stored = sqlite3.connect(path)
+    rows = stored.execute("SELECT * FROM files ORDER BY area, path").fetchall()
+    assert [(*row[:7], json.loads(row[7])) for row in rows] == STORED
+    ((content,),) = stored.execute("SELECT facts FROM contents").fetchall()
+    assert json.loads(content) == CONTENT
+    stored.close()
