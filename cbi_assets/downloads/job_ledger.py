@@ -30,7 +30,7 @@ class AlreadyBoughtError(AuditError):
 
 @dataclass(frozen=True)
 class JobRow:
-    """One row of ops.download_jobs."""
+    """One row of ops.download_jobs. `told` is why it failed or expired."""
 
     approval_id: str
     request_id: str

@@ -1,7 +1,7 @@
 """The bars that the tests' vendor sells: a function of symbol and minute, the same in every job.
 
-1m, 1h and 1d bars of a symbol agree with each other, whatever range they are asked for, so that
-overlapping jobs never disagree. Never real prices.
+1m, 1h and 1d bars of a symbol agree with each other in every range, so overlapping jobs never
+disagree. The prices are synthetic.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _NS = 1_000_000_000
 _EPOCH = dt.date(1970, 1, 1)
 _EVERY_DAY = 24 * 60
 _LONG = dt.timedelta(days=400)
-"""Above it a count is worked out from the weekdays: nobody downloads that much from here."""
+"""Longer ranges are only counted, by weekdays; no test downloads them."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a customer asks for; `start` to before `end` are UTC dates."""
+    """A customer's request; `start` and `end` are UTC dates, half-open."""
 
     dataset: str
     schema: str
@@ -44,7 +44,7 @@ class Wanted:
 
 
 def months_of(start: dt.date, end: dt.date) -> Iterator[tuple[dt.date, dt.date]]:
-    """The calendar months in [start, end), each cut to it, half-open."""
+    """Yield the calendar months in [start, end), clipped to it, half-open."""
     while start < end:
         after = (start.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
         yield start, min(after, end)
@@ -52,9 +52,9 @@ def months_of(start: dt.date, end: dt.date) -> Iterator[tuple[dt.date, dt.date]]
 
 
 def make_file(wanted: Wanted, start: dt.date, end: dt.date) -> bytes | None:
-    """The wanted bars in [start, end) as a DBN file, None where there are none."""
+    """Return the wanted bars in [start, end) as a DBN file, None if there are none."""
     parts: list[Records] = []
-    for symbol, number, first, last in _held(wanted, start, end):
+    for symbol, number, first, last in _intervals(wanted, start, end):
         parts.append(_bars(symbol, wanted.schema, number, first, last))
     records = np.concatenate(parts) if parts else np.zeros(0)
     if not len(records):
@@ -65,28 +65,28 @@ def make_file(wanted: Wanted, start: dt.date, end: dt.date) -> bytes | None:
 
 @cache
 def count(wanted: Wanted) -> int:
-    """How many bars a job would hold; of a long range, about how many."""
+    """Return the number of bars of a job, approximately for a long range."""
     if wanted.end - wanted.start > _LONG:
         weekdays = int(np.busday_count(wanted.start, wanted.end))
         a_day = {"ohlcv-1d": 1, "ohlcv-1h": 20, "ohlcv-1m": 1_200}[wanted.schema]
         each = 3 if wanted.stype_in == "parent" else 1
         return weekdays * a_day * each * len(wanted.symbols)
-    held = _held(wanted, wanted.start, wanted.end)
-    return sum(len(_bars(s, wanted.schema, n, first, last)) for s, n, first, last in held)
+    parts = _intervals(wanted, wanted.start, wanted.end)
+    return sum(len(_bars(s, wanted.schema, n, first, last)) for s, n, first, last in parts)
 
 
 def mapped(wanted: Wanted) -> list[SymbolIntervals]:
-    """Which instrument id each symbol of a job has, and when."""
+    """Return the instrument ID of each symbol of a job, by interval."""
     intervals: dict[str, list[tuple[int, dt.date, dt.date]]] = {}
-    for symbol, number, first, last in _held(wanted, wanted.start, wanted.end):
+    for symbol, number, first, last in _intervals(wanted, wanted.start, wanted.end):
         intervals.setdefault(symbol, []).append((number, first, last))
     return mappings(intervals)
 
 
-def _held(
+def _intervals(
     wanted: Wanted, start: dt.date, end: dt.date
 ) -> Iterator[tuple[str, int, dt.date, dt.date]]:
-    """(symbol as mapped, instrument id, first day, day after the last), month by month."""
+    """Yield symbol as mapped, instrument ID, first day and day after the last, by month."""
     for asked in wanted.symbols:
         root = asked.partition(".")[0]
         for first, last in months_of(start, end):
@@ -101,7 +101,7 @@ def _held(
 
 
 def _contracts(root: str, day: dt.date) -> tuple[str, str]:
-    """The two contracts listed next after the month of `day`."""
+    """Return the two contracts listed next after the month of `day`."""
     listed = load_universe().roots[root].months
     found: list[str] = []
     month = day.replace(day=1)
@@ -156,7 +156,7 @@ def _root_of(symbol: str) -> str:
 
 
 def _path(symbol: str, minute: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The price at the start of each minute, in ticks."""
+    """Return the price at the start of each minute, in ticks."""
     phase = _number(symbol) % 628 / 100
     wave = 30 * np.sin(minute / 97 + phase) + 400 * np.sin(minute / (_EVERY_DAY * 40) + phase)
     return 4_000 + np.rint(wave).astype(np.int64)

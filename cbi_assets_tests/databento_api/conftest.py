@@ -1,4 +1,4 @@
-"""A vendor of one's own for every test."""
+"""A separate vendor for every test."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ from cbi_assets_tests.databento_api.vendor import Vendor
 
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
-    """Databento on loopback, with the tests' clock; its jobs are done at the second look."""
+    """Run Databento on loopback, with the tests' clock; its jobs are done at the second poll."""
     with run_vendor(Vendor(now=lambda: NOW)) as running:
         yield running

@@ -1,5 +1,5 @@
 """The tests' vendor over HTTP, on loopback: `/v0/metadata.*`, `/v0/batch.*`, and the files of
-`/v0/batch/download/`. Every request is logged; faults come on demand. As a process of its own:
+`/v0/batch/download/`. Logs every request and fails on demand. As a separate process:
 `python -m cbi_assets_tests.databento_api.server --port 8123`.
 """
 
@@ -35,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._handle(urlsplit(self.path).path, dict(parse_qsl(body.decode())))
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Said nowhere: the vendor keeps its own log."""
+        """Log nothing: the vendor has its own log."""
 
     def _handle(self, path: str, params: dict[str, str]) -> None:
         name = path.removeprefix("/v0/")
@@ -71,7 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         kind = fault.kind if fault else ""
         if fault is not None and kind.isdigit():
             headers = {"Retry-After": str(fault.value)} if fault.value is not None else {}
-            return _problem(int(kind), "a fault that a test asked for", headers)
+            return _problem(int(kind), "a fault requested by a test", headers)
         if self._key() != self.vendor.key:
             return _problem(401, "Authentication failed.")
         if route == "file":
@@ -128,12 +128,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hung up, as a killed one does, is no news."""
+        """Ignore clients that disconnected, as killed ones do."""
 
 
 @contextmanager
 def run_vendor(vendor: Vendor | None = None, port: int = 0) -> Iterator[Vendor]:
-    """Serve an account on 127.0.0.1 until the block is left; `url` says where."""
+    """Serve an account on 127.0.0.1 and set its `url`, until the block ends."""
     vendor = vendor or Vendor()
     handler = type("Handler", (_Handler,), {"vendor": vendor})
     with _Server(("127.0.0.1", port), handler) as server:

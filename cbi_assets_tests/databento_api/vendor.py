@@ -1,7 +1,7 @@
-"""Databento as the tests have it: an account with jobs, quotes, files, a log and faults.
+"""The tests' Databento: an account with jobs, quotes, files, a request log and faults.
 
-It answers the routes that the real client asks (`metadata.*` and `batch.*`); `server.py` serves it
-over HTTP.
+It implements the routes that the real client uses (`metadata.*` and `batch.*`); `server.py` serves
+it over HTTP.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ USER = "46PCMCVF"
 
 @dataclass
 class Fault:
-    """What goes wrong, at the next `times` requests of `route` (`batch.submit_job`, `file`, …).
+    """A failure of the next `times` requests of `route` (`batch.submit_job`, `file`, …).
 
-    `429` (with Retry-After of `value` seconds), `500`, `503`, `400`; `lost`: done, but the line
-    drops before the answer; `dropped`: the line drops and nothing was done; `stall`; and for files
-    `short`: cut off after half, `garbled`: a byte changed, `whole`: Range is not heeded,
-    `moved`: a redirect to `value`.
+    A status: `429` (with Retry-After of `value` seconds), `500`, `503`, `400`. `lost`: processed,
+    but the connection breaks before the response. `dropped`: the connection breaks, unprocessed.
+    `stall`: no response. For files: `short` truncates after half, `garbled` changes a byte, `whole`
+    ignores Range, `moved` redirects to `value`.
     """
 
     route: str
@@ -47,7 +47,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Logged:
-    """One request as it came in. `key` is the one it carried, `sent` the bytes of the body."""
+    """One request. `key` is the API key in it, `sent` the number of bytes returned."""
 
     route: str
     params: Mapping[str, str]
@@ -59,7 +59,7 @@ class Logged:
 
 @dataclass
 class Job:
-    """A batch job, its files made at once; done at the `looks`-th look at it."""
+    """A batch job, with its files. It is done at the `looks`-th poll."""
 
     id: str
     wanted: Wanted
@@ -73,15 +73,18 @@ class Job:
 
 @dataclass
 class Vendor:
-    """The account of one customer. What a test may change: `faults`, `usd_per_gib`, `looks`
-    (until a job is done), `lists_manifest`, `wrong_hash` (files whose listed hash is wrong) and
-    `file_host` (instead of the server's own, in the files' URLs)."""
+    """The account of one customer.
+
+    A test may change `faults`, `usd_per_gib`, `looks` (polls until a job is done),
+    `lists_manifest`, `wrong_hash` (files to list with a wrong hash) and `file_host` (the host in
+    the files' URLs, instead of the server's own).
+    """
 
     key: str = KEY
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     usd_per_gib: float = 100_000.0
     prices: list[float] = field(default_factory=list)
-    """Prices for the next quotes, one each, before `usd_per_gib` holds again."""
+    """Prices for the next quotes, one each, instead of `usd_per_gib`."""
     looks: int = 2
     lists_manifest: bool = True
     wrong_hash: set[str] = field(default_factory=set)
@@ -94,15 +97,15 @@ class Vendor:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def fail(self, route: str, kind: str, times: int = 1, value: Any = None) -> None:
-        """Let the next requests of a route fail."""
+        """Make the next requests of a route fail."""
         self.faults.append(Fault(route, kind, times, value))
 
     def asked(self, route: str) -> list[Logged]:
-        """The requests of one route, whatever came of them."""
+        """Return the requests of one route, including failed ones."""
         return [logged for logged in self.log if logged.route == route]
 
     def take_fault(self, route: str) -> Fault | None:
-        """The fault that this request has, if any."""
+        """Return this request's fault, if any."""
         with self.lock:
             for fault in self.faults:
                 if fault.route == route and fault.times > 0:
@@ -111,7 +114,7 @@ class Vendor:
         return None
 
     def answer(self, route: str, params: Mapping[str, str]) -> Any:
-        """The JSON document of an API call. Raises LookupError for a job that is not there."""
+        """Return the JSON document of an API call. Raises LookupError for an unknown job."""
         with self.lock:
             name = route.replace(".", "_")
             found: Any = getattr(self, name)(params)
@@ -183,7 +186,7 @@ class Vendor:
         ]
 
     def add_job(self, wanted: Wanted, asked: Mapping[str, str] | None = None) -> Job:
-        """A job received now, with its files."""
+        """Add a job received now, with its files."""
         received = self.now()
         tail = "".join(random.choices(string.ascii_uppercase + string.digits, k=10))
         job_id = f"GLBX-{received:%Y%m%d}-{tail}"
@@ -244,7 +247,7 @@ def _wanted(params: Mapping[str, str]) -> Wanted:
 
 
 def _files_of(wanted: Wanted, job_id: str) -> dict[str, bytes]:
-    """The job's data by month and its sidecars, as the vendor writes them."""
+    """Return the job's monthly data files and its sidecars, as Databento writes them."""
     files: dict[str, bytes] = {}
     for start, end in months_of(wanted.start, wanted.end):
         data = make_file(wanted, start, end)

@@ -1,4 +1,4 @@
-"""The vendor of the tests, for what is planned, approved and bought."""
+"""The vendor that the tests plan, approve and buy from."""
 
 from __future__ import annotations
 
