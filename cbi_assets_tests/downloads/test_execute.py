@@ -14,6 +14,7 @@ import pytest
 from cbi_assets.databento_api.batch_jobs import Job, submit_job
 from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.session import Project
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets_tests.databento_api.buying import (
     NOW,
     USD,
@@ -162,6 +163,19 @@ def test_execute_raises_if_another_download_is_running(
     assert buy(project, plan, vendor).is_complete
     assert len(inside) == 1
     assert submitted(vendor) == 1
+
+
+def test_execute_creates_missing_tables_once(
+    project: Project, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = make_plan()
+    approve_as_ada(project, plan)
+    created: list[int] = []
+    monkeypatch.setattr(
+        DuckDBWarehouse, "create_tables", lambda self, specs: created.append(len(specs))
+    )
+    assert buy(project, plan, vendor).is_complete  # every read and write opens a session
+    assert len(created) == 1
 
 
 def test_execute_writes_exactly_the_files_of_the_manifest(
