@@ -60,7 +60,7 @@ STAGES = (
     "features.matrix:crush",
     "features.matrix:volatility",
     "features.matrix:name_regimes",
-    "features.matrix:_closes",
+    "features.matrix:_session_closes",
     "features.matrix:macro_as_of",
     "build.build:replace_rows",
     "warehouse.duckdb:DuckDBWarehouse.transact",

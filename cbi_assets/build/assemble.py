@@ -12,14 +12,13 @@ from cbi_assets.build.bar_inventory import NO_CUTOFF, read_inventory
 from cbi_assets.build.session_rows import build_sessions, read_hours
 from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
-from cbi_assets.features.matrix import ZONE_ROOTS, build_matrix
-from cbi_assets.market.bars import TIMEFRAMES
+from cbi_assets.features.matrix import ZONE_ROOTS, MatrixInputs, build_matrix
 from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import Chain, chain
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.market.sessions import session_close
 from cbi_assets.session import Session
-from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, ROLL_CALENDAR, YAHOO_BRIDGE
+from cbi_assets.tables import MACRO_OBSERVATIONS, ROLL_CALENDAR, YAHOO_BRIDGE
 from cbi_assets.warehouse.base import Warehouse
 
 _FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
@@ -97,24 +96,23 @@ def assemble(
     front = front_month_chain(sessions, project.universe)
     active = choose_active(sessions, front.front_months)
     zone = active.filter(pl.col("root").is_in(ZONE_ROOTS) & pl.col("built_from").is_in(INTRADAY))
-    matrix = build_matrix(
-        active,
-        sessions,
-        read_hours(warehouse, zone),
-        read_observations(session, until),
-        project.universe.calendars(),
-        {timeframe: RAW[timeframe].id for timeframe in TIMEFRAMES},
-        project.regimes,
-        project.macro,
-        session.now,
+    inputs = MatrixInputs(
+        active=active,
+        sessions=sessions,
+        zone_hours=read_hours(warehouse, zone),
+        observations=read_observations(session, until),
+        calendars=project.universe.calendars(),
+        regimes=project.regimes,
+        macro=project.macro,
     )
+    matrix = build_matrix(inputs, session.now)
     continuous = continuous_series(active, sessions, front.rolls, _read_bridge(warehouse, until))
     requested = pl.col("root").is_in(list(roots))
     return Assembled(
         sessions=sessions.filter(requested),
         rolls=front.rolls.filter(requested),
         continuous=continuous.filter(requested),
-        matrix=matrix if matrix.is_empty() else matrix.filter(pl.col("symbol").is_in(list(roots))),
+        matrix=matrix.filter(pl.col("symbol").is_in(list(roots))),
         sessions_built=found.built,
     )
 

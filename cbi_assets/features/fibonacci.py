@@ -1,4 +1,4 @@
-"""Fibonacci levels of the last confirmed swing of a root's sessions.
+"""Fibonacci levels of a root's last confirmed leg.
 
 Formulas (the usual definition; H the swing high, L the swing low): on an up-leg, from L to H, the
 retracement x is H - x(H-L) and the extension y is L + y(H-L); on a down-leg, from H to L, they are
@@ -15,22 +15,33 @@ from cbi_assets.features.zigzag import join_last_leg
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX, EXTENSIONS, RETRACEMENTS
 
 THRESHOLD: Final = 0.06
+"""Reversal that confirms a swing of daily sessions, a fraction of its price."""
 
 FIBONACCI_COLUMNS: Final = DAILY_ML_MATRIX.field_names("fibonacci")
 
 
 def fibonacci(active: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFrame:
-    """Levels of the last two swings confirmed on or before each row's date, in native units.
+    """Compute the levels of the last two swings confirmed on or before each row's date.
 
-    `active` has root, trade_date, high, low: one row a root and trade date, the whole history.
-    Gives root, trade_date and FIBONACCI_COLUMNS, sorted by root and trade date. `direction` is
-    `up` where the swing high is the later of the two, else `down`; `confirmed_on` is the trade
-    date that confirmed the later. All are null before two swings are confirmed. An extension of a
-    long down-leg may lie below zero.
+    The series is used as given: over unadjusted sessions, the step between two contracts at a roll
+    is part of the swing, and may confirm one. A date without positive prices moves no swing; its
+    row has the levels already known.
 
-    The series is taken as it is given. The active contract changes at a roll, so over unadjusted
-    sessions the step from one contract's price to the next is part of the swing, and may confirm
-    one. A date without positive prices moves no swing; its row has the levels already known.
+    Parameters
+    ----------
+    active : pl.DataFrame
+        root, trade_date, high, low (native units): one row per root and trade date, the whole
+        history, in any order.
+    threshold : float
+        Reversal that confirms a swing, a fraction of its price.
+
+    Returns
+    -------
+    pl.DataFrame
+        root, trade_date and FIBONACCI_COLUMNS, sorted by root and trade date; levels in native
+        units. `direction` is `up` if the swing high is the later of the two, else `down`;
+        `confirmed_on` is the trade date that confirmed the later one. All are null before two
+        swings are confirmed. An extension of a long down-leg may be below zero.
     """
     return (
         join_last_leg(active.select("root", "trade_date", "high", "low"), "trade_date", threshold)
@@ -44,14 +55,14 @@ def fibonacci(active: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFram
 
 
 def retracement(x: float) -> pl.Expr:
-    """Price at which the leg (swing_high, swing_low, direction) has given back `x` of its range."""
+    """Return the price at which a leg (swing_high, swing_low, direction) has retraced `x`."""
     high, low = pl.col("swing_high"), pl.col("swing_low")
     span = high - low
     return pl.when(pl.col("direction") == "up").then(high - x * span).otherwise(low + x * span)
 
 
 def extension(y: float) -> pl.Expr:
-    """Price at `y` times the leg's range from its origin (swing_high, swing_low, direction)."""
+    """Return the price at `y` times a leg's range from its origin."""
     high, low = pl.col("swing_high"), pl.col("swing_low")
     span = high - low
     return pl.when(pl.col("direction") == "up").then(low + y * span).otherwise(high - y * span)

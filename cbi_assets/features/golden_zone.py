@@ -1,4 +1,4 @@
-"""The golden zone: where a 1h close stands between the 50% and 61.8% retracements of a swing."""
+"""The golden zone: the range between the 50% and 61.8% retracements of a 1h swing."""
 
 from __future__ import annotations
 
@@ -11,37 +11,51 @@ from cbi_assets.features.zigzag import join_last_leg
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 
 THRESHOLD: Final = 0.01
-"""Of the 1h zigzag: this project's choice, the contract names none."""
+"""Reversal that confirms a swing of 1h bars, a fraction of its price: this project's choice."""
 
 SURGE: Final = 1.5
 SURGE_BARS: Final = 24
+"""A trigger's volume is at least SURGE times the mean of the SURGE_BARS bars before it."""
 
 GOLDEN_ZONE_COLUMNS: Final = DAILY_ML_MATRIX.field_names("golden_zone")
 
 
 def golden_zone(hourly: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFrame:
-    """State of each session's last bar against the last confirmed 1h leg, and whether it triggered.
+    """Compare each session's last 1h bar with the last confirmed 1h leg.
 
-    `hourly` has root, trade_date, ts_event, high, low, close (native units), volume (contracts):
-    the 1h bars of the active contract, the whole history, taken as they are given (a roll's step
-    between two contracts is part of the swing). Gives root, trade_date and GOLDEN_ZONE_COLUMNS,
-    one row a root and trade date, sorted by both. Levels, state and slope are those of the
-    session's last bar; the last leg is that of the last two swings confirmed by that bar.
+    A bar triggers if the bar before it was in the zone, its close is back across fib_50 of that
+    zone's leg (above it on an up-leg), its volume is at least 1.5 times the mean of the 24 bars
+    before it, and the stay's slope is below 0. The bar before may be of the prior session.
 
-    state, on an up-leg: 1 where fib_618 ≤ close ≤ fib_50, 2 below fib_618, 0 above fib_50; mirrored
-    on a down-leg. Null without a leg, and where the leg is broken at this bar: its close is below
-    the swing low (up-leg), above the swing high (down-leg).
+    A stay is a run of bars in the zone of one leg: a swing confirmed meanwhile ends it. If a
+    trigger is itself an entry into the new leg's zone, its slope is that of the new stay.
 
-    vol_decay_slope: the slope a bar of the least-squares line through ln volume of the 5 bars
-    before the entry, which is the first bar of the current stay in the zone. It holds during the
-    stay and at its trigger, and is null elsewhere, or where one of the 5 is missing or has no
-    volume. A stay is of one leg: a swing confirmed meanwhile ends it. Of a trigger that is itself
-    an entry into the new leg's zone, it is the slope of the new stay.
+    Parameters
+    ----------
+    hourly : pl.DataFrame
+        root, trade_date, ts_event, high, low, close (native units), volume (contracts): the 1h bars
+        of the active contract, the whole history, in any order. Used as given: the step between two
+        contracts at a roll is part of the swing.
+    threshold : float
+        Reversal that confirms a swing, a fraction of its price.
 
-    qualified_trigger: whether any bar of the session triggered, null if no leg was known at any of
-    them. A bar triggers where the bar before it was in the zone, its close is back across fib_50
-    of that zone's leg (above it on an up-leg), its volume is at least 1.5 times the mean of the 24
-    bars before it, and the stay's slope is below 0. The bar before may be of the prior session.
+    Returns
+    -------
+    pl.DataFrame
+        root, trade_date and GOLDEN_ZONE_COLUMNS, one row per root and trade date, sorted by both.
+        Levels, state and slope are those of the session's last bar; the leg is that of the last two
+        swings confirmed by that bar.
+
+        state, on an up-leg: 1 if fib_618 ≤ close ≤ fib_50, 2 below fib_618, 0 above fib_50;
+        mirrored on a down-leg. Null without a leg or a close, and if the close is beyond the leg's
+        origin.
+
+        vol_decay_slope: slope per bar of the least-squares line through ln volume of the 5 bars
+        before the stay's first bar. Set during the stay and at its trigger; null elsewhere, and if
+        one of the 5 bars is missing or has no volume.
+
+        qualified_trigger: whether any bar of the session triggered, null if none of its bars had a
+        leg.
     """
     bars = (
         join_last_leg(
@@ -90,7 +104,7 @@ def golden_zone(hourly: pl.DataFrame, threshold: float = THRESHOLD) -> pl.DataFr
 
 
 def _state() -> pl.Expr:
-    # a down-leg is an up-leg with every price negated, which is exact
+    # A down-leg is an up-leg with every price negated, which is exact.
     up = pl.col("direction") == "up"
     sign = pl.when(up).then(1.0).when(~up).then(-1.0)
     close = sign * pl.col("close")
@@ -108,7 +122,7 @@ def _state() -> pl.Expr:
 
 
 def _decay() -> pl.Expr:
-    """Slope of ln volume over the 5 bars before each bar."""
+    """Return the slope of ln volume over the 5 bars before each bar."""
     log = pl.when(pl.col("volume") > 0).then(pl.col("volume").cast(pl.Float64).log())
     back = {n: log.shift(n).over("root") for n in range(1, 6)}
     # Σ(x - mean x)·y / Σ(x - mean x)², x = 1…5: the weights are -2, -1, 0, 1, 2 and their sum is 10
@@ -117,7 +131,7 @@ def _decay() -> pl.Expr:
 
 
 def _triggers() -> pl.Expr:
-    # the leg is the prior bar's: a rebound may itself confirm the swing that ends it
+    # The leg is the prior bar's, as a rebound may itself confirm the swing that ends it.
     prior = {
         name: pl.col(name).shift(1).over("root")
         for name in ("in_zone", "direction", "fib_50", "stay_slope")
@@ -127,7 +141,7 @@ def _triggers() -> pl.Expr:
         .then(pl.col("close") > prior["fib_50"])
         .otherwise(pl.col("close") < prior["fib_50"])
     )
-    # whole numbers, so the sum is exact, whatever came before
+    # Volumes are integers, so a rolling sum has no rounding error.
     total = pl.col("volume").rolling_sum(SURGE_BARS).shift(1).over("root")
     surges = pl.col("volume") * SURGE_BARS >= SURGE * total
     return (prior["in_zone"] & crossed & surges & (prior["stay_slope"] < 0)).fill_null(False)

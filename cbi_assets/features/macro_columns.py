@@ -13,26 +13,36 @@ _KEY: Final = ["root", "trade_date"]
 def macro_as_of(
     rows: pl.DataFrame, observations: pl.DataFrame, max_age_days: Mapping[str, int]
 ) -> pl.DataFrame:
-    """The value of each series that was known at each row's close.
+    """Return the value of each series that was known at each row's close.
 
-    `rows`: root, trade_date, timestamp (the session's close, UTC), one row a root and trade date.
-    `observations`: series_id, reference_date, available_at (UTC), value; as in
-    raw_intelligence.macro_observations. `max_age_days` names the series, in the order of the
-    columns, with the age that makes a value none.
+    Of the observations available at or before the timestamp, the one with the latest reference date
+    counts, and of that date its last vintage.
 
-    Gives root, trade_date and one Float64 column a series, in its own unit: of the observations
-    available at the timestamp or before, the one with the latest reference date, and of that date
-    the vintage that came last. Null where nothing was available, or where the reference date lies
-    more than `max_age_days` before the timestamp's day (UTC). Nothing is carried beyond that.
+    Parameters
+    ----------
+    rows : pl.DataFrame
+        root, trade_date, timestamp (session close, UTC): one row per root and trade date.
+    observations : pl.DataFrame
+        series_id, reference_date, available_at (UTC), value; as in
+        raw_intelligence.macro_observations, in any order.
+    max_age_days : Mapping[str, int]
+        The series in column order, each with the greatest age of a usable value.
+
+    Returns
+    -------
+    pl.DataFrame
+        root, trade_date and one Float64 column per series, in its own unit; in input order. Null if
+        nothing was available, or if the reference date is more than `max_age_days` before the
+        timestamp's UTC date.
     """
-    found = rows.select(*_KEY, "timestamp").with_row_index("place").sort("timestamp")
-    held = {
+    found = rows.select(*_KEY, "timestamp").with_row_index("row").sort("timestamp")
+    by_series = {
         str(key[0]): part
         for key, part in observations.partition_by("series_id", as_dict=True).items()
     }
     for series_id, max_age in max_age_days.items():
         found = found.join_asof(
-            _steps(held.get(series_id, observations.clear())),
+            _steps(by_series.get(series_id, observations.clear())),
             left_on="timestamp",
             right_on="available_at",
             strategy="backward",
@@ -42,13 +52,13 @@ def macro_as_of(
         found = found.with_columns(fresh.alias(series_id)).drop(
             "reference_date", "value", "available_at", strict=False
         )
-    return found.sort("place").select(*_KEY, *max_age_days)
+    return found.sort("row").select(*_KEY, *max_age_days)
 
 
 def _steps(observations: pl.DataFrame) -> pl.DataFrame:
-    """Where the value to use changes: available_at, reference_date, value; in time's order.
+    """Return when the value to use changes: available_at, reference_date, value, in time order.
 
-    An old date's value that comes out after a younger date's, a late revision, changes nothing.
+    A late revision, of a date before the latest one available, changes nothing.
     """
     return (
         observations.select(

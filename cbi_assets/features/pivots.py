@@ -18,17 +18,29 @@ PIVOT_COLUMNS: Final = DAILY_ML_MATRIX.field_names("pivots")
 
 
 def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame) -> pl.DataFrame:
-    """Pivots for each row of `active`, in native units.
+    """Compute the pivots of each active session.
 
-    `active` and `sessions` have SESSION_COLUMNS; `active` is one row a root and trade date, and
-    `sessions` are the sessions of every symbol that may stand behind it. `calendar` lists the trade
-    dates of each root (root, trade_date). Gives root, trade_date and PIVOT_COLUMNS.
+    A row's pivots come from the root's prior trade date, on the contract that is active on the
+    row's date.
 
-    The pivots of a row come from the root's prior trade date on the contract that is active on the
-    row's date; they are null where that contract has no session of its own on that date (a roll
-    inside a continuous symbol, a gap). `distance_to_P` = close - P; `distance_to_nearest_pivot` is
-    the smallest absolute distance to the five levels; `weekly_pivot_distance` = |close - P| of the
-    prior Monday-to-Friday week, null unless the contract has every trade date of that week.
+    Parameters
+    ----------
+    active : pl.DataFrame
+        root, trade_date, symbol, contract_key, close: one row per root and trade date.
+    sessions : pl.DataFrame
+        root, trade_date, symbol, contract_key, is_pure, high, low, close: the sessions that
+        `active` was chosen from. Prices in native units.
+    calendar : pl.DataFrame
+        root, trade_date: the trade dates of each root.
+
+    Returns
+    -------
+    pl.DataFrame
+        root, trade_date and PIVOT_COLUMNS, in the order of `active`; native units. `distance_to_P`
+        = close - P; `distance_to_nearest_pivot` is the smallest absolute distance to the five
+        levels; `weekly_pivot_distance` = |close - P| of the prior Monday-to-Friday week. Null if
+        the contract has no pure session of its own on the prior trade date (a roll inside a
+        continuous symbol, a gap); weekly, unless it has one on every trade date of the prior week.
     """
     dates = calendar.sort("root", "trade_date").with_columns(
         prior=pl.col("trade_date").shift(1).over("root"),
@@ -48,7 +60,7 @@ def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame)
         maintain_order="left",
     )
     weekly = _weekly(own, dates, keys)
-    # not `/ 3`: Polars divides a column by a number another way than a single row, an ulp apart
+    # Not `/ 3`: Polars divides one row differently from many, and the results differ by an ulp.
     p = pl.mean_horizontal("H", "L", "C")
     span = pl.col("H") - pl.col("L")
     distances = [(pl.col("close") - pl.col(level)).abs() for level in LEVELS]
@@ -73,20 +85,20 @@ def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame)
 
 
 def _weekly(own: pl.DataFrame, dates: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """P of each contract's whole weeks: the keys, prior_week (its Monday), weekly_P."""
-    wanted = dates.group_by("root", "week").agg(pl.len().alias("trade_dates"))
+    """Return P of each contract's complete weeks: the keys, prior_week (its Monday), weekly_P."""
+    weeks = dates.group_by("root", "week").agg(pl.len().alias("trade_dates"))
     return (
         own.sort("trade_date")
         .with_columns(week=pl.col("trade_date").dt.truncate("1w"))
         .group_by(*keys, "week", maintain_order=True)
         .agg(
-            pl.len().alias("held"),
+            pl.len().alias("sessions"),
             pl.col("high").max(),
             pl.col("low").min(),
             pl.col("close").last(),
         )
         .with_columns(weekly_P=pl.mean_horizontal("high", "low", "close"))
-        .join(wanted, on=["root", "week"])
-        .filter(pl.col("held") == pl.col("trade_dates"))
+        .join(weeks, on=["root", "week"])
+        .filter(pl.col("sessions") == pl.col("trade_dates"))
         .select(*keys, pl.col("week").alias("prior_week"), "weekly_P")
     )

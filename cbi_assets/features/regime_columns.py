@@ -1,22 +1,29 @@
-"""Which of the user's regimes a trade date lies in."""
+"""The user's market regime of each trade date."""
 
 from __future__ import annotations
-
-from typing import Final
 
 import polars as pl
 
 from cbi_assets.config.regimes import Regimes
 
-REGIME_COLUMNS: Final = ("regime_name", "weight")
-
 
 def name_regimes(rows: pl.DataFrame, regimes: Regimes) -> pl.DataFrame:
-    """The regime of each trade date in `rows`: trade_date and REGIME_COLUMNS, one row a date.
+    """Return the regime of each trade date in `rows`.
 
-    A date's regime is the first of `regimes.by_precedence()` that covers it, both its ends
-    included. `weight` is the user's, without unit. Both are null where nothing covers the date, not
-    even the baseline.
+    If several regimes cover a date, the first of `regimes.by_precedence()` wins.
+
+    Parameters
+    ----------
+    rows : pl.DataFrame
+        trade_date, in any order, with repeats.
+    regimes : Regimes
+        The user's regimes.
+
+    Returns
+    -------
+    pl.DataFrame
+        trade_date, regime_name and weight (the user's, without unit), one row per date, sorted.
+        Both are null if no regime covers the date, not even the baseline.
     """
     covering = [
         pl.when(pl.col("trade_date").is_between(regime.start_date, regime.end_date)).then(

@@ -1,8 +1,8 @@
-"""20-day volatility of the active contract, and how it ranks among the 252 values behind it.
+"""20-day volatility of the active contract, and its rank among the last 252 values.
 
-Every window is worked out from its own values alone. The frame library's rolling sums carry what
-came before the window along in their last bits, so that the same 20 days would give another value
-where the history starts elsewhere.
+Every window is computed from its own values only. Polars' rolling sums depend in their last bits on
+what came before the window, so that the same 20 days would have another value in a history that
+starts elsewhere.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ DAYS: Final = 20
 """Daily returns in vol20."""
 
 YEAR: Final = 252
-"""Values of vol20 that today's is held against, its own included."""
+"""Values of vol20 that today's is compared with, its own included."""
 
 K_RANGE: Final = (0.5, 3.0)
-"""Where k_vol is clipped."""
+"""Bounds that k_vol is clipped to."""
 
 VOLATILITY_COLUMNS: Final = ("vol20", "vol_percentile", "k_vol")
 
@@ -32,21 +32,31 @@ Floats = npt.NDArray[np.float64]
 def log_returns(
     active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame
 ) -> pl.DataFrame:
-    """ln(close / prior close) of each row of `active`: root, trade_date, log_return.
+    """Compute ln(close / prior close) of each active session.
 
-    `active` and `sessions` have SESSION_COLUMNS; `active` is one row a root and trade date, and
-    `sessions` are the sessions of every symbol that may stand behind it. `calendar` lists the trade
-    dates of each root (root, trade_date).
+    Both closes are the active contract's own, the prior one from the root's prior trade date.
 
-    Both closes are the active contract's own, the prior one from the root's prior trade date. The
-    return is null where that contract has no close there (a roll inside a continuous symbol, a gap)
-    and where either close is not positive.
+    Parameters
+    ----------
+    active : pl.DataFrame
+        root, trade_date, symbol, contract_key, close: one row per root and trade date.
+    sessions : pl.DataFrame
+        root, trade_date, symbol, contract_key, close: the sessions that `active` was chosen from.
+    calendar : pl.DataFrame
+        root, trade_date: the trade dates of each root.
+
+    Returns
+    -------
+    pl.DataFrame
+        root, trade_date, log_return, in the order of `active`. Null if the contract has no close on
+        the prior trade date (a roll inside a continuous symbol, a gap), or if either close is not
+        positive.
     """
     dates = calendar.sort("root", "trade_date").with_columns(
         prior=pl.col("trade_date").shift(1).over("root")
     )
     keys = ["root", "symbol", "contract_key"]
-    # a session of two contracts will do: its close is of the one that names it
+    # A session of two contracts is usable: its close is that of its contract_key.
     own = sessions.select(*keys, prior="trade_date", prior_close="close")
     positive = (pl.col("close") > 0) & (pl.col("prior_close") > 0)
     return (
@@ -64,16 +74,24 @@ def log_returns(
 
 
 def volatility(returns: pl.DataFrame) -> pl.DataFrame:
-    """Volatility of each row of `returns`: root, trade_date and VOLATILITY_COLUMNS, sorted by both.
+    """Compute the volatility of each row of `returns`, and its rank.
 
-    `returns` has root, trade_date and log_return, one row a root and trade date.
+    Windows are of values that exist, today's included: a date without a return is left out and does
+    not restart the count.
 
-    `vol20` is the standard deviation (n - 1) of the root's last 20 log returns that exist, today's
-    included, not annualised; null where today has none, and before 20. `vol_percentile` is the
-    share, above 0 and up to 1, of the last 252 values of vol20 that are at most today's; `k_vol` is
-    today's over their median, clipped to [0.5, 3], and null where the median is 0. The 252 are
-    values that exist, today's included: a gap leaves out dates and does not start the count anew.
-    Both are null where vol20 is, and before 252 values.
+    Parameters
+    ----------
+    returns : pl.DataFrame
+        root, trade_date, log_return: one row per root and trade date, in any order.
+
+    Returns
+    -------
+    pl.DataFrame
+        root, trade_date and VOLATILITY_COLUMNS, sorted by root and trade date. `vol20` is the
+        standard deviation (n - 1) of the root's last 20 log returns, not annualised; null if today
+        has none, and before 20. `vol_percentile` is the share, above 0 and up to 1, of the last 252
+        values of vol20 that are at most today's; `k_vol` is today's over their median, clipped to
+        [0.5, 3], and null if the median is 0. Both are null if vol20 is, and before 252 values.
     """
     by_root = returns.sort("root", "trade_date").partition_by("root", maintain_order=True)
     return pl.concat([_of_root(rows) for rows in by_root])
@@ -81,9 +99,9 @@ def volatility(returns: pl.DataFrame) -> pl.DataFrame:
 
 def _of_root(rows: pl.DataFrame) -> pl.DataFrame:
     returns = rows["log_return"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    there = np.flatnonzero(~np.isnan(returns))
+    exist = np.flatnonzero(~np.isnan(returns))
     vol20 = np.full(len(returns), np.nan)
-    vol20[there] = _deviation(returns[there])
+    vol20[exist] = _deviation(returns[exist])
     known = np.flatnonzero(~np.isnan(vol20))
     share, ratio = np.full(len(vol20), np.nan), np.full(len(vol20), np.nan)
     if len(known) >= YEAR:
@@ -99,9 +117,9 @@ def _of_root(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _rank(values: Floats) -> tuple[Floats, Floats]:
-    """Of each YEAR values: the share that is at most the last of them, and their median."""
+    """Return, of each YEAR values, the share that is at most the last of them, and their median."""
     days: list[float] = values.tolist()
-    # the window's values in order, kept so from day to day: a tenth of the time of sorting each
+    # Updating the sorted window from day to day takes a tenth of the time of sorting each one.
     ordered = sorted(days[:YEAR])
     share, median = [], []
     for place in range(YEAR - 1, len(days)):
@@ -114,10 +132,10 @@ def _rank(values: Floats) -> tuple[Floats, Floats]:
 
 
 def _deviation(returns: Floats) -> Floats:
-    """The standard deviation of each DAYS values; NaN before there are so many."""
+    """Return the standard deviation of each DAYS values; NaN before there are so many."""
     found = np.full(len(returns), np.nan)
     if len(returns) >= DAYS:
-        # copied into rows, so that each window is summed in the same order wherever it lies
+        # Copied into rows, so that each window is summed in the same order wherever it starts.
         windows = np.ascontiguousarray(sliding_window_view(returns, DAYS))
         found[DAYS - 1 :] = np.std(windows, axis=1, ddof=1)
     return found

@@ -24,28 +24,45 @@ LEG_COLUMNS: Final = (
 def zigzag(
     bars: pl.DataFrame, at: str, threshold: float, by: Sequence[str] = ("root",)
 ) -> pl.DataFrame:
-    """Find the confirmed swing highs and lows of each series in `bars`, in order of confirmation.
-
-    `bars` has the columns of `by`, which name a series, `at` (a date or time, unique in a series),
-    high and low; each series is read in the order of `at`. Gives the columns of `by`, extreme_on
-    (`at` of the extreme), price (native units), kind (`high` or `low`), confirmed_on (`at` of the
-    bar that confirmed it). Raises ValueError where `threshold`, a fraction, is not between 0 and 1.
+    """Find the confirmed swing highs and lows of each series, in order of confirmation.
 
     A swing high is confirmed by the first later bar with low ≤ price × (1 − threshold), a swing
     low by the first later bar with high ≥ price × (1 + threshold). Until then a higher high (lower
-    low) moves the extreme; an equal one does not. Highs and lows alternate, one a bar at most.
+    low) moves the extreme; an equal one does not. Highs and lows alternate, at most one per bar.
 
     The order of prices inside a bar is unknown. So a bar that makes a new extreme moves it and
-    confirms nothing, even if its other end is beyond the threshold; and the extreme that follows
-    is sought in later bars only. At the start both ends are followed from the first bar on, and
-    the first to be confirmed sets the direction; while one wide bar holds both, a bar that would
+    confirms nothing, even if its other end is beyond the threshold; and the next extreme is sought
+    in later bars only. At the start both ends are followed from the first bar on, and the first one
+    confirmed sets the direction; while both extremes are of the same wide bar, a bar that would
     confirm both confirms neither.
 
-    A bar whose high or low is null, NaN or not positive is passed over, as if it were not there: a
-    fraction of such a price means nothing, so it makes no pivot and confirms none.
+    A bar whose high or low is null, NaN or not positive is skipped: a fraction of such a price is
+    meaningless.
+
+    Parameters
+    ----------
+    bars : pl.DataFrame
+        `by`, `at`, high, low (native units), in any order.
+    at : str
+        Column with the bar's date or time, unique within a series.
+    threshold : float
+        Reversal that confirms a swing, a fraction of its price.
+    by : Sequence[str]
+        Columns that name a series.
+
+    Returns
+    -------
+    pl.DataFrame
+        `by`, extreme_on (`at` of the extreme), price (native units), kind (`high` or `low`),
+        confirmed_on (`at` of the confirming bar).
+
+    Raises
+    ------
+    ValueError
+        If `threshold` is not between 0 and 1.
     """
     if not 0 < threshold < 1:
-        raise ValueError(f"the threshold of a zigzag is a fraction between 0 and 1: {threshold}")
+        raise ValueError(f"threshold {threshold}: must be a fraction between 0 and 1")
     series = bars.select(*by, at, "high", "low").sort(*by, at)
     highs, lows = (series[name].fill_null(nan).to_list() for name in ("high", "low"))
     ends = accumulate(series.group_by(*by, maintain_order=True).len()["len"].to_list())
@@ -74,12 +91,20 @@ def zigzag(
 def join_last_leg(
     bars: pl.DataFrame, at: str, threshold: float, by: Sequence[str] = ("root",)
 ) -> pl.DataFrame:
-    """Give each bar the last two swings that are confirmed at it or before: LEG_COLUMNS.
+    """Add LEG_COLUMNS to each bar: the last two swings confirmed at it or before.
 
-    `bars` is as for `zigzag`, and comes back sorted by `by` and `at`. swing_high_on and
-    swing_low_on are `at` of the extremes; direction is `up` where the high is the later of the
-    two, else `down`; confirmed_on is `at` of the bar that confirmed the later. All are null before
-    two swings are confirmed.
+    Parameters
+    ----------
+    bars, at, threshold, by
+        As for `zigzag`. `bars` may have other columns, which are kept.
+
+    Returns
+    -------
+    pl.DataFrame
+        `bars` sorted by `by` and `at`, and LEG_COLUMNS. swing_high_on and swing_low_on are `at` of
+        the extremes; direction is `up` if the high is the later of the two, else `down`;
+        confirmed_on is `at` of the bar that confirmed the later one. All are null before two swings
+        are confirmed.
     """
     swings = zigzag(bars, at, threshold, by)
     up = pl.col("kind") == "high"
@@ -111,12 +136,12 @@ def join_last_leg(
 def _turns(
     highs: list[float], lows: list[float], threshold: float
 ) -> Iterator[tuple[int, int, Kind]]:
-    """Walk one series: (row of the extreme, row of its confirmation, kind), as they come."""
+    """Yield the swings of one series: row of the extreme, row of its confirmation, kind."""
     fallen, risen = 1 - threshold, 1 + threshold
     seeking: Kind | None = None
     high, low = -inf, inf
     high_row = low_row = -1
-    # the lowest low after the high, and the highest high after the low: where the next leg begins
+    # The lowest low after the high, and the highest high after the low: where the next leg starts.
     low_after, high_after = inf, -inf
     low_after_row = high_after_row = -1
     for row, (top, bottom) in enumerate(zip(highs, lows, strict=True)):

@@ -1,4 +1,4 @@
-"""The crush, against the published one and by hand."""
+"""The crush, compared with the published one and computed by hand."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def row_of(rows: list[Any], date: dt.date = MON) -> dict[str, Any]:
     return row
 
 
-def test_the_published_crush() -> None:
+def test_crush_equals_the_published_one() -> None:
     # 2.2·297.20 = 653.84; 11·33.40 = 367.40; 653.84 + 367.40 − 956.50 = 64.74
     row = row_of(PUBLISHED)
     assert row["board_crush"] == pytest.approx(64.74, abs=1e-9)
     assert row["oil_share"] == pytest.approx(367.40 / 1021.24, rel=1e-12)
 
 
-def test_the_crush_may_be_a_loss() -> None:
+def test_crush_may_be_negative() -> None:
     # 2.2·100 + 11·20 − 500 = 220 + 220 − 500
     row = row_of([("ZM", MON, 100.0), ("ZL", MON, 20.0), ("ZS", MON, 500.0)])
     assert row["board_crush"] == pytest.approx(-60.0)
     assert row["oil_share"] == pytest.approx(0.5)
 
 
-def test_it_stands_on_the_rows_of_soybean_oil_alone() -> None:
+def test_crush_has_rows_of_soybean_oil_only() -> None:
     rows = crush(closes([*PUBLISHED, ("ES", MON, 5000.0), ("ES", TUE, 5000.0), ("ZM", TUE, 297.2)]))
     assert rows.select("root", "trade_date").rows() == [("ZL", MON)]
 
@@ -49,10 +49,10 @@ def test_it_stands_on_the_rows_of_soybean_oil_alone() -> None:
     [("ZM", None, None), ("ZS", None, 367.40 / 1021.24)],
 )
 @pytest.mark.parametrize("how", ["no row", "no close"])
-def test_none_where_a_leg_of_the_formula_has_no_close_on_the_date(
+def test_crush_is_null_if_a_leg_has_no_close_on_the_date(
     leg: str, board_crush: float | None, oil_share: float | None, how: str
 ) -> None:
-    # the days around have one
+    # the dates before and after have one
     rows: list[Any] = [(leg, day, 300.0) for day in (MON, WED)]
     rows += [(root, TUE, close) for root, _, close in PUBLISHED if root != leg]
     if how == "no close":
@@ -62,13 +62,13 @@ def test_none_where_a_leg_of_the_formula_has_no_close_on_the_date(
     assert row["oil_share"] == (oil_share and pytest.approx(oil_share))
 
 
-def test_every_date_takes_its_own_closes() -> None:
+def test_crush_uses_the_closes_of_its_own_date() -> None:
     rows: list[Any] = [*PUBLISHED, ("ZS", TUE, 956.5), ("ZL", TUE, 43.40), ("ZM", TUE, 297.20)]
     assert row_of(rows)["board_crush"] == pytest.approx(64.74)
     assert row_of(rows, TUE)["board_crush"] == pytest.approx(64.74 + 110.0)
 
 
-def test_there_is_no_share_of_products_worth_nothing() -> None:
+def test_oil_share_is_null_if_the_products_are_worth_nothing() -> None:
     row = row_of([("ZM", MON, 0.0), ("ZL", MON, 0.0), ("ZS", MON, 5.0)])
     assert row["oil_share"] is None
     assert row["board_crush"] == -5.0

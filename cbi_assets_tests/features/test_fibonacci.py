@@ -1,4 +1,4 @@
-"""Fibonacci levels, worked out by hand."""
+"""Fibonacci levels, computed by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def day(number: int) -> dt.date:
 
 
 def sessions_of(bars: list[tuple[float, float]], root: str = "ZL") -> pl.DataFrame:
-    """One session (high, low) a day, from MONDAY on."""
+    """Make one session (high, low) per day, from MONDAY on."""
     return session_frame(
         [session(day(n), (high, low, low), root=root) for n, (high, low) in enumerate(bars)]
     )
@@ -48,7 +48,7 @@ def last_row(bars: list[tuple[float, float]]) -> dict[str, Any]:
     return fibonacci(sessions_of(bars)).to_dicts()[-1]
 
 
-def test_levels_of_an_up_leg_by_hand() -> None:
+def test_levels_of_an_up_leg_equal_those_computed_by_hand() -> None:
     row = last_row(UP_LEG)
     assert (row["swing_high"], row["swing_low"], row["direction"]) == (120.0, 100.0, "up")
     assert (row["swing_high_date"], row["swing_low_date"]) == (day(2), day(0))
@@ -94,7 +94,7 @@ def test_levels_of_a_down_leg_are_mirrored() -> None:
     )
 
 
-def test_the_columns_are_the_contracts() -> None:
+def test_fibonacci_columns_are_those_of_the_contract() -> None:
     names = (
         "swing_high swing_low swing_high_date swing_low_date direction confirmed_on "
         "retrace_236 retrace_382 retrace_50 retrace_618 retrace_786 "
@@ -104,15 +104,15 @@ def test_the_columns_are_the_contracts() -> None:
     assert fibonacci(sessions_of(UP_LEG)).columns == ["root", "trade_date", *FIBONACCI_COLUMNS]
 
 
-def test_all_are_null_before_two_swings_are_confirmed() -> None:
+def test_levels_are_null_before_two_swings_are_confirmed() -> None:
     rows = fibonacci(sessions_of(UP_LEG)).to_dicts()
     assert [row["trade_date"] for row in rows] == [day(n) for n in range(5)]
     for row in rows[:4]:
         assert all(row[name] is None for name in FIBONACCI_COLUMNS)
 
 
-def test_a_leg_stands_until_the_next_swing_is_confirmed() -> None:
-    # the low of 112 (day 4) is confirmed at 118.72, on day 6; until then the up-leg stands
+def test_levels_are_those_of_a_leg_until_the_next_swing_is_confirmed() -> None:
+    # the low of 112 (day 4) is confirmed at 118.72, on day 6; until then the up-leg is the last
     rows = fibonacci(sessions_of([*UP_LEG, (118.0, 113.0), (119.0, 114.0)])).to_dicts()
     assert (rows[5]["direction"], rows[5]["confirmed_on"]) == ("up", day(4))
     assert rows[5]["retrace_50"] == 110.0
@@ -122,14 +122,14 @@ def test_a_leg_stands_until_the_next_swing_is_confirmed() -> None:
     assert (rows[6]["swing_high_date"], rows[6]["swing_low_date"]) == (day(2), day(4))
 
 
-def test_a_date_without_prices_has_the_levels_already_known() -> None:
+def test_date_without_prices_has_the_levels_already_known() -> None:
     frame = pl.concat([sessions_of(UP_LEG), session_frame([session(day(5))])]).with_columns(
         pl.when(pl.col("trade_date") < day(5)).then("high").alias("high")
     )
     assert fibonacci(frame).to_dicts()[-1]["retrace_50"] == 110.0
 
 
-def test_roots_do_not_mix() -> None:
+def test_fibonacci_treats_roots_independently() -> None:
     both = pl.concat([sessions_of(UP_LEG, "ZS"), sessions_of(DOWN_LEG[:3], "ZC")])
     rows = fibonacci(both)
     assert rows["root"].to_list() == ["ZC"] * 3 + ["ZS"] * 5
@@ -145,14 +145,14 @@ def test_roots_do_not_mix() -> None:
         max_size=60,
     )
 )
-def test_a_history_cut_short_has_the_same_rows_to_the_bit(moves: list[tuple[int, ...]]) -> None:
+def test_fibonacci_rows_are_identical_without_later_sessions(moves: list[tuple[int, ...]]) -> None:
     bars: list[tuple[float, float]] = []
     price = 6543
     for step, above, below in moves:
         price = max(price + step, 500)
         bars.append(((price + above) * 0.01, (price - below) * 0.01))
     sessions = pl.concat([sessions_of(bars, "ZL"), sessions_of(bars[::-1], "ZM")])
-    whole = fibonacci(sessions)
+    full = fibonacci(sessions)
     for length in range(1, len(bars) + 1):
         known = pl.col("trade_date") < day(length)
-        assert fibonacci(sessions.filter(known)).equals(whole.filter(known))
+        assert fibonacci(sessions.filter(known)).equals(full.filter(known))

@@ -1,4 +1,4 @@
-"""The golden zone: states, slopes and triggers worked out by hand."""
+"""The golden zone: states, slopes and triggers computed by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cbi_assets_tests.features.frames import bar, bar_frame
 
 MONDAY = dt.date(2024, 3, 4)
 THRESHOLD = 0.1
-"""Of the examples by hand: wide, so that only the swings they speak of are confirmed."""
+"""Threshold of the examples: wide, so that only the swings they describe are confirmed."""
 
 Point = tuple[float, int]
 
@@ -28,7 +28,7 @@ def date_of(number: int, hours: int = 1) -> dt.date:
 
 
 def hourly_of(points: list[Point], hours: int = 1, root: str = "MES") -> pl.DataFrame:
-    """Bars at one price each, (price, volume), `hours` of them a trade date."""
+    """Make bars of one price each, (price, volume), `hours` of them per trade date."""
     return bar_frame(
         [
             bar(date_of(n, hours), n % hours, (price, price, price, price), volume, root=root)
@@ -44,7 +44,7 @@ def rows_of(points: list[Point], hours: int = 1) -> list[dict[str, Any]]:
 # An up-leg from 100 to 120, so fib_50 = 110 and fib_618 = 120 − 12.36 = 107.64. 112 confirms the
 # low (≥ 110), 107.9 the high (≤ 108); a rebound would confirm a low only from 107.7 × 1.1 = 118.47.
 # 107.9 is the entry. The volumes of the 24 bars up to it sum to 240, and those of the 5 before it
-# halve from bar to bar: ln volume falls by ln 2 a bar.
+# halve from bar to bar: ln volume falls by ln 2 per bar.
 BEFORE: list[Point] = [
     *[(100.0, 1000)] * 2,
     *[(100.0, 11)] * 17,
@@ -77,8 +77,8 @@ DOWN_LEG: list[Point] = [
         (99.5, None),  # broken
     ],
 )
-def test_the_states_of_an_up_leg(close: float, state: int | None) -> None:
-    # the closing price of a bar whose high and low confirm nothing
+def test_state_on_an_up_leg_depends_on_the_close(close: float, state: int | None) -> None:
+    # the close of a bar whose high and low confirm nothing
     frame = hourly_of([*UP_LEG, (109.0, 10)])
     changed = pl.when(pl.col("trade_date") == date_of(26)).then(close).otherwise("close")
     row = golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD).to_dicts()[-1]
@@ -99,7 +99,7 @@ def test_the_states_of_an_up_leg(close: float, state: int | None) -> None:
         (100.5, None),
     ],
 )
-def test_the_states_of_a_down_leg_are_mirrored(close: float, state: int | None) -> None:
+def test_state_on_a_down_leg_is_mirrored(close: float, state: int | None) -> None:
     frame = hourly_of([*DOWN_LEG, (91.0, 10)])
     changed = pl.when(pl.col("trade_date") == date_of(26)).then(close).otherwise("close")
     row = golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD).to_dicts()[-1]
@@ -108,15 +108,15 @@ def test_the_states_of_a_down_leg_are_mirrored(close: float, state: int | None) 
     assert row["state"] == state
 
 
-def test_both_ends_of_the_zone_belong_to_it() -> None:
-    # fib_618 as the row itself gives it: a close there is in the zone
+def test_zone_includes_its_end() -> None:
+    # a close at the row's own fib_618 is in the zone
     frame = hourly_of([*UP_LEG, (109.0, 10)])
     level = golden_zone(frame, THRESHOLD)["fib_618"][-1]
     changed = pl.when(pl.col("trade_date") == date_of(26)).then(level).otherwise("close")
     assert golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD)["state"][-1] == 1
 
 
-def test_nothing_is_known_before_the_leg_is_confirmed() -> None:
+def test_golden_zone_is_null_before_a_leg_is_confirmed() -> None:
     rows = rows_of(UP_LEG)
     for row in rows[:-1]:
         assert all(row[name] is None for name in GOLDEN_ZONE_COLUMNS)
@@ -125,47 +125,47 @@ def test_nothing_is_known_before_the_leg_is_confirmed() -> None:
 
 
 @pytest.mark.parametrize("close", [None, nan])
-def test_a_bar_without_a_close_has_no_state(close: float | None) -> None:
+def test_state_is_null_without_a_close(close: float | None) -> None:
     frame = hourly_of([*UP_LEG, (109.0, 10)])
     changed = pl.when(pl.col("trade_date") == date_of(26)).then(close).otherwise("close")
     row = golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD).to_dicts()[-1]
     assert (row["state"], row["qualified_trigger"]) == (None, False)
 
 
-def test_the_slope_of_volumes_that_halve_is_minus_ln_2() -> None:
+def test_slope_is_minus_ln_2_if_volumes_halve() -> None:
     assert rows_of(UP_LEG)[-1]["vol_decay_slope"] == pytest.approx(-log(2), rel=1e-12)
 
 
-def test_the_slope_is_that_of_least_squares() -> None:
+def test_slope_is_that_of_least_squares() -> None:
     # ln 8, 0, ln 2, 0, 0 at x = −2 … 2: Σxy / Σx² = −2 ln 8 / 10 = −0.6 ln 2
     points = [*UP_LEG]
-    for place, volume in zip(range(20, 25), (8, 1, 2, 1, 1), strict=True):
-        points[place] = (points[place][0], volume)
+    for index, volume in zip(range(20, 25), (8, 1, 2, 1, 1), strict=True):
+        points[index] = (points[index][0], volume)
     assert rows_of(points)[-1]["vol_decay_slope"] == pytest.approx(-0.6 * log(2), rel=1e-12)
     # ln 1, 0, 0, ln 8, 0: +1 × ln 8 / 10 = 0.3 ln 2
-    for place, volume in zip(range(20, 25), (1, 1, 1, 8, 1), strict=True):
-        points[place] = (points[place][0], volume)
+    for index, volume in zip(range(20, 25), (1, 1, 1, 8, 1), strict=True):
+        points[index] = (points[index][0], volume)
     assert rows_of(points)[-1]["vol_decay_slope"] == pytest.approx(0.3 * log(2), rel=1e-12)
 
 
-@pytest.mark.parametrize("place", range(20, 25))
-def test_no_slope_where_one_of_the_five_bars_has_no_volume(place: int) -> None:
+@pytest.mark.parametrize("index", range(20, 25))
+def test_slope_is_null_if_one_of_the_five_bars_has_no_volume(index: int) -> None:
     points = [*UP_LEG]
-    points[place] = (points[place][0], 0)
+    points[index] = (points[index][0], 0)
     rows = rows_of([*points, (111.0, 1000)])
     assert rows[-2]["state"] == 1
     assert rows[-2]["vol_decay_slope"] is None
     assert rows[-1]["qualified_trigger"] is False
 
 
-def test_no_slope_where_fewer_than_five_bars_come_before_the_entry() -> None:
+def test_slope_is_null_with_fewer_than_five_bars_before_the_entry() -> None:
     short: list[Point] = [(100.0, 16), (112.0, 8), (120.0, 4), (119.0, 2), (107.9, 1)]
     assert rows_of(short)[-1]["state"] == 1
     assert rows_of(short)[-1]["vol_decay_slope"] is None
     assert rows_of([(100.0, 32), *short])[-1]["vol_decay_slope"] == pytest.approx(-log(2))
 
 
-def test_the_slope_of_the_entry_is_carried_through_the_stay_and_no_further() -> None:
+def test_slope_is_constant_during_the_stay_and_null_after_it() -> None:
     rows = rows_of([*UP_LEG, (109.0, 9), (108.0, 900), (111.0, 1), (112.0, 1)])[25:]
     assert [row["state"] for row in rows] == [1, 1, 1, 0, 0]
     slopes = [row["vol_decay_slope"] for row in rows]
@@ -173,14 +173,14 @@ def test_the_slope_of_the_entry_is_carried_through_the_stay_and_no_further() -> 
     assert slopes[3:] == [None, None]
 
 
-def test_a_new_stay_has_a_slope_of_its_own() -> None:
+def test_new_stay_has_a_new_slope() -> None:
     # out at 111 and in again at 109: the five bars before are of volume 4, 2, 1, 9, 9
     rows = rows_of([*UP_LEG, (111.0, 9), (109.0, 9)])
     expected = (-2 * log(4) - log(2) + log(9) + 2 * log(9)) / 10
     assert rows[-1]["vol_decay_slope"] == pytest.approx(expected)
 
 
-def test_a_new_stay_without_a_slope_does_not_take_the_last_ones() -> None:
+def test_new_stay_without_a_slope_does_not_keep_the_last_one() -> None:
     rows = rows_of([*UP_LEG, (111.0, 0), (109.0, 9)])
     assert rows[-1]["state"] == 1
     assert rows[-1]["vol_decay_slope"] is None
@@ -192,10 +192,12 @@ def test_a_new_stay_without_a_slope_does_not_take_the_last_ones() -> None:
         (111.0, 15, True),  # the 24 bars before sum to 240: 1.5 × 10 = 15
         (111.0, 14, False),
         (110.0, 15, False),  # fib_50 itself is not across it
-        (107.0, 15, False),  # out of the zone on the far side
+        (107.0, 15, False),  # out of the zone at the other end
     ],
 )
-def test_a_trigger_on_an_up_leg(close: float, volume: int, qualified: bool) -> None:
+def test_trigger_on_an_up_leg_needs_the_zone_the_cross_and_the_volume(
+    close: float, volume: int, qualified: bool
+) -> None:
     row = rows_of([*UP_LEG, (close, volume)])[-1]
     assert row["qualified_trigger"] is qualified
     if qualified:
@@ -207,23 +209,23 @@ def test_a_trigger_on_an_up_leg(close: float, volume: int, qualified: bool) -> N
     ("close", "volume", "qualified"),
     [(89.0, 15, True), (89.0, 14, False), (90.0, 15, False), (93.0, 15, False)],
 )
-def test_a_trigger_on_a_down_leg(close: float, volume: int, qualified: bool) -> None:
+def test_trigger_on_a_down_leg_is_mirrored(close: float, volume: int, qualified: bool) -> None:
     assert rows_of([*DOWN_LEG, (close, volume)])[-1]["qualified_trigger"] is qualified
 
 
-def test_no_trigger_where_volume_did_not_decay() -> None:
+def test_no_trigger_if_volume_did_not_decay() -> None:
     points = [*UP_LEG]
-    for place, volume in zip(range(20, 25), (1, 2, 4, 8, 16), strict=True):
-        points[place] = (points[place][0], volume)
+    for index, volume in zip(range(20, 25), (1, 2, 4, 8, 16), strict=True):
+        points[index] = (points[index][0], volume)
     row = rows_of([*points, (111.0, 1000)])[-1]
     assert row["qualified_trigger"] is False
     assert row["vol_decay_slope"] is None
 
 
-def test_no_trigger_where_volume_was_level() -> None:
+def test_no_trigger_if_volume_was_constant() -> None:
     points = [*UP_LEG]
-    for place in range(20, 25):
-        points[place] = (points[place][0], 7)
+    for index in range(20, 25):
+        points[index] = (points[index][0], 7)
     rows = rows_of([*points, (111.0, 1000)])
     assert rows[-2]["vol_decay_slope"] == 0.0
     assert rows[-1]["qualified_trigger"] is False
@@ -241,7 +243,7 @@ def test_no_trigger_before_twenty_four_bars_are_known() -> None:
 
 
 @pytest.mark.parametrize(("close", "state"), [(119.0, 2), (112.0, 0)])
-def test_a_rebound_that_confirms_the_next_swing_still_triggers_out_of_the_leg_it_ends(
+def test_rebound_that_confirms_the_next_swing_triggers_on_the_leg_it_ends(
     close: float, state: int
 ) -> None:
     # a high of 119 ≥ 118.69 confirms the low of 107.9: the row's leg is 120 → 107.9, down, with
@@ -255,7 +257,7 @@ def test_a_rebound_that_confirms_the_next_swing_still_triggers_out_of_the_leg_it
     assert row["vol_decay_slope"] == pytest.approx(-log(2))
 
 
-def test_a_swing_confirmed_meanwhile_begins_a_new_stay() -> None:
+def test_confirmed_swing_starts_a_new_stay() -> None:
     # the last bar's high of 119 confirms the low of 107.9, and its close of 114 is in the zone of
     # the new leg, 113.95 to 115.38: it triggers out of the one zone into the other
     frame = hourly_of([*UP_LEG, (109.0, 1), (114.0, 15)])
@@ -269,7 +271,7 @@ def test_a_swing_confirmed_meanwhile_begins_a_new_stay() -> None:
     assert row["vol_decay_slope"] == pytest.approx(expected)
 
 
-def test_a_stay_does_not_run_on_from_one_legs_zone_into_the_next_legs() -> None:
+def test_stay_does_not_continue_into_the_zone_of_the_next_leg() -> None:
     # up-leg 100 → 120 again; a long lower wick makes the next leg 120 → 99.9, whose zone,
     # 109.95 to 112.32, takes over where the last one's, up to 110, ends
     frame = hourly_of([*UP_LEG, (109.0, 1), (109.97, 1)])
@@ -283,7 +285,7 @@ def test_a_stay_does_not_run_on_from_one_legs_zone_into_the_next_legs() -> None:
     )
 
 
-def test_a_session_has_the_state_of_its_last_bar_and_the_trigger_of_any() -> None:
+def test_session_has_the_state_of_its_last_bar_and_the_trigger_of_any() -> None:
     # four bars a date: the seventh has the entry, the trigger, 112 and 113; the eighth has one bar
     points: list[Point] = [*UP_LEG[1:], (111.0, 1000), (112.0, 5), (113.0, 5), (106.5, 5)]
     rows = rows_of(points, 4)
@@ -293,7 +295,7 @@ def test_a_session_has_the_state_of_its_last_bar_and_the_trigger_of_any() -> Non
     assert [row["qualified_trigger"] for row in rows[:5]] == [None] * 5
 
 
-def test_roots_do_not_mix_and_rows_come_sorted() -> None:
+def test_golden_zone_treats_roots_independently_and_sorts_rows() -> None:
     alone = golden_zone(hourly_of([*UP_LEG, (111.0, 15)]), THRESHOLD)
     other = hourly_of([*DOWN_LEG, (89.0, 15)], root="MNQ")
     both = golden_zone(pl.concat([other, hourly_of([*UP_LEG, (111.0, 15)])]).reverse(), THRESHOLD)
@@ -302,7 +304,7 @@ def test_roots_do_not_mix_and_rows_come_sorted() -> None:
     assert both["root"].to_list() == ["MES"] * 27 + ["MNQ"] * 27
 
 
-def test_a_root_takes_nothing_from_the_bars_of_the_root_before_it() -> None:
+def test_golden_zone_ignores_bars_of_other_roots() -> None:
     histories: dict[str, list[Point]] = {
         "A": UP_LEG,  # ends in the zone
         "B": [(150.0, 100_000)],
@@ -316,8 +318,8 @@ def test_a_root_takes_nothing_from_the_bars_of_the_root_before_it() -> None:
 
 
 def by_bar(history: pl.DataFrame, threshold: float) -> list[tuple[Any, ...]]:
-    """(trade_date, state, slope, trigger) of each bar, told again from the bars up to it."""
-    told: list[tuple[Any, ...]] = []
+    """Compute (trade_date, state, slope, trigger) of each bar from the bars up to it."""
+    expected_bars: list[tuple[Any, ...]] = []
     bars = history.to_dicts()
     entry_slope: float | None = None
     prior: dict[str, Any] = {"state": None, "leg": None}
@@ -341,13 +343,13 @@ def by_bar(history: pl.DataFrame, threshold: float) -> list[tuple[Any, ...]]:
                 else None
             )
         slope = entry_slope if state == 1 else carried if trigger else None
-        told.append((this["trade_date"], state, slope, trigger))
+        expected_bars.append((this["trade_date"], state, slope, trigger))
         prior = {"state": state, "leg": leg}
-    return told
+    return expected_bars
 
 
 def state_of(close: float, start: float, end: float) -> int | None:
-    # the share of the leg that is given back
+    # the share of the leg that is retraced
     back = (end - close) / (end - start)
     return None if back > 1 else 2 if back > 0.618 else 1 if back >= 0.5 else 0
 
@@ -371,13 +373,13 @@ def random_history(bars: int, seed: int, hours: int = 5) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_long_history_agrees_with_the_definitions_told_bar_by_bar(seed: int) -> None:
+def test_golden_zone_equals_the_definitions_bar_by_bar(seed: int) -> None:
     history = random_history(1500, seed)
-    told = by_bar(history, 0.01)
+    expected_bars = by_bar(history, 0.01)
     rows = golden_zone(history).to_dicts()
     assert sum(bool(row["qualified_trigger"]) for row in rows) >= 3
     for row in rows:
-        own = [line for line in told if line[0] == row["trade_date"]]
+        own = [line for line in expected_bars if line[0] == row["trade_date"]]
         assert row["state"] == own[-1][1]
         assert row["vol_decay_slope"] == (
             None if own[-1][2] is None else pytest.approx(own[-1][2], abs=1e-9)
@@ -386,13 +388,13 @@ def test_a_long_history_agrees_with_the_definitions_told_bar_by_bar(seed: int) -
         assert row["qualified_trigger"] == (any(triggers) if triggers else None)
 
 
-def test_a_long_history_cut_at_any_date_has_the_same_rows_to_the_bit() -> None:
+def test_golden_zone_is_identical_without_later_bars_of_a_long_history() -> None:
     history = random_history(1500, 0)
-    whole = golden_zone(history)
-    assert whole["qualified_trigger"].sum() > 0
+    full = golden_zone(history)
+    assert full["qualified_trigger"].sum() > 0
     for number in range(0, 300, 4):
         known = pl.col("trade_date") <= date_of(number)
-        assert golden_zone(history.filter(known)).equals(whole.filter(known))
+        assert golden_zone(history.filter(known)).equals(full.filter(known))
 
 
 @settings(max_examples=50, deadline=None)
@@ -404,7 +406,7 @@ def test_a_long_history_cut_at_any_date_has_the_same_rows_to_the_bit() -> None:
     ),
     st.data(),
 )
-def test_any_history_cut_at_any_date_has_the_same_rows_to_the_bit(
+def test_golden_zone_is_identical_without_later_bars(
     moves: list[tuple[int, int, int, int]], data: st.DataObject
 ) -> None:
     price, rows = 4000, []

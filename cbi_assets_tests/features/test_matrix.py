@@ -1,4 +1,4 @@
-"""daily_ml_matrix as a frame: its columns, its sources, and that it knows nothing of the future."""
+"""daily_ml_matrix as a frame: its columns, its sources, and no look-ahead."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ def build(hourly: list[Any], daily: list[Any] | None = None) -> pl.DataFrame:
     return matrix_of(bar_frame(hourly), bar_frame(daily or [], "1d"))
 
 
-def test_the_columns_are_the_tables_in_its_order() -> None:
-    assert tuple(build([bar(MON, 14, FLAT)]).columns) == DAILY_ML_MATRIX.column_names
+def test_matrix_has_the_schema_of_its_table() -> None:
+    for hourly in ([bar(MON, 14, FLAT)], []):
+        assert build(hourly).schema == DAILY_ML_MATRIX.polars_schema
 
 
-def test_a_row_says_what_it_is_made_of() -> None:
+def test_row_states_its_source() -> None:
     (row,) = build(
         [bar(MON, 14, FLAT, 3, load_id="L2"), bar(MON, 15, FLAT, 4, load_id="L1")]
     ).to_dicts()
     assert row["symbol"] == "ZL"
     assert row["data_date"] == MON
-    # 13:20 at Chicago, winter time
+    # 13:20 Chicago time, in winter
     assert row["timestamp"] == dt.datetime(2024, 3, 4, 19, 20, tzinfo=dt.UTC)
     assert row["ingestion_ts"] == WRITTEN
     assert row["market_data"]["volume"] == 7
@@ -53,7 +54,7 @@ def test_a_row_says_what_it_is_made_of() -> None:
     }
 
 
-def test_hourly_bars_come_before_daily_ones_date_by_date() -> None:
+def test_hourly_bars_win_over_daily_ones_date_by_date() -> None:
     rows = build(
         [bar(TUE, 14, FLAT)],
         [bar(MON, 0, (20.0, 20.0, 20.0, 20.0)), bar(TUE, 0, (20.0, 20.0, 20.0, 20.0))],
@@ -65,7 +66,7 @@ def test_hourly_bars_come_before_daily_ones_date_by_date() -> None:
     assert found == [(MON, 20.0, "_1d"), (TUE, 10.0, "_1h")]
 
 
-def test_the_active_contract_of_outrights_has_a_four_digit_year() -> None:
+def test_active_contract_of_outrights_has_a_four_digit_year() -> None:
     rows = [bar(day, 14, FLAT, symbol="ZLK4", contract="ZLK2024") for day in (MON, TUE)]
     (row,) = build(rows).to_dicts()
     assert row["data_date"] == TUE
@@ -78,7 +79,7 @@ def test_pivots_come_from_the_prior_trade_date() -> None:
     assert [row["pivots"]["P"] for row in rows.to_dicts()] == [None, 106.0]
 
 
-def test_a_swings_levels_are_known_from_the_date_that_confirmed_it() -> None:
+def test_fibonacci_levels_are_known_from_the_date_that_confirmed_the_swing() -> None:
     rows = build(
         [
             bar(MON, 14, (100.0, 101.0, 100.0, 100.5)),
@@ -96,7 +97,7 @@ def test_a_swings_levels_are_known_from_the_date_that_confirmed_it() -> None:
     assert found["ext_1618"] == pytest.approx(132.36)
 
 
-def test_the_golden_zone_is_of_micro_s_and_p_alone() -> None:
+def test_golden_zone_is_null_except_for_mes() -> None:
     def leg(root: str) -> list[Any]:
         named: dict[str, Any] = {"root": root, "symbol": f"{root}.v.0"}
         return [
@@ -107,14 +108,14 @@ def test_the_golden_zone_is_of_micro_s_and_p_alone() -> None:
 
     rows = {row["symbol"]: row["golden_zone"] for row in build(leg("MES") + leg("ZL")).to_dicts()}
     assert rows["ZL"] is None or set(rows["ZL"].values()) == {None}
-    # 110 is a high once the third bar falls to 104; its close lies between 103.82 and 105
+    # 110 is a high once the third bar falls to 104; its close is between 103.82 and 105
     found = rows["MES"]
     assert (found["swing_high"], found["swing_low"], found["fib_50"]) == (110.0, 100.0, 105.0)
     assert found["fib_618"] == pytest.approx(103.82)
     assert (found["state"], found["qualified_trigger"]) == (1, False)
 
 
-def test_the_crush_stands_on_soybean_oil_alone() -> None:
+def test_crush_is_null_except_for_soybean_oil() -> None:
     rows = build(
         [
             bar(day, 14, (close,) * 4, symbol=f"{root}.v.0", root=root)
@@ -124,7 +125,7 @@ def test_the_crush_stands_on_soybean_oil_alone() -> None:
         ]
     )
     found = {(row["symbol"], row["data_date"]): row["crush"] for row in rows.to_dicts()}
-    # the published 64.74 on Monday; on Tuesday there is no meal
+    # the published 64.74 on Monday; on Tuesday ZM has no close
     assert found.pop(("ZL", MON)) == {
         "board_crush": pytest.approx(64.74),
         "oil_share": pytest.approx(367.40 / 1021.24),
@@ -134,7 +135,7 @@ def test_the_crush_stands_on_soybean_oil_alone() -> None:
         assert crush == {"board_crush": None, "oil_share": None}
 
 
-def test_the_crush_takes_either_timeframes_close() -> None:
+def test_crush_uses_closes_of_either_timeframe() -> None:
     rows = build(
         [bar(MON, 14, (33.40,) * 4)],
         [
@@ -146,7 +147,7 @@ def test_the_crush_takes_either_timeframes_close() -> None:
     assert row["crush"]["board_crush"] == pytest.approx(64.74)
 
 
-def test_a_row_names_its_regime() -> None:
+def test_row_names_its_regime() -> None:
     days = trade_dates("grains", dt.date(2025, 1, 17), dt.date(2025, 1, 22))
     rows = build([bar(day, 14, FLAT) for day in days]).to_dicts()
     assert [(row["data_date"].day, row["regime"]["weight"]) for row in rows] == [
@@ -159,8 +160,8 @@ def test_a_row_names_its_regime() -> None:
     assert names == [row["regime"]["name"] for row in rows]
 
 
-def test_a_row_knows_what_was_published_by_its_close() -> None:
-    """Monday's session closes at 13:20 in Chicago, 19:20 UTC."""
+def test_row_has_the_macro_values_published_by_its_close() -> None:
+    """Monday's session closes at 13:20 Chicago time, 19:20 UTC."""
     close = dt.datetime(2024, 3, 4, 19, 20, tzinfo=dt.UTC)
     published = {
         "ten_year_treasury": (close, 4.2),
@@ -181,12 +182,12 @@ def test_a_row_knows_what_was_published_by_its_close() -> None:
     assert monday["policy"]["china_policy_events"] is None
 
 
-def test_hours_of_a_utc_day_are_no_golden_zone() -> None:
+def test_golden_zone_is_null_for_daily_bars() -> None:
     rows = matrix_of(bar_frame([bar(MON, 0, FLAT, symbol="MES.v.0", root="MES")], "1d"))
     assert rows["golden_zone"].to_list() == [None]
 
 
-def test_a_row_that_no_regime_covers_has_none() -> None:
+def test_regime_is_null_if_none_covers_the_date() -> None:
     text = "regimes: [{name: later, start_date: 2024-03-05, end_date: 2024-03-05, weight: 1}]"
     bars = bar_frame([bar(day, 14, FLAT) for day in (MON, TUE, WED)])
     rows = matrix_of(bars, regimes=parse_regimes(text))
@@ -198,7 +199,7 @@ YEARS = trade_dates("grains", dt.date(2022, 1, 3), dt.date(2024, 3, 1))
 
 
 def swing(days: list[dt.date], hour: int) -> list[Any]:
-    """Closes of 10 and 11 in turn: each 20 returns deviate alike."""
+    """Make closes of 10 and 11 in turn, so that any 20 returns have the same deviation."""
     return [bar(day, hour, (10.0 + n % 2,) * 4) for n, day in enumerate(days)]
 
 
@@ -207,27 +208,27 @@ def first_with_volatility(rows: pl.DataFrame) -> int:
     known = regimes["k_vol"].is_not_null()
     assert known.equals(regimes["vol_percentile"].is_not_null().alias("k_vol"))
     assert regimes["k_vol"].drop_nulls().to_list() == [pytest.approx(1.0)] * known.sum()
-    place = known.arg_max()
-    assert place is not None
-    return place
+    index = known.arg_max()
+    assert index is not None
+    return index
 
 
-def test_the_volatility_of_a_row_needs_twenty_returns_and_252_such_values() -> None:
+def test_volatility_needs_twenty_returns_and_252_values() -> None:
     # row 0 has no return, so row 20 has the first volatility, and row 20 + 251 the 252nd
     assert first_with_volatility(build(swing(YEARS[:300], 14))) == 271
 
 
-def test_the_volatilitys_windows_reach_over_both_timeframes() -> None:
+def test_volatility_windows_include_both_timeframes() -> None:
     # 1h starts at row 100, whose return has no prior 1h close: row 100 has no volatility
     rows = build(swing(YEARS[:300], 14)[100:], swing(YEARS[:300], 0))
     assert first_with_volatility(rows) == 271 + 1
 
 
-def test_no_bars_no_rows() -> None:
+def test_matrix_is_empty_without_bars() -> None:
     assert build([]).is_empty()
 
 
-def test_the_clock_is_in_ingestion_ts_only() -> None:
+def test_clock_changes_only_ingestion_ts() -> None:
     bars = bar_frame([bar(day, 14, FLAT) for day in DAYS])
     later, now = matrix_of(bars, now=WRITTEN + dt.timedelta(days=9)), matrix_of(bars)
     assert later.drop("ingestion_ts").equals(now.drop("ingestion_ts"))
@@ -274,15 +275,12 @@ def histories(draw: st.DrawFn, hours: list[int], built_from: str = "1h") -> pl.D
 
 @settings(max_examples=60, deadline=None)
 @given(histories([13, 14, 15]), histories([0], "1d"), st.sampled_from(DAYS))
-def test_rows_up_to_a_date_are_the_same_without_what_came_after(
+def test_matrix_rows_are_identical_without_later_bars(
     hourly: pl.DataFrame, daily: pl.DataFrame, cut: dt.date
 ) -> None:
     def rows(until: dt.date) -> pl.DataFrame:
         known = pl.col("trade_date") <= until
         matrix = matrix_of(hourly.filter(known), daily.filter(known))
-        return matrix.filter(pl.col("data_date") <= cut) if matrix.height else matrix
+        return matrix.filter(pl.col("data_date") <= cut)
 
-    early, full = rows(cut), rows(DAYS[-1])
-    assert early.height == full.height
-    if early.height:
-        assert_frame_equal(early, full, check_exact=True)
+    assert_frame_equal(rows(cut), rows(DAYS[-1]), check_exact=True)

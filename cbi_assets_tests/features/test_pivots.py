@@ -1,4 +1,4 @@
-"""Floor pivots, worked out by hand."""
+"""Floor pivots, computed by hand."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def row_of(
     active: list[tuple[Any, ...]] | None = None,
 ) -> dict[str, Any]:
     frame = session_frame(sessions)
-    chosen = session_frame(active) if active else frame
-    found = pivots(chosen, frame, calendar_frame(days or [*WEEK, *NEXT]))
+    rows = session_frame(active) if active else frame
+    found = pivots(rows, frame, calendar_frame(days or [*WEEK, *NEXT]))
     (row,) = found.filter(pl.col("trade_date") == date).to_dicts()
     return row
 
 
-def test_levels_and_distances_by_hand() -> None:
+def test_levels_and_distances_equal_those_computed_by_hand() -> None:
     # prior H 110, L 100, C 108: P = 318/3
     row = row_of([session(TUE, (110.0, 100.0, 108.0)), session(WED, (120.0, 90.0, 113.0))], WED)
     assert {name: row[name] for name in ("P", "R1", "R2", "S1", "S2")} == {
@@ -54,7 +54,7 @@ def test_levels_and_distances_by_hand() -> None:
         (118.0, 12.0, 2.0, True),  # R2 at 116
     ],
 )
-def test_the_distance_is_signed_and_the_nearest_is_absolute(
+def test_distance_to_p_is_signed_and_nearest_is_absolute(
     close: float, distance: float, nearest: float, above: bool
 ) -> None:
     row = row_of([session(TUE, (110.0, 100.0, 108.0)), session(WED, (130.0, 90.0, close))], WED)
@@ -63,36 +63,36 @@ def test_the_distance_is_signed_and_the_nearest_is_absolute(
     assert row["price_above_P"] is above
 
 
-def test_the_first_date_has_none() -> None:
+def test_pivots_are_null_on_the_first_date() -> None:
     row = row_of([session(TUE), session(WED)], TUE)
     assert all(row[name] is None for name in PIVOT_COLUMNS)
 
 
-def test_none_where_the_prior_trade_date_is_missing() -> None:
-    # Monday is there, Tuesday is not: Wednesday must not reach back to Monday
+def test_pivots_are_null_if_the_prior_trade_date_is_missing() -> None:
+    # Tuesday is missing: Wednesday must not use Monday instead
     row = row_of([session(MONDAY), session(WED)], WED)
     assert all(row[name] is None for name in PIVOT_COLUMNS)
 
 
-def test_a_holiday_is_no_missing_trade_date() -> None:
+def test_holiday_is_not_a_missing_trade_date() -> None:
     days = [day for day in WEEK if day != TUE]
     row = row_of([session(MONDAY, (110.0, 100.0, 108.0)), session(WED)], WED, days)
     assert row["P"] == 106.0
 
 
-def test_none_where_another_contract_was_behind_the_symbol() -> None:
+def test_pivots_are_null_if_the_symbol_was_another_contract() -> None:
     row = row_of(
         [session(TUE, contract_key="ZL.v.0#1"), session(WED, contract_key="ZL.v.0#2")], WED
     )
     assert all(row[name] is None for name in PIVOT_COLUMNS)
 
 
-def test_none_where_the_prior_session_was_of_two_contracts() -> None:
+def test_pivots_are_null_if_the_prior_session_was_of_two_contracts() -> None:
     row = row_of([session(TUE, is_pure=False), session(WED)], WED)
     assert all(row[name] is None for name in PIVOT_COLUMNS)
 
 
-def test_an_outright_that_takes_over_brings_its_own_prior_day() -> None:
+def test_pivots_after_a_roll_use_the_new_contracts_prior_session() -> None:
     near = {"symbol": "ZLH4", "contract_key": "ZLH2024"}
     far = {"symbol": "ZLK4", "contract_key": "ZLK2024"}
     sessions = [
@@ -106,7 +106,7 @@ def test_an_outright_that_takes_over_brings_its_own_prior_day() -> None:
 
 
 def week_of(**change: Any) -> list[tuple[Any, ...]]:
-    """Five sessions: highest 120 on Tuesday, lowest 80 on Wednesday, last close 103."""
+    """Make five sessions: highest 120 on Tuesday, lowest 80 on Wednesday, last close 103."""
     hlc = [
         (110.0, 100.0, 105.0),
         (120.0, 100.0, 110.0),
@@ -118,35 +118,35 @@ def week_of(**change: Any) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("date", NEXT)
-def test_the_weekly_distance_is_to_the_prior_weeks_pivot(date: dt.date) -> None:
+def test_weekly_distance_is_to_the_prior_weeks_pivot(date: dt.date) -> None:
     # (120 + 80 + 103) / 3 = 101; 101 − 94.5, unsigned
     row = row_of([*week_of(), session(date, (101.0, 90.0, 94.5))], date)
     assert row["weekly_pivot_distance"] == pytest.approx(6.5)
 
 
-def test_a_weeks_pivot_is_of_no_use_in_that_week() -> None:
+def test_weekly_distance_ignores_the_current_week() -> None:
     row = row_of(week_of(), WEEK[4])
     assert row["weekly_pivot_distance"] is None
 
 
-def test_no_weekly_pivot_where_the_contract_lacks_a_trade_date_of_it() -> None:
+def test_weekly_distance_is_null_if_the_contract_lacks_a_trade_date() -> None:
     row = row_of([*week_of()[1:], session(NEXT[0])], NEXT[0])
     assert row["weekly_pivot_distance"] is None
     assert row["P"] is not None
 
 
-def test_a_week_with_a_holiday_is_whole_without_it() -> None:
+def test_week_with_a_holiday_is_complete_without_it() -> None:
     days = [*WEEK[1:], *NEXT]
     row = row_of([*week_of()[1:], session(NEXT[0], (101.0, 90.0, 94.5))], NEXT[0], days)
     assert row["weekly_pivot_distance"] == pytest.approx(6.5)
 
 
-def test_no_weekly_pivot_of_another_contract() -> None:
+def test_weekly_distance_is_null_after_a_roll() -> None:
     sessions = [*week_of(contract_key="ZL.v.0#1"), session(NEXT[0], contract_key="ZL.v.0#2")]
     assert row_of(sessions, NEXT[0])["weekly_pivot_distance"] is None
 
 
-def test_a_week_two_weeks_ago_is_not_the_prior_one() -> None:
+def test_weekly_distance_ignores_the_week_before_the_prior_one() -> None:
     later = NEXT[4] + dt.timedelta(days=3)
     days = [*WEEK, *NEXT, later]
     assert row_of([*week_of(), session(later)], later, days)["weekly_pivot_distance"] is None

@@ -1,4 +1,4 @@
-"""Which regime a date lies in: at the edges of the user's table, and where regimes overlap."""
+"""The regime of a date: at the edges of the user's table, and if regimes overlap."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def regime_on(date: dt.date, regimes: Regimes | None = None) -> tuple[str | None
         ("2100-01-01", None, None),
     ],
 )
-def test_the_users_regime_on_a_date(date: str, name: str | None, weight: float | None) -> None:
+def test_regime_is_the_users_on_that_date(
+    date: str, name: str | None, weight: float | None
+) -> None:
     assert regime_on(dt.date.fromisoformat(date)) == (name, weight)
 
 
@@ -59,7 +61,7 @@ regimes:
     [
         (1, None),
         (2, "long"),
-        (11, "long"),  # the baseline starts later, and yields all the same
+        (11, "long"),  # the baseline starts later but comes last
         (12, "short"),
         (14, "short"),
         (15, "long"),
@@ -67,11 +69,11 @@ regimes:
         (21, "baseline"),
     ],
 )
-def test_where_two_cover_a_date_the_later_starting_one_stands(day: int, name: str | None) -> None:
+def test_later_starting_regime_wins_if_two_cover_a_date(day: int, name: str | None) -> None:
     assert regime_on(dt.date(2024, 1, day), parse_regimes(OVERLAPPING))[0] == name
 
 
-def test_a_date_is_named_once_however_many_rows_have_it() -> None:
+def test_name_regimes_returns_one_row_per_date() -> None:
     days = [dt.date(2021, 1, 1), dt.date(2020, 12, 31), dt.date(2021, 1, 1)]
     named = name_regimes(pl.DataFrame({"trade_date": days}), load_regimes())
     assert named.rows() == [

@@ -1,5 +1,4 @@
-"""Volatility worked out by hand, and that it knows nothing of the future nor of what lies before
-its window."""
+"""Volatility computed by hand, and independent of the future and of what precedes its window."""
 
 from __future__ import annotations
 
@@ -32,28 +31,28 @@ def returns_of(
     days: list[dt.date] = WEEK,
 ) -> dict[dt.date, float | None]:
     frame = session_frame(sessions)
-    chosen = session_frame(active) if active else frame
-    rows = log_returns(chosen, frame, calendar_frame(days))
+    rows = session_frame(active) if active else frame
+    rows = log_returns(rows, frame, calendar_frame(days))
     return dict(rows.select("trade_date", "log_return").iter_rows())
 
 
-def test_a_return_is_the_log_of_close_over_prior_close() -> None:
+def test_log_return_is_the_log_of_close_over_prior_close() -> None:
     found = returns_of([closing(MON, 100.0), closing(TUE, 110.0), closing(WED, 55.0)])
     assert found[MON] is None
     assert found[TUE] == pytest.approx(math.log(1.1))
     assert found[WED] == pytest.approx(-math.log(2))
 
 
-def test_no_return_over_a_missing_trade_date() -> None:
+def test_log_return_is_null_over_a_missing_trade_date() -> None:
     assert returns_of([closing(MON, 100.0), closing(WED, 110.0)])[WED] is None
 
 
-def test_a_holiday_is_no_missing_trade_date() -> None:
+def test_holiday_is_not_a_missing_trade_date() -> None:
     found = returns_of([closing(MON, 100.0), closing(WED, 110.0)], days=[MON, WED, THU])
     assert found[WED] == pytest.approx(math.log(1.1))
 
 
-def test_no_return_where_the_vendors_symbol_changed_its_contract() -> None:
+def test_log_return_is_null_if_the_symbol_changed_its_contract() -> None:
     rows = [
         closing(MON, 100.0),
         closing(TUE, 200.0, contract_key="ZL.v.0#2", is_pure=False),
@@ -61,11 +60,11 @@ def test_no_return_where_the_vendors_symbol_changed_its_contract() -> None:
     ]
     found = returns_of(rows)
     assert found[TUE] is None
-    # the roll's session closed on the new contract, so the next return is whole
+    # the roll's session closed on the new contract, so the next return is complete
     assert found[WED] == pytest.approx(math.log(1.1))
 
 
-def test_an_outright_that_takes_over_brings_its_own_prior_close() -> None:
+def test_log_return_after_a_roll_uses_the_new_contracts_prior_close() -> None:
     near: dict[str, Any] = {"symbol": "ZLH4", "contract_key": "ZLH2024"}
     far: dict[str, Any] = {"symbol": "ZLK4", "contract_key": "ZLK2024"}
     rows = [
@@ -79,7 +78,7 @@ def test_an_outright_that_takes_over_brings_its_own_prior_close() -> None:
     assert found[WED] == pytest.approx(math.log(1.1))
 
 
-def test_a_roots_first_date_takes_no_prior_date_from_another_root() -> None:
+def test_log_return_on_the_first_date_ignores_other_roots() -> None:
     corn: dict[str, Any] = {"root": "ZC", "symbol": "ZC.v.0", "contract_key": "ZC.v.0#1"}
     rows = [closing(MON, 100.0), closing(TUE, 110.0), closing(TUE, 400.0, **corn)]
     frame = session_frame(rows)
@@ -89,7 +88,7 @@ def test_a_roots_first_date_takes_no_prior_date_from_another_root() -> None:
 
 
 @pytest.mark.parametrize("price", [0.0, -37.63])
-def test_no_return_from_or_to_a_price_that_is_not_positive(price: float) -> None:
+def test_log_return_is_null_if_a_price_is_not_positive(price: float) -> None:
     found = returns_of([closing(MON, 20.0), closing(TUE, price), closing(WED, 10.0)])
     assert found == {MON: None, TUE: None, WED: None}
 
@@ -109,7 +108,7 @@ def measured(values: list[float | None]) -> list[dict[str, Any]]:
 
 
 def swinging(size: float, count: int) -> list[float | None]:
-    """Returns of +size and -size in turn: 20 of them have mean 0, so vol20 = size·√(20/19)."""
+    """Make returns of +size and -size in turn: 20 have mean 0, so vol20 = size·√(20/19)."""
     return [size if n % 2 else -size for n in range(count)]
 
 
@@ -120,36 +119,36 @@ def test_vol20_is_the_sample_deviation_of_twenty_returns() -> None:
         assert row["vol20"] == pytest.approx(0.01 * math.sqrt(20 / 19), rel=1e-12)
 
 
-def test_vol20_takes_the_mean_away() -> None:
+def test_vol20_subtracts_the_mean() -> None:
     # returns 1 to 20: variance 20·21/12 = 35
     assert measured([float(n) for n in range(1, 21)])[-1]["vol20"] == pytest.approx(math.sqrt(35))
 
 
-def test_a_missing_return_costs_its_own_date_and_no_other() -> None:
+def test_missing_return_makes_only_its_own_date_null() -> None:
     values: list[float | None] = [0.001 * n for n in range(60)]
     found = [row["vol20"] for row in measured([*values[:30], None, *values[30:]])]
-    whole = [row["vol20"] for row in measured(values)]
+    complete = [row["vol20"] for row in measured(values)]
     assert found[30] is None
-    assert found[:30] + found[31:] == whole
+    assert found[:30] + found[31:] == complete
 
 
-def test_the_percentile_and_k_need_252_volatilities() -> None:
+def test_percentile_and_k_vol_are_null_before_252_volatilities() -> None:
     rows = measured(swinging(0.01, 19 + 252))
     assert all(row["vol_percentile"] is row["k_vol"] is None for row in rows[:-1])
     assert rows[-1]["vol_percentile"] is not None
     assert rows[-1]["k_vol"] is not None
 
 
-def test_the_percentile_is_the_share_that_is_at_most_todays() -> None:
-    # each return is larger than all before it by ever more, so each volatility is the largest yet
+def test_percentile_is_the_share_that_is_at_most_todays() -> None:
+    # each return exceeds the one before by ever more, so each volatility is the largest yet
     growing = [1.02**n for n in range(19 + 252)]
     assert measured([*growing])[-1]["vol_percentile"] == 1.0
-    # and where they shrink, today's is the smallest: itself alone is at most today's
+    # if they shrink, today's is the smallest, and only itself is at most today's
     assert measured(growing[::-1])[-1]["vol_percentile"] == 1 / 252
 
 
-def test_the_percentile_is_of_the_last_252_and_not_of_all() -> None:
-    # a calm year before, then shrinking ones: against all, today's would be above the calm ones
+def test_percentile_is_of_the_last_252_volatilities_only() -> None:
+    # calm dates, then shrinking returns: of all values, today's would exceed the calm ones
     shrinking = [1.02**n for n in range(19 + 252)][::-1]
     rows = measured([*swinging(1e-9, 100), *shrinking])
     assert rows[-1]["vol_percentile"] == 1 / 252
@@ -165,16 +164,16 @@ def test_the_percentile_is_of_the_last_252_and_not_of_all() -> None:
         (0.001, 0.5),  # 0.1, clipped
     ],
 )
-def test_k_is_todays_volatility_over_the_median_of_252(size: float, k: float) -> None:
-    # the window before the last 20 is still at 0.01, and so is the median of the 252 volatilities
+def test_k_vol_is_todays_volatility_over_the_median_of_252(size: float, k: float) -> None:
+    # the window before the last 20 is still of 0.01, and so is the median of 252 volatilities
     rows = measured([*swinging(0.01, 252), *swinging(size, 20)])
     assert rows[-1]["vol20"] == pytest.approx(size * math.sqrt(20 / 19), rel=1e-12)
     assert rows[-1]["k_vol"] == pytest.approx(k, rel=1e-9)
 
 
-def test_a_gap_does_not_start_the_count_anew() -> None:
-    # 252 volatilities are full one row later, and no two of these differ by much: the gap leaves
-    # two returns of one sign side by side
+def test_gap_does_not_restart_the_count_of_252() -> None:
+    # the 252nd volatility is one row later, and the volatilities hardly differ: the gap leaves two
+    # consecutive returns of one sign
     values = swinging(0.01, 19 + 252 + 1)
     values[100] = None
     rows = measured(values)
@@ -182,21 +181,21 @@ def test_a_gap_does_not_start_the_count_anew() -> None:
     assert rows[-1]["k_vol"] == pytest.approx(1.0, rel=0.01)
 
 
-def test_a_row_without_volatility_has_no_percentile() -> None:
+def test_percentile_and_k_vol_are_null_without_volatility() -> None:
     values = swinging(0.01, 300)
     values[-1] = None
     row = measured(values)[-1]
     assert (row["vol20"], row["vol_percentile"], row["k_vol"]) == (None, None, None)
 
 
-def test_there_is_no_k_over_a_median_of_nothing() -> None:
+def test_k_vol_is_null_if_the_median_is_zero() -> None:
     row = measured([0.0] * 300)[-1]
     assert row["vol20"] == 0.0
     assert row["vol_percentile"] == 1.0
     assert row["k_vol"] is None
 
 
-def test_roots_are_measured_apart() -> None:
+def test_volatility_treats_roots_independently() -> None:
     both = pl.concat(
         [frame_of(swinging(0.01, 300)), frame_of(swinging(0.03, 300), root="ES")]
     ).sort("trade_date", "root")
@@ -210,12 +209,12 @@ def test_roots_are_measured_apart() -> None:
 
 
 def reference(values: list[float | None]) -> list[tuple[float | None, ...]]:
-    """The definitions in plain Python, a row after another."""
+    """Compute the definitions in plain Python, row by row."""
     vols: list[float | None] = []
     rows: list[tuple[float | None, ...]] = []
-    for place in range(len(values)):
-        window = [r for r in values[: place + 1] if r is not None][-20:]
-        known = values[place] is not None and len(window) == 20
+    for index in range(len(values)):
+        window = [r for r in values[: index + 1] if r is not None][-20:]
+        known = values[index] is not None and len(window) == 20
         vols.append(statistics.stdev(window) if known else None)
         year = [v for v in vols if v is not None][-252:]
         today = vols[-1]
@@ -229,7 +228,7 @@ def reference(values: list[float | None]) -> list[tuple[float | None, ...]]:
 
 @st.composite
 def histories(draw: st.DrawFn, longest: int = 420) -> list[float | None]:
-    """Random returns of one root, their size drifting, with gaps here and there."""
+    """Random returns of one root, of drifting size, with some gaps."""
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     count = draw(st.integers(1, longest))
     sizes = 0.01 * np.exp(np.cumsum(random.normal(0, 0.05, count)))
@@ -241,7 +240,7 @@ def histories(draw: st.DrawFn, longest: int = 420) -> list[float | None]:
 
 @settings(max_examples=40, deadline=None)
 @given(histories())
-def test_random_histories_agree_with_the_definitions_in_plain_python(
+def test_volatility_equals_the_definitions_in_plain_python(
     values: list[float | None],
 ) -> None:
     for row, expected in zip(measured(values), reference(values), strict=True):
@@ -253,7 +252,7 @@ def test_random_histories_agree_with_the_definitions_in_plain_python(
 
 @settings(max_examples=60, deadline=None)
 @given(histories(), st.floats(0, 1))
-def test_rows_up_to_a_cut_are_the_same_bit_for_bit(
+def test_volatility_is_identical_without_later_returns(
     values: list[float | None], where: float
 ) -> None:
     full = volatility(frame_of(values))
@@ -264,7 +263,7 @@ def test_rows_up_to_a_cut_are_the_same_bit_for_bit(
 @settings(max_examples=60, deadline=None)
 @given(histories(longest=120), st.integers(0, 100))
 @example([3.0, *(0.01 * (-1) ** n * (1 + n / 7) for n in range(60))], 1)
-def test_a_volatility_is_the_same_bit_for_bit_wherever_the_history_starts(
+def test_vol20_is_identical_wherever_the_history_starts(
     values: list[float | None], start: int
 ) -> None:
     start = min(start, len(values) - 1)
@@ -278,7 +277,7 @@ def test_a_volatility_is_the_same_bit_for_bit_wherever_the_history_starts(
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_returns_up_to_a_cut_are_the_same_bit_for_bit(data: st.DataObject) -> None:
+def test_log_returns_are_identical_without_later_sessions(data: st.DataObject) -> None:
     days = [START + dt.timedelta(days=n) for n in range(30)]
     prices, keys = st.integers(-1, 9), st.sampled_from(["ZL.v.0#1", "ZL.v.0#2"])
     rows = [

@@ -1,4 +1,4 @@
-"""The causal zigzag, worked out by hand and checked against its own definition."""
+"""The causal zigzag, computed by hand and checked against its own definition."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def day(number: int) -> dt.date:
 
 
 def bars_of(bars: list[Bar], root: str = "ZL") -> pl.DataFrame:
-    """One bar (high, low) a day, from DAY on."""
+    """Make one bar (high, low) per day, from DAY on."""
     return pl.DataFrame(
         {
             "root": pl.Series([root] * len(bars), dtype=pl.String),
@@ -37,7 +37,7 @@ def bars_of(bars: list[Bar], root: str = "ZL") -> pl.DataFrame:
 
 
 def swings_of(bars: list[Bar], threshold: float = 0.06) -> list[Swing]:
-    """(kind, day of the extreme, price, day of its confirmation)."""
+    """Return (kind, day of the extreme, price, day of its confirmation) of each swing."""
     found = zigzag(bars_of(bars), "trade_date", threshold)
     return [
         (
@@ -62,57 +62,57 @@ RISE_AND_FALL: list[Bar] = [
 ]
 
 
-def test_a_high_is_confirmed_by_the_first_low_at_the_threshold_and_a_low_likewise() -> None:
+def test_swings_equal_those_found_by_hand() -> None:
     assert swings_of(RISE_AND_FALL) == [("high", 1, 100.0, 4), ("low", 5, 90.0, 7)]
 
 
 @pytest.mark.parametrize("length", range(9))
-def test_a_swing_is_invisible_until_it_is_confirmed(length: int) -> None:
+def test_swing_is_absent_until_it_is_confirmed(length: int) -> None:
     seen = [kind for kind, *_ in swings_of(RISE_AND_FALL[:length])]
     assert seen == (["high"] if length >= 5 else []) + (["low"] if length == 8 else [])
 
 
-def test_a_low_exactly_at_the_threshold_confirms() -> None:
+def test_low_exactly_at_the_threshold_confirms_a_high() -> None:
     # 100 × (1 − 0.25) = 75, exact in binary
     assert swings_of([(100.0, 90.0), (90.0, 75.0)], 0.25) == [("high", 0, 100.0, 1)]
     assert swings_of([(100.0, 90.0), (90.0, 75.5)], 0.25) == []
 
 
-def test_a_high_exactly_at_the_threshold_confirms() -> None:
+def test_high_exactly_at_the_threshold_confirms_a_low() -> None:
     # 80 × (1 + 0.25) = 100
     assert swings_of([(90.0, 80.0), (100.0, 85.0)], 0.25) == [("low", 0, 80.0, 1)]
     assert swings_of([(90.0, 80.0), (99.5, 85.0)], 0.25) == []
 
 
-def test_an_unconfirmed_extreme_moves_on_and_an_equal_one_does_not_move_it() -> None:
+def test_unconfirmed_extreme_moves_to_a_higher_one_but_not_to_an_equal_one() -> None:
     bars: list[Bar] = [(100.0, 98.0), (102.0, 99.0), (102.0, 98.0), (98.0, 95.0)]
     # 102 × 0.94 = 95.88
     assert swings_of(bars) == [("high", 1, 102.0, 3)]
 
 
-def test_a_bar_that_extends_and_reverses_moves_the_extreme_and_confirms_nothing() -> None:
+def test_bar_that_extends_and_reverses_confirms_nothing() -> None:
     bars: list[Bar] = [
         (91.0, 90.0),
         (100.0, 95.0),  # confirms the low of 90; the high is 100
-        (104.0, 92.0),  # extends to 104, and 92 ≤ 94 and ≤ 97.76: in which order nobody knows
+        (104.0, 92.0),  # extends to 104; 92 ≤ 94 and ≤ 97.76, in unknown order
         (103.0, 98.0),  # 98 > 97.76
         (99.0, 97.0),  # confirms 104, the first later bar at or below 97.76
     ]
     assert swings_of(bars) == [("low", 0, 90.0, 1), ("high", 2, 104.0, 4)]
 
 
-def test_the_next_extreme_is_sought_after_the_bar_of_the_last_one() -> None:
+def test_next_extreme_is_found_after_the_bar_of_the_last_one() -> None:
     bars: list[Bar] = [
         (91.0, 90.0),
         (100.0, 95.0),  # low of 90 confirmed
-        (104.0, 80.0),  # the high, on a bar whose low of 80 may have come before it
+        (104.0, 80.0),  # the high, of a bar whose low of 80 may have come before it
         (100.0, 97.0),  # confirms 104; the low is 97
         (103.0, 98.0),  # 97 × 1.06 = 102.82: confirms 97, not 80
     ]
     assert swings_of(bars)[1:] == [("high", 2, 104.0, 3), ("low", 3, 97.0, 4)]
 
 
-def test_what_came_before_an_extreme_is_no_part_of_the_next_leg() -> None:
+def test_next_leg_ignores_bars_before_the_extreme() -> None:
     up: list[Bar] = [(91.0, 90.0), (100.0, 95.0), (99.0, 94.5), (104.0, 99.0), (100.0, 97.0)]
     # the low is the 97 after the high of 104, not the 94.5 before it; 97 × 1.06 = 102.82
     assert swings_of([*up, (103.0, 98.0)])[1:] == [("high", 3, 104.0, 4), ("low", 4, 97.0, 5)]
@@ -121,17 +121,17 @@ def test_what_came_before_an_extreme_is_no_part_of_the_next_leg() -> None:
     assert swings_of([*down, (90.0, 86.4)])[1:] == [("low", 3, 85.0, 4), ("high", 4, 92.0, 5)]
 
 
-def test_a_bar_that_confirms_a_high_does_not_confirm_its_own_low() -> None:
+def test_bar_that_confirms_a_high_does_not_confirm_its_own_low() -> None:
     bars: list[Bar] = [(100.0, 99.0), (100.0, 80.0), (84.0, 81.0), (85.0, 82.0)]
     # the second bar's high of 100 is beyond 80 × 1.06 = 84.8, but may have come first
     assert swings_of(bars) == [("high", 0, 100.0, 1), ("low", 1, 80.0, 3)]
 
 
-def test_the_start_finds_a_low_first_in_a_rise() -> None:
+def test_first_swing_is_a_low_in_a_rise() -> None:
     assert swings_of([(101.0, 100.0), (105.0, 102.0), (107.0, 104.0)]) == [("low", 0, 100.0, 2)]
 
 
-def test_the_start_confirms_neither_end_of_a_wide_bar_until_a_bar_tells_one_of_them() -> None:
+def test_first_swing_waits_until_a_bar_confirms_one_end_of_a_wide_bar_only() -> None:
     wide: list[Bar] = [(100.0, 80.0), (92.0, 81.0)]  # 81 ≤ 94 and 92 ≥ 84.8
     assert swings_of(wide) == []
     # 84 < 84.8: only the high; the low that follows it is the 81 of the day between
@@ -151,25 +151,25 @@ def test_the_start_confirms_neither_end_of_a_wide_bar_until_a_bar_tells_one_of_t
     ]
 
 
-@pytest.mark.parametrize("hole", [(None, None), (None, 90.0), (110.0, None), (nan, nan)])
-def test_a_bar_without_prices_is_passed_over(hole: Bar) -> None:
-    bars = [*RISE_AND_FALL[:2], hole, *RISE_AND_FALL[2:]]
+@pytest.mark.parametrize("gap", [(None, None), (None, 90.0), (110.0, None), (nan, nan)])
+def test_bar_without_prices_is_skipped(gap: Bar) -> None:
+    bars = [*RISE_AND_FALL[:2], gap, *RISE_AND_FALL[2:]]
     assert swings_of(bars) == [("high", 1, 100.0, 5), ("low", 6, 90.0, 8)]
 
 
-def test_a_bar_whose_price_is_not_positive_makes_no_swing_and_confirms_none() -> None:
+def test_bar_whose_price_is_not_positive_is_skipped() -> None:
     bars: list[Bar] = [(20.0, 19.5), (19.5, -37.0), (0.0, -1.0), (19.2, 19.0), (19.0, 18.0)]
     assert swings_of(bars) == [("high", 0, 20.0, 4)]  # 20 × 0.94 = 18.8
 
 
-def test_a_series_below_zero_has_no_swings() -> None:
+def test_series_below_zero_has_no_swings() -> None:
     assert swings_of([(-10.0, -20.0), (-1.0, -5.0), (-30.0, -40.0), (-1.0, -2.0)]) == []
 
 
-def test_each_series_is_read_alone_and_in_its_own_order() -> None:
+def test_zigzag_treats_series_independently_in_their_own_order() -> None:
     first, second = bars_of(RISE_AND_FALL, "A"), bars_of(RISE_AND_FALL[4:], "B")
     found = zigzag(pl.concat([second, first]).reverse(), "trade_date", 0.06)
-    # B begins at (95, 93): its only swing is the low of 90, two days on
+    # B starts at (95, 93): its only swing is the low of 90, confirmed two days later
     assert found.select("root", "kind", "price", "confirmed_on").rows() == [
         ("A", "high", 100.0, day(4)),
         ("A", "low", 90.0, day(7)),
@@ -177,7 +177,7 @@ def test_each_series_is_read_alone_and_in_its_own_order() -> None:
     ]
 
 
-def test_a_caller_may_group_by_contract() -> None:
+def test_zigzag_groups_by_the_named_columns() -> None:
     bars = bars_of(RISE_AND_FALL).with_columns(
         contract=pl.Series(["H"] * 4 + ["K"] * 4, dtype=pl.String)
     )
@@ -186,24 +186,24 @@ def test_a_caller_may_group_by_contract() -> None:
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.06, 6.0])
-def test_a_threshold_that_is_no_fraction_is_refused(threshold: float) -> None:
+def test_zigzag_raises_unless_the_threshold_is_a_fraction(threshold: float) -> None:
     with pytest.raises(ValueError, match="fraction between 0 and 1"):
         zigzag(bars_of(RISE_AND_FALL), "trade_date", threshold)
 
 
-def test_no_bars_give_no_swings_with_the_same_columns() -> None:
+def test_zigzag_is_empty_with_its_schema_without_bars() -> None:
     none, some = (zigzag(bars_of(bars), "trade_date", 0.06) for bars in ([], RISE_AND_FALL))
     assert none.is_empty()
     assert none.schema == some.schema
 
 
-def test_a_leg_stands_from_the_day_its_second_swing_is_confirmed() -> None:
+def test_leg_is_known_from_the_bar_that_confirms_its_second_swing() -> None:
     rows = join_last_leg(bars_of(RISE_AND_FALL), "trade_date", 0.06).select(LEG_COLUMNS).rows()
     assert rows[:7] == [(None,) * 6] * 7
     assert rows[7] == (100.0, 90.0, day(1), day(5), "down", day(7))
 
 
-def test_eighty_thousand_bars_take_well_under_a_second() -> None:
+def test_zigzag_reads_eighty_thousand_bars_in_under_a_second() -> None:
     generator = np.random.default_rng(1)
     close = 4000 * np.exp(np.cumsum(generator.normal(0, 0.003, 80_000)))
     bars = pl.DataFrame({"root": "MES", "n": np.arange(80_000), "high": close, "low": close})
@@ -220,7 +220,7 @@ HISTORIES = st.lists(
 
 
 def walk(moves: list[tuple[int, int, int, int]]) -> list[Bar]:
-    """Bars of a random history in whole prices; one in some thirty has no price, one is below 0."""
+    """Make bars of integer prices; one in about thirty has no price, one has a negative low."""
     bars: list[Bar] = []
     price = 100
     for step, above, below, odd in moves:
@@ -236,18 +236,18 @@ def walk(moves: list[tuple[int, int, int, int]]) -> list[Bar]:
 
 @settings(max_examples=150, deadline=None)
 @given(HISTORIES)
-def test_a_history_cut_short_has_the_same_swings_up_to_the_cut(
+def test_swings_are_the_same_without_later_bars(
     moves: list[tuple[int, int, int, int]],
 ) -> None:
     bars = walk(moves)
-    whole = swings_of(bars)
+    full = swings_of(bars)
     for length in range(len(bars) + 1):
-        assert swings_of(bars[:length]) == [swing for swing in whole if swing[3] < length]
+        assert swings_of(bars[:length]) == [swing for swing in full if swing[3] < length]
 
 
 @settings(max_examples=300, deadline=None)
 @given(HISTORIES)
-def test_every_swing_is_what_its_definition_says(moves: list[tuple[int, int, int, int]]) -> None:
+def test_every_swing_satisfies_its_definition(moves: list[tuple[int, int, int, int]]) -> None:
     bars = walk(moves)
     priced = [
         (number, high, low)
@@ -271,7 +271,7 @@ def test_every_swing_is_what_its_definition_says(moves: list[tuple[int, int, int
         if kind == "high":
             assert price == max(h for _, h, _ in since)
             assert at == min(n for n, h, _ in since if h == price)
-            # no bar between them would have confirmed it
+            # no bar between them confirms it
             assert not [n for n, _, lo in since if at < n < confirmed and lo <= price * 0.94]
         else:
             assert price == min(lo for _, _, lo in since)
