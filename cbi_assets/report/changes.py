@@ -11,8 +11,8 @@ import polars as pl
 from cbi_assets.formatting import number, plural
 from cbi_assets.report.audit_model import Audit, Change, Since
 
-FORMAT = 1
-"""Of the audit's JSON. Raise it when a compared figure changes its meaning."""
+FORMAT = 2
+"""Of the audit's JSON. Raise it when a compared figure changes its meaning or its name."""
 
 _LOGS = ("ops.check_history", "ops.check_results", "ops.ledger_version")
 """Tables that grow with every run, whatever it finds."""
@@ -25,12 +25,15 @@ def changes_since(audit: Audit, previous: Mapping[str, Any] | None, note: str = 
     """
     if previous is None:
         return Since(None, (), note)
+    figures = figures_of(audit)
     old: dict[str, dict[str, str]] = {**previous["figures"]}
-    # "passes" was "holds" in earlier versions
-    old["checks"] = {k: "passes" if v == "holds" else v for k, v in old.get("checks", {}).items()}
+    if previous["format"] == 1:  # it called "passes" "holds", and worded decisions differently
+        checks = old["checks"].items()
+        old["checks"] = {name: "passes" if state == "holds" else state for name, state in checks}
+        old["decisions"] = figures["decisions"]
     changes = tuple(
         Change(kind, what, old.get(kind, {}).get(what), new.get(what))  # type: ignore[arg-type]
-        for kind, new in figures_of(audit).items()
+        for kind, new in figures.items()
         for what in dict.fromkeys([*old.get(kind, {}), *new])
         if old.get(kind, {}).get(what) != new.get(what)
     )

@@ -22,18 +22,16 @@ def warehouse_section(audit: Audit) -> Section:
     is_empty = pl.col("rows") == 0
     empty = audit.tables.filter(is_empty)["id"].to_list()
     tables = audit.tables.filter(~is_empty).select(
-        _named("id", "table"), "rows", _span("dates"), _named("description", "what it is")
+        pl.col("id").alias("table"), "rows", _span("dates"), "description"
     )
-    blocks: list[Block] = [
-        grid("Tables with rows", tables, code=["table"],
-             empty="Every table is empty: nothing is loaded yet.")
-    ]  # fmt: skip
+    nothing = "Every table is empty: nothing is loaded yet."
+    blocks: list[Block] = [grid("Tables with rows", tables, code=["table"], empty=nothing)]
     if empty and not tables.is_empty():
         blocks.append(Text(f"Empty: {', '.join(empty)}."))
     if not audit.partitions.is_empty():
         partitions = audit.partitions.select(
-            "root", _named("timeframe", "bars of"), "rows", "continuous", "outrights", "spreads",
-            _named("trade_dates", "trade dates"), _span("range"),
+            "root", "timeframe", "rows", "continuous", "outrights", "spreads", "trade_dates",
+            _span("range"),
         )  # fmt: skip
         blocks.append(grid("Raw bars by root and timeframe", partitions))
     return Section("warehouse", "Warehouse", blocks)
@@ -50,15 +48,14 @@ def drive_section(audit: Audit) -> Section:
         where = f"{drive.path} is not mounted: this is its state when it was last read."
     loaded = "All of them are in the books." if drive.bar_files else ""
     if drive.waiting_files:
-        files, records = plural(drive.waiting_files, "file"), number(drive.waiting_records)
-        loaded = f"{files} with {records} records are not loaded yet."
+        waiting, records = plural(drive.waiting_files, "file"), number(drive.waiting_records)
+        loaded = f"{waiting} with {records} records are not loaded yet."
     files = f"{plural(drive.files, 'file')}, {size(drive.bytes)}"
-    folders = drive.folders.select(
-        "folder", _named("says", "folder says"), _named("content", "content says"), "files",
-        "records", _span("UTC days"), "verdict",
-    )  # fmt: skip
-    differences = drive.folders.select("folder", _named("disagreements", "what differs"))
-    troubles = drive.troubles.select(_named("kind", "problem"), _named("path", "file"), "why")
+    folders = drive.folders.rename({"says": "folder says", "content": "content says"}).select(
+        "folder", "folder says", "content says", "files", "records", _span("UTC days"), "verdict"
+    )
+    differences = drive.folders.select("folder", pl.col("disagreements").alias("what differs"))
+    problems = drive.troubles.rename({"kind": "problem", "path": "file"})
     return Section(
         "drive",
         "Drive",
@@ -78,11 +75,11 @@ def drive_section(audit: Audit) -> Section:
             ),
             grid(
                 "Files with problems",
-                troubles.head(LISTED),
+                problems.head(LISTED),
                 code=["file"],
                 empty="None is missing, gone, renamed, misnamed or refused.",
             ),
-            *_more(troubles.height, "files"),
+            *more_rows(problems, "files"),
         ],
     )
 
@@ -92,20 +89,17 @@ def staging_section(audit: Audit) -> Section:
     staging = audit.staging
     if staging.is_empty():
         return Section("staging", "Staging", [Text("No staging file was validated.")])
-    files = staging.group_by("path", maintain_order=True).agg(pl.col("file_verdict").last())
-    verdicts = Counter(files["file_verdict"])
+    files = staging.unique("path", keep="last", maintain_order=True)
+    counts = [f"{count} {verdict}" for verdict, count in Counter(files["file_verdict"]).items()]
     text = (
-        f"{plural(files.height, 'file')}: "
-        + ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
-        + ". Staging is validated row by row; published, duplicates, refused and conflicts are "
-        "observations, and a wide row has several."
+        f"{plural(files.height, 'file')}: {', '.join(counts)}. Staging is validated row by row; "
+        "published, duplicates, refused and conflicts are observations, and a wide row has several."
     )
     gone = pl.when(present=False).then(pl.lit(" (gone)")).otherwise(pl.lit(""))
     rows = staging.select(
         (pl.col("path") + gone).alias("file"),
         pl.col("source").replace("", "none named").alias("source inside"),
-        "verdict", "rows", "published", "duplicates", "refused", "conflicts",
-        _named("reason", "why"),
+        "verdict", "rows", "published", "duplicates", "refused", "conflicts", "reason",
     )  # fmt: skip
     table = grid("Staging files and the sources in them", rows, code=["file"])
     return Section("staging", "Staging", [Text(text), table])
@@ -114,27 +108,23 @@ def staging_section(audit: Audit) -> Section:
 def sources_section(audit: Audit) -> Section:
     """Show which source may provide what."""
     rows = audit.sources.rename({"gives": "may provide"})
-    return Section(
-        "sources", "Source hierarchy", [grid("Fixed in sources.yaml, from the top", rows)]
-    )
+    table = grid("Fixed in sources.yaml, from the top", rows)
+    return Section("sources", "Source hierarchy", [table])
 
 
 def needs_section(audit: Audit) -> Section:
     """Show what is wanted, published and missing, in trade dates."""
     ranges = pl.col("ranges")
-    more = ranges.list.len().cast(pl.Int64) - 2
+    others = ranges.list.len().cast(pl.Int64) - 2
+    more = pl.when(others > 0).then(pl.format(" and {} more", others)).otherwise(pl.lit(""))
     share = pl.struct("published", "wanted").map_elements(
         lambda counts: percent(counts["published"], counts["wanted"]), pl.String
     )
     rows = audit.needs.select(
-        "root", "tier", _named("timeframe", "bars of"), "series", "wanted", "published",
-        share.alias("share"),
-        _named("gaps", "vendor's gaps"),
-        "missing",
-        (ranges.list.head(2).list.join("; ")
-         + pl.when(more > 0).then(pl.format(" and {} more", more)).otherwise(pl.lit("")))
-        .alias("still missing"),
-        _named("also_held", "also published"),
+        "root", "tier", "timeframe", "series", "wanted", "published", share.alias("share"),
+        pl.col("gaps").alias("vendor's gaps"), "missing",
+        (ranges.list.head(2).list.join("; ") + more).alias("still missing"),
+        pl.col("also_held").alias("also published"),
     )  # fmt: skip
     complete = audit.needs.filter(missing=0).height
     text = (
@@ -142,68 +132,54 @@ def needs_section(audit: Audit) -> Section:
         f"{number(complete)} of {plural(rows.height, 'series', 'series')} are complete. “Also "
         "published” are bars of other series, which the universe does not count."
     )
-    table = grid(
-        "What the universe needs and the tables have", rows, code=["series"], right=["share"]
-    )
+    caption = "What the universe needs and the tables have"
+    table = grid(caption, rows, code=["series"], right=["share"])
     return Section("needs", "What we have and need", [Text(text), table])
 
 
 def gaps_section(audit: Audit) -> Section:
-    """Count the dates without a bar inside each range, by why; list all but closed sessions."""
-    kind = pl.col("kind")
-    ranges = audit.partitions.select("root", "timeframe", _span("range"))
+    """Count the dates without a bar inside each range, by kind; list all but closed sessions."""
+    kind, series = pl.col("kind"), ["root", "timeframe"]
+    ranges = audit.partitions.select(*series, _span("range"))
     counts = (
         audit.gaps.sort(pl.col("timeframe").cast(pl.Enum(TIMEFRAMES)), maintain_order=True)
-        .group_by("root", "timeframe", maintain_order=True)
+        .group_by(series, maintain_order=True)
         .agg(pl.col("dates").filter(kind=name).sum().alias(name) for name in _GAP_KINDS)
-        .join(ranges, on=["root", "timeframe"], how="left", maintain_order="left")
-        .select("root", _named("timeframe", "bars of"), "range", *_GAP_KINDS)
+        .join(ranges, on=series, how="left", maintain_order="left")
+        .select(*series, "range", *_GAP_KINDS)
     )
-    severity = kind.cast(pl.Enum(["lost", "vendor's gap", "no trade"]))
     listed = (
         audit.gaps.filter(kind != "closed session")
-        .sort(severity, "root", "timeframe", "first")
-        .select(
-            "kind", "root", _named("timeframe", "bars of"), "dates",
-            _span("from and to"), "why",
-        )
-    )  # fmt: skip
+        .sort(kind.cast(pl.Enum(["lost", "vendor's gap", "no trade"])), *series, "first")
+        .select("kind", *series, "dates", _span("from and to"), "why")
+    )
     text = (
         "Weekdays without a bar between the first and the last date with one. Closed session: the "
         "exchange does not trade. No trade: a loaded file covers the date and has no record of it. "
         "Vendor's gap: missing in the vendor's history. Lost: none of these."
     )
+    no_range = "There is no range in which a date could be missing."
+    none = "None: every date without a bar is one on which the exchange is closed."
     return Section(
         "gaps",
         "Gaps",
         [
             Text(text),
-            grid(
-                "Dates without a bar, by kind",
-                counts,
-                empty="There is no range in which a date could be missing.",
-            ),
-            grid(
-                "Each gap that is not a closed session",
-                listed.head(LISTED),
-                empty="None: every date without a bar is one on which the exchange is closed.",
-            ),
-            *_more(listed.height, "gaps"),
+            grid("Dates without a bar, by kind", counts, empty=no_range),
+            grid("Each gap that is not a closed session", listed.head(LISTED), empty=none),
+            *more_rows(listed, "gaps"),
         ],
     )
 
 
-def _named(column: str, name: str) -> pl.Expr:
-    return pl.col(column).alias(name)
+def more_rows(frame: pl.DataFrame, noun: str) -> list[Block]:
+    """Return a line that counts the rows after the first LISTED, if there are any."""
+    rest = number(frame.height - LISTED)
+    text = Text(f"{rest} more {noun}: audit.json has all of them.")
+    return [text] if frame.height > LISTED else []
 
 
 def _span(name: str) -> pl.Expr:
     """Return columns first and last as `2025-01-02 to 2025-03-31`, one date if they are equal."""
     one_date = pl.when(pl.col("first") == pl.col("last")).then(pl.col("first").cast(pl.String))
     return one_date.otherwise(pl.format("{} to {}", "first", "last")).alias(name)
-
-
-def _more(count: int, noun: str) -> list[Block]:
-    if count <= LISTED:
-        return []
-    return [Text(f"{number(count - LISTED)} more {noun}: audit.json has all of them.")]

@@ -27,17 +27,19 @@ OUTCOMES: Final = {
 }
 """The possible outcomes of a record: column of the books, and name."""
 
+LOAD_OUTCOMES: Final = {
+    "published": "published",
+    "duplicates": "duplicates dropped",
+    "set_aside": "not published",
+}
+"""The possible outcomes of a record in a load: column of `Audit.loads`, and name."""
+
 JOBS: Final = 24
 LOADS: Final = 40
 
 _MONTHS: Final = 14
 """With up to this many months, the coverage's axis names each; with more, the years."""
 
-_LOAD_OUTCOMES: Final = {
-    "published": "published",
-    "duplicates": "duplicates dropped",
-    "set_aside": "not published",
-}
 _OUTCOME_COLORS: Final = ("--c1", "--c2", "--c3", "--c4", "--c5", "--c6", "--c0")
 _CONFIG: Final[dict[str, Any]] = {
     "background": "transparent",
@@ -113,7 +115,7 @@ def loads_figure(loads: pl.DataFrame) -> dict[str, Any]:
         load=pl.format("{} {}", pl.col("loaded_at").dt.strftime("%Y-%m-%d %H:%M"), kind)
     )
     title = "records, or observations of staging"
-    return _outcomes_figure(named, "load", _LOAD_OUTCOMES, title)
+    return _outcomes_figure(named, "load", LOAD_OUTCOMES, title)
 
 
 def _outcomes_figure(
@@ -179,7 +181,7 @@ def price_figure(chart: Chart) -> dict[str, Any]:
         {"name": level(name), "price": value, "date": end}
         for name, value in chart.fibonacci.items()
     ]
-    zone = [{"low": chart.golden_zone.get("fib_50"), "high": chart.golden_zone.get("fib_618")}]
+    rolls = chart.rolls.select(_utc("date")).to_dicts()
     x = {"field": "date", "type": "temporal", "title": None, "scale": {"type": "utc"},
          "axis": {"format": "%b %Y", "tickCount": "month", "grid": False}}  # fmt: skip
 
@@ -187,43 +189,34 @@ def price_figure(chart: Chart) -> dict[str, Any]:
         scale = {"zero": False}
         return {"field": name, "type": "quantitative", "title": chart.units, "scale": scale}
 
-    layers: list[dict[str, Any]] = [
-        {
-            "data": {"values": zone},
-            "mark": {"type": "rect", "color": "var(--c3)", "opacity": 0.25},
-            "encoding": {"y": y("low"), "y2": {"field": "high"}},
-        },
-        {
-            "data": {"values": levels},
-            "mark": {"type": "rule", "color": "var(--c2)", "strokeDash": [2, 3]},
-            "encoding": {"y": y("price")},
-        },
-        {
-            "data": {"values": levels},
-            "mark": {"type": "text", "align": "left", "dx": 6, "fill": "var(--ink)"},
-            "encoding": {"x": x, "y": y("price"), "text": {"field": "name"}},
-        },
-        {
-            "data": {"values": chart.rolls.select(_utc("date")).to_dicts()},
-            "mark": {"type": "rule", "color": "var(--c4)", "strokeDash": [6, 3]},
-            "encoding": {"x": x},
-        },
-        {
-            "mark": {"type": "rule", "color": "var(--muted)"},
-            "encoding": {"x": x, "y": y("low"), "y2": {"field": "high"}},
-        },
-        {
-            "mark": {"type": "line", "color": "var(--c6)", "strokeWidth": 1,
-                     "interpolate": "step", "strokeDash": [4, 2]},
-            "encoding": {"x": x, "y": y("pivot")},
-        },
-        {
-            "mark": {"type": "line", "color": "var(--c1)", "strokeWidth": 2},
-            "encoding": {"x": x, "y": y("close")},
-        },
-    ]  # fmt: skip
-    has_zone = {"fib_50", "fib_618"} <= chart.golden_zone.keys()
-    return _figure(sessions, height=300, layer=layers if has_zone else layers[1:])
+    high_to_low = {"y": y("low"), "y2": {"field": "high"}}
+    labels = {"x": x, "y": y("price"), "text": {"field": "name"}}
+    pivot = {"color": "var(--c6)", "strokeWidth": 1, "interpolate": "step", "strokeDash": [4, 2]}
+    layers = [
+        _layer("rule", {"color": "var(--c2)", "strokeDash": [2, 3]}, {"y": y("price")}, levels),
+        _layer("text", {"align": "left", "dx": 6, "fill": "var(--ink)"}, labels, levels),
+        _layer("rule", {"color": "var(--c4)", "strokeDash": [6, 3]}, {"x": x}, rolls),
+        _layer("rule", {"color": "var(--muted)"}, {"x": x, **high_to_low}),
+        _layer("line", pivot, {"x": x, "y": y("pivot")}),
+        _layer("line", {"color": "var(--c1)", "strokeWidth": 2}, {"x": x, "y": y("close")}),
+    ]
+    zone = chart.golden_zone
+    if {"fib_50", "fib_618"} <= zone.keys():
+        band = [{"low": zone["fib_50"], "high": zone["fib_618"]}]
+        style = {"color": "var(--c3)", "opacity": 0.25}
+        layers.insert(0, _layer("rect", style, high_to_low, band))
+    return _figure(sessions, height=300, layer=layers)
+
+
+def _layer(
+    mark: str,
+    style: Mapping[str, Any],
+    encoding: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Return a layer of marks: of its own rows, or of the plot's."""
+    data = {} if rows is None else {"data": {"values": rows}}
+    return {**data, "mark": {"type": mark, **style}, "encoding": encoding}
 
 
 def _utc(name: str) -> pl.Expr:

@@ -96,20 +96,22 @@ def grid(
     right: Collection[str] = (),
     empty: str = "None.",
 ) -> Grid:
-    """Return a frame as a table under its own column names.
+    """Return a frame as a table; its column names are the headings, with spaces for underscores.
 
     Numbers get thousands separators and are right-aligned, timestamps are in UTC to the minute,
     and null is empty. `code` columns are shown as code; `right` are further right-aligned ones.
     """
-    numbers = [name for name, kind in frame.schema.items() if kind.is_numeric()]
-    rows = [
-        [
-            Code(_cell(value)) if name in code else _cell(value)
-            for name, value in zip(frame.columns, row, strict=True)
-        ]
-        for row in frame.iter_rows()
+    headings = [name.replace("_", " ") for name in frame.columns]
+    numeric = {
+        heading
+        for heading, (name, kind) in zip(headings, frame.schema.items(), strict=True)
+        if kind.is_numeric() or name in right
+    }
+    columns = [
+        [Code(_cell(value)) if name in code else _cell(value) for value in frame[name]]
+        for name in frame.columns
     ]
-    return Grid(caption, frame.columns, rows, {*numbers, *right}, empty)
+    return Grid(caption, headings, list(zip(*columns, strict=True)), numeric, empty)
 
 
 def _cell(value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 
 import polars as pl
 
@@ -33,23 +34,20 @@ def needs_of(project: Project, wanted: Wanted) -> pl.DataFrame:
             name = "contracts" if holding.series == "outright" else holding.series
             dates = f"{name} on {holding.trade_dates:,} dates"
             also_held[holding.root, holding.timeframe].append(dates)
+    roots = project.universe.roots
     rows = [
         {
-            "root": verdict.root,
-            "name": project.universe.roots[verdict.root].name,
-            "tier": project.universe.roots[verdict.root].tier,
-            "timeframe": verdict.timeframe,
-            "series": verdict.series,
-            "wanted": verdict.wanted,
-            "published": verdict.published,
-            "gaps": verdict.gaps,
-            "missing": verdict.missing,
-            "ranges": list(verdict.ranges),
+            **asdict(verdict),
+            "name": roots[verdict.root].name,
+            "tier": roots[verdict.root].tier,
             "also_held": "; ".join(also_held[verdict.root, verdict.timeframe]),
         }
         for verdict in verify(wanted)
     ]
-    return pl.DataFrame(rows, schema_overrides={"ranges": pl.List(pl.String)})
+    return pl.DataFrame(rows, schema_overrides={"ranges": pl.List(pl.String)}).select(
+        "root", "name", "tier", "timeframe", "series", "wanted", "published", "gaps", "missing",
+        "ranges", "also_held",
+    )  # fmt: skip
 
 
 def sources_of(sources: Sources, demo: bool) -> pl.DataFrame:

@@ -10,8 +10,9 @@ from cbi_assets.formatting import instant, number, percent, plural, price
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.report.audit_model import Audit, Chart
 from cbi_assets.report.charted_roots import level
-from cbi_assets.report.data_sections import LISTED
+from cbi_assets.report.data_sections import LISTED, more_rows
 from cbi_assets.report.figures import (
+    LOAD_OUTCOMES,
     OUTCOMES,
     books_figure,
     coverage_figure,
@@ -46,9 +47,10 @@ def coverage_section(audit: Audit) -> Section:
 def checks_section(audit: Audit) -> Section:
     """Show the failing and warning results, then all checks, then their history."""
     state = pl.col("state")
+    checks = audit.checks.rename({"name": "check"})
     offenders = (
-        audit.checks.filter(state.is_in(["fails", "warns"]))
-        .select("state", _named("name", "check"), "table", "offenders")
+        checks.filter(state.is_in(["fails", "warns"]))
+        .select("state", "check", "table", "offenders")
         .explode("offenders")
         .unnest("offenders")
         .group_by("state", "check", "table", "expected", "actual", maintain_order=True)
@@ -57,14 +59,11 @@ def checks_section(audit: Audit) -> Section:
         .select("state", "check", "table", "where", "expected", "actual")
     )
     worst = pl.coalesce(
-        *(
-            pl.when((state == name).any()).then(pl.lit(name))
-            for name in ("fails", "warns", "passes")
-        ),
+        *(pl.when((state == one).any()).then(pl.lit(one)) for one in ("fails", "warns", "passes")),
         pl.lit("not run"),
     )
     stale = pl.when(pl.col("stale").any()).then(pl.lit(", older than the newest load"))
-    checks = audit.checks.group_by(_named("name", "check"), maintain_order=True).agg(
+    by_name = checks.group_by("check", maintain_order=True).agg(
         (worst + stale.otherwise(pl.lit(""))).alias("last result"),
         pl.col("severity").first(),
         pl.format("{} of {}", pl.col("checked_at").count(), pl.len()).alias("tables"),
@@ -73,18 +72,13 @@ def checks_section(audit: Audit) -> Section:
         pl.col("checked_at").min().alias("oldest run, UTC"),
         pl.col("sentence").first().alias("rule"),
     )  # fmt: skip
+    none = "None: every check that was run passes."
+    code = ["check", "table"]
     blocks: list[Block] = [
-        grid(
-            "Results that fail or warn",
-            offenders.head(LISTED),
-            code=["check", "table"],
-            empty="None: every check that was run passes.",
-        )
+        grid("Results that fail or warn", offenders.head(LISTED), code=code, empty=none),
+        *more_rows(offenders, "results"),
+        grid("Every check", by_name, code=["check"]),
     ]
-    if offenders.height > LISTED:
-        rest = number(offenders.height - LISTED)
-        blocks.append(Text(f"{rest} more results: audit.json has all of them."))
-    blocks.append(grid("Every check", checks, code=["check"]))
     if audit.history.is_empty():
         blocks.append(Text("No run of checks is on record yet; cbi check makes one."))
     else:
@@ -129,11 +123,9 @@ def books_section(audit: Audit) -> Section:
 def _load_blocks(loads: pl.DataFrame) -> list[Block]:
     last = f"the last at {instant(loads['loaded_at'][-1])} UTC"
     text = f"{plural(loads['load_id'].n_unique(), 'load')}, {last}."
-    rows = loads.tail(LISTED).select(
-        _named("load_id", "load"), pl.col("timeframe").replace("", "staging").alias("of"),
-        _named("loaded_at", "at, UTC"), "files", "records", "published",
-        _named("duplicates", "duplicates dropped"), _named("set_aside", "not published"),
-    )  # fmt: skip
+    names = {"load_id": "load", "timeframe": "of", "loaded_at": "at, UTC", **LOAD_OUTCOMES}
+    kind = pl.col("timeframe").replace("", "staging")
+    rows = loads.tail(LISTED).with_columns(kind).rename(names)
     caption = "Loads" if rows.height == loads.height else f"The last {LISTED} loads"
     return [
         Figure("loads", "Load history", text, loads_figure(loads)),
@@ -186,7 +178,3 @@ def _chart_blocks(chart: Chart) -> list[Block]:
             empty="No level is known yet.",
         ),
     ]
-
-
-def _named(column: str, name: str) -> pl.Expr:
-    return pl.col(column).alias(name)

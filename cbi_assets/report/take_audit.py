@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.config.downloads import load_policy
+from cbi_assets.config.settings import Settings
 from cbi_assets.downloads.approvals import ApprovalStatus, list_approvals
 from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
@@ -16,7 +17,6 @@ from cbi_assets.drive.catalog import StagingDetails
 from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import LedgerMovedError
-from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.versions import ledger_version
 from cbi_assets.load.load import inventory
 from cbi_assets.report.audit_model import Audit
@@ -37,7 +37,6 @@ from cbi_assets.report.table_summaries import (
 )
 from cbi_assets.session import Project, Session
 from cbi_assets.tables import CHECK_RESULTS, RAW, STAGING_FILES
-from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 MAX_READS: Final = 3
@@ -46,11 +45,9 @@ MAX_READS: Final = 3
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything read from the warehouse, at one version of its books."""
+    """Everything read from the warehouse at one version of its books; `frames` by query name."""
 
     version: int
-    days: pl.DataFrame
-    by_file: pl.DataFrame
     frames: dict[str, pl.DataFrame]
     approvals: list[ApprovalStatus]
     wanted: Wanted
@@ -73,26 +70,25 @@ def take_audit(session: Session) -> Audit:
     snapshot = _read_snapshot(session)
     plans, broken_plans = read_plans(session.home)
     universe, frames, demo = session.universe, snapshot.frames, session.home.is_demo
+    days, by_file = frames["days"], frames["books_by_file"]
     loads = loads_of(frames["loads"], frames["staging_loads"])
     audit = Audit(
         made_at=now.astimezone(dt.UTC),
         through=through,
         home=str(session.home.root),
         demo=demo,
-        warehouse=_warehouse_name(project),
+        warehouse=_warehouse_name(session.settings),
         ledger_version=snapshot.version,
         tables=tables_of(frames["row_counts"]),
-        partitions=partitions_of(universe, snapshot.days),
-        months=months_of(universe, snapshot.days, through),
-        books=books_of(snapshot.by_file),
+        partitions=partitions_of(universe, days),
+        months=months_of(universe, days, through),
+        books=books_of(by_file),
         loads=loads,
-        drive=describe_drive(survey, drive, mounted, universe.roots, snapshot.by_file),
+        drive=describe_drive(survey, drive, mounted, universe.roots, by_file),
         staging=_staging(project, survey, frames["staging_files"], mounted),
         sources=sources_of(project.sources, demo),
         needs=needs_of(project, snapshot.wanted),
-        gaps=gaps_of(
-            project, snapshot.days, missing_days, frames["reach"], frames["quarantined_days"]
-        ),
+        gaps=gaps_of(project, days, missing_days, frames["reach"], frames["quarantined_days"]),
         checks=checks_of(frames["check_results"], loads),
         history=history_of(frames["history"]),
         charts=charts_of(universe, frames["sessions"], frames["rolls"]),
@@ -114,8 +110,6 @@ def _read_snapshot(session: Session) -> Snapshot:
     for _ in range(MAX_READS):
         snapshot = Snapshot(
             version=ledger_version(warehouse),
-            days=_read_days(warehouse),
-            by_file=books_by_file(warehouse),
             frames={name: warehouse.query(*query) for name, query in _queries().items()},
             approvals=list_approvals(session),
             wanted=survey_wanted(session),
@@ -127,24 +121,16 @@ def _read_snapshot(session: Session) -> Snapshot:
     )
 
 
-def _read_days(warehouse: Warehouse) -> pl.DataFrame:
-    """Return the bars of each root, timeframe and trade date, counted by kind."""
-    days = [
-        warehouse.query(load_sql("report/days", table=spec.id)).with_columns(
-            timeframe=pl.lit(timeframe)
-        )
-        for timeframe, spec in RAW.items()
-    ]
-    return pl.concat(days)
-
-
 def _queries() -> dict[str, tuple[str, dict[str, Any]]]:
     """Return the queries of one snapshot and their parameters, by the name of their result."""
     names = ("reach", "loads", "staging_loads", "quarantined", "quarantined_days", "conflicts",
              "history", "sessions", "rolls", "built_roots")  # fmt: skip
     charted = {"roots": list(CHARTED), "newest": NEWEST}
     params = {"sessions": charted, "rolls": charted}
+    days = [load_sql("report/days", table=spec.id, timeframe=name) for name, spec in RAW.items()]
     return {
+        "days": ("\nUNION ALL\n".join(days), {}),
+        "books_by_file": (load_sql("books_by_file"), {}),
         "row_counts": (row_counts_sql(), {}),
         "staging_files": (f"SELECT * FROM `{STAGING_FILES.id}` ORDER BY path, source", {}),
         "check_results": (f"SELECT * FROM `{CHECK_RESULTS.id}`", {}),
@@ -183,6 +169,6 @@ def _staging(
     return staging.sort("path", "source")
 
 
-def _warehouse_name(project: Project) -> str:
-    name = project.settings.cbi_warehouse
-    return f"bigquery ({project.settings.cbi_bq_project})" if name == "bigquery" else name
+def _warehouse_name(settings: Settings) -> str:
+    name = settings.cbi_warehouse
+    return f"bigquery ({settings.cbi_bq_project})" if name == "bigquery" else name

@@ -87,7 +87,7 @@ def read_previous(kept: Path) -> tuple[Mapping[str, Any] | None, str]:
         return None, ""
     try:
         document = json.loads(newest.read_bytes())
-        if document["format"] == FORMAT and isinstance(document["figures"], dict):
+        if document["format"] in (1, FORMAT) and isinstance(document["figures"], dict):
             return document, ""
         why = "it has another format"
     except (OSError, ValueError, KeyError, TypeError):

@@ -140,7 +140,7 @@ def test_audit_reports_every_problem_in_json_and_on_the_page(project: Project, d
     assert (blocked["path"], blocked["verdict"]) == ("zl_daily_aggregated.parquet", "blocked")
     (shown,) = found.html_tables["Staging files and the sources in them"]
     assert (shown["source inside"], shown["verdict"]) == ("none named", "blocked")
-    assert "prices come from Databento alone" in shown["why"]
+    assert "prices come from Databento alone" in shown["reason"]
 
     failed = [(c["name"], c["table"]) for c in found.json["checks"] if c["state"] == "fails"]
     assert failed == [("no_overlapping_loads_disagree", RAW_1H)]
@@ -276,6 +276,23 @@ def test_audit_lists_changes_since_the_previous_one(project: Project, drive: Pat
     assert {(row["kind"], row["what"]) for row in shown} == set(changes)
     sections = [node.attributes["id"] for node in third.html.all("section")]
     assert sections[0] == "since"
+
+
+def test_audit_compares_with_one_of_format_1(project: Project, drive: Path) -> None:
+    put_lines(drive, [record(0), record(1, volume="-1")])
+    load_once(project)
+    audit(project)
+    (kept,) = (project.home.root / "audit").glob("*.json")
+    earlier = json.loads(kept.read_text()) | {"format": 1}
+    checks = earlier["figures"]["checks"]
+    assert "passes" in checks.values()
+    for name, state in checks.items():
+        checks[name] = "holds" if state == "passes" else state
+    earlier["figures"]["decisions"] = {"1 record set aside": "1"}
+    earlier["figures"]["rows"][RAW_1H] = "0"
+    kept.write_text(json.dumps(earlier))
+    changes = audit(project, LATER).json["since"]["changes"]
+    assert changes == [{"kind": "rows", "what": RAW_1H, "before": "0", "after": "1"}]
 
 
 def test_unreadable_previous_audit_is_reported_and_ignored(project: Project) -> None:

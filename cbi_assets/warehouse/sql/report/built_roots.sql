@@ -1,5 +1,5 @@
--- What the matrix holds of each root.
-SELECT symbol AS root, COUNT(*) AS held, MIN(data_date) AS first_date, MAX(data_date) AS last_date
+-- Newest date of each root in daily_ml_matrix. One row per root.
+SELECT symbol AS root, MAX(data_date) AS last_date
 FROM `features.daily_ml_matrix`
 GROUP BY symbol
 ORDER BY symbol

@@ -1,4 +1,4 @@
--- Bars in conflict, by the file whose version was not published.
+-- Count bars in conflict. One row per unpublished file, timeframe and root, largest first.
 SELECT
   items.source_file_id, COALESCE(files.path, '') AS path, items.timeframe, items.root,
   COUNT(*) AS bars, MIN(items.ts_event) AS first_ts_event

@@ -1,7 +1,8 @@
--- The trade dates on which each root has bars, and how many of which kind; session_bars are those that
--- make a session of the trade date, and not of its evening before alone (see stock.sql).
+-- Count the bars of one raw table by kind of symbol. One row per root and trade date.
+-- session_bars are those that can make a session of the trade date: outrights and first continuous
+-- symbols, from the date's own UTC day on, since its evening before is not enough.
 SELECT
-  root, trade_date, COUNT(*) AS bars,
+  root, '$timeframe' AS timeframe, trade_date, COUNT(*) AS bars,
   COUNTIF(kind = 'outright') AS outrights,
   COUNTIF(kind = 'spread') AS spreads,
   COUNTIF(kind = 'continuous') AS continuous,
@@ -11,4 +12,3 @@ SELECT
   ) AS session_bars
 FROM `$table`
 GROUP BY root, trade_date
-ORDER BY root, trade_date

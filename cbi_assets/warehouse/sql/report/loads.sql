@@ -1,4 +1,4 @@
--- What each load did, by timeframe.
+-- Outcome of the records of each load of bars, oldest first. One row per load and timeframe.
 SELECT
   load_id, timeframe, MIN(loaded_at) AS loaded_at, COUNT(DISTINCT source_file_id) AS files,
   SUM(records) AS records, SUM(published) AS published, SUM(duplicates) AS duplicates,

@@ -1,4 +1,5 @@
--- Bars of each root by trade date, and the close of what traded most on it: spreads aside.
+-- Count bars, and find the close of the most traded symbol, spreads excluded.
+-- One row per root and trade date. Parameter: @roots.
 WITH by_symbol AS (
   SELECT
     root, trade_date, symbol, COUNT(*) AS bars,

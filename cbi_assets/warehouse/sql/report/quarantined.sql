@@ -1,4 +1,5 @@
--- Quarantined records by file and root, with one of their reasons.
+-- Count quarantined records, with one of their reasons.
+-- One row per file, timeframe and root, largest first.
 SELECT
   items.source_file_id, COALESCE(files.path, '') AS path, items.timeframe, items.root,
   MIN(items.reason) AS reason, COUNT(DISTINCT items.reason) AS reasons, COUNT(*) AS records

@@ -1,4 +1,4 @@
--- The UTC days from first to last record of each loaded file, by root and timeframe.
+-- UTC days of the first and last record in each loaded file. One row per timeframe, root and range.
 SELECT DISTINCT
   timeframe, root, CAST(first_ts_event AS DATE) AS first_day, CAST(last_ts_event AS DATE) AS last_day
 FROM `ops.loads`

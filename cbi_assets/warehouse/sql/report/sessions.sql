@@ -1,4 +1,4 @@
--- The newest rows of daily_ml_matrix for some roots.
+-- Newest rows of daily_ml_matrix. One row per root and date.
 -- Parameters: @roots, @newest (rows per root).
 SELECT
   symbol AS root, data_date AS date, market_data.open, market_data.high, market_data.low,

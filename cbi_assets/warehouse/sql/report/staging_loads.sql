@@ -1,4 +1,4 @@
--- What each load of staging did, in observations.
+-- Outcome of the observations of each load of staging, oldest first. One row per load.
 SELECT
   load_id, '' AS timeframe, MIN(loaded_at) AS loaded_at, COUNT(DISTINCT file_id) AS files,
   SUM(observations) AS records, SUM(published) AS published, SUM(duplicates) AS duplicates,
