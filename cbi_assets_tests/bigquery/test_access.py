@@ -112,7 +112,7 @@ def test_check_reports_a_missing_right_to_run_jobs_and_goes_on(
          "caller serviceusage.services.use", {}, "project", "serviceusage.serviceUsageConsumer"),
         (400, "invalid", "Invalid value for location: mars-1 is not a valid value", {}, "project",
          "CBI_BQ_LOCATION: "),
-        (503, "backendError", "Unavailable.", {}, "service", "did not respond (Unavailable)"),
+        (503, "backendError", "Unavailable.", {}, "service", "Unavailable). Retry later."),
     ],
     ids=["API disabled", "API never enabled", "unknown project", "quota project", "location",
          "unavailable"],
