@@ -181,7 +181,7 @@ def _look_at_warehouse(project: Project, now: dt.datetime) -> tuple[Diagnosis, d
                 live = warehouse.live_table(spec)
                 if live is None or differences(spec, live):
                     faults.append(spec.id)
-            newest: dt.datetime | None = warehouse.query(load_sql("newest_entry")).item()
+            newest: dt.datetime | None = warehouse.query(load_sql("ledger/newest_entry")).item()
     except HomeBusyError as error:
         busy = Finding.of_error("warehouse", error)
         return Diagnosis("warehouse", "note", busy.found, busy.remedy), None

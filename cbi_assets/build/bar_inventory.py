@@ -38,7 +38,9 @@ def read_inventory(
     """Return INVENTORY of these roots' outrights and continuous symbols of rank 0, to `until`."""
     params = {"roots": list(roots), "until": until}
     parts = [
-        warehouse.query(load_sql("stock", table=RAW[timeframe].id, timeframe=timeframe), params)
+        warehouse.query(
+            load_sql("build/bar_inventory", table=RAW[timeframe].id, timeframe=timeframe), params
+        )
         for timeframe in timeframes
     ]
     by_load = pl.concat(

@@ -107,7 +107,7 @@ def _read_held(warehouse: Warehouse, timeframe: DerivedTimeframe, roots: list[st
     """What the derived table holds of each session: root, SESSION_KEY, volume and load_ids."""
     key = ["root", *SESSION_KEY]
     rows = warehouse.query(
-        load_sql("derive_stock", derived=DERIVED[timeframe].id), {"roots": roots}
+        load_sql("build/derived_inventory", derived=DERIVED[timeframe].id), {"roots": roots}
     ).with_columns(pl.col("loads").str.split(" ").alias("load_ids"))
     columns = (*key, "volume", "load_ids")
     is_mixed = rows.select(key).is_duplicated()
@@ -175,7 +175,7 @@ def _read(
         return pl.DataFrame(schema=RAW[source].polars_schema)
     chosen = warehouse.stage_frame(f"derive_sources_{source}", sessions)
     return warehouse.query(
-        load_sql("derive_bars", table=RAW[source].id, chosen=chosen), _span(sessions)
+        load_sql("build/source_bars", table=RAW[source].id, chosen=chosen), _span(sessions)
     )
 
 
@@ -193,13 +193,14 @@ def _publish(
     columns = ", ".join(spec.column_names)
     span = _span(sessions)
     return [
-        Statement(load_sql("derive_forget", **names), span),
+        Statement(load_sql("build/delete_derived", **names), span),
         Statement(f"INSERT INTO `{spec.id}` ({columns}) SELECT {columns} FROM `{staged}`"),
         Assertion(
-            load_sql("derive_held", **names),
+            load_sql("build/assert_derived", **names),
             {**span, "rows": derived.height},
-            message=f"{spec.id}: would contain {{0}} bars, {derived.height} were derived. "
-            "Nothing was published.",
+            subject=spec.id,
+            message=f"would contain {{0}} bars, {derived.height} were derived",
+            remedy="Nothing was published.",
         ),
     ]
 

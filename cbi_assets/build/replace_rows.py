@@ -96,8 +96,9 @@ def replace_rows(
             f"SELECT COUNT(*) AS row_count FROM `{spec.id}` WHERE {within} "
             "HAVING COUNT(*) <> @rows",
             {**span, "rows": fresh.height},
-            message=f"{spec.id}: would contain {{0}} rows, {fresh.height} were built. "
-            "Nothing was published.",
+            subject=spec.id,
+            message=f"would contain {{0}} rows, {fresh.height} were built",
+            remedy="Nothing was published.",
         )
     )
     return Replacement(spec, statements, changed.height, removed, fresh.height)

@@ -88,7 +88,7 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
         first, last = dates.min(), dates.max()
         assert isinstance(first, dt.date)
         assert isinstance(last, dt.date)
-        name = "session_bars_1m" if timeframe == "1m" else "session_bars"
+        name = "build/session_bars_1m" if timeframe == "1m" else "build/session_bars"
         sql = load_sql(name, table=RAW[timeframe].id, wanted=staged, timeframe=timeframe)
         params = {
             "roots": sorted(set(wanted["root"])),

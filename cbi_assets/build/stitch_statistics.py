@@ -40,9 +40,7 @@ def record_stitch(session: Session, databento: pl.DataFrame) -> OverlapStatistic
     tick = project.universe.roots[stitch.root].tick
     priced = databento.filter(pl.col("close").is_not_null())
     found = overlap_statistics(yahoo, priced, stitch.boundary, tick)
-    rows = warehouse.query(f"SELECT COUNT(*) AS row_count FROM `{YAHOO_BRIDGE.id}`")[
-        "row_count"
-    ].item()
+    rows = warehouse.query(f"SELECT COUNT(*) AS n FROM `{YAHOO_BRIDGE.id}`").item()
     entry = {
         "recorded_at": now,
         "root": stitch.root,
@@ -61,7 +59,7 @@ def record_stitch(session: Session, databento: pl.DataFrame) -> OverlapStatistic
                 f"DELETE FROM `{STITCH_STATISTICS.id}` WHERE root = @root AND recorded_at = @now",
                 {"root": stitch.root, "now": now},
             ),
-            Statement(load_sql("staging/enter_stitch", staged=staged)),
+            Statement(load_sql("build/insert_stitch", staged=staged)),
         ]
     )
     return found

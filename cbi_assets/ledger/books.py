@@ -28,7 +28,7 @@ BOOK_COLUMNS = (
 
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:
     """One row a file: path, schema, source_file_id, job_id, status and BOOK_COLUMNS."""
-    return warehouse.query(load_sql("books_by_file"))
+    return warehouse.query(load_sql("ledger/books_by_file")).sort("path")
 
 
 def books_by_table(by_file: pl.DataFrame) -> pl.DataFrame:
@@ -70,14 +70,21 @@ def enter_files(
     )
     columns = ", ".join(SOURCE_FILES.column_names)
     return [
-        Statement(load_sql("publish_forget_files", staged=staged)),
+        Statement(load_sql("ledger/delete_files", staged=staged)),
         Statement(f"INSERT INTO `ops.source_files` ({columns}) SELECT {columns} FROM `{staged}`"),
-        Assertion(
-            load_sql("assert_balanced"),
-            message="{0}: {2} of its {1} records are not accounted for. "
-            "Nothing was published; run the load again.",
-        ),
+        books_balance("Nothing was published. Retry the load."),
     ]
+
+
+def books_balance(remedy: str) -> Assertion:
+    """Return the assertion that every record read from every file is accounted for."""
+    books = load_sql("ledger/books_by_file")
+    return Assertion(
+        f"SELECT path, records, difference FROM (\n{books}) AS books WHERE difference <> 0",
+        subject="{0}",
+        message="{2} of its {1} records are not accounted for",
+        remedy=remedy,
+    )
 
 
 def _file_row(content: Content, outside: int, waiting: int) -> tuple[object, ...]:

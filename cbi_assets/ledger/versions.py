@@ -24,10 +24,10 @@ def with_version_guard(statements: list[Statement], version: int) -> list[Statem
     """
     return [
         Assertion(
-            load_sql("assert_version"),
+            load_sql("ledger/assert_version"),
             {"seen_version": version},
-            message="another load or unload committed first (ledger version {0}). "
-            "Nothing was published. Retry.",
+            message="another load or unload committed first (ledger version {0})",
+            remedy="Nothing was published. Retry.",
             error=LedgerMovedError,
         ),
         # Of two concurrent publications one is cancelled here, because both delete this row.

@@ -112,7 +112,7 @@ def reject(warehouse: Warehouse, staged: Staged) -> dict[str, str]:
     """Stage the records that are no sound bars; the names grow by `rejected`."""
     names = dict(staged.names)
     names["rejected"] = warehouse.stage_query(
-        f"rejected{staged.suffix}", load_sql("audit_rejected", **names), staged.params
+        f"rejected{staged.suffix}", load_sql("load/audit_rejected", **names), staged.params
     )
     return names
 
@@ -122,9 +122,9 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
     names = reject(warehouse, staged) | {"table": table}
     for step in ("repeated", "verdicts", "books"):
         names[step] = warehouse.stage_query(
-            f"{step}{staged.suffix}", load_sql(f"audit_{step}", **names), staged.params
+            f"{step}{staged.suffix}", load_sql(f"load/audit_{step}", **names), staged.params
         )
-    unbalanced = warehouse.query(load_sql("assert_books", **names))
+    unbalanced = warehouse.query(load_sql("load/assert_complete", **names))
     if unbalanced.height:
         file_id, root, landed, found = unbalanced.row(0)
         raise AuditError(
@@ -140,23 +140,24 @@ def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[
     params = {**audited.staged.params, "load_id": load_id, "loaded_at": loaded_at}
 
     def statement(name: str, **more: str) -> Statement:
-        return Statement(load_sql(name, **names, **more), params)
+        return Statement(load_sql(f"load/{name}", **names, **more), params)
 
-    forget = [
-        statement("publish_forget", ledger=ledger)
+    delete_entries = [
+        statement("delete_entries", ledger=ledger)
         for ledger in ("ops.loads", "ops.quarantined_bars", "ops.bar_conflicts")
     ]
     return [
-        *forget,
+        *delete_entries,
         statement("publish_bars"),
         *([statement("publish_own")] if audited.books["own"].sum() else []),
         statement("publish_quarantined"),
         statement("publish_conflicts"),
         statement("publish_books"),
         Assertion(
-            load_sql("assert_published", **names),
+            load_sql("load/assert_published", **names),
             params,
-            message="{1} of file {0}: the books enter {2} published bars, the table holds {3}. "
-            "Nothing was published; run the load again.",
+            subject="{1} of file {0}",
+            message="the table contains {3} published bars, the books expect {2}",
+            remedy="Nothing was published. Retry the load.",
         ),
     ]

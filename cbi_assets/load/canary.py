@@ -42,12 +42,13 @@ def run_canary(
     params = {**staged.params, "load_id": "canary", "loaded_at": session.now}
     warehouse.transact(
         [
-            Statement(load_sql("publish_bars", **audited.names), params),
+            Statement(load_sql("load/publish_bars", **audited.names), params),
             Assertion(
-                load_sql("assert_published", **audited.names),
+                load_sql("load/assert_published", **audited.names),
                 params,
-                message="{1} of file {0}: the canary inserted {2} bars, its table contains {3}. "
-                "Nothing was loaded.",
+                subject="{1} of file {0}",
+                message="the canary published {2} bars, its table contains {3}",
+                remedy="Nothing was loaded.",
             ),
         ]
     )

@@ -118,7 +118,9 @@ def _publication(spec: TableSpec, staged: str | None, rows: int) -> list[Stateme
     complete = Assertion(
         f"SELECT COUNT(*) AS row_count FROM `{spec.id}` HAVING COUNT(*) <> @rows",
         {"rows": rows},
-        message=f"{spec.id}: would contain {{0}} rows, expected {rows}. Nothing was copied.",
+        subject=spec.id,
+        message=f"would contain {{0}} rows, expected {rows}",
+        remedy="Nothing was copied.",
     )
     if staged is None:
         return [complete]
@@ -129,4 +131,4 @@ def _publication(spec: TableSpec, staged: str | None, rows: int) -> list[Stateme
 
 
 def _count(warehouse: Warehouse, table_id: str) -> int:
-    return int(warehouse.query(f"SELECT COUNT(*) AS held FROM `{table_id}`")["held"].item())
+    return int(warehouse.query(f"SELECT COUNT(*) AS n FROM `{table_id}`").item())

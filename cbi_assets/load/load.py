@@ -221,7 +221,7 @@ class _Load:
             cost = self._warehouse.cost()
             if cost is not None:
                 params = {"load_id": load_id, "recorded_at": self._now} | asdict(cost)
-                self._warehouse.transact([Statement(load_sql("publish_costs"), params)])
+                self._warehouse.transact([Statement(load_sql("load/record_cost"), params)])
         except ServiceError as error:
             logger.warning("published, but its cost could not be read: %s", error)
             return None
@@ -269,7 +269,7 @@ class _Load:
         frame = pl.DataFrame(sorted(entries), schema=columns, orient="row")
         chosen = self._warehouse.stage_frame("renamed", frame)
         return [
-            Statement(load_sql("unload_entries", ledger=ledger, chosen=chosen))
+            Statement(load_sql("unload/delete_entries", ledger=ledger, chosen=chosen))
             for ledger in ("ops.loads", "ops.quarantined_bars")
         ]
 

@@ -1,4 +1,4 @@
-"""What a partition of a raw table holds, for people to look at."""
+"""Profile the partitions of the raw tables, for people to look at."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from cbi_assets.warehouse.sql_files import load_sql
 
 @dataclass(frozen=True)
 class PartitionProfile:
-    """Rows, symbols, files and range of one root's bars, and up to five of the last ones."""
+    """Rows, symbols, files and range of one root's bars, and up to five of its last bars."""
 
     root: str
     timeframe: Timeframe
-    held: int
+    row_count: int
     symbols: int
     files: int
     first_ts_event: dt.datetime
@@ -32,11 +32,11 @@ class PartitionProfile:
 def profile_partitions(
     warehouse: Warehouse, timeframe: Timeframe, roots: Sequence[str]
 ) -> list[PartitionProfile]:
-    """Profiles of these roots' partitions; a root without a bar has none."""
+    """Return the profiles of these roots' partitions; none for a root without bars."""
     table = RAW[timeframe].id
     params = {"roots": list(roots)}
-    rows = warehouse.query(load_sql("partition_profile", table=table), params)
-    samples = warehouse.query(load_sql("partition_sample", table=table), params)
+    rows = warehouse.query(load_sql("load/partition_profile", table=table), params)
+    samples = warehouse.query(load_sql("load/partition_sample", table=table), params)
     by_root: dict[str, list[dict[str, Any]]] = {}
     for row in samples.sort("root", "ts_event", "symbol").to_dicts():
         by_root.setdefault(row.pop("root"), []).append(row)

@@ -16,6 +16,7 @@ import polars as pl
 from cbi_assets.checks import CheckResult, check_raw, keep_results, roots_held
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.errors import UsageError
+from cbi_assets.ledger.books import books_balance
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.audit import reject, stage
@@ -105,38 +106,38 @@ def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
         of_timeframe = plan.entries.filter(pl.col("timeframe") == timeframe)
         params: Params = {"timeframe": timeframe} | _span(of_timeframe)
         names = {"table": RAW[timeframe].id, "chosen": chosen}
-        names["gone"] = warehouse.stage_query(
-            f"gone_{timeframe}", load_sql("unload_gone", **names), params
+        names["removed"] = warehouse.stage_query(
+            f"removed_{timeframe}", load_sql("unload/removed_keys", **names), params
         )
         losers = _losers(warehouse, timeframe, of_timeframe, contents, slices)
         if losers:
             staged = stage(session, contents, losers, "_reopen")
             names["reopened"] = warehouse.stage_query(
                 f"reopened_{timeframe}",
-                load_sql("unload_reopened", **(names | reject(warehouse, staged))),
+                load_sql("unload/reopened", **(names | reject(warehouse, staged))),
                 staged.params,
             )
             counted = warehouse.query(f"SELECT SUM(records) AS n FROM `{names['reopened']}`")
             reopened += int(counted["n"][0] or 0)
-            statements.append(Statement(load_sql("unload_reopen", **names), params))
+            statements.append(Statement(load_sql("unload/reopen_records", **names), params))
         statements += [
-            Statement(load_sql("unload_bars", **names), params),
-            Statement(load_sql("unload_conflicts", **names), params),
+            Statement(load_sql("unload/delete_bars", **names), params),
+            Statement(load_sql("unload/delete_conflicts", **names), params),
             Assertion(
-                load_sql("assert_unloaded", **names),
+                load_sql("unload/assert_removed", **names),
                 params,
-                message="{1} bars of {0} could not be removed.",
+                subject="{0}",
+                message="{1} bars could not be removed",
             ),
         ]
     for ledger in ("ops.loads", "ops.quarantined_bars", "ops.bar_conflicts"):
-        statements.append(Statement(load_sql("unload_entries", ledger=ledger, chosen=chosen)))
+        statements.append(
+            Statement(load_sql("unload/delete_entries", ledger=ledger, chosen=chosen))
+        )
     statements += [
-        Statement(load_sql("unload_files", chosen=chosen)),
-        Statement(load_sql("unload_partial", chosen=chosen)),
-        Assertion(
-            load_sql("assert_balanced"),
-            message="{0}: {2} of its {1} records are not accounted for. Nothing was removed.",
-        ),
+        Statement(load_sql("unload/delete_files", chosen=chosen)),
+        Statement(load_sql("unload/mark_partial", chosen=chosen)),
+        books_balance("Nothing was removed."),
     ]
     before = _total(warehouse, timeframes)
     # Dagster still shows these partitions as they were; the next load reports them anew

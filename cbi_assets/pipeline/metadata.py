@@ -147,7 +147,7 @@ def partition_metadata(
     plots: Mapping[str, dg.MarkdownMetadataValue],
 ) -> dict[str, Any]:
     """What a partition holds and, after a load, what the load did to it."""
-    metadata: dict[str, Any] = {"dagster/partition_row_count": profile.held if profile else 0}
+    metadata: dict[str, Any] = {"dagster/partition_row_count": profile.row_count if profile else 0}
     if profile is None:
         metadata["note"] = "No file on the drive holds bars of this root in this timeframe."
     else:

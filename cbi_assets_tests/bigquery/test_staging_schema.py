@@ -84,7 +84,7 @@ def test_the_staging_table_is_made_as_the_files_are(
 TOUCHING = (exp.Delete, exp.Update, exp.Merge)
 
 
-def test_whatever_changes_a_partitioned_table_names_the_partitions() -> None:
+def test_dml_on_raw_tables_names_the_partitions() -> None:
     folder = Path(str(sql_files.__file__)).parent / "sql"
     checked = []
     for path in sorted(folder.rglob("*.sql")):
@@ -103,4 +103,4 @@ def test_whatever_changes_a_partitioned_table_names_the_partitions() -> None:
                 and condition.unnest().this.name == "ts_event"
                 for condition in conditions
             ), path.name
-    assert checked == ["derive_forget", "publish_own", "unload_bars"]
+    assert checked == ["delete_derived", "publish_own", "delete_bars"]

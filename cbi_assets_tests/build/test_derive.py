@@ -283,7 +283,7 @@ def test_a_table_that_lost_bars_on_the_way_is_not_published(
 
     def lossy(name: str, **tables: str) -> str:
         # the transaction keeps the old bars beside the new ones
-        if name == "derive_forget":
+        if name == "build/delete_derived":
             return "DELETE FROM `market_data.futures_ohlcv_5m` WHERE FALSE"
         return load_sql(name, **tables)
 

@@ -239,5 +239,5 @@ def test_the_next_load_looks_at_what_an_unload_changed(
         path.unlink()
     outcome = load_once(project)
     assert outcome.published == 0
-    assert [(p.root, p.timeframe, p.held) for p in outcome.profiles] == [("ZL", "1h", 4)]
+    assert [(p.root, p.timeframe, p.row_count) for p in outcome.profiles] == [("ZL", "1h", 4)]
     assert {result.partition for result in outcome.checks} == {"ZL|1h", "ZS|1h"}

@@ -31,7 +31,7 @@ def test_file_is_googlesql_with_a_comment(file: Path) -> None:
 
 def test_placeholders_must_be_filled() -> None:
     with pytest.raises(KeyError, match="table"):
-        load_sql("partition_profile")
+        load_sql("load/partition_profile")
 
 
 @pytest.mark.parametrize(

@@ -195,8 +195,8 @@ def _publication(
             (STAGING_FILES, "file_id"),
         ):
             sql = load_sql(
-                "staging/forget",
-                held=spec.id,
+                "staging/delete_files",
+                target=spec.id,
                 # Ledger tables are not partitioned, so any date will do.
                 date=spec.partition_by or "DATE '1900-01-01'",
                 column=column,
@@ -226,17 +226,20 @@ def _publication(
             continue
         staged = warehouse.stage_frame(f"staging_{name}", frame)
         statements.append(
-            Statement(load_sql(f"staging/enter_{name}", staged=staged), params | bridge)
+            Statement(load_sql(f"staging/insert_{name}", staged=staged), params | bridge)
         )
     statements += [
         Assertion(
             load_sql("staging/assert_unique"),
-            message="{0} of {1} would be published {2} times. Nothing from staging was published.",
+            subject="{0} of {1}",
+            message="would be published {2} times",
+            remedy="Nothing from staging was published.",
         ),
         Assertion(
             load_sql("staging/assert_balanced"),
-            message="{0}: {1} observations in the books, {2} in the tables; the books are off by "
-            "{3}. Nothing from staging was published.",
+            subject="{0}",
+            message="{1} observations in the books, {2} in the tables; the books are off by {3}",
+            remedy="Nothing from staging was published.",
         ),
     ]
     return statements

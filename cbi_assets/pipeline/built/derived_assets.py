@@ -63,7 +63,9 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
 
 
 def _profile(warehouse: Warehouse, spec: TableSpec, root: str) -> dict[str, Any]:
-    rows = warehouse.query(load_sql("derive_profile", table=spec.id), {"roots": [root]}).to_dicts()
+    rows = warehouse.query(
+        load_sql("build/derived_profile", table=spec.id), {"roots": [root]}
+    ).to_dicts()
     if not rows:
         return {
             "dagster/partition_row_count": 0,
@@ -71,7 +73,7 @@ def _profile(warehouse: Warehouse, spec: TableSpec, root: str) -> dict[str, Any]
         }
     (row,) = rows
     return {
-        "dagster/partition_row_count": row["held"],
+        "dagster/partition_row_count": row["row_count"],
         "first bar": row["first_ts_event"].isoformat(),
         "last bar": row["last_ts_event"].isoformat(),
         "trade dates": f"{row['first_trade_date']} to {row['last_trade_date']}",

@@ -1,4 +1,4 @@
--- Keys that the observations or the bridge hold twice.
+-- Find keys that the observations or the bridge contain more than once. One row per key.
 SELECT series_id, CAST(reference_date AS STRING) AS day, COUNT(*) AS copies
 FROM `raw_intelligence.macro_observations`
 GROUP BY series_id, reference_date, available_at

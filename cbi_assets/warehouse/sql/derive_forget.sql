@@ -1,8 +1,0 @@
--- Take out the derived bars of the chosen symbols and trade dates.
-DELETE FROM `$table` AS bars
-WHERE bars.ts_event BETWEEN @first_ts AND @last_ts
-  AND bars.root IN UNNEST(@roots)
-  AND EXISTS (
-  SELECT 1 FROM `$chosen` AS chosen
-  WHERE chosen.symbol = bars.symbol AND chosen.trade_date = bars.trade_date
-)

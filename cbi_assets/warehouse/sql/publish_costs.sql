@@ -1,3 +1,0 @@
--- What a load has cost.
-INSERT INTO `ops.load_costs` (load_id, jobs, bytes_uploaded, bytes_billed, slot_ms, recorded_at)
-SELECT @load_id, @jobs, @bytes_uploaded, @bytes_billed, @slot_ms, @recorded_at

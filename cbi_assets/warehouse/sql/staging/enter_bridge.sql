@@ -1,9 +1,0 @@
--- Publish the bridge's bars with the stitch that they are put on by.
-INSERT INTO `market_data.yahoo_zl_historical_2000_2010` (
-  date, root, open, high, low, close, volume, close_kind, close_only, scale, adjustment, source,
-  source_file_id, load_id, loaded_at
-)
-SELECT
-  date, @root, open, high, low, close, volume, @close_kind, close_only, @scale, @adjustment,
-  @source, source_file_id, @load_id, @loaded_at
-FROM `$staged`

@@ -1,6 +1,0 @@
--- Publish the sound observations.
-INSERT INTO `raw_intelligence.macro_observations` (
-  source, series_id, reference_date, available_at, value, source_file_id, load_id
-)
-SELECT source, series_id, reference_date, available_at, value, source_file_id, @load_id
-FROM `$staged`

@@ -1,7 +1,0 @@
--- Take out the chosen entries of a ledger table.
-DELETE FROM `$ledger` AS entry
-WHERE EXISTS (
-  SELECT 1 FROM `$chosen` AS chosen
-  WHERE chosen.timeframe = entry.timeframe
-    AND chosen.source_file_id = entry.source_file_id AND chosen.root = entry.root
-)
