@@ -1,4 +1,4 @@
-"""A headless Chromium for the tests of a module."""
+"""A headless Chromium, one per test module."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Error
 
-from cbi_assets_tests.browser.serving import open_browser
+from cbi_assets_tests.browser.ui_server import open_browser
 
 
-# Not of the whole session: Playwright's event loop would be running in every later test.
+# Not one per session: Playwright's event loop would run during every later test.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; fails where there is none."""
+    """Chromium. Fails the test if there is none."""
     try:
         with open_browser() as opened:
             yield opened

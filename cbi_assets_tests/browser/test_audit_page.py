@@ -50,7 +50,7 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["demo", "troubled"])
 def audit(request: pytest.FixtureRequest) -> Path:
-    """Either page."""
+    """Each of the two pages."""
     page: Path = request.getfixturevalue(request.param)
     return page
 
@@ -70,7 +70,7 @@ def write_page(project: Project, now: dt.datetime) -> Path:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[OpenPage]:
-    """Open an audit's page in a window `width` pixels wide."""
+    """A function that opens an audit's page in a window `width` pixels wide."""
     opened: list[Page] = []
 
     def open_it(audit: Path, width: int = DESK, scheme: Literal["light", "dark"] = "light") -> Page:

@@ -1,4 +1,4 @@
-"""Dagster's UI as a person uses it: the graph, a partition materialized by hand, its checks."""
+"""Dagster's UI in a browser: the graph, a partition materialized by hand, and its checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from cbi_assets_tests.browser.serving import serve_ui
+from cbi_assets_tests.browser.ui_server import serve_ui
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 SECOND = 1000.0  # Playwright's unit is the millisecond
@@ -21,7 +21,7 @@ CHECKS = "/assets/market_data/databento_futures_ohlcv_1h?view=checks"
 
 
 class Served(NamedTuple):
-    """A UI's address, and the home that it shows."""
+    """A UI's address, and the home it shows."""
 
     address: str
     home: Path
@@ -29,8 +29,11 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Where `cbi ui` serves an empty home. Its drive has two files: bars of 15:00 and 16:00 with
-    one of them twice, and the first with another close and one of 17:00."""
+    """Serve an empty home whose drive has two files.
+
+    One has bars of 15:00 (twice) and 16:00; the other has the 15:00 bar with another close, and a
+    bar of 17:00.
+    """
     root = tmp_path_factory.mktemp("ui")
     drive = root / "drive"
     drive.mkdir()
@@ -42,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def page(browser: Browser, served: Served) -> Iterator[Page]:
-    """A window on the UI."""
+    """A browser page on the UI."""
     with browser.new_page(
         base_url=served.address, viewport={"width": 1600, "height": 1000}, timezone_id="UTC"
     ) as opened:
@@ -50,7 +53,7 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
         yield opened
 
 
-def test_the_graph_reads_from_the_drive_to_the_matrix(page: Page) -> None:
+def test_graph_runs_from_drive_to_audit_left_to_right(page: Page) -> None:
     page.goto("/asset-groups")
     places = []
     for group in ("drive", "raw", "market_data", "features", "audit"):
@@ -62,7 +65,7 @@ def test_the_graph_reads_from_the_drive_to_the_matrix(page: Page) -> None:
     assert places == sorted(set(places))
 
 
-def test_a_partition_is_materialized_and_its_checks_are_read(page: Page, served: Served) -> None:
+def test_materialized_partition_shows_its_books_and_checks(page: Page, served: Served) -> None:
     page.goto(RAW)
     page.get_by_role("button", name="Materialize").first.click()
     page.get_by_role("button", name="Confirm").click()
@@ -112,7 +115,7 @@ def text(page: Page) -> str:
 
 
 def read_entries(page: Page) -> dict[str, str]:
-    """Metadata entries by name."""
+    """Return metadata entries by name."""
     rows = page.locator("table tr").all()
     cells = [row.locator("td").all_inner_texts() for row in rows]
     return {row[0].strip(): row[1].strip() for row in cells if len(row) > 1}

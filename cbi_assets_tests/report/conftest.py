@@ -1,4 +1,4 @@
-"""`cbi` in a process of its own, for the audit's command."""
+"""The fixture `cbi`, which runs the command line in its own process."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from cbi_assets.report import Audit, take_audit, write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import JOB, NAME, NOW, bars, dbn_file, load_once, put_job
 from cbi_assets_tests.load.lines import put_lines, record
-from cbi_assets_tests.report.reading import Node, html_tables, markdown_tables, read_html
+from cbi_assets_tests.report.read_documents import Node, html_tables, markdown_tables, read_html
 
 LATER = NOW + dt.timedelta(hours=1)
 WRONG_JOB = "GLBX-20250111-BBBBBBBBBB"

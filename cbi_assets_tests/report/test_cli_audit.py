@@ -1,4 +1,4 @@
-"""`cbi audit` as a user runs it, and the asset that writes the same."""
+"""`cbi audit` as a user runs it, and the asset that writes the same documents."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cbi_assets_tests.load.lines import put_lines, record
 NAMES = {"audit.md", "audit.html", "audit.json"}
 
 
-def test_all_well_is_0_and_the_documents_lie_in_the_home(cbi: Cbi, tmp_path: Path) -> None:
+def test_audit_exits_0_and_writes_into_the_home(cbi: Cbi, tmp_path: Path) -> None:
     finished = cbi("audit")
     assert finished.returncode == 0, finished.stderr
     assert finished.stdout == ""
@@ -30,7 +30,7 @@ def test_all_well_is_0_and_the_documents_lie_in_the_home(cbi: Cbi, tmp_path: Pat
     assert "Next: cbi plan (" in finished.stderr
 
 
-def test_data_that_fell_short_is_1_and_json_is_one_document(
+def test_audit_with_failures_exits_1_and_json_is_one_document(
     cbi: Cbi, drive: Path, tmp_path: Path
 ) -> None:
     put_lines(drive, [record(0), record(1, volume="-1")])
@@ -41,12 +41,12 @@ def test_data_that_fell_short_is_1_and_json_is_one_document(
     assert document["sound"] is False
     assert {path.name for path in (tmp_path / "cwd" / "shown").iterdir()} == NAMES
     assert finished.stdout == (tmp_path / "cwd" / "shown" / "audit.json").read_text()
-    # kept for the next one, wherever the documents went
+    # kept in the home for the next audit, wherever the documents are
     assert len(list((tmp_path / "home" / "audit").glob("*.json"))) == 1
     assert not (tmp_path / "home" / "audit" / "latest").exists()
 
 
-def test_a_folder_that_cannot_be_is_2_and_one_line(cbi: Cbi, tmp_path: Path) -> None:
+def test_unwritable_folder_exits_2_with_one_line(cbi: Cbi, tmp_path: Path) -> None:
     (tmp_path / "cwd" / "taken").write_text("a file")
     finished = cbi("audit", "--out", "taken")
     assert finished.returncode == 2
@@ -55,7 +55,7 @@ def test_a_folder_that_cannot_be_is_2_and_one_line(cbi: Cbi, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("loaded", [True, False])
-def test_the_asset_writes_the_documents(
+def test_asset_writes_the_documents(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loaded: bool
 ) -> None:
     monkeypatch.setenv("CBI_HOME", str(project.home.root))

@@ -25,7 +25,7 @@ from cbi_assets.report.markdown import write_markdown
 from cbi_assets.session import Project, open_session
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import load_once
-from cbi_assets_tests.report.reading import html_tables, markdown_tables, read_html
+from cbi_assets_tests.report.read_documents import html_tables, markdown_tables, read_html
 
 EVIL = '<script>alert(1)</script> | *x* `y` & "z" [a](b)'
 

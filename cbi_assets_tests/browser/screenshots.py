@@ -1,6 +1,6 @@
-"""Take the documents' pictures of a home that is loaded, built and audited:
+"""Take the screenshots in the docs, of a home that is loaded, built and audited:
 
-python -m cbi_assets_tests.browser.pictures --home .cbi --drive DRIVE [--out docs/images]
+python -m cbi_assets_tests.browser.screenshots --home .cbi --drive DRIVE [--out docs/images]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal
 
 from playwright.sync_api import Browser, Page
 
-from cbi_assets_tests.browser.serving import open_browser, serve_ui
+from cbi_assets_tests.browser.ui_server import open_browser, serve_ui
 
 PARTITION = "/assets/raw/databento_ohlcv?view=partitions&partition=ZL%7C1h"
 CHECKS = "/assets/market_data/databento_futures_ohlcv_1h?view=checks"
@@ -26,16 +26,16 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--drive", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
-    given = parser.parse_args()
+    args = parser.parse_args()
     with open_browser() as browser:
-        audit = (given.home / "audit" / "latest" / "audit.html").resolve().as_uri()
-        take_audit(browser, audit, given.out / "audit-light.png", 1200, 900, "light")
-        take_audit(browser, audit, given.out / "audit-dark.png", 1200, 900, "dark", "trading")
-        take_audit(browser, audit, given.out / "audit-phone.png", 390, 780, "light")
-        with serve_ui(given.home.resolve(), given.drive.resolve()) as address:
-            take(browser, f"{address}/asset-groups", given.out / "graph.png", show_graph, 1600, 560)
-            take(browser, f"{address}{PARTITION}", given.out / "partition.png", show_partition)
-            take(browser, f"{address}{CHECKS}", given.out / "check.png", show_check)
+        audit = (args.home / "audit" / "latest" / "audit.html").resolve().as_uri()
+        take_audit(browser, audit, args.out / "audit-light.png", 1200, 900, "light")
+        take_audit(browser, audit, args.out / "audit-dark.png", 1200, 900, "dark", "trading")
+        take_audit(browser, audit, args.out / "audit-phone.png", 390, 780, "light")
+        with serve_ui(args.home.resolve(), args.drive.resolve()) as address:
+            take(browser, f"{address}/asset-groups", args.out / "graph.png", show_graph, 1600, 560)
+            take(browser, f"{address}{PARTITION}", args.out / "partition.png", show_partition)
+            take(browser, f"{address}{CHECKS}", args.out / "check.png", show_check)
 
 
 def take_audit(
@@ -47,7 +47,7 @@ def take_audit(
     scheme: Literal["light", "dark"],
     section: str | None = None,
 ) -> None:
-    """The audit's page, from the top or from a section."""
+    """Take the audit's page, from the top or from a section."""
     size = {"width": width, "height": height}
     with browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce") as page:  # type: ignore[arg-type]
         page.goto(address + (f"#{section}" if section else ""))
@@ -62,7 +62,7 @@ def take(
     width: int = 1440,
     height: int = 1000,
 ) -> None:
-    """A page of Dagster's, once `show` has brought what is wanted into view."""
+    """Take a page of Dagster's UI after `show` has brought it into view."""
     with browser.new_page(viewport={"width": width, "height": height}, timezone_id="UTC") as page:
         page.set_default_timeout(60_000)
         page.goto(address)
@@ -72,9 +72,9 @@ def take(
 
 
 def show_graph(page: Page) -> None:
-    """Every group, with how its assets are."""
+    """Show every group with the status of its assets."""
     page.get_by_text("raw_intelligence", exact=True).last.wait_for()
-    page.wait_for_timeout(5_000)  # statuses come by and by
+    page.wait_for_timeout(5_000)  # statuses load one by one
 
 
 def show_partition(page: Page) -> None:

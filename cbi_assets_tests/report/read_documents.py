@@ -1,4 +1,4 @@
-"""Read an audit's HTML with the standard library, as a test and as a screen reader would."""
+"""Parse an audit's HTML and Markdown, as a screen reader would."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Node:
 
 
 class Reader(HTMLParser):
-    """Builds the tree; a tag that is closed in the wrong place fails."""
+    """Build the tree; a tag closed in the wrong place fails."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Reader(HTMLParser):
 
 
 def read_html(text: str) -> Node:
-    """The document's tree."""
+    """Return the document's tree."""
     reader = Reader()
     reader.feed(text)
     reader.close()
@@ -71,7 +71,7 @@ def read_html(text: str) -> Node:
 
 
 def html_tables(root: Node) -> dict[str, list[dict[str, str]]]:
-    """Every table by its caption: rows by column name."""
+    """Return every table by its caption: rows by column name."""
     found = {}
     for table in root.all("table"):
         (caption,) = table.all("caption")
@@ -85,7 +85,7 @@ def html_tables(root: Node) -> dict[str, list[dict[str, str]]]:
 
 
 def markdown_tables(text: str) -> dict[str, list[dict[str, str]]]:
-    """Every table by the bold line over it."""
+    """Return every table by the bold line above it."""
     found: dict[str, list[dict[str, str]]] = {}
     blocks = text.split("\n\n")
     for caption, block in pairwise(blocks):
@@ -97,13 +97,13 @@ def markdown_tables(text: str) -> dict[str, list[dict[str, str]]]:
 
 
 def cells(line: str) -> list[str]:
-    """A table row's cells, without Markdown's marks."""
+    """Return a table row's cells without Markdown markup."""
     inner = line.strip().removeprefix("|").removesuffix("|").replace("\\|", "\0")
     return [plain(cell.strip()).replace("\0", "|") for cell in inner.split("|")]
 
 
 def plain(text: str) -> str:
-    """Text without code marks and escapes."""
+    """Return text without code marks and escapes."""
     if text.startswith("`") and text.endswith("`"):
         return text.strip("`")
     for mark in "\\*_<>[]#":

@@ -1,4 +1,4 @@
-"""`cbi ui` on a home, and a Chromium to look at it with."""
+"""Serve `cbi ui` on a home, and open a headless Chromium."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# It may run as root in a container, and looks nothing up at its maker's.
+# Chromium must run as root in a container, and call no server of its vendor.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -29,19 +29,21 @@ FLAGS = (
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:
-    """A headless Chromium: the machine's own, else Playwright's. Raises playwright's Error where
-    there is none."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    """Open a headless Chromium: the machine's own, else Playwright's.
+
+    Raises playwright.sync_api.Error if there is none.
+    """
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
     with (
         sync_playwright() as playwright,
-        playwright.chromium.launch(executable_path=found, args=FLAGS) as browser,
+        playwright.chromium.launch(executable_path=executable, args=FLAGS) as browser,
     ):
         yield browser
 
 
 @contextmanager
 def serve_ui(home: Path, drive: Path) -> Iterator[str]:
-    """Serve Dagster's UI for a home; give its address."""
+    """Serve Dagster's UI for a home, and yield its address."""
     running = subprocess.Popen(
         [sys.executable, "-m", "cbi_assets.cli", "ui"],
         env=os.environ | {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)},
@@ -51,15 +53,15 @@ def serve_ui(home: Path, drive: Path) -> Iterator[str]:
         text=True,
     )
     assert running.stdout is not None
-    said = ""
+    output = ""
     for line in running.stdout:
-        said += line
+        output += line
         if "Serving dagster-webserver" in line:
             break
-    found = re.search(r"http://127\.0\.0\.1:\d+", said)
-    assert found is not None, said
+    address = re.search(r"http://127\.0\.0\.1:\d+", output)
+    assert address is not None, output
     try:
-        yield found.group()
+        yield address.group()
     finally:
         running.send_signal(signal.SIGTERM)
         running.communicate()
