@@ -43,7 +43,7 @@ class NotBefore(YamlModel):
     @model_validator(mode="after")
     def _check_order(self) -> NotBefore:
         if self.last < self.first or self.at.date() < self.last:
-            raise ValueError("give first ≤ last ≤ at")
+            raise ValueError("set first ≤ last ≤ at")
         return self
 
 

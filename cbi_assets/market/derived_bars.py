@@ -21,7 +21,7 @@ def derive_bars(
 
     Steps are aligned to Chicago time, 4h ones to 17:00 (17-21, 21-1, 1-5, 5-9, 9-13, 13-17), so
     that none extends past the end of a trade date at 17:00. If the contract behind a symbol changes
-    within a step, each contract has a bar of its own. A step without a bar has no bar.
+    within a step, each contract has a bar of its own. A step without bars yields none.
 
     On the Sunday when clocks go back, the hour from 01:00 occurs twice; both belong to the one 4h
     step that starts there.

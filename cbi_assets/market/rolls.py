@@ -1,6 +1,6 @@
 """Each root's front-month chain: the active contract of every trade date, and every roll.
 
-The contract for trade date D is chosen from data through the root's trade date before, D-1, alone.
+The contract for trade date D is chosen only from data through the root's trade date before, D-1.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _UNKNOWN: Final = -1
 
 @dataclass(frozen=True)
 class RollRule:
-    """The contract months a root's chain may hold, as month codes, and its deadline rule."""
+    """A root's eligible contract months, as month codes, and its deadline rule."""
 
     months: str
     deadline: DeadlineRule
@@ -207,7 +207,7 @@ def _holding_periods(
     deadlines: npt.NDArray[np.datetime64],
 ) -> list[_HoldingPeriod]:
     """Return the periods in which each contract is active, in order."""
-    # Row i decides date i + 1, on which a contract past its deadline is no candidate.
+    # Row i decides date i + 1, on which a contract past its deadline is not a candidate.
     decisive = volumes[:-1]
     candidates = np.where(dates[1:, None] < deadlines[None, :], decisive, _UNKNOWN)
     active, row = -1, 0

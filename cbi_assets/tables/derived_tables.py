@@ -1,4 +1,4 @@
-"""The tables that `cbi build` makes of the raw ones: coarser bars, sessions, rolls, continuous."""
+"""The tables that `cbi build` builds from the raw ones, except the matrix."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ DERIVED: Final[dict[DerivedTimeframe, TableSpec]] = {
     timeframe: TableSpec(
         dataset="market_data",
         name=f"futures_ohlcv_{timeframe}",
-        description=f"{timeframe} bars made of Databento's 1m bars"
-        + (", else of its 1h bars" if timeframe == "4h" else "")
+        description=f"{timeframe} bars built from Databento's 1m bars"
+        + (", else from its 1h bars" if timeframe == "4h" else "")
         + "; never across trade dates or contracts; no bar without a trade.",
         columns=(
             Column("ts_event", "TIMESTAMP", "start of the bar", unit="UTC"),
@@ -37,7 +37,7 @@ DERIVED: Final[dict[DerivedTimeframe, TableSpec]] = {
             Column("instrument_id", "INT64", "the vendor's instrument id"),
             *_PRICES,
             Column("volume", "INT64", "contracts traded", unit="contracts"),
-            Column("built_from", "STRING", "timeframe of the bars that it is made of: 1m or 1h"),
+            Column("built_from", "STRING", "timeframe of the bars it is built from: 1m or 1h"),
             Column("load_ids", "ARRAY<STRING>", "loads that published those bars", required=False),
         ),
         key=("symbol", "instrument_id", "ts_event"),
@@ -51,8 +51,8 @@ DERIVED: Final[dict[DerivedTimeframe, TableSpec]] = {
 SESSIONS = TableSpec(
     dataset="market_data",
     name="futures_sessions_1d",
-    description="One bar a symbol and trade date, made of 1m bars, else of 1h bars; beside it the "
-    "vendor's UTC-day bars by trade date (built_from 1d). What all daily features rest on.",
+    description="One bar per symbol and trade date, built from 1m bars, else from 1h bars; and the "
+    "vendor's UTC-day bars by trade date (built_from 1d). All daily features are computed from it.",
     columns=(
         Column("trade_date", "DATE", "exchange trade date"),
         Column("root", "STRING", "product root"),
@@ -76,8 +76,8 @@ SESSIONS = TableSpec(
             "annualised; NULL where built from 1d, or where a price is not positive",
             required=False,
         ),
-        Column("built_from", "STRING", "timeframe of the bars that it is made of: 1m, 1h or 1d"),
-        Column("bars", "INT64", "how many they are"),
+        Column("built_from", "STRING", "timeframe of the bars it is built from: 1m, 1h or 1d"),
+        Column("bars", "INT64", "number of those bars"),
         Column("load_ids", "ARRAY<STRING>", "loads that published them", required=False),
     ),
     key=("symbol", "trade_date", "built_from"),
@@ -88,25 +88,37 @@ SESSIONS = TableSpec(
 ROLL_CALENDAR = TableSpec(
     dataset="market_data",
     name="roll_calendar",
-    description="Every roll of each root's own chain of outrights: decided from the trade date "
-    "before, forward only.",
+    description="Every roll of each root's front-month chain of outrights: decided from the trade "
+    "date before, forward only.",
     columns=(
         Column("roll_date", "DATE", "first trade date of the new contract"),
         Column("root", "STRING", "product root"),
-        Column("from_contract", "STRING", "contract that was left, e.g. ZLZ2025"),
-        Column("to_contract", "STRING", "contract that was entered"),
-        Column("method", "STRING", "volume, or deadline where the old contract had to be left"),
+        Column("from_contract", "STRING", "old contract, e.g. ZLZ2025"),
+        Column("to_contract", "STRING", "new contract"),
+        Column("method", "STRING", "volume, or deadline if the old contract reached its deadline"),
         Column("decided_on", "DATE", "the trade date before, whose data decided it"),
         Column(
             "deadline",
             "DATE",
-            "first trade date on which the old contract may not be held any more",
+            "old contract's first notice day or last trade day",
             required=False,
         ),
-        Column("from_close", "FLOAT64", "its close on decided_on", required=False, unit=NATIVE),
-        Column("from_volume", "INT64", "its volume on decided_on", False, unit="contracts"),
-        Column("to_close", "FLOAT64", "its close on decided_on", required=False, unit=NATIVE),
-        Column("to_volume", "INT64", "its volume on decided_on", False, unit="contracts"),
+        Column(
+            "from_close",
+            "FLOAT64",
+            "old contract's close on decided_on",
+            required=False,
+            unit=NATIVE,
+        ),
+        Column(
+            "from_volume", "INT64", "old contract's volume on decided_on", False, unit="contracts"
+        ),
+        Column(
+            "to_close", "FLOAT64", "new contract's close on decided_on", required=False, unit=NATIVE
+        ),
+        Column(
+            "to_volume", "INT64", "new contract's volume on decided_on", False, unit="contracts"
+        ),
     ),
     key=("root", "roll_date"),
     partition_by="roll_date",
@@ -116,9 +128,9 @@ ROLL_CALENDAR = TableSpec(
 CONTINUOUS = TableSpec(
     dataset="market_data",
     name="databento_futures_continuous_1d",
-    description="Continuous daily series: the own chain's contracts unadjusted (none) and adjusted "
-    "with the rolls up to each date only (difference, ratio); the vendor's ROOT.v.0 where no "
-    "outrights are held; ZL's Yahoo bridge before 2010-06-06.",
+    description="Continuous daily series: the front-month chain unadjusted (none) and adjusted by "
+    "the rolls up to each date only (difference, ratio); the vendor's ROOT.v.0 on dates without a "
+    "session of the chain; ZL's Yahoo bridge before 2010-06-06.",
     columns=(
         Column("date", "DATE", "trade date"),
         Column("root", "STRING", "product root"),
@@ -129,15 +141,15 @@ CONTINUOUS = TableSpec(
         Column(
             "roll_flag",
             "BOOL",
-            "whether the contract is another one than on the row before; NULL where the two rows "
-            "name contracts by different rules, or not at all (Yahoo)",
+            "whether the contract differs from the row before; NULL if the two rows name their "
+            "contracts by different rules, or not at all (Yahoo)",
             required=False,
         ),
         Column(
             "back_adj",
             "FLOAT64",
-            "what was added to the prices (difference) or what they were multiplied by (ratio); "
-            "NULL where nothing was adjusted (none)",
+            "amount added to the prices (difference) or factor applied to them (ratio); NULL if "
+            "unadjusted (none)",
             required=False,
         ),
         Column("method", "STRING", "none, difference or ratio"),

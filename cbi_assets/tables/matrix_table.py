@@ -1,5 +1,4 @@
-"""The table of features. What its fields mean is told once more, with the formulas' sources and all
-conditions, by the functions of `cbi_assets.features`."""
+"""The feature matrix. The functions of `cbi_assets.features` state the formulas and conditions."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ RETRACEMENTS: Final[dict[str, float]] = {
     "retrace_618": 0.618,
     "retrace_786": 0.786,
 }
-"""Share of the leg's range that was given back, by column."""
+"""Retraced share of the leg's range, by column."""
 
 EXTENSIONS: Final[dict[str, float]] = {
     "ext_1236": 1.236,
@@ -32,7 +31,7 @@ def _price(name: str, description: str) -> Column:
 
 
 def _series(group: Group, about: str = "") -> tuple[Column, ...]:
-    """The series of macro.yaml that stand in the group's column, by their titles."""
+    """The fields of a group's column: its series in macro.yaml, described by their titles."""
     macro = load_macro()
     known = {name: macro.series[name] for name in macro.of_group(group)}
     return tuple(Column(name, "FLOAT64", about + s.title, unit=s.unit) for name, s in known.items())
@@ -46,14 +45,14 @@ _MARKET_DATA: Final = (
     Column("volume", "INT64", "contracts traded in the session", unit="contracts"),
     _price(
         "vwap",
-        "volume-weighted mean of (H+L+C)/3 over the session's 1m bars, else its 1h bars; NULL "
-        "where it is built from 1d",
+        "volume-weighted mean of (H+L+C)/3 over the session's 1m bars, else its 1h bars; NULL if "
+        "built from 1d",
     ),
     Column(
         "realized_vol_1h",
         "FLOAT64",
         "square root of the sum of the session's squared 1h log returns, the first from its open, "
-        "not annualised; NULL where it is built from 1d, or where a price is not positive",
+        "not annualised; NULL if built from 1d, or if a price is not positive",
         unit="log return",
     ),
 )
@@ -64,14 +63,15 @@ _PIVOTS: Final = (
     _price("R2", "second resistance: P + (H-L)"),
     _price("S1", "first support: 2 P - H"),
     _price("S2", "second support: P - (H-L)"),
-    _price("distance_to_P", "close - P, with its sign"),
+    _price("distance_to_P", "close - P, signed"),
     _price(
-        "distance_to_nearest_pivot", "smallest absolute distance of the close to P, R1, R2, S1, S2"
+        "distance_to_nearest_pivot",
+        "smallest absolute distance of close from P, R1, R2, S1, S2",
     ),
     _price(
         "weekly_pivot_distance",
-        "absolute distance of the close to (H+L+C)/3 of the prior Monday-to-Friday week; NULL "
-        "unless the contract has each of its trade dates",
+        "absolute distance of the close from (H+L+C)/3 of the prior Monday-to-Friday week; NULL "
+        "unless the contract has every trade date of that week",
     ),
     Column("price_above_P", "BOOL", "whether the close is above P"),
 )
@@ -81,14 +81,14 @@ _FIBONACCI: Final = (
     _price("swing_low", "price of the swing low"),
     Column("swing_high_date", "DATE", "trade date of the swing high"),
     Column("swing_low_date", "DATE", "trade date of the swing low"),
-    Column("direction", "STRING", "up where the swing high is the later of the two, else down"),
+    Column("direction", "STRING", "up if the swing high is the later of the two, else down"),
     Column("confirmed_on", "DATE", "trade date that confirmed the later of the two"),
     *(
-        _price(name, f"where the leg has given back {100 * share:g}% of its range")
+        _price(name, f"price at which the leg has retraced {100 * share:g}% of its range")
         for name, share in RETRACEMENTS.items()
     ),
     *(
-        _price(name, f"{times:g} times the leg's range from where it began")
+        _price(name, f"price at {times:g} times the leg's range from its origin")
         for name, times in EXTENSIONS.items()
     ),
 )
@@ -97,20 +97,19 @@ _GOLDEN_ZONE: Final = (
     Column(
         "state",
         "INT64",
-        "where the last 1h close stands: 1 between fib_50 and fib_618, both included; 2 beyond "
-        "fib_618; 0 short of fib_50; NULL without a leg, or where that close has left it by its "
-        "origin",
+        "position of the last 1h close: 1 from fib_50 to fib_618, both included; 2 beyond "
+        "fib_618; 0 short of fib_50; NULL without a leg, or if the close is beyond its origin",
     ),
     _price("swing_high", "price of the swing high"),
     _price("swing_low", "price of the swing low"),
-    _price("fib_50", "where the leg has given back 50% of its range"),
-    _price("fib_618", "where the leg has given back 61.8% of its range"),
+    _price("fib_50", "price at which the leg has retraced 50% of its range"),
+    _price("fib_618", "price at which the leg has retraced 61.8% of its range"),
     Column(
         "vol_decay_slope",
         "FLOAT64",
         "slope of the least-squares line through ln(volume) of the 5 bars before the zone was "
-        "entered; NULL outside of a stay and its trigger, or where one of the 5 is missing or has "
-        "no volume",
+        "entered; NULL except during a stay and at its trigger, and if one of the 5 bars is "
+        "missing or has no volume",
         unit="ln(contracts) per 1h bar",
     ),
     Column(
@@ -118,7 +117,7 @@ _GOLDEN_ZONE: Final = (
         "BOOL",
         "whether a bar of the session triggered: the bar before it was in the zone, its close is "
         "back across fib_50, its volume at least 1.5 times the mean of the 24 bars before, and the "
-        "slope below 0; NULL where none of its bars knew a leg",
+        "slope below 0; NULL if none of the session's bars had a leg",
     ),
 )
 
@@ -126,21 +125,21 @@ _CRUSH: Final = (
     Column(
         "board_crush",
         "FLOAT64",
-        "2.2 ZM + 11 ZL - ZS; NULL where one of the three closes is missing",
+        "2.2 ZM + 11 ZL - ZS; NULL if one of the three closes is missing",
         unit="US cents per bushel",
     ),
     Column(
         "oil_share",
         "FLOAT64",
-        "oil's share of the products' value, 11 ZL / (11 ZL + 2.2 ZM); NULL where one of the two "
-        "closes is missing, or the products are worth nothing or less",
+        "oil's share of the products' value, 11 ZL / (11 ZL + 2.2 ZM); NULL if one of the two "
+        "closes is missing, or if that value is not positive",
         unit="fraction",
     ),
 )
 
 _REGIME: Final = (
     Column("name", "STRING", "the user's regime that covers data_date"),
-    Column("weight", "FLOAT64", "its weight, as the user gave it"),
+    Column("weight", "FLOAT64", "the regime's weight, set by the user"),
     Column(
         "vol_percentile",
         "FLOAT64",
@@ -150,7 +149,7 @@ _REGIME: Final = (
     Column(
         "k_vol",
         "FLOAT64",
-        "today's volatility over the median of those 252, kept within 0.5 and 3; NULL before 252",
+        "today's volatility over the median of those 252, clipped to [0.5, 3]; NULL before 252",
         unit="ratio",
     ),
 )
@@ -162,7 +161,9 @@ _SOURCE: Final = (
         "STRING",
         "outright behind the row, e.g. ZLZ2025, or the vendor's continuous symbol, e.g. ZL.v.0",
     ),
-    Column("roll_rule", "STRING", "who chose it: own_chain, vendor_v0, vendor_n0 or vendor_c0"),
+    Column(
+        "roll_rule", "STRING", "which rule chose it: own_chain, vendor_v0, vendor_n0 or vendor_c0"
+    ),
     Column("load_ids", "ARRAY<STRING>", "loads that published those bars"),
 )
 
@@ -176,54 +177,54 @@ DAILY_ML_MATRIX = TableSpec(
         Column("timestamp", "TIMESTAMP", "close of the session", unit="UTC"),
         struct(
             "market_data",
-            "the session of the active contract; the vendor's UTC day where source.price_source is "
+            "the session of the active contract; the vendor's UTC day if source.price_source is "
             "the table of 1d bars",
             _MARKET_DATA,
         ),
         struct(
             "pivots",
-            "floor pivots of the prior trade date, on the contract that is active on the row's; "
-            "NULL where it has no session of its own there",
+            "floor pivots of the prior trade date, on the contract active on the row's date; NULL "
+            "if that contract has no session of its own there",
             _PIVOTS,
         ),
         # a live table takes new columns as NULLABLE only
         struct(
             "fibonacci",
             "levels of the last two swings, one high and one low, of a 6% zigzag over the "
-            "sessions, each known from the date that confirmed it; NULL before two are",
+            "sessions, each known from the date that confirmed it; NULL before two are confirmed",
             _FIBONACCI,
             required=False,
         ),
         struct(
             "golden_zone",
-            "of MES' rows: the session's last 1h bar against the last two swings of a 1% zigzag "
+            "for MES: the session's last 1h bar compared with the last two swings of a 1% zigzag "
             "over 1h bars that were confirmed by then",
             _GOLDEN_ZONE,
             required=False,
         ),
         struct(
             "crush",
-            "of ZL's rows: soybean crush from the closes of ZL, ZM and ZS on the same trade date",
+            "for ZL: soybean crush from the closes of ZL, ZM and ZS on the same trade date",
             _CRUSH,
             required=False,
         ),
         struct(
             "macro",
             "series of macro.yaml as of the session's close: the latest value published by then; "
-            "NULL where there is none, or an old one only",
+            "NULL if there is none, or only an old one",
             _series("macro"),
             required=False,
         ),
         struct(
             "policy",
-            "the policy series of macro.yaml, in the same way",
+            "policy series of macro.yaml, as of the session's close like macro",
             _series("policy", "policy events: "),
             required=False,
         ),
         struct(
             "regime",
-            "the user's regime, and how volatile the root is by the standard deviation of its last "
-            "20 daily log returns",
+            "the user's regime, and the root's volatility: the standard deviation of its last 20 "
+            "daily log returns",
             _REGIME,
             required=False,
         ),
