@@ -30,7 +30,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        assert run_demo(root / "demo") is False
+        assert not run_demo(root / "demo").has_failures
     return root / "demo"
 
 

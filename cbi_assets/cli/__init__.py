@@ -9,9 +9,9 @@ from cbi_assets.cli import (
     setup_commands,
     table_commands,
 )
-from cbi_assets.cli.app import app, told
+from cbi_assets.cli.app import app, exit_on_error
 
-# imported for their commands
+# imported because that registers their commands
 assert all(
     (
         alert_command,
@@ -25,9 +25,9 @@ assert all(
 )
 
 
-@told
+@exit_on_error
 def main() -> int | None:
-    """The `cbi` command."""
-    # not standalone: errors are told here, in one line, and not in a box
+    """Run the `cbi` command."""
+    # In standalone mode Typer prints errors itself, in a box of several lines.
     status: int | None = app(prog_name="cbi", standalone_mode=False)
     return status

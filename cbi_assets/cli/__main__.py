@@ -1,4 +1,4 @@
-"""`python -m cbi_assets.cli`, where the script is not on the path."""
+"""Run `python -m cbi_assets.cli`, for an environment whose scripts are not on the path."""
 
 from cbi_assets.cli import main
 

@@ -1,19 +1,24 @@
-"""What the commands share: the app, its options, a check as JSON, errors in one line."""
+"""The Typer app and what its commands share: options, the clock, a session, errors on one line."""
 
 from __future__ import annotations
 
 import datetime as dt
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cbi_assets.cli import completion
 from cbi_assets.cli.terminal_log import log_to_terminal
 from cbi_assets.errors import CbiError
+
+if TYPE_CHECKING:
+    from cbi_assets.drive.survey import Progress
+    from cbi_assets.session import Project, Session
 
 app = typer.Typer(
     add_completion=True,
@@ -22,32 +27,34 @@ app = typer.Typer(
 )
 
 
-def _parse_day(text: str) -> dt.date:
+def _parse_date(text: str) -> dt.date:
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
-        raise ValueError(f"{text!r} is no day; write it like 2025-01-31") from None
+        raise ValueError(f"{text!r} is not a date like 2025-01-31") from None
 
 
-def day_option(*names: str, help: str) -> Any:
-    """An option that takes a day."""
-    return typer.Option(*names, help=help, parser=_parse_day, metavar="YYYY-MM-DD")
+def date_option(*names: str, help: str) -> Any:
+    """Return an option that takes a date, YYYY-MM-DD."""
+    return typer.Option(*names, help=help, parser=_parse_date, metavar="YYYY-MM-DD")
 
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Symbols = Annotated[
     list[str] | None,
-    typer.Option("--symbol", help="A root; repeat for more.", autocompletion=completion.roots),
+    typer.Option("--symbol", help="Root symbol; repeatable.", autocompletion=completion.roots),
 ]
 Timeframes = Annotated[
     list[str] | None,
-    typer.Option("--timeframe", help="1d, 1h or 1m; repeat.", autocompletion=completion.timeframes),
+    typer.Option(
+        "--timeframe", help="1d, 1h or 1m; repeatable.", autocompletion=completion.timeframes
+    ),
 ]
 PlanName = Annotated[
     str,
     typer.Argument(
         metavar="PLAN",
-        help="A plan's hash, its start, or its file.",
+        help="Plan hash, its first characters, or the plan's file.",
         autocompletion=completion.plans,
     ),
 ]
@@ -59,8 +66,19 @@ _DEBUG = False
 
 
 def now_utc() -> dt.datetime:
-    """The present instant."""
+    """Return the current time, UTC."""
     return dt.datetime.now(dt.UTC)
+
+
+@contextmanager
+def command_session(
+    wait: float, *, project: Project | None = None, progress: Progress | None = None
+) -> Iterator[Session]:
+    """Open a command's session, on the project that the settings describe unless one is given."""
+    from cbi_assets.session import Project, open_session  # slow to import, unused by `--help`
+
+    with open_session(project or Project(), now=now_utc(), wait=wait, progress=progress) as session:
+        yield session
 
 
 @app.callback(invoke_without_command=True)
@@ -76,42 +94,27 @@ def _main(
         raise typer.Exit(2)
 
 
-def check_document(result: Any) -> dict[str, Any]:
-    """A check's result, for --json."""
-    return {
-        "table": result.table_id,
-        "check": result.check.name,
-        "severity": result.check.severity,
-        "partition": result.partition,
-        "passed": result.passed,
-        "expected": result.expected,
-        "actual": result.actual,
-        "sample": result.sample,
-        "sql": result.sql,
-    }
-
-
-def told(run: Callable[[], int | None]) -> Callable[[], None]:
-    """Exit with the status that `run` gives; tell an error in one line on stderr."""
+def exit_on_error(run: Callable[[], int | None]) -> Callable[[], None]:
+    """Exit with the status that `run` returns, or print an error on one line and exit with its."""
 
     @wraps(run)
-    def told() -> None:
+    def exiting() -> None:
         try:
             sys.exit(run())
         except CbiError as error:
-            _end(str(error), error.exit_code)
+            _exit(str(error), error.exit_code)
         except typer.TyperException as error:
-            _end(_usage(error), error.exit_code)
+            _exit(_usage(error), error.exit_code)
         except typer.Abort:
             sys.stderr.write("\n")  # after the question
-            _end("no answer, so nothing was done; --yes goes on without asking.", 1)
+            _exit("no answer, no changes were made. Use --yes to skip the question.", 1)
         except KeyboardInterrupt:
             sys.exit(130)
 
-    return told
+    return exiting
 
 
-def _end(text: str, status: int) -> None:
+def _exit(text: str, status: int) -> None:
     if _DEBUG:
         traceback.print_exc()
     sys.stderr.write(f"cbi: {' '.join(text.splitlines())}\n")
@@ -119,7 +122,7 @@ def _end(text: str, status: int) -> None:
 
 
 def _usage(error: typer.TyperException) -> str:
-    """What is wrong with the words that were typed, and where the right ones are listed."""
+    """Describe a wrong argument and name the help that lists the right ones."""
     text = error.format_message().replace("Value error, ", "").rstrip(".")
     context = getattr(error, "ctx", None)
     if context is None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cbi_assets.cli.app import Json, Wait, app, now_utc
+from cbi_assets.cli.app import Json, Wait, app, command_session
+
+if TYPE_CHECKING:
+    from cbi_assets.report.write import Written
+
+_LISTED = 20
+"""Changes and decisions that the terminal lists; the documents have all of them."""
 
 
 @app.command()
@@ -20,14 +26,10 @@ def audit(
     wait: Wait = 600.0,
 ) -> None:
     """Write the state of drive, tables and checks. Example: cbi audit --out docs/audit"""
-    from cbi_assets.cli import console
+    from cbi_assets.cli.console import reading
     from cbi_assets.report import take_audit, write_audit
-    from cbi_assets.session import Project, open_session
 
-    with (
-        console.reading() as progress,
-        open_session(Project(), now=now_utc(), wait=wait, progress=progress) as session,
-    ):
+    with reading() as progress, command_session(wait, progress=progress) as session:
         written = write_audit(session.home, take_audit(session), out)
     if json:
         typer.echo(written.json.read_text(), nl=False)
@@ -37,23 +39,23 @@ def audit(
         raise typer.Exit(1)
 
 
-def _show(written: Any) -> None:
-    from cbi_assets.cli import console
+def _show(written: Written) -> None:
+    from cbi_assets.cli.console import say, table
     from cbi_assets.formatting import instant
     from cbi_assets.report.compose import compose
 
-    found = written.audit
-    page = compose(found)
-    console.table("Data audit", ["what", "figure"], page.facts)
-    if found.since.previous is not None:
-        rows = [(c.kind, c.what, c.before or "", c.after or "") for c in found.since.changes]
+    audit = written.audit
+    page = compose(audit)
+    table("Data audit", ["what", "figure"], page.facts)
+    if audit.since.previous is not None:
+        rows = [(c.kind, c.what, c.before or "", c.after or "") for c in audit.since.changes]
         if rows:
-            title = f"Since {instant(found.since.previous)} UTC"
-            console.table(title, ["kind", "what", "before", "now"], rows[:20])
-        if len(rows) > 20:
-            console.say(f"{len(rows) - 20} more changes: see the document.")
-    for decision in found.decisions[:20]:
-        console.say(f"Needs action: {decision.what}: {decision.command}")
-    console.say(page.verdict)
-    console.say(f"Written to {written.html}, with Markdown and JSON next to it.")
-    console.say(f"Next: {found.next_step.command} ({found.next_step.why})")
+            title = f"Since {instant(audit.since.previous)} UTC"
+            table(title, ["kind", "what", "before", "now"], rows[:_LISTED])
+        if len(rows) > _LISTED:
+            say(f"{len(rows) - _LISTED} more changes are in the documents.")
+    for decision in audit.decisions[:_LISTED]:
+        say(f"needs action: {decision.what}: {decision.command}")
+    say(page.verdict)
+    say(f"Written to {written.html}, with Markdown and JSON next to it.")
+    say(f"Next: {audit.next_step.command} ({audit.next_step.why})")

@@ -1,5 +1,7 @@
-"""What the shell offers for an option's value: from the universe and the home's plans, never from
-the warehouse, which another process may hold."""
+"""Values that the shell completes, from the universe and the home's plans.
+
+The warehouse is not asked: another process may hold its lock.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +10,28 @@ from cbi_assets.errors import CbiError
 
 
 def roots() -> list[tuple[str, str]]:
-    """The universe's roots, each with its name."""
+    """Return each root of the universe with its name."""
     from cbi_assets.config.universe import load_universe
 
     return [(name, root.name) for name, root in load_universe().roots.items()]
 
 
 def timeframes() -> list[str]:
-    """The raw tables' timeframes."""
+    """Return the raw tables' timeframes."""
     from cbi_assets.market.bars import TIMEFRAMES
 
     return list(TIMEFRAMES)
 
 
 def warehouses() -> list[str]:
-    """Both warehouses."""
+    """Return both warehouses' names."""
     return ["bigquery", "duckdb"]
 
 
 def plans() -> list[str]:
-    """The start of the hash of each plan in the home; none where the settings lead nowhere."""
+    """Return the first characters of each plan's hash; none if the settings are wrong."""
     try:
         folder = load_settings().home.plans
     except CbiError:
-        return []  # a shell that completes has no place for an error; the command will tell it
+        return []  # an error has no place in a completion; the command itself reports it
     return sorted(path.stem for path in folder.glob("*.json"))

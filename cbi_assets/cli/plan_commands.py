@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cbi_assets.cli.app import Json, PlanName, Symbols, Timeframes, Wait, app, day_option, now_utc
+from cbi_assets.cli.app import Json, PlanName, Symbols, Timeframes, Wait, app, date_option, now_utc
 
 if TYPE_CHECKING:
     from cbi_assets.downloads.plan_model import Plan
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def plan(
     symbol: Symbols = None,
     timeframe: Timeframes = None,
-    end: Annotated[dt.date | None, day_option("--to", help="Last trade date wanted.")] = None,
+    end: Annotated[dt.date | None, date_option("--to", help="Last trade date wanted.")] = None,
     newest: Annotated[
         bool, typer.Option("--newest", help="Only days after the last published one.")
     ] = False,
@@ -69,7 +69,7 @@ def approve(
     max_usd: Annotated[float, typer.Option("--max-usd", help="The most that may be spent.")],
     expires: Annotated[
         dt.date | None,
-        day_option("--expires", help="Last day (UTC) on which it may be bought."),
+        date_option("--expires", help="Last day (UTC) on which it may be bought."),
     ] = None,
     json: Json = False,
     wait: Wait = 600.0,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,11 +13,14 @@ from cbi_assets import __version__
 from cbi_assets.cli.app import Json, app, now_utc
 from cbi_assets.config.settings import load_settings
 
+if TYPE_CHECKING:
+    from cbi_assets.demo import DemoOutcome
+
 
 @app.command()
 def config(
     check: Annotated[
-        bool, typer.Option("--check", help="Say what of home, drive and BigQuery is missing.")
+        bool, typer.Option("--check", help="Check access to home, drive and BigQuery.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -47,52 +52,85 @@ def config(
 
 @app.command()
 def demo(
-    home: Annotated[Path, typer.Option(help="Where the demo keeps its drive and home.")] = Path(
+    home: Annotated[Path, typer.Option(help="Folder for the demo's drive and home.")] = Path(
         ".cbi-demo"
     ),
     json: Json = False,
 ) -> None:
-    """Make a small drive and run everything on it. Example: cbi demo"""
+    """Generate a small synthetic drive and run every step on it. Example: cbi demo"""
+    from cbi_assets.cli.console import print_json, reading
     from cbi_assets.demo import run_demo
 
-    if run_demo(home, json=json):
+    with reading() as progress:
+        outcome = run_demo(home, progress)
+    if json:
+        print_json(
+            {
+                "published": outcome.loaded.published,
+                "rows": outcome.built.rows,
+                "books": outcome.by_file.to_dicts(),
+            }
+        )
+    _show_demo(outcome)
+    if outcome.has_failures:
         raise typer.Exit(1)
+
+
+def _show_demo(outcome: DemoOutcome) -> None:
+    from cbi_assets.cli.console import say
+    from cbi_assets.cli.show_build import show_build
+    from cbi_assets.cli.show_load import show_inventory, show_load
+    from cbi_assets.load.staging.load_staging import StagingOutcome
+
+    show_inventory(outcome.loaded.survey)
+    show_load(outcome.loaded, outcome.by_file, StagingOutcome())
+    show_build(outcome.built)
+    say("")
+    say(f"The audit: {outcome.audit}")
+    say("To see it in Dagster's UI:")
+    paths = {"CBI_HOME": outcome.home, "CBI_DRIVE": outcome.drive}
+    settings = " ".join(f"{name}={shlex.quote(str(path))}" for name, path in paths.items())
+    say(f"  {settings} {shlex.quote(sys.argv[0])} ui")
 
 
 @app.command()
 def doctor(json: Json = False) -> None:
-    """Look at everything a run rests on, and say how to mend it. Example: cbi doctor"""
+    """Check settings, drive, disk, services and warehouse, with a fix per problem.
+    Example: cbi doctor"""
     from cbi_assets.cli.console import print_json, say, table
     from cbi_assets.doctor import diagnose
+    from cbi_assets.formatting import plural
 
     found = list(diagnose(now_utc()))
-    ill = [diagnosis for diagnosis in found if diagnosis.status]
+    failing = [diagnosis for diagnosis in found if diagnosis.status]
     if json:
         print_json(found)
     else:
         rows = [(d.name, d.verdict, d.found, d.mend) for d in found]
-        table("Doctor", ["what", "verdict", "found", "how to mend it"], rows)
-        say(f"{len(ill)} to mend." if ill else "All well.")
-    if ill:
-        # what is set wrong comes first: mended, it may be what did not answer
-        raise typer.Exit(min(diagnosis.status for diagnosis in ill))
+        table("Doctor", ["what", "verdict", "found", "fix"], rows)
+        say(f"{plural(len(failing), 'problem')} found." if failing else "All checks passed.")
+    if failing:
+        # A wrong setting goes first: fixing it may be what makes a service respond.
+        raise typer.Exit(min(diagnosis.status for diagnosis in failing))
 
 
 @app.command()
 def ui(
     port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port on 127.0.0.1 (default: the first from 3000)."),
+        typer.Option(
+            min=1, max=65535, help="Port on 127.0.0.1 (default: first free one from 3000)."
+        ),
     ] = None,
     read_only: Annotated[
-        bool, typer.Option("--read-only", help="A page that launches and switches nothing.")
+        bool,
+        typer.Option("--read-only", help="Serve a page that changes nothing."),
     ] = False,
 ) -> None:
     """Start Dagster's web server and daemon on loopback. Example: cbi ui --port 3001"""
-    from cbi_assets.cli.console import say
     from cbi_assets.pipeline.serving import serve
 
-    serve(load_settings(), port, read_only=read_only, tell=say)
+    serve(load_settings(), port, read_only=read_only)
 
 
 @app.command()

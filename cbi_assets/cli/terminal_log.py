@@ -6,11 +6,11 @@ import logging
 
 
 class TerminalHandler(logging.Handler):
-    """Prints a record's message on stderr, with the level from WARNING up."""
+    """Prints a record's message on stderr, with its level from WARNING up."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        from cbi_assets.cli.console import say  # slow to import, and needed by no `--help`
+        from cbi_assets.cli.console import say  # slow to import, unused by `--help`
 
         level = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         say(f"{level}{self.format(record)}")

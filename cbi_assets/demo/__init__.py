@@ -1,5 +1,5 @@
-"""`cbi demo`: a small synthetic drive, made with Databento's encoder, and everything run on it."""
+"""`cbi demo`: a small synthetic drive from Databento's encoder, and every step run on it."""
 
-from cbi_assets.demo.run import run_demo
+from cbi_assets.demo.run import DemoOutcome, run_demo
 
-__all__ = ["run_demo"]
+__all__ = ["DemoOutcome", "run_demo"]

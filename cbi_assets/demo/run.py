@@ -1,41 +1,62 @@
-"""Make the demo's drive, load it, build the matrix, print the audit."""
+"""Generate the demo's drive, load it, build the matrix, write the audit."""
 
 from __future__ import annotations
 
 import datetime as dt
-import shlex
+import logging
 import shutil
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
-from cbi_assets.build.build import build
-from cbi_assets.cli import console
-from cbi_assets.cli.terminal_log import log_to_terminal
+from cbi_assets.build.build import BuildOutcome, build
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
 from cbi_assets.demo.market import bar_starts, hours_of, random_walk
-from cbi_assets.drive.inventory import by_folder
-from cbi_assets.ledger.books import books_by_file, books_by_table
-from cbi_assets.load.load import load
+from cbi_assets.drive.survey import Progress
+from cbi_assets.ledger.books import books_by_file
+from cbi_assets.load.load import LoadOutcome, load
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.session import Project, open_session
 
+logger = logging.getLogger(__name__)
+
 DATASET = "DEMO.SYNTH"
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 3, 27)
 NOW = dt.datetime(2026, 3, 30, 12, 0, tzinfo=dt.UTC)
-"""The demo's clock: its data end the Friday before."""
+"""The demo's clock, UTC: a Monday. Its data end on the Friday before."""
 
 _PRICES = {"ZL": 48.0, "ZS": 1050.0, "ZM": 300.0, "MES": 6000.0, "ES": 6000.0, "CL": 70.0}
+
+
+@dataclass(frozen=True)
+class DemoOutcome:
+    """What a demo did, and where its home, its drive and its audit are.
+
+    `by_file` has the books, one row per file.
+    """
+
+    home: Path
+    drive: Path
+    loaded: LoadOutcome
+    built: BuildOutcome
+    by_file: pl.DataFrame
+    audit: Path
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether the load or the build has failures."""
+        return self.loaded.fell_short or self.built.fell_short
 
 
 def make_drive(drive: Path) -> None:
     """Write three jobs: 1h of six roots as DBN, the ZL part again as daily JSON, and MES 1m as CSV.
 
-    The JSON job repeats bars of the first one, so that there is something to drop.
+    The JSON job repeats bars of the first one, so that there are duplicates to drop.
     """
     raw = drive / "TrainingData" / "raw"
     (drive / "TrainingData" / "staging").mkdir(parents=True, exist_ok=True)
@@ -83,44 +104,25 @@ def make_drive(drive: Path) -> None:
     )  # fmt: skip
 
 
-def run_demo(home: Path, json: bool = False) -> bool:
-    """Run everything in `home`, from an empty start. True where data fell short."""
+def run_demo(home: Path, progress: Progress | None = None) -> DemoOutcome:
+    """Generate a drive and run every step on it, in `home`, which is emptied first."""
     home = home.expanduser().absolute()
     shutil.rmtree(home, ignore_errors=True)
     drive = home / "drive"
     settings = Settings(
         _env_file=None, cbi_home=home / "home", cbi_drive=drive, cbi_warehouse="duckdb"
     )  # type: ignore[call-arg]
-    log_to_terminal()
-    console.say("Making a small drive with Databento's encoder …")
+    logger.info("Generating a small drive with Databento's encoder …")
     make_drive(drive)
     project = Project(settings)
     project.home.create()
-    project.home.demo_mark.write_text("A demo's home: it takes synthetic bars and no others.\n")
-    with (
-        console.reading() as progress,
-        open_session(project, now=NOW, progress=progress) as session,
-    ):
-        outcome = load(session)
+    project.home.demo_mark.write_text("A demo's home: it accepts synthetic bars and no others.\n")
+    with open_session(project, now=NOW, progress=progress) as session:
+        loaded = load(session)
         built = build(session)
         by_file = books_by_file(session.warehouse)
         written = write_audit(project.home, take_audit(session))
-        console.say("Showing it in Dagster …")
-        record_load(session, outcome)
+        logger.info("Recording it in Dagster …")
+        record_load(session, loaded)
         record_build(session, built)
-    if json:
-        console.print_json(
-            {"published": outcome.published, "rows": built.rows, "books": by_file.to_dicts()}
-        )
-    console.show_inventory(by_folder(outcome.survey))
-    console.show_load(outcome)
-    console.show_books(books_by_table(by_file), by_file)
-    console.show_checks([*outcome.checks, *built.checks])
-    console.show_build(built)
-    console.say("")
-    console.say(f"The audit: {written.html}")
-    console.say("Look at it in Dagster's UI:")
-    paths = {"CBI_HOME": project.home.root, "CBI_DRIVE": drive}
-    told = " ".join(f"{name}={shlex.quote(str(path))}" for name, path in paths.items())
-    console.say(f"  {told} {shlex.quote(sys.argv[0])} ui")
-    return outcome.fell_short or built.fell_short
+    return DemoOutcome(project.home.root, drive, loaded, built, by_file, written.html)

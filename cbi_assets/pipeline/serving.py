@@ -1,15 +1,17 @@
-"""Dagster's web server and daemon for a person at this machine: on loopback, stopped together."""
+"""Run Dagster's web server and daemon on loopback for one user, and stop both together."""
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from filelock import FileLock, Timeout
@@ -18,44 +20,60 @@ from cbi_assets.config.settings import Home, Settings
 from cbi_assets.errors import HomeBusyError, ServiceError, UsageError
 from cbi_assets.pipeline.instance import prepare_instance, project_file
 
+logger = logging.getLogger(__name__)
+
 HOST = "127.0.0.1"
 FIRST_PORT = 3000
 PORTS_TRIED = 20
 GRACE_SECONDS = 10.0
-"""How long a run may take to end once Dagster has stopped."""
+"""How long a run may take to end after Dagster has stopped."""
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def choose_port(wanted: int | None) -> int:
-    """`wanted`, or where that is None the first free port from 3000 on.
+    """Return `wanted`, or the first free port from 3000 if it is None.
 
-    Raises UsageError where something else listens there.
+    Raises UsageError if another process listens on it.
     """
     if wanted is not None:
         if not _is_free(wanted):
             raise UsageError(
-                f"--port {wanted}: something else listens there. Choose another, or leave --port "
-                "out for the next free one."
+                "another process listens on it",
+                subject=f"--port {wanted}",
+                remedy="Choose another, or omit --port to use the next free one.",
             )
         return wanted
     for port in range(FIRST_PORT, FIRST_PORT + PORTS_TRIED):
         if _is_free(port):
             return port
     raise UsageError(
-        f"Something listens on every port from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1}. "
-        "Name a free one with --port."
+        f"no free port from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1}",
+        remedy="Choose one with --port.",
     )
 
 
-def serve(
-    settings: Settings, port: int | None, *, read_only: bool, tell: Callable[[str], None]
-) -> None:
-    """Run the web server and the daemon until SIGINT, SIGTERM or SIGHUP; both are stopped then.
+def serve(settings: Settings, port: int | None, *, read_only: bool) -> None:
+    """Run the web server and the daemon until SIGINT, SIGTERM or SIGHUP, then stop both.
 
-    With `read_only` the page launches nothing and switches nothing; the daemon still runs what is
-    switched on. Raises HomeBusyError where the home's Dagster runs already, UsageError for a port
-    that is taken, ServiceError when Dagster stops by itself.
+    Parameters
+    ----------
+    settings : Settings
+        Passed on to Dagster as environment variables.
+    port : int, optional
+        Port on 127.0.0.1; the first free one from 3000 if None.
+    read_only : bool
+        Serve a page that cannot launch runs or change settings. The daemon still runs what is
+        switched on.
+
+    Raises
+    ------
+    HomeBusyError
+        If this home's Dagster is running already.
+    UsageError
+        If the port is taken.
+    ServiceError
+        If Dagster stops by itself.
     """
     home = settings.home
     dagster_home = prepare_instance(home)
@@ -66,21 +84,21 @@ def serve(
     environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
     workspace = str(project_file("workspace.yaml"))
     command = [sys.executable, "-m", "dagster", "dev", "--workspace", workspace]
-    with _alone(home) as announce:
+    with _exclusive_ui(home) as url_file:
         chosen = choose_port(port)
         url = f"http://{HOST}:{chosen}"
-        announce(url)
+        url_file.write_text(f"{url}\n")
         kind = "Dagster, read-only," if read_only else "Dagster"
-        tell(f"{kind} at {url} for {home.root} (Ctrl-C stops it)")
+        logger.info("%s at %s for %s (Ctrl-C stops it)", kind, url, home.root)
         stopped, status = _run(
             [*command, "--host", HOST, "--port", str(chosen)], environment, home.root
         )
     if not stopped:
         raise ServiceError(
-            f"Dagster stopped by itself (status {status}); its last lines say why. Mend that, then "
-            "run `cbi ui` again."
+            f"Dagster stopped by itself (status {status})",
+            remedy="Its last lines say why: fix that, then run `cbi ui` again.",
         )
-    tell("Dagster is stopped.")
+    logger.info("Dagster is stopped.")
 
 
 def _is_free(port: int) -> bool:
@@ -91,46 +109,45 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         except OverflowError:
-            raise UsageError(f"--port {port}: a port lies between 1 and 65535.") from None
+            raise UsageError(
+                "not a port", subject=f"--port {port}", remedy="Choose one from 1 to 65535."
+            ) from None
     return True
 
 
 @contextmanager
-def _alone(home: Home) -> Iterator[Callable[[str], None]]:
-    """Be the home's one Dagster: two daemons would each request the runs that sensors ask for.
+def _exclusive_ui(home: Home) -> Iterator[Path]:
+    """Be the home's only Dagster, and yield the file that says where it is.
 
-    Gives what writes down where it is.
+    Two daemons would each request the runs that sensors ask for.
     """
     lock = FileLock(home.root / "ui.lock")
-    place = home.root / "ui.url"
+    url_file = home.root / "ui.url"
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        where = place.read_text().strip() if place.exists() else "another port"
+        where = url_file.read_text().strip() if url_file.exists() else "another port"
         raise HomeBusyError(
-            f"{home.root}: its Dagster runs already, at {where}. Open that, or stop it first."
+            f"its Dagster is already running at {where}",
+            subject=str(home.root),
+            remedy="Open that, or stop it first.",
         ) from None
     try:
-        yield lambda url: _write(place, url)
+        yield url_file
     finally:
-        place.unlink(missing_ok=True)
+        url_file.unlink(missing_ok=True)
         lock.release()
-
-
-def _write(place: os.PathLike[str], text: str) -> None:
-    with open(place, "w") as file:
-        file.write(f"{text}\n")
 
 
 def _run(
     command: list[str], environment: dict[str, str], cwd: os.PathLike[str]
 ) -> tuple[bool, int]:
-    """Run a command until it ends; whether that was because of a signal, and its status."""
+    """Run a command until it ends. Returns whether a signal stopped it, and its exit status."""
     stopping = False
     child: subprocess.Popen[bytes] | None = None
 
-    # A signal with a handler goes to the child as a default one, also where the caller ignores it,
-    # as a shell does for what runs in its background; else Dagster would ignore it, too.
+    # A child inherits an ignored signal, as a shell sets for what runs in its background: Dagster
+    # would ignore it, too. A signal with a handler reaches it with the default action.
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
         if not stopping and child is not None:
@@ -139,7 +156,7 @@ def _run(
 
     before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
-        # in a session of its own, so that Ctrl-C reaches it once: it stops its parts in order
+        # In a session of its own, so that Ctrl-C reaches it once and it stops its parts in order.
         child = subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True)
         return_code = child.wait()
         _end_group(child.pid)

@@ -1,4 +1,4 @@
-"""`cbi` as a user runs it: exit statuses, one line an error, JSON on stdout and nothing else."""
+"""`cbi` as a user runs it: exit statuses, errors on one line, nothing but JSON on stdout."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 import pytest
 
+from cbi_assets.cli import drive_commands
+from cbi_assets.cli.drive_commands import load_and_show
+from cbi_assets.config.settings import Home
+from cbi_assets.pipeline import terminal
+from cbi_assets.session import Project
 from cbi_assets_tests.load.lines import put_lines, record
 
 Finished = subprocess.CompletedProcess[str]
@@ -37,15 +43,15 @@ def cbi(tmp_path: Path, drive: Path) -> Cbi:
     return run
 
 
-def one_line(finished: Finished) -> str:
-    """The error's one line: nothing on stdout, no stack trace."""
+def error_line(finished: Finished) -> str:
+    """Return the error, which must be one line, with nothing on stdout."""
     assert finished.stdout == ""
     (line,) = finished.stderr.splitlines()
     assert line.startswith("cbi: ")
     return line
 
 
-def test_all_well_is_0_and_json_is_one_document(cbi: Cbi, drive: Path) -> None:
+def test_load_exits_0_and_prints_one_json_document_if_nothing_fails(cbi: Cbi, drive: Path) -> None:
     put_lines(drive, [record(0), record(0), record(1)])
     first = cbi("load", "--json")
     assert first.returncode == 0, first.stderr
@@ -58,10 +64,10 @@ def test_all_well_is_0_and_json_is_one_document(cbi: Cbi, drive: Path) -> None:
     again = cbi("load")
     assert again.returncode == 0
     assert again.stdout == ""
-    assert "Nothing new on the drive: 0 bars published." in again.stderr
+    assert again.stderr.splitlines()[-1] == "PASS: nothing new on the drive, 0 bars published"
 
 
-def test_data_that_fell_short_is_1_for_load_and_for_check(cbi: Cbi, drive: Path) -> None:
+def test_load_and_check_exit_1_if_data_has_failures(cbi: Cbi, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, close="11.000000000"), record(1, volume="-1")])
     loaded = cbi("load", "--json")
     assert loaded.returncode == 1
@@ -78,35 +84,35 @@ def test_data_that_fell_short_is_1_for_load_and_for_check(cbi: Cbi, drive: Path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environment", "told"),
+    ("arguments", "environment", "message"),
     [
         (["load"], {"CBI_DRIVE": None}, "CBI_DRIVE is not set"),
         (["load"], {"CBI_DRIVE": "/no/such/drive"}, "/no/such/drive: no such folder"),
         (["load", "--symbol", "XX"], {}, "--symbol XX: not a root of the universe"),
         (["unload", "--job", "GLBX-X"], {}, "--job GLBX-X: nothing of it is loaded"),
-        (["copy", "--to", "mars"], {}, "--to mars: bigquery or duckdb"),
+        (["copy", "--to", "mars"], {}, "--to mars: not a warehouse. Choose bigquery or duckdb."),
         (["copy", "--to", "bigquery"], {}, "CBI_BQ_PROJECT: not set"),
         (["config"], {"CBI_WAREHOUSE": "sqlite"}, "CBI_WAREHOUSE: "),
     ],
     ids=["unset drive", "unmounted drive", "unknown symbol", "unknown job", "unknown target",
          "no project", "wrong setting"],
 )  # fmt: skip
-def test_wrong_usage_is_2_and_one_line(
-    cbi: Cbi, arguments: list[str], environment: dict[str, str | None], told: str
+def test_command_exits_2_with_one_line_on_wrong_usage(
+    cbi: Cbi, arguments: list[str], environment: dict[str, str | None], message: str
 ) -> None:
     finished = cbi(*arguments, **environment)
     assert finished.returncode == 2
-    assert told in one_line(finished)
+    assert message in error_line(finished)
 
 
-def test_debug_shows_the_stack_trace(cbi: Cbi) -> None:
+def test_debug_option_shows_the_stack_trace(cbi: Cbi) -> None:
     finished = cbi("--debug", "load", CBI_DRIVE=None)
     assert finished.returncode != 0
     assert "Traceback" in finished.stderr
     assert "UsageError: CBI_DRIVE is not set" in finished.stderr
 
 
-def test_config_masks_secrets(cbi: Cbi) -> None:
+def test_config_masks_the_api_key(cbi: Cbi) -> None:
     finished = cbi("config", "--json", DATABENTO_API_KEY="db-secret")
     assert finished.returncode == 0
     assert "db-secret" not in finished.stdout + finished.stderr
@@ -115,7 +121,7 @@ def test_config_masks_secrets(cbi: Cbi) -> None:
     assert shown["CBI_STAGING"].endswith("drive/TrainingData/staging")
 
 
-def test_build_and_inventory_as_json(cbi: Cbi, drive: Path) -> None:
+def test_inventory_and_build_print_json(cbi: Cbi, drive: Path) -> None:
     put_lines(drive, [record(0)])
     inventory = cbi("inventory", "--json")
     assert inventory.returncode == 0
@@ -126,3 +132,25 @@ def test_build_and_inventory_as_json(cbi: Cbi, drive: Path) -> None:
     document = json.loads(built.stdout)
     assert document["rows"] == {"ZL": 1}
     assert (document["first"], document["last"]) == ("2025-01-06", "2025-01-06")
+
+
+def test_load_records_only_after_the_background_thread_has_created_dagsters_instance(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two threads that create it at once each stamp the database with its schema's revision."""
+    put_lines(drive, [record(0)])
+    order: list[str] = []
+    recorded = Event()
+
+    def create(home: Home) -> None:
+        recorded.wait(1)
+        order.append("created")
+
+    def record_load(*given: object) -> None:
+        order.append("recorded")
+        recorded.set()
+
+    monkeypatch.setattr(drive_commands, "_start_dagster", create)
+    monkeypatch.setattr(terminal, "record_load", record_load)
+    load_and_show(project, 0, show=False)
+    assert order == ["created", "recorded"]

@@ -1,4 +1,4 @@
-"""What a shell offers: commands, options and values; in bash itself, and by zsh's and fish's
+"""What a shell completes: commands, options and values; in bash itself, and by zsh's and fish's
 protocol."""
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, "CBI_HOME": str(tmp_path / "home")}
 
 
-def ask(environment: dict[str, str], **asked: str) -> subprocess.CompletedProcess[str]:
-    """`cbi` as a shell's completion runs it."""
+def complete(environment: dict[str, str], **request: str) -> subprocess.CompletedProcess[str]:
+    """Run `cbi` as a shell's completion does."""
     finished = subprocess.run(
         [sys.executable, "-m", "cbi_assets.cli"],
-        env=environment | asked,
+        env=environment | request,
         capture_output=True,
         text=True,
         check=False,
@@ -53,56 +53,64 @@ def ask(environment: dict[str, str], **asked: str) -> subprocess.CompletedProces
 
 
 @pytest.mark.parametrize(("typed", "offered"), OFFERED)
-def test_bash(environment: dict[str, str], typed: str, offered: set[str]) -> None:
+def test_bash_protocol_offers_the_matching_values(
+    environment: dict[str, str], typed: str, offered: set[str]
+) -> None:
     place = len(typed.split(" ")) - 1
-    finished = ask(
+    finished = complete(
         environment, _CBI_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=str(place)
     )
     assert set(finished.stdout.split()) == offered
 
 
 @pytest.mark.parametrize(("typed", "offered"), OFFERED)
-def test_zsh(environment: dict[str, str], typed: str, offered: set[str]) -> None:
-    told = ask(environment, _CBI_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=typed).stdout
+def test_zsh_protocol_offers_the_matching_values(
+    environment: dict[str, str], typed: str, offered: set[str]
+) -> None:
+    printed = complete(environment, _CBI_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS=typed).stdout
     if not offered:
-        assert told == "_files\n"
-    assert set(re.findall(r'(?:^|\(\()"([^"]*)"', told, re.M)) == offered
+        assert printed == "_files\n"
+    assert set(re.findall(r'(?:^|\(\()"([^"]*)"', printed, re.M)) == offered
 
 
 @pytest.mark.parametrize(("typed", "offered"), OFFERED)
-def test_fish(environment: dict[str, str], typed: str, offered: set[str]) -> None:
-    asked = {"_CBI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
-    told = ask(environment, **asked, _TYPER_COMPLETE_FISH_ACTION="get-args").stdout
-    assert {row.partition("\t")[0] for row in told.splitlines() if row} == offered
-    # where cbi has nothing to offer, fish goes on to files
-    is_ours = ask(environment, **asked, _TYPER_COMPLETE_FISH_ACTION="is-args").returncode == 0
+def test_fish_protocol_offers_the_matching_values(
+    environment: dict[str, str], typed: str, offered: set[str]
+) -> None:
+    request = {"_CBI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_ARGS": typed}
+    printed = complete(environment, **request, _TYPER_COMPLETE_FISH_ACTION="get-args").stdout
+    assert {row.partition("\t")[0] for row in printed.splitlines() if row} == offered
+    # fish completes file names if cbi has nothing to offer
+    is_ours = (
+        complete(environment, **request, _TYPER_COMPLETE_FISH_ACTION="is-args").returncode == 0
+    )
     assert is_ours == bool(offered)
 
 
-def test_a_roots_name_stands_beside_it(environment: dict[str, str]) -> None:
-    asked = {"_CBI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
-    told = ask(environment, **asked, _TYPER_COMPLETE_ARGS="cbi load --symbol ZL").stdout
-    assert told.splitlines() == [f"ZL\t{load_universe().roots['ZL'].name}"]
+def test_fish_shows_a_roots_name_next_to_it(environment: dict[str, str]) -> None:
+    request = {"_CBI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    printed = complete(environment, **request, _TYPER_COMPLETE_ARGS="cbi load --symbol ZL").stdout
+    assert printed.splitlines() == [f"ZL\t{load_universe().roots['ZL'].name}"]
 
 
-def test_wrong_settings_offer_nothing_and_say_nothing(environment: dict[str, str]) -> None:
-    asked = {"_CBI_COMPLETE": "complete_bash", "COMP_WORDS": "cbi download ", "COMP_CWORD": "2"}
-    assert ask(environment, CBI_WAREHOUSE="sqlite", **asked).stdout.split() == []
+def test_completion_is_silent_if_the_settings_are_wrong(environment: dict[str, str]) -> None:
+    request = {"_CBI_COMPLETE": "complete_bash", "COMP_WORDS": "cbi download ", "COMP_CWORD": "2"}
+    assert complete(environment, CBI_WAREHOUSE="sqlite", **request).stdout.split() == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_for_each_shell_asks_cbi(environment: dict[str, str], shell: str) -> None:
-    script = ask(environment, _CBI_COMPLETE=f"source_{shell}").stdout
+def test_completion_script_runs_cbi(environment: dict[str, str], shell: str) -> None:
+    script = complete(environment, _CBI_COMPLETE=f"source_{shell}").stdout
     assert f"_CBI_COMPLETE=complete_{shell}" in script
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash here")
-def test_in_bash_itself(environment: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_itself_completes_the_timeframes(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     cbi = tmp_path / "bin" / "cbi"
     cbi.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cbi_assets.cli "$@"\n')
     cbi.chmod(0o755)
-    script = ask(environment, _CBI_COMPLETE="source_bash").stdout
+    script = complete(environment, _CBI_COMPLETE="source_bash").stdout
     name = re.search(r"complete .*-F (\S+) cbi", script)
     assert name is not None, script
     line = f"{script}\nCOMP_WORDS=(cbi load --timeframe '') COMP_CWORD=3\n{name[1]} cbi\n"

@@ -148,7 +148,7 @@ def test_versions() -> None:
 def test_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     well = CliRunner().invoke(app, ["doctor"])
     assert well.exit_code == 0, well.output
-    assert "All well." in well.stderr
+    assert "All checks passed." in well.stderr
     monkeypatch.setenv("CBI_DRIVE", "/no/such/drive")
     ill = CliRunner().invoke(app, ["doctor", "--json"])
     assert ill.exit_code == 2

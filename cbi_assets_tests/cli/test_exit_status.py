@@ -1,5 +1,5 @@
-"""Each exit status of each command, where it can arise: 0 all well, 1 data fell short, 2 wrong
-usage or settings, 3 an outside service, or another process in the home."""
+"""Each exit status that each command can have: 0 no failures, 1 data has failures, 2 wrong usage or
+settings, 3 an outside service or another process in the home."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ import typer
 from filelock import FileLock
 
 from cbi_assets import demo
+from cbi_assets.build.build import BuildOutcome
 from cbi_assets.cli import app, main
 from cbi_assets.errors import AuditError
+from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load import copy_tables as moving
-from cbi_assets.session import Project, exclusive_lock
+from cbi_assets.load.load import load
+from cbi_assets.session import Project, exclusive_lock, open_session
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
-from cbi_assets_tests.helpers import JOB, load_once
+from cbi_assets_tests.helpers import JOB, NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -31,17 +34,19 @@ SCOPE = ("--symbol", "ES", "--to", "2010-06-30")
 
 @dataclass
 class Machine:
-    """A home on a drive, and what a situation makes of them. `holding` lasts as long as the test;
-    `words` stand for arguments that are not known before."""
+    """A home and a drive, which a situation changes.
+
+    `resources` stay open as long as the test; `words` replaces arguments not known in advance.
+    """
 
     project: Project
     drive: Path
     patch: pytest.MonkeyPatch
-    holding: ExitStack
+    resources: ExitStack
     words: dict[str, str]
 
     def run(self, *arguments: str) -> int:
-        """`cbi`; its exit status."""
+        """Run `cbi` and return its exit status."""
         self.patch.setattr(sys, "argv", ["cbi", *(self.words.get(a, a) for a in arguments)])
         with pytest.raises(SystemExit) as ended:
             main()
@@ -50,7 +55,7 @@ class Machine:
         return status
 
 
-def nothing(machine: Machine) -> None:
+def empty(machine: Machine) -> None:
     """An empty drive, an empty home."""
 
 
@@ -63,7 +68,7 @@ def loaded(machine: Machine) -> None:
     load_once(machine.project)
 
 
-def set_aside(machine: Machine) -> None:
+def quarantined(machine: Machine) -> None:
     put_lines(machine.drive, [record(0), record(1, volume="-1")])
 
 
@@ -90,7 +95,7 @@ def wrong_setting(machine: Machine) -> None:
 
 
 def busy(machine: Machine) -> None:
-    machine.holding.enter_context(exclusive_lock(machine.project.home))
+    machine.resources.enter_context(exclusive_lock(machine.project.home))
 
 
 def dead_service(machine: Machine) -> None:
@@ -109,36 +114,45 @@ def no_folder(machine: Machine) -> None:
 
 
 def taken_port(machine: Machine) -> None:
-    listening = machine.holding.enter_context(socket.socket())
+    listening = machine.resources.enter_context(socket.socket())
     listening.bind(("127.0.0.1", 0))
     listening.listen()
     machine.words["PORT"] = str(listening.getsockname()[1])
 
 
 def other_dagster(machine: Machine) -> None:
-    machine.holding.enter_context(FileLock(machine.project.home.root / "ui.lock"))
+    machine.resources.enter_context(FileLock(machine.project.home.root / "ui.lock"))
 
 
-# what a demo and a copy do has tests of its own: test_demo.py, bigquery/test_moving.py
+# demo and copy themselves are tested in test_demo.py and bigquery/test_moving.py
 
 
-def demo_well(machine: Machine) -> None:
-    machine.patch.setattr(demo, "run_demo", lambda home, json: False)
+def demo_done(machine: Machine, **skipped: list[str]) -> None:
+    with open_session(machine.project, now=NOW) as session:
+        outcome = demo.DemoOutcome(
+            machine.project.home.root,
+            machine.drive,
+            load(session),
+            BuildOutcome({}, skipped),
+            books_by_file(session.warehouse),
+            Path("audit.html"),
+        )
+    machine.patch.setattr(demo, "run_demo", lambda home, progress: outcome)
 
 
 def copied(machine: Machine) -> None:
     machine.patch.setattr(moving, "copy_warehouse", lambda *given: [])
 
 
-def copied_wrong(machine: Machine) -> None:
+def copied_with_difference(machine: Machine) -> None:
     def copy(*given: object) -> None:
-        raise AuditError("ops.loads: what was copied of it is not what was there.")
+        raise AuditError("the copy differs from the original", subject="ops.loads")
 
     machine.patch.setattr(moving, "copy_warehouse", copy)
 
 
-def demo_short(machine: Machine) -> None:
-    machine.patch.setattr(demo, "run_demo", lambda home, json: True)
+def demo_failed(machine: Machine) -> None:
+    demo_done(machine, ZL=["ohlc_is_consistent on ZL|1h"])
 
 
 def planned(machine: Machine) -> None:
@@ -153,7 +167,7 @@ def planned_and_busy(machine: Machine) -> None:
 
 
 def approved(machine: Machine) -> Vendor:
-    vendor = machine.holding.enter_context(run_vendor(Vendor(looks=1, usd_per_gib=50.0)))
+    vendor = machine.resources.enter_context(run_vendor(Vendor(looks=1, usd_per_gib=50.0)))
     machine.patch.setenv("CBI_DATABENTO_ENDPOINT", vendor.url)
     machine.patch.setenv("DATABENTO_API_KEY", vendor.key)
     planned(machine)
@@ -161,12 +175,12 @@ def approved(machine: Machine) -> Vendor:
     return vendor
 
 
-def approved_but_short(machine: Machine) -> None:
+def approved_with_failures(machine: Machine) -> None:
     approved(machine)
-    set_aside(machine)
+    quarantined(machine)
 
 
-def approved_but_foreign(machine: Machine) -> None:
+def approved_with_foreign_files(machine: Machine) -> None:
     approved(machine).file_host = "http://127.0.0.2:1"
 
 
@@ -178,69 +192,69 @@ TABLE: list[tuple[str, int, Situation]] = [
     ("inventory", 2, no_drive),
     ("inventory --wait 0", 3, busy),
     ("load", 0, new_bars),
-    ("load", 1, set_aside),
+    ("load", 1, quarantined),
     ("load", 2, unmounted),
     ("load --wait 0", 3, busy),
     (f"unload --job {JOB} --yes", 0, loaded),
-    ("unload", 2, nothing),
+    ("unload", 2, empty),
     (f"unload --job {JOB} --yes --wait 0", 3, busy),
     ("build", 0, loaded),
     ("build", 1, conflict),
-    ("build --symbol XX", 2, nothing),
+    ("build --symbol XX", 2, empty),
     ("build --wait 0", 3, busy),
     ("check", 0, loaded),
     ("check", 1, conflict),
     ("check", 2, wrong_setting),
     ("check", 3, dead_service),
     ("copy --to bigquery", 0, copied),
-    ("copy --to bigquery", 1, copied_wrong),
-    ("copy --to mars", 2, nothing),
+    ("copy --to bigquery", 1, copied_with_difference),
+    ("copy --to mars", 2, empty),
     ("copy --to bigquery --wait 0", 3, busy),
     ("audit", 0, loaded),
     ("audit", 1, conflict),
     ("audit --out taken", 2, no_folder),
     ("audit --wait 0", 3, busy),
-    (f"plan {' '.join(SCOPE)}", 0, nothing),
-    (f"plan --verify {' '.join(SCOPE)}", 1, nothing),
-    ("plan --symbol XX", 2, nothing),
+    (f"plan {' '.join(SCOPE)}", 0, empty),
+    (f"plan --verify {' '.join(SCOPE)}", 1, empty),
+    ("plan --symbol XX", 2, empty),
     ("plan --wait 0", 3, busy),
     ("approve PLAN --by Ada --max-usd 5", 0, planned),
-    ("approve 0123abcd --by Ada --max-usd 5", 2, nothing),
+    ("approve 0123abcd --by Ada --max-usd 5", 2, empty),
     ("approve PLAN --by Ada --max-usd 5 --wait 0", 3, planned_and_busy),
-    ("approvals", 0, nothing),
+    ("approvals", 0, empty),
     ("approvals", 2, wrong_setting),
     ("approvals --wait 0", 3, busy),
     ("download PLAN", 0, approved),
-    ("download PLAN", 1, approved_but_short),
+    ("download PLAN", 1, approved_with_failures),
     ("download PLAN", 2, planned),
-    ("download PLAN", 3, approved_but_foreign),
-    ("config --check", 0, nothing),
+    ("download PLAN", 3, approved_with_foreign_files),
+    ("config --check", 0, empty),
     ("config --check", 2, unmounted),
     ("config --check", 3, dead_service),
-    ("doctor", 0, nothing),
+    ("doctor", 0, empty),
     ("doctor", 2, unmounted),
     ("doctor", 3, dead_service),
-    ("demo", 0, demo_well),
-    ("demo", 1, demo_short),
-    ("demo --home", 2, nothing),
+    ("demo", 0, demo_done),
+    ("demo", 1, demo_failed),
+    ("demo --home", 2, empty),
     ("ui --port PORT", 2, taken_port),
     ("ui", 3, other_dagster),
-    ("alert", 0, nothing),
-    ("alert --test", 2, nothing),
+    ("alert", 0, empty),
+    ("alert --test", 2, empty),
     ("alert --wait 0", 3, busy),
-    ("version", 0, nothing),
-    ("version --long", 2, nothing),
+    ("version", 0, empty),
+    ("version --long", 2, empty),
 ]
 
 ELSEWHERE = {
-    ("unload", 1): "ingest/test_unload.py: the answer is no; test_wrong_usage.py: there is none",
+    ("unload", 1): "load/test_unload.py: the answer is no; test_wrong_usage.py: no answer",
     ("ui", 0): "pipeline/test_serving.py: Ctrl-C",
 }
 
 CANNOT = {
-    **dict.fromkeys([("approve", 1), ("approvals", 1), ("version", 1)], "no data are judged"),
-    **dict.fromkeys([("config", 1), ("doctor", 1), ("ui", 1), ("alert", 1)], "no data are judged"),
-    ("version", 3): "asks no service and holds no home",
+    **dict.fromkeys([("approve", 1), ("approvals", 1), ("version", 1)], "checks no data"),
+    **dict.fromkeys([("config", 1), ("doctor", 1), ("ui", 1), ("alert", 1)], "checks no data"),
+    ("version", 3): "uses no service and no home",
     ("demo", 3): "its home is its own and new, its warehouse is the embedded one",
 }
 
@@ -253,11 +267,11 @@ def machine(
     monkeypatch.chdir(tmp_path / "cwd")
     monkeypatch.setenv("CBI_HOME", str(project.home.root))
     monkeypatch.setenv("CBI_DRIVE", str(drive))
-    with ExitStack() as holding:
-        yield Machine(project, drive, monkeypatch, holding, {})
+    with ExitStack() as resources:
+        yield Machine(project, drive, monkeypatch, resources, {})
 
 
-def test_every_status_of_every_command_is_accounted_for() -> None:
+def test_every_status_of_every_command_is_listed() -> None:
     seen = {(line.split()[0], status) for line, status, _ in TABLE}
     every = {(name, status) for name in COMMANDS for status in range(4)}
     assert seen | ELSEWHERE.keys() | CANNOT.keys() == every
@@ -269,7 +283,7 @@ def test_every_status_of_every_command_is_accounted_for() -> None:
     TABLE,
     ids=[f"{status}-{line.split()[0]}-{situation.__name__}" for line, status, situation in TABLE],
 )
-def test_the_status(
+def test_command_exits_with_the_status(
     machine: Machine,
     capsys: pytest.CaptureFixture[str],
     line: str,
@@ -283,10 +297,12 @@ def test_the_status(
     if takes_json:
         arguments.insert(0, "--json")
     assert machine.run(command, *arguments) == status
-    told = capsys.readouterr()
-    if "--json" in arguments and told.out:
-        json.loads(told.out)
+    captured = capsys.readouterr()
+    if "--json" in arguments and captured.out:
+        json.loads(captured.out)
     if status in (2, 3) and command not in ("doctor", "config"):
-        assert told.out == ""
-        assert [row[:5] for row in told.err.splitlines() if row.startswith("cbi: ")] == ["cbi: "]
-        assert told.err.splitlines()[-1].startswith("cbi: ")
+        assert captured.out == ""
+        assert [row[:5] for row in captured.err.splitlines() if row.startswith("cbi: ")] == [
+            "cbi: "
+        ]
+        assert captured.err.splitlines()[-1].startswith("cbi: ")

@@ -1,5 +1,4 @@
-"""Words that `cbi` does not take: one line on stderr that says which, and where the right ones are
-listed; exit status 2."""
+"""Wrong arguments: one line on stderr that names them and the help to read; exit status 2."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ import typer
 from cbi_assets.cli import app, main
 from cbi_assets.cli import setup_commands as setup
 from cbi_assets.session import Project
-from cbi_assets_tests.cli.test_cli import Cbi, one_line
+from cbi_assets_tests.cli.test_cli import Cbi, error_line
 from cbi_assets_tests.cli.test_cli import cbi as cbi
 from cbi_assets_tests.helpers import JOB, load_once, table
 from cbi_assets_tests.load.lines import put_lines, record
@@ -37,12 +36,12 @@ WRONG = [
     ),
     (
         "build --from 2025-13-01",
-        "Invalid value for '--from': '2025-13-01' is no day; write it like 2025-01-31. "
+        "Invalid value for '--from': '2025-13-01' is not a date like 2025-01-31. "
         "See `cbi build --help`.",
     ),
     (
         "approve 3f2a91 --by Ann --max-usd 5 --expires tomorrow",
-        "Invalid value for '--expires': 'tomorrow' is no day; write it like 2025-01-31. "
+        "Invalid value for '--expires': 'tomorrow' is not a date like 2025-01-31. "
         "See `cbi approve --help`.",
     ),
     ("copy", "Missing option '--to'. See `cbi copy --help`."),
@@ -62,18 +61,18 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     return ended.value.code
 
 
-@pytest.mark.parametrize(("line", "told"), WRONG, ids=[line for line, _ in WRONG])
-def test_it_is_2_and_one_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, told: str
+@pytest.mark.parametrize(("line", "message"), WRONG, ids=[line for line, _ in WRONG])
+def test_command_exits_2_and_names_the_wrong_argument(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
     assert run(monkeypatch, *line.split()) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == f"cbi: {told}\n"
+    assert captured.err == f"cbi: {message}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_each_command_tells_of_an_option_that_it_lacks(
+def test_each_command_names_an_option_that_it_lacks(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     assert run(monkeypatch, name, "--no-such-option") == 2
@@ -82,55 +81,55 @@ def test_each_command_tells_of_an_option_that_it_lacks(
     assert line.endswith(f" See `cbi {name} --help`.")
 
 
-def test_a_value_of_two_lines_is_told_in_one(
+def test_error_about_a_two_line_value_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "load", "--symbol", "Z\nL") == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_as_a_user_runs_it(cbi: Cbi) -> None:
+def test_wrong_option_in_a_process_of_its_own(cbi: Cbi) -> None:
     finished = cbi("load", "--bogus")
     assert finished.returncode == 2
-    assert one_line(finished) == "cbi: No such option: --bogus. See `cbi load --help`."
+    assert error_line(finished) == "cbi: No such option: --bogus. See `cbi load --help`."
 
 
 @pytest.mark.parametrize("arguments", [["load", "--bogus"], ["load"]])
-def test_debug_adds_the_stack_trace_and_changes_nothing_else(
-    cbi: Cbi, arguments: list[str]
-) -> None:
+def test_debug_adds_the_stack_trace_and_keeps_the_status(cbi: Cbi, arguments: list[str]) -> None:
     finished = cbi("--debug", *arguments, CBI_DRIVE=None)
     assert finished.returncode == 2
     assert finished.stderr.startswith("Traceback")
     assert finished.stderr.splitlines()[-1].startswith("cbi: ")
 
 
-def test_help_and_version_are_0_and_stand_on_stdout(cbi: Cbi) -> None:
-    for arguments, told in (["--help"], "Usage: cbi "), (["load", "--help"], "Usage: cbi load "):
+def test_help_and_version_exit_0_and_print_on_stdout(cbi: Cbi) -> None:
+    for arguments, text in (["--help"], "Usage: cbi "), (["load", "--help"], "Usage: cbi load "):
         finished = cbi(*arguments)
         assert (finished.returncode, finished.stderr) == (0, "")
-        assert told in finished.stdout
+        assert text in finished.stdout
     assert cbi("version").stdout.strip()
 
 
-def test_nothing_at_all_shows_the_help_and_is_2(cbi: Cbi) -> None:
+def test_no_command_shows_the_help_and_exits_2(cbi: Cbi) -> None:
     finished = cbi()
     assert (finished.returncode, finished.stderr) == (2, "")
     assert "Usage: cbi " in finished.stdout
 
 
-def test_a_question_that_nobody_answers(cbi: Cbi, project: Project, drive: Path) -> None:
+def test_unload_changes_nothing_if_its_question_is_not_answered(
+    cbi: Cbi, project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)
     finished = cbi("unload", "--job", JOB)
     assert finished.returncode == 1
-    question, told = finished.stderr.splitlines()
-    assert question.startswith("Take 2 bars of 1 files")
-    assert told == "cbi: no answer, so nothing was done; --yes goes on without asking."
+    question, error = finished.stderr.splitlines()
+    assert question.startswith("Remove 2 bars of 1 file (")
+    assert error == "cbi: no answer, no changes were made. Use --yes to skip the question."
     assert table(project).height == 2
 
 
-def test_ctrl_c_is_130_and_says_nothing(
+def test_ctrl_c_exits_130_and_prints_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted() -> None:

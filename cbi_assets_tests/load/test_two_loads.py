@@ -50,7 +50,7 @@ def test_the_second_load_waits_and_finds_nothing_new(
     second.join(60)
     assert second.exitcode == 0
     assert "is running; waiting up to 60 s" in waiting
-    assert "Nothing new on the drive: 0 bars published." in rest
+    assert "PASS: nothing new on the drive, 0 bars published" in rest
     assert_loaded_once(project)
 
 

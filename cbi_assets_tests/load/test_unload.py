@@ -218,7 +218,7 @@ def test_the_command_line_asks_first(
     arguments = ["unload", "--job", JOB, *([] if answer else ["--yes"])]
     result = CliRunner().invoke(cli.app, arguments, input=answer)
     assert result.exit_code == exit_code
-    assert ("Take 4 bars of 1 files" in result.output) == (answer is not None)
+    assert ("Remove 4 bars of 1 file (" in result.output) == (answer is not None)
     assert table(project).height == left
 
 

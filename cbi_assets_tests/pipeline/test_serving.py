@@ -26,7 +26,7 @@ from cbi_assets.session import Project
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port that something else listens on."""
+    """A port that another process listens on."""
     with socket.create_server((HOST, 0)) as server:
         yield server.getsockname()[1]
 
@@ -36,35 +36,39 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_a_port_that_is_taken(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=rf"^--port {taken}: something else listens there\. "):
+def test_choose_port_raises_if_the_port_is_taken_and_skips_it_if_none_is_given(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=rf"^--port {taken}: another process listens on it\. "):
         choose_port(taken)
     monkeypatch.setattr(serving, "FIRST_PORT", taken)
     assert taken < choose_port(None) < taken + serving.PORTS_TRIED
     monkeypatch.setattr(serving, "PORTS_TRIED", 1)
-    with pytest.raises(UsageError, match="Name a free one with --port"):
+    with pytest.raises(UsageError, match="Choose one with --port"):
         choose_port(None)
 
 
-def test_the_port_that_was_asked_for() -> None:
+def test_choose_port_returns_the_requested_port_if_it_is_free() -> None:
     port = free_port()
     assert choose_port(port) == port
 
 
-def test_a_home_has_one_dagster(project: Project) -> None:
+def test_serve_raises_if_the_homes_dagster_is_running(project: Project) -> None:
     (project.home.root / "ui.url").write_text("http://127.0.0.1:3000\n")
     with (
         FileLock(project.home.root / "ui.lock"),
         pytest.raises(
-            HomeBusyError, match=r"its Dagster runs already, at http://127\.0\.0\.1:3000"
+            HomeBusyError, match=r"its Dagster is already running at http://127\.0\.0\.1:3000"
         ),
     ):
-        serve(project.settings, None, read_only=False, tell=print)
+        serve(project.settings, None, read_only=False)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_serves_until_it_is_told_to_stop(project: Project, how: signal.Signals) -> None:
-    """Also where the caller ignores SIGINT, as a shell does for what runs in its background."""
+def test_ui_serves_until_a_signal_and_leaves_no_process(
+    project: Project, how: signal.Signals
+) -> None:
+    """The caller ignores SIGINT, as a shell does for what runs in its background."""
     port = free_port()
     read_only = how == signal.SIGTERM
     running = subprocess.Popen(
@@ -77,12 +81,12 @@ def test_it_serves_until_it_is_told_to_stop(project: Project, how: signal.Signal
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN) and None,
     )
     assert running.stdout is not None
-    said = []
+    lines = []
     for line in running.stdout:
-        said.append(line)
+        lines.append(line)
         if "Serving dagster-webserver" in line:
             break
-    assert f"at http://127.0.0.1:{port} for {project.home.root} (Ctrl-C stops it)" in said[0]
+    assert f"at http://127.0.0.1:{port} for {project.home.root} (Ctrl-C stops it)" in lines[0]
     assert ask(port, "{permissions{permission value}}")["permissions"].count(
         {"permission": "launch_pipeline_execution", "value": not read_only}
     )
@@ -91,7 +95,7 @@ def test_it_serves_until_it_is_told_to_stop(project: Project, how: signal.Signal
     rest = running.stdout.read()
     assert running.wait() == 0, rest
     assert rest.endswith("Dagster is stopped.\n")
-    # nothing of it is left: neither a process nor the port
+    # neither a process nor the port is left
     assert [pid for session in sessions for pid in members(session)] == []
     assert choose_port(port) == port
     assert not (project.home.root / "ui.url").exists()
@@ -108,24 +112,24 @@ def ask(port: int, question: str) -> Any:
         try:
             with urllib.request.urlopen(request) as answer:
                 return json.load(answer)["data"]
-        except URLError:  # it says that it serves right before it listens
+        except URLError:  # it logs that it serves just before it listens
             assert time.monotonic() < deadline
 
 
 def processes() -> Iterator[tuple[int, int, int]]:
-    """Pid, parent and session of every process, as ps tells them."""
+    """Pid, parent and session of every running process, from ps."""
     listed = subprocess.run(
         ["ps", "-eo", "pid=,ppid=,sess=,stat="], capture_output=True, text=True, check=True
     )
     for line in listed.stdout.splitlines():
         *numbers, state = line.split()
-        if not state.startswith("Z"):  # ended, and waits for whoever adopted it
+        if not state.startswith("Z"):  # a zombie has ended
             pid, parent, session = (int(number) for number in numbers)
             yield pid, parent, session
 
 
 def own_sessions(pid: int) -> set[int]:
-    """The sessions of a process' children: `cbi ui` gives Dagster one of its own."""
+    """The sessions of a process's children: `cbi ui` gives Dagster one of its own."""
     found = {session for _, parent, session in processes() if parent == pid}
     assert found
     return found
@@ -135,10 +139,10 @@ def members(session: int) -> list[int]:
     return [pid for pid, _, its in processes() if its == session]
 
 
-def test_it_says_so_when_dagster_stops_by_itself(
+def test_serve_raises_if_dagster_stops_by_itself(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(serving, "project_file", lambda name: tmp_path / "absent.yaml")
     monkeypatch.setattr(serving, "prepare_instance", lambda home: home.root)
     with pytest.raises(serving.ServiceError, match=r"Dagster stopped by itself \(status [1-9]"):
-        serve(project.settings, free_port(), read_only=False, tell=lambda line: None)
+        serve(project.settings, free_port(), read_only=False)

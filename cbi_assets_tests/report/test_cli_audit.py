@@ -13,7 +13,7 @@ from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project
-from cbi_assets_tests.cli.test_cli import Cbi, one_line
+from cbi_assets_tests.cli.test_cli import Cbi, error_line
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
 
@@ -50,7 +50,7 @@ def test_unwritable_folder_exits_2_with_one_line(cbi: Cbi, tmp_path: Path) -> No
     (tmp_path / "cwd" / "taken").write_text("a file")
     finished = cbi("audit", "--out", "taken")
     assert finished.returncode == 2
-    assert one_line(finished).startswith("cbi: --out taken: cannot be written (")
+    assert error_line(finished).startswith("cbi: --out taken: cannot be written (")
     assert not list((tmp_path / "home" / "audit").glob("*.json"))
 
 

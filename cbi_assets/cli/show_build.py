@@ -1,0 +1,69 @@
+"""Show what a build wrote, or the rows that it would write."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from cbi_assets.build.build import BuildOutcome
+from cbi_assets.cli.console import format_cell, say, say_verdict, table
+from cbi_assets.cli.show_checks import check_document, count_results, show_checks
+from cbi_assets.formatting import plural, span
+
+
+def show_build(outcome: BuildOutcome) -> None:
+    """Print the skipped roots, a preview's rows, the checks, and whether the build passed."""
+    for root, reasons in outcome.barred.items():
+        say(f"not rebuilt: {root}: {'; '.join(reasons)}")
+    if outcome.preview is not None:
+        _show_preview(outcome.preview)
+    show_checks(outcome.checks)
+    say_verdict(not outcome.fell_short, _describe(outcome), count_results(outcome.checks)[1])
+
+
+def build_document(outcome: BuildOutcome) -> dict[str, Any]:
+    """Return what a build wrote as JSON values."""
+    return {
+        "rows": outcome.rows,
+        "barred": outcome.barred,
+        "first": outcome.first,
+        "last": outcome.last,
+        "replaced": {
+            item.spec.id: {"written": item.written, "removed": item.removed}
+            for item in outcome.replaced
+        },
+        "preview": None if outcome.preview is None else outcome.preview.to_dicts(),
+        "checks": [check_document(result) for result in outcome.checks],
+    }
+
+
+def _describe(outcome: BuildOutcome) -> str:
+    """Return the rows of the matrix, and what went wrong."""
+    if outcome.preview is not None:
+        done = f"{plural(outcome.preview.height, 'row')} built, nothing published"
+    else:
+        total = sum(outcome.rows.values())
+        done = (
+            f"{plural(total, 'row')} of {plural(len(outcome.rows), 'root')} "
+            "in features.daily_ml_matrix"
+        )
+        if outcome.first:
+            done += f", {span(outcome.first, outcome.last)}"
+    failed = count_results(outcome.checks)[0]
+    counts = (
+        (len(outcome.barred), "root not rebuilt", "roots not rebuilt"),
+        (failed, "check failed", "checks failed"),
+    )
+    return ", ".join([done, *(plural(n, one, many) for n, one, many in counts if n)])
+
+
+def _show_preview(rows: pl.DataFrame) -> None:
+    """Print one table per row: field and value, each field of a STRUCT by itself."""
+    for row in rows.to_dicts():
+        cells: list[tuple[str, Any]] = []
+        for name, value in row.items():
+            fields = value.items() if isinstance(value, dict) else [("", value)]
+            cells += [(f"{name}.{field}".rstrip("."), inner) for field, inner in fields]
+        title = f"{row['symbol']} {row['data_date']} (not published)"
+        table(title, ["column", "value"], [(name, format_cell(value)) for name, value in cells])

@@ -1,0 +1,51 @@
+"""Show check results: as a table for people, as JSON values for --json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from cbi_assets.checks import CheckResult
+from cbi_assets.cli.console import table
+
+_LISTED = 3
+"""Failing partitions that a check's row names."""
+
+
+def show_checks(results: Sequence[CheckResult]) -> None:
+    """Print one row per table and check, with the partitions that fail."""
+    groups: dict[tuple[str, str, str], list[CheckResult]] = {}
+    for result in results:
+        key = (result.table_id, result.check.name, result.check.severity)
+        groups.setdefault(key, []).append(result)
+    rows = []
+    for (table_id, name, severity), group in groups.items():
+        failed = [result for result in group if not result.passed]
+        partitions = sum(1 for result in group if result.partition) or None
+        verdict = "passes" if not failed else ("WARN" if severity == "WARN" else "FAIL")
+        findings = ", ".join(f"{r.partition} ({r.actual})".strip() for r in failed[:_LISTED])
+        if len(failed) > _LISTED:
+            findings += f" … and {len(failed) - _LISTED} more"
+        rows.append((table_id.partition(".")[2], name, verdict, partitions, findings))
+    table("Checks", ["table", "check", "verdict", "partitions", "findings"], rows)
+
+
+def count_results(results: Sequence[CheckResult]) -> tuple[int, int]:
+    """Return how many results fail and how many warn."""
+    failed = sum(result.failed for result in results)
+    return failed, sum(not result.passed for result in results) - failed
+
+
+def check_document(result: CheckResult) -> dict[str, Any]:
+    """Return a check's result as JSON values."""
+    return {
+        "table": result.table_id,
+        "check": result.check.name,
+        "severity": result.check.severity,
+        "partition": result.partition,
+        "passed": result.passed,
+        "expected": result.expected,
+        "actual": result.actual,
+        "sample": result.sample,
+        "sql": result.sql,
+    }
