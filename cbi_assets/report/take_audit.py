@@ -17,6 +17,7 @@ from cbi_assets.drive.catalog import StagingDetails
 from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import LedgerMovedError
+from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.versions import ledger_version
 from cbi_assets.load.load import inventory
 from cbi_assets.report.audit_model import Audit
@@ -48,6 +49,7 @@ class Snapshot:
     """Everything read from the warehouse at one version of its books; `frames` by query name."""
 
     version: int
+    by_file: pl.DataFrame
     frames: dict[str, pl.DataFrame]
     approvals: list[ApprovalStatus]
     wanted: Wanted
@@ -70,7 +72,7 @@ def take_audit(session: Session) -> Audit:
     snapshot = _read_snapshot(session)
     plans, broken_plans = read_plans(session.home)
     universe, frames, demo = session.universe, snapshot.frames, session.home.is_demo
-    days, by_file = frames["days"], frames["books_by_file"]
+    days, by_file = frames["days"], snapshot.by_file
     loads = loads_of(frames["loads"], frames["staging_loads"])
     audit = Audit(
         made_at=now.astimezone(dt.UTC),
@@ -110,6 +112,7 @@ def _read_snapshot(session: Session) -> Snapshot:
     for _ in range(MAX_READS):
         snapshot = Snapshot(
             version=ledger_version(warehouse),
+            by_file=books_by_file(warehouse),
             frames={name: warehouse.query(*query) for name, query in _queries().items()},
             approvals=list_approvals(session),
             wanted=survey_wanted(session),
@@ -130,7 +133,6 @@ def _queries() -> dict[str, tuple[str, dict[str, Any]]]:
     days = [load_sql("report/days", table=spec.id, timeframe=name) for name, spec in RAW.items()]
     return {
         "days": ("\nUNION ALL\n".join(days), {}),
-        "books_by_file": (load_sql("books_by_file"), {}),
         "row_counts": (row_counts_sql(), {}),
         "staging_files": (f"SELECT * FROM `{STAGING_FILES.id}` ORDER BY path, source", {}),
         "check_results": (f"SELECT * FROM `{CHECK_RESULTS.id}`", {}),

@@ -115,7 +115,7 @@ def test_audit_reports_every_problem_in_json_and_on_the_page(project: Project, d
     shown = found.html_tables["Files with problems"]
     assert {(row["problem"], row["file"].rpartition("/")[2]) for row in shown} == troubles
 
-    claims = {
+    claims: dict[str, list[str]] = {
         row["folder"].split("/")[-2]: [] for row in found.html_tables[
             "Where a folder's name and its content differ"]
     }  # fmt: skip
@@ -138,9 +138,9 @@ def test_audit_reports_every_problem_in_json_and_on_the_page(project: Project, d
 
     (blocked,) = found.json["staging"]
     assert (blocked["path"], blocked["verdict"]) == ("zl_daily_aggregated.parquet", "blocked")
-    (shown,) = found.html_tables["Staging files and the sources in them"]
-    assert (shown["source inside"], shown["verdict"]) == ("none named", "blocked")
-    assert "prices come from Databento alone" in shown["reason"]
+    (row,) = found.html_tables["Staging files and the sources in them"]
+    assert (row["source inside"], row["verdict"]) == ("none named", "blocked")
+    assert "prices come from Databento alone" in row["reason"]
 
     failed = [(c["name"], c["table"]) for c in found.json["checks"] if c["state"] == "fails"]
     assert failed == [("no_overlapping_loads_disagree", RAW_1H)]
