@@ -33,10 +33,10 @@ from cbi_assets.config.settings import Settings
 from cbi_assets.demo.encoder import encode_dbn, mappings, write_job
 from cbi_assets.demo.market import bar_starts, random_walk
 from cbi_assets.drive.landing import pack_path
-from cbi_assets.load.load import load
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import RAW
+from cbi_assets.verbs import load
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 
 NOW = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)

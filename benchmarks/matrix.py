@@ -64,10 +64,8 @@ STAGES = (
     "features.matrix:macro_as_of",
     "build.build:replace_rows",
     "warehouse.duckdb:DuckDBWarehouse.transact",
-    "build.build:check_matrix",
-    "build.build:check_rolls",
-    "build.build:check_bridge",
-    "build.build:keep_results",
+    "verbs:run_checks",
+    "verbs:record_results",
 )
 
 
@@ -239,7 +237,7 @@ def build(work: Path) -> dict[str, Any]:
     """One build, with a clock at each of STAGES."""
     import pandas_market_calendars  # noqa: F401  a build imports it late; the plain version's pandas is outside its clock, too
 
-    from cbi_assets.build.build import build
+    from cbi_assets.verbs import build
 
     stages = watch_stages()
     project = open_project(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from cbi_assets.pipeline.all_assets import ALL_ASSETS
-from cbi_assets.pipeline.asset_checks import ALL_CHECKS
+from cbi_assets.pipeline.asset_checks import ASSET_CHECKS
 from cbi_assets.pipeline.audit.alert_sensors import send_alerts, send_failed_runs
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
@@ -16,7 +16,7 @@ from cbi_assets.pipeline.resources import Clock, ProjectResource
 
 defs = dg.Definitions(
     assets=ALL_ASSETS,
-    asset_checks=ALL_CHECKS,
+    asset_checks=ASSET_CHECKS,
     jobs=[load_drive, load_partition, build_matrix, propose_downloads, download_plan],
     sensors=[
         new_drive_files,

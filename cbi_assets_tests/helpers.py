@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cbi_assets.checks import CHECKS, CheckContext, run_checks
 from cbi_assets.demo.encoder import (
     SymbolIntervals,
     bar_records,
@@ -27,8 +28,10 @@ from cbi_assets.demo.encoder import (
     write_job,
 )
 from cbi_assets.drive.survey import Survey
-from cbi_assets.load.load import LoadOutcome, inventory, load
-from cbi_assets.session import Project, open_session
+from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.load.load import LoadOutcome, inventory
+from cbi_assets.session import Project, Session, open_session
+from cbi_assets.verbs import load
 from cbi_assets.warehouse.base import Warehouse
 
 NOW = dt.datetime(2025, 1, 10, 12, tzinfo=dt.UTC)
@@ -121,6 +124,19 @@ def take_inventory(project: Project) -> Survey:
     """`cbi inventory` without its terminal."""
     with open_session(project, now=NOW) as session:
         return inventory(session)
+
+
+def run_check(
+    session: Session,
+    name: str,
+    roots: Sequence[str] | None = None,
+    timeframe: str | None = None,
+    **options: Any,
+) -> list[CheckResult]:
+    """Run the checks of this name, of one timeframe if given; `options` are CheckContext's."""
+    checks = [c for c in CHECKS if c.name == name and timeframe in (None, c.timeframe)]
+    assert checks
+    return run_checks(CheckContext(session, roots, **options), checks)
 
 
 @contextmanager

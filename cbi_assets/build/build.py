@@ -14,15 +14,8 @@ from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.derive import DeriveOutcome, derive
 from cbi_assets.build.replace_rows import Replacement, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
-from cbi_assets.checks import (
-    CheckResult,
-    check_bridge,
-    check_matrix,
-    check_rolls,
-    failed_upstream,
-    keep_results,
-)
 from cbi_assets.features.crush import CRUSH_ROOT
+from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.session import Session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
 from cbi_assets.warehouse.base import Warehouse
@@ -32,14 +25,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BuildOutcome:
-    """What a build found and wrote. `rows` of the matrix by root; `barred` names the failed checks
-    that kept a root out; `replaced` says what became of each table, and is empty where the build
-    only showed `preview`."""
+    """What a build found and wrote.
+
+    `rows` of the matrix by root; `rolled` are the roots with rolls; `barred` names the failed
+    checks that kept a root out; `replaced` is what was written to each table, and empty if the
+    build only made a `preview`.
+    """
 
     rows: dict[str, int]
     barred: dict[str, list[str]]
     first: dt.date | None = None
     last: dt.date | None = None
+    rolled: tuple[str, ...] = ()
     checks: list[CheckResult] = field(default_factory=list)
     replaced: list[Replacement] = field(default_factory=list)
     derived: DeriveOutcome | None = None
@@ -47,12 +44,12 @@ class BuildOutcome:
     preview: pl.DataFrame | None = None
 
     @property
-    def fell_short(self) -> bool:
-        """Whether a root was kept out or a check of the matrix failed."""
+    def has_failures(self) -> bool:
+        """Whether a root was kept out or a check of what was built failed."""
         return bool(self.barred) or any(result.failed for result in self.checks)
 
 
-def build(
+def build_tables(
     session: Session,
     *,
     roots: tuple[str, ...] = (),
@@ -93,17 +90,13 @@ def build(
             pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
         )
     if limit is not None:
-        return _show(session, matrix, barred, limit)
+        return _preview(matrix, barred, limit)
     replaced = _publish(warehouse, made, matrix, sound, start, end)
     _record_stitch(session, made)
-    checks = check_matrix(session, sorted(set(matrix["symbol"]))) if matrix.height else []
-    checks += check_rolls(session, sorted(set(made.rolls["root"])))
-    checks += check_bridge(session)
-    keep_results(session, checks)
     return BuildOutcome(
         **_extent(matrix),
         barred=barred,
-        checks=checks,
+        rolled=tuple(sorted(set(made.rolls["root"]))),
         replaced=replaced,
         derived=derived,
         sessions_built=made.sessions_built,
@@ -157,15 +150,11 @@ def _publish(
     return replaced
 
 
-def _show(
-    session: Session, matrix: pl.DataFrame, barred: dict[str, list[str]], limit: int
-) -> BuildOutcome:
+def _preview(matrix: pl.DataFrame, barred: dict[str, list[str]], limit: int) -> BuildOutcome:
     if matrix.is_empty():
         return BuildOutcome({}, barred)
     newest = matrix.sort("data_date", "symbol", descending=[True, False]).head(limit)
-    staged = session.warehouse.stage_frame("matrix_preview", newest)
-    checks = check_matrix(session, sorted(set(newest["symbol"])), table=staged)
-    return BuildOutcome(**_extent(newest), barred=barred, checks=checks, preview=newest)
+    return BuildOutcome(**_extent(newest), barred=barred, preview=newest)
 
 
 def _extent(matrix: pl.DataFrame) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.build.bar_inventory import SESSION_KEY, read_inventory, up_to_date
-from cbi_assets.checks import failed_upstream
+from cbi_assets.ledger.check_results import failed_upstream
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.market.derived_bars import BuiltFrom, derive_bars
 from cbi_assets.market.session_bars import choose_finest

@@ -1,125 +1,194 @@
-"""A check: a name, a sentence, a SQL text and a severity; run for many roots at once.
+"""A check: one rule on one table, and how a group of a table's checks is run.
 
-A check's SQL gives the offending rows, at most 20 a root, with `root` and `offenders` (how many
-there are). A row with `offenders` 0 only tells what was found. `expected` and `actual` columns,
-where a check has them, are what people read; else they are counts.
+A check's SQL returns its offending rows, at most 20 per root, with the columns `root` and
+`offenders` (how many there are in all). It may also return `compared` (how many rows it looked at)
+or its own texts `expected` and `actual`; a row with `offenders` 0 only carries these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from itertools import groupby
+from typing import Any
 
 import polars as pl
 
-from cbi_assets.checks.inline_sql import spell_check, staged_name
+from cbi_assets.checks.inline_sql import render_check_sql, staged_name
+from cbi_assets.formatting import plural
+from cbi_assets.ledger.check_results import CheckResult, Severity
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
+from cbi_assets.tables import TableSpec
 from cbi_assets.warehouse.base import Params
+from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
-Severity = Literal["ERROR", "WARN"]
+
+@dataclass(frozen=True)
+class CheckContext:
+    """What to run checks on.
+
+    Parameters
+    ----------
+    session : Session
+        The warehouse, and the time that freshness is measured at.
+    roots : sequence of str, optional
+        The roots to check (default: every root in the table). Checks of a whole table ignore it.
+    missing_days : sequence of date, optional
+        Trade dates that the vendor has no data for (default: those of the jobs on the drive).
+    scratch : str, optional
+        Id of a staged table to check in place of the published one.
+    """
+
+    session: Session
+    roots: Sequence[str] | None = None
+    missing_days: Sequence[dt.date] | None = None
+    scratch: str | None = None
+
+    def table_id(self, table: TableSpec) -> str:
+        """Return the id to query for a table."""
+        return self.scratch or table.id
+
+    def roots_in(self, table: TableSpec) -> list[str]:
+        """Return the roots to check in a table."""
+        if self.roots is not None:
+            return list(self.roots)
+        return list(rows_by_root(self.session.warehouse, table))
 
 
 @dataclass(frozen=True)
 class Check:
-    """One check; its SQL is `sql/checks/<name>.sql`, or another `text` there. `counts` says what
-    its offending rows are, for people to read: "repeated bars: 2"."""
+    """One rule on one table.
+
+    Parameters
+    ----------
+    name : str
+        The name under which it is listed and stored, unique within its table.
+    table : TableSpec
+        The table.
+    sentence : str
+        The rule, as shown where the check is listed.
+    noun : str
+        What one offender is, in the singular: "duplicate bar".
+    run : Runner
+        Runs this check together with others of its table.
+    severity : "ERROR" or "WARN"
+        An ERROR blocks what is built from the table.
+    timeframe : Timeframe, optional
+        The timeframe of a raw table, which is checked by root and timeframe.
+    in_canary : bool
+        Whether the first file of an empty table must pass it before anything is published.
+    """
 
     name: str
+    table: TableSpec
     sentence: str
+    noun: str
+    run: Runner
     severity: Severity = "ERROR"
-    text: str | None = None
-    counts: str = "offending rows"
+    timeframe: Timeframe | None = None
+    in_canary: bool = False
 
-    @property
-    def expected(self) -> str:
-        """What a check that only counts wants to find."""
-        return f"no {self.counts}"
+    def result(
+        self,
+        context: CheckContext,
+        root: str,
+        offenders: int,
+        sample: Iterable[Mapping[str, Any]],
+        sql: str,
+        *,
+        expected: str = "none",
+        actual: str = "",
+    ) -> CheckResult:
+        """Return a result, which passes if there are no offenders.
 
-
-@dataclass(frozen=True)
-class CheckResult:
-    """A check's outcome on one root of one table. `sample` holds up to 20 of the offending rows,
-    `offenders` counts them all, `sql` gives them again when it is pasted into the warehouse."""
-
-    check: Check
-    table_id: str
-    root: str
-    timeframe: Timeframe | None
-    passed: bool
-    expected: str
-    actual: str
-    offenders: int
-    sample: list[dict[str, Any]]
-    sql: str
-
-    @property
-    def partition(self) -> str:
-        """`ZL|1h`, or the bare root for a table without timeframes; empty for a whole table."""
-        return f"{self.root}|{self.timeframe}" if self.timeframe else self.root
-
-    @property
-    def failed(self) -> bool:
-        """Whether data fell short: an ERROR that did not hold."""
-        return not self.passed and self.check.severity == "ERROR"
+        Without `actual`, it states the count: "2 duplicate bars".
+        """
+        return CheckResult(
+            name=self.name,
+            table_id=context.table_id(self.table),
+            severity=self.severity,
+            root=root,
+            timeframe=self.timeframe,
+            passed=offenders == 0,
+            expected=expected,
+            actual=actual or plural(offenders, self.noun),
+            offenders=offenders,
+            sample=[dict(row) for row in sample],
+            sql=sql,
+        )
 
 
-def run_checks(
-    session: Session,
+Runner = Callable[[CheckContext, Sequence[Check]], list[CheckResult]]
+"""Runs checks of one table; what they share is staged once."""
+
+
+def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[CheckResult]:
+    """Run checks, those of one table and runner together, and return their results in order."""
+    results: list[CheckResult] = []
+    for (_, run), group in groupby(checks, key=lambda check: (check.table.id, check.run)):
+        results += run(context, list(group))
+    return results
+
+
+def run_sql_checks(
+    context: CheckContext,
     checks: Sequence[Check],
-    names: dict[str, str],
-    params: Params,
     roots: Sequence[str],
-    timeframe: Timeframe | None,
+    params: Params | None = None,
     frames: Mapping[str, pl.DataFrame] | None = None,
+    *,
+    tables: Mapping[str, str] | None = None,
+    sql_file: str = "",
 ) -> list[CheckResult]:
-    """Run the checks' SQL, `names` put into it, and judge each root; `names["table"]` is the
-    table, `frames` are staged for it."""
-    warehouse = session.warehouse
-    frames = frames or {}
+    """Run checks that are a SQL file each, on all roots at once.
+
+    Parameters
+    ----------
+    context : CheckContext
+        What to check.
+    checks : sequence of Check
+        Checks of one table.
+    roots : sequence of str
+        One result per check and root; `[""]` for one result per check.
+    params : Params, optional
+        Values of the SQL's `@name` parameters.
+    frames : mapping of str to DataFrame, optional
+        Frames that the SQL joins, by the name of their placeholder.
+    tables : mapping of str to str, optional
+        Ids of further tables that the SQL reads, by the name of their placeholder.
+    sql_file : str
+        The file under `sql/checks` (default: the check's name).
+    """
+    if not roots:
+        return []
+    warehouse = context.session.warehouse
+    params, frames = params or {}, frames or {}
+    names = {**(tables or {}), "table": context.table_id(checks[0].table)}
     staged = {
         name: warehouse.stage_frame(staged_name(name), frame) for name, frame in frames.items()
     }
     results = []
     for check in checks:
-        text = check.text or check.name
-        found = warehouse.query(load_sql(f"checks/{text}", **names, **staged), params)
-        by_root = {
-            str(key[0]): part for key, part in found.partition_by("root", as_dict=True).items()
-        }
+        file = sql_file or check.name
+        found = warehouse.query(load_sql(f"checks/{file}", **names, **staged), params)
+        by_root = found.partition_by("root", as_dict=True)
         for root in roots:
-            sql = spell_check(warehouse, text, names, params, frames, root)
-            results.append(_judge(check, names["table"], root, timeframe, by_root.get(root), sql))
+            sql = render_check_sql(warehouse, file, names, params, frames, root)
+            results.append(_judge(context, check, root, by_root.get((root,)), sql))
     return results
 
 
 def _judge(
-    check: Check,
-    table_id: str,
-    root: str,
-    timeframe: Timeframe | None,
-    rows: pl.DataFrame | None,
-    sql: str,
+    context: CheckContext, check: Check, root: str, rows: pl.DataFrame | None, sql: str
 ) -> CheckResult:
-    offenders = 0 if rows is None else int(rows["offenders"][0])
-    expected, actual = check.expected, f"{check.counts}: {offenders:,}" if offenders else "none"
-    sample: list[dict[str, Any]] = []
-    if rows is not None:
-        if "expected" in rows.columns:
-            expected, actual = str(rows["expected"][0]), str(rows["actual"][0])
-        if offenders:
-            sample = rows.drop("offenders").to_dicts()
-    return CheckResult(
-        check=check,
-        table_id=table_id,
-        root=root,
-        timeframe=timeframe,
-        passed=offenders == 0,
-        expected=expected,
-        actual=actual,
-        offenders=offenders,
-        sample=sample,
-        sql=sql,
-    )
+    if rows is None:
+        return check.result(context, root, 0, [], sql)
+    offenders = int(rows["offenders"][0])
+    texts = {name: str(rows[name][0]) for name in ("expected", "actual") if name in rows.columns}
+    if "compared" in rows.columns:
+        texts["actual"] = f"{plural(offenders, check.noun)} of {rows['compared'][0]:,} compared"
+    sample = rows.drop("offenders").to_dicts() if offenders else []
+    return check.result(context, root, offenders, sample, sql, **texts)

@@ -1,5 +1,8 @@
-"""A check's SQL as a person pastes it: in the warehouse's own dialect, values in the place of
-parameters, and the rows of a small frame in the place of a staged one."""
+"""Render a check's SQL for pasting into the warehouse's own tool.
+
+It is in the warehouse's dialect, with values in place of parameters, and the rows of a small frame
+in place of a staged table.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import polars as pl
 from cbi_assets.warehouse.base import Params, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
-# Stands for a root until there is one, so that a text is translated once for all roots.
+# A text is translated once, with this in place of a root; translating takes milliseconds.
 _ROOT: Final = "<root>"
 
 _LIST: Final = re.compile(r"IN UNNEST\(@(\w+)\)")
@@ -28,32 +31,33 @@ _TYPES: Final = {
 
 
 def staged_name(frame: str) -> str:
-    """The name under which a check's frame is staged, and under which its rows are pasted."""
+    """Return the name under which a check's frame is staged and its rows are pasted."""
     return f"check_{frame}"
 
 
-def write_out(sql: str, params: Params) -> str:
-    """GoogleSQL with values in the place of its `@name` parameters."""
+def inline_params(sql: str, params: Params) -> str:
+    """Return GoogleSQL with values in place of its `@name` parameters."""
     listed = _LIST.sub(lambda found: f"IN ({_literals(params[found.group(1)])})", sql)
     return _PARAMETER.sub(lambda found: _literal(params[found.group(1)]), listed)
 
 
-def spell_check(
+def render_check_sql(
     warehouse: Warehouse,
-    text: str,
+    file: str,
     names: Mapping[str, str],
     params: Params,
     frames: Mapping[str, pl.DataFrame],
     root: str,
 ) -> str:
-    """The SQL of `sql/checks/<text>.sql`, on one root alone, as one statement that runs as it
-    stands. Of a frame with a `root` column, that root's rows are put in; all of them where `root`
-    is empty."""
+    """Return the SQL of `sql/checks/<file>.sql` for one root, as one statement that runs unchanged.
+
+    Of a frame with a `root` column only that root's rows are included, or all if `root` is empty.
+    """
     staged = {name: staged_name(name) for name in frames}
-    sql = load_sql(f"checks/{text}", **names, **staged)
+    sql = load_sql(f"checks/{file}", **names, **staged)
     used = [name for name in frames if f"`{staged[name]}`" in sql]
     one = {**params, "roots": [_ROOT]} if "roots" in params else params
-    body = warehouse.to_dialect(write_out(sql, one)).replace(_ROOT, root)
+    body = warehouse.to_dialect(inline_params(sql, one)).replace(_ROOT, root)
     if not used:
         return body
     parts = []
@@ -68,7 +72,7 @@ def spell_check(
 
 
 def _select(frame: pl.DataFrame) -> str:
-    """GoogleSQL that gives the frame's rows."""
+    """Return GoogleSQL that selects the frame's rows."""
     names = frame.columns
     if frame.is_empty():
         nulls = (
@@ -93,7 +97,6 @@ def _literals(values: Iterable[Any]) -> str:
 
 
 def _literal(value: Any) -> str:
-    """A value in GoogleSQL."""
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace("'", "\\'")
         return f"'{escaped}'"
@@ -103,4 +106,4 @@ def _literal(value: Any) -> str:
         return f"DATE '{value}'"
     if isinstance(value, (int, float)):
         return str(value)
-    raise TypeError(f"{value!r} has no literal here")
+    raise TypeError(f"no GoogleSQL literal for {value!r}")

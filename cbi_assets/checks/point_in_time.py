@@ -1,4 +1,4 @@
-"""The check that the matrix knows nothing of the future: rebuild it from less, and compare."""
+"""Check that the matrix knows nothing of the future: rebuild it from less data, and compare."""
 
 from __future__ import annotations
 
@@ -11,133 +11,118 @@ import polars as pl
 
 from cbi_assets.build.assemble import assemble, crush_legs
 from cbi_assets.build.bar_inventory import NO_CUTOFF
-from cbi_assets.checks.check import Check, CheckResult
-from cbi_assets.checks.inline_sql import write_out
+from cbi_assets.checks.check import Check, CheckContext
+from cbi_assets.checks.inline_sql import inline_params
+from cbi_assets.formatting import plural
+from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
-from cbi_assets.session import Session
 from cbi_assets.tables import DAILY_ML_MATRIX
 
-POINT_IN_TIME: Final = Check(
-    "matrix_is_point_in_time",
-    "No row knows the future: built again from what was known on a date, every row up to it is the "
-    "same.",
-)
+AS_OF_DATES: Final = 3
+"""How many dates the input is cut off at."""
 
-CUTS: Final = 3
-"""Dates at which the input is cut off."""
-
-_LEFT_OUT: Final = {"symbol", "data_date", "ingestion_ts"}
+_HINT: Final = "if bars were loaded since, run `cbi build`"
+_NOT_COMPARED: Final = {"symbol", "data_date", "ingestion_ts"}
 
 
-def check_point_in_time(
-    session: Session,
-    roots: Sequence[str],
-    seed: int,
-    failed: Sequence[str] = (),
-    table: str = DAILY_ML_MATRIX.id,
-) -> list[CheckResult]:
-    """Rebuild these roots' rows from the raw bars up to a few trade dates and hold the table's rows
-    up to each date against them, column by column.
+def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+    """Rebuild the matrix from the raw bars up to a few trade dates, and compare it by column.
 
-    The dates are drawn from the table's own with `seed`, all but one of them from those that most
-    roots have; both are told. `failed` are roots whose
-    bars no crush may rest on. `table` is another id.
+    Rows up to each date must equal the table's. The dates are drawn from the table's own, all but
+    one of them from those that most roots have; the seed is the session's date, so that each day
+    checks others. Like a build, this leaves roots whose bars failed a check out of the crush.
     """
-    warehouse = session.warehouse
+    (check,) = checks
+    session = context.session
+    roots = context.roots_in(check.table)
+    if not roots:
+        return []
     columns = ", ".join(DAILY_ML_MATRIX.column_names)
-    sql = f"SELECT {columns} FROM `{table}` WHERE symbol IN UNNEST(@roots)"
-    held = warehouse.query(sql, {"roots": list(roots)})
-    cuts = _draw(held, seed)
+    sql = f"SELECT {columns} FROM `{context.table_id(check.table)}` WHERE symbol IN UNNEST(@roots)"
+    stored = session.warehouse.query(sql, {"roots": roots})
+    seed = int(f"{session.now:%Y%m%d}")
+    dates = _draw(stored, seed)
+    failed = failed_upstream(session.warehouse, session.universe.select())
     legs = [leg for leg in crush_legs(session.universe, roots) if leg not in failed]
     differing = pl.concat(
-        [
-            _compare(
-                held,
-                assemble(session, roots, legs, whole=True, until=cut).matrix,
-                cut,
-            )
-            for cut in cuts
+        [pl.DataFrame(schema=_DIFFERENCE)]
+        + [
+            _compare(stored, assemble(session, roots, legs, whole=True, until=date).matrix, date)
+            for date in dates
         ]
-        or [pl.DataFrame(schema=_DIFFERENCE)]
     )
-    told = ", ".join(str(cut) for cut in cuts) or "no date"
+    expected = f"none as of {', '.join(map(str, dates)) or 'any date'} (seed {seed})"
     results = []
     for root in roots:
-        own = differing.filter(pl.col("root") == root)
-        rows = own.select("data_date").n_unique()
+        own = differing.filter(root=root)
+        rows = plural(own["data_date"].n_unique(), check.noun)
+        params = {"roots": [root], "as_of": max(dates, default=NO_CUTOFF)}
+        paste = session.warehouse.to_dialect(
+            inline_params(f"{sql} AND data_date <= @as_of", params)
+        )
         results.append(
-            CheckResult(
-                check=POINT_IN_TIME,
-                table_id=table,
-                root=root,
-                timeframe=None,
-                passed=own.is_empty(),
-                expected=f"no row differs when the data end on {told} (drawn with seed {seed})",
-                actual="none does"
-                if own.is_empty()
-                else f"{rows} rows differ; if bars were loaded since, run `cbi build`",
-                offenders=own.height,
-                sample=own.head(20).to_dicts(),
-                sql=warehouse.to_dialect(
-                    write_out(
-                        f"{sql} AND data_date <= @cut",
-                        {"roots": [root], "cut": max(cuts, default=NO_CUTOFF)},
-                    )
-                ),
+            check.result(
+                context,
+                root,
+                own.height,
+                own.head(20).to_dicts(),
+                paste,
+                expected=expected,
+                actual=rows if own.is_empty() else f"{rows} ({_HINT})",
             )
         )
     return results
 
 
-def _draw(held: pl.DataFrame, seed: int) -> list[dt.date]:
-    """One date of all, so that the oldest have their turn; else of those that most roots have."""
-    if held.is_empty():
+def _draw(stored: pl.DataFrame, seed: int) -> list[dt.date]:
+    """Draw one date from all, so that the oldest are checked too, the rest from the common ones."""
+    if stored.is_empty():
         return []
     draw = random.Random(seed)
-    counts = held.group_by("data_date").agg(pl.col("symbol").n_unique().alias("roots"))
+    counts = stored.group_by("data_date").agg(pl.col("symbol").n_unique().alias("roots"))
     most = counts["roots"].max()
     shared = counts.filter(2 * pl.col("roots") > most)["data_date"].sort().to_list()
     first = draw.choice(counts["data_date"].sort().to_list())
     others = [date for date in shared if date != first]
-    return sorted([first, *draw.sample(others, min(CUTS - 1, len(others)))])
+    return sorted([first, *draw.sample(others, min(AS_OF_DATES - 1, len(others)))])
 
 
 _DIFFERENCE: Final[Columns] = {
     "root": pl.String,
     "data_date": pl.Date,
-    "cut": pl.Date,
+    "as_of": pl.Date,
     "column": pl.String,
-    "held": pl.String,
+    "stored": pl.String,
     "rebuilt": pl.String,
 }
 
 
-def _compare(held: pl.DataFrame, rebuilt: pl.DataFrame, cut: dt.date) -> pl.DataFrame:
-    """The cells that differ up to `cut`; a row that only one side has differs in its key."""
-    rebuilt = rebuilt if rebuilt.width else held.clear()
+def _compare(stored: pl.DataFrame, rebuilt: pl.DataFrame, as_of: dt.date) -> pl.DataFrame:
+    """Return the cells that differ up to `as_of`; a row that one side lacks differs in its key."""
+    rebuilt = rebuilt if rebuilt.width else stored.clear()
     key = ["symbol", "data_date"]
     both = (
-        held.filter(pl.col("data_date") <= cut)
-        .with_columns(there=True)
-        .join(rebuilt.with_columns(there=True), on=key, how="full", coalesce=True, suffix="_new")
+        stored.filter(pl.col("data_date") <= as_of)
+        .with_columns(exists=True)
+        .join(rebuilt.with_columns(exists=True), on=key, how="full", coalesce=True, suffix="_new")
     )
     found = []
-    for name in ["there", *(n for n in DAILY_ML_MATRIX.column_names if n not in _LEFT_OUT)]:
+    for name in ["exists", *(n for n in DAILY_ML_MATRIX.column_names if n not in _NOT_COMPARED)]:
         new = pl.col(f"{name}_new")
         old = pl.col(name)
-        if name != "there":
+        if name != "exists":
             old = old.cast(rebuilt.schema[name])
         differs = old.ne_missing(new)
-        if name != "there":
-            differs &= pl.col("there").eq_missing(pl.col("there_new"))
+        if name != "exists":
+            differs &= pl.col("exists").eq_missing(pl.col("exists_new"))
         rows = both.filter(differs)
         found.append(
             rows.select(
                 pl.col("symbol").alias("root"),
                 "data_date",
-                pl.lit(cut).alias("cut"),
-                pl.lit("symbol" if name == "there" else name).alias("column"),
-                _text(rows[name]).alias("held"),
+                pl.lit(as_of).alias("as_of"),
+                pl.lit("symbol" if name == "exists" else name).alias("column"),
+                _text(rows[name]).alias("stored"),
                 _text(rows[f"{name}_new"]).alias("rebuilt"),
             )
         )

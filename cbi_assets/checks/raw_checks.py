@@ -1,92 +1,71 @@
-"""The checks on the raw tables, by root and timeframe."""
+"""Run the checks on the raw tables, by root and timeframe."""
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.check import Check, CheckResult, run_checks
+from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
+from cbi_assets.drive.inventory import missing_days_of
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.bars import SECONDS, Timeframe
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.session import Project, Session
+from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Params
 
-FRESH_TRADE_DATES = 5
-"""Bars are fresh when the newest is of one of the last five trade dates that have closed."""
+FRESH_TRADE_DATES: Final = 5
+"""Bars are fresh if the newest is from one of the last five trade dates that have closed."""
 
-RAW_CHECKS = (
-    Check("row_count_matches_files", "The table holds as many bars of each file as the books say."),
-    Check("no_duplicate_bars", "No two bars share symbol and start.", counts="repeated bars"),
-    Check(
-        "source_is_databento",
-        "Every bar comes from a Databento file that the books know.",
-        counts="bars from elsewhere",
-    ),
-    Check(
-        "no_overlapping_loads_disagree",
-        "Where files overlap, they agree on every bar; both versions are kept where they do not.",
-        counts="bars in conflict",
-    ),
-    Check(
-        "ohlc_is_consistent",
-        "Open and close lie between low and high, and no price or volume is missing.",
-        counts="inconsistent bars",
-    ),
-    Check(
-        "schema_matches_timeframe",
-        "Every bar starts where a bar of its timeframe does: on the minute, on the hour or at "
-        "midnight UTC; and its file is of that timeframe.",
-        counts="bars of another timeframe",
-    ),
-    Check(
-        "coverage_is_uniform",
-        "Each root covers the dates wanted of it, up to the newest date of the table.",
-        "WARN",
-    ),
-    Check(
-        "no_unexplained_gaps",
-        "No trade date is missing inside a series' range, but for those that the vendor lacks.",
-        "WARN",
-        counts="missing trade dates",
-    ),
-    Check(
-        "bars_are_fresh",
-        "The newest bar is of one of the last five trade dates that have closed.",
-        "WARN",
-    ),
-)
+_FINER: Final[dict[Timeframe, tuple[Timeframe, str]]] = {"1d": ("1h", "DAY"), "1h": ("1m", "HOUR")}
 
 
-def check_raw(
-    session: Session,
-    timeframe: Timeframe,
-    roots: Sequence[str],
-    missing_days: Sequence[dt.date] = (),
-    checks: Sequence[Check] = RAW_CHECKS,
-    table: str | None = None,
-) -> list[CheckResult]:
-    """Run the raw-table checks on these roots. `table` is another id."""
-    project, as_of = session.project, session.now
-    names = {"table": table or RAW[timeframe].id}
-    frames = {
-        "wanted": _wanted(project, timeframe, roots, as_of),
-        "closed": _closed(project, roots, as_of, missing_days),
-    }
+def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+    """Run checks on a raw table's own bars."""
+    timeframe = checks[0].timeframe
+    assert timeframe is not None
+    session = context.session
+    roots = context.roots_in(checks[0].table)
     params: Params = {
         "timeframe": timeframe,
         "seconds": SECONDS[timeframe],
-        "roots": list(roots),
-        "datasets": list(project.rules.datasets),
+        "roots": roots,
+        "datasets": list(session.project.rules.datasets),
     }
-    return run_checks(session, checks, names, params, roots, timeframe, frames)
+    frames = {
+        "wanted": _wanted(session.project, timeframe, roots, session.now),
+        "closed": _closed(session.project, roots, session.now, _missing_days(context)),
+    }
+    return run_sql_checks(context, checks, roots, params, frames)
+
+
+def run_rebuilds(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+    """Compare a raw table's bars with those aggregated from the next finer timeframe.
+
+    A symbol's bars are compared on the UTC days for which both tables contain bars of it.
+    """
+    timeframe = checks[0].timeframe
+    assert timeframe is not None
+    finer, step = _FINER[timeframe]
+    roots = context.roots_in(checks[0].table)
+    tables = {"finer": RAW[finer].id, "step": step}
+    params = {"roots": roots}
+    return run_sql_checks(context, checks, roots, params, tables=tables, sql_file="rebuilds")
+
+
+def _missing_days(context: CheckContext) -> Sequence[dt.date]:
+    if context.missing_days is not None:
+        return context.missing_days
+    return missing_days_of(context.session.catalog.files().values())
 
 
 def _wanted(
     project: Project, timeframe: Timeframe, roots: Sequence[str], as_of: dt.datetime
 ) -> pl.DataFrame:
+    """Return the first date wanted of each root, and the oldest that is fresh."""
     rows = []
     for root in roots:
         spec = project.universe.roots.get(root)
@@ -113,7 +92,7 @@ def _closed(
     as_of: dt.datetime,
     missing_days: Sequence[dt.date],
 ) -> pl.DataFrame:
-    """Weekdays on which a root may have no bar: root, trade_date."""
+    """Return the weekdays on which a root may have no bar: root, trade_date."""
     end = as_of.date()
     frames = [pl.DataFrame(schema={"root": pl.String, "trade_date": pl.Date})]
     for root in roots:

@@ -70,12 +70,12 @@ def load_and_show(
     Staging has no root and no timeframe, so it is loaded only if neither is named. Returns whether
     anything failed, and what was done as JSON values.
     """
+    from cbi_assets import verbs
     from cbi_assets.cli.console import reading, say
     from cbi_assets.cli.show_load import load_document, show_load
     from cbi_assets.ledger.books import books_by_file
     from cbi_assets.load.load import choose_partitions
-    from cbi_assets.load.load import load as run_load
-    from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging
+    from cbi_assets.load.staging.load_staging import StagingOutcome
 
     partitions = choose_partitions(project.universe, symbols, timeframes)
     staged = StagingOutcome()
@@ -84,10 +84,10 @@ def load_and_show(
         reading(lambda: background.submit(_start_dagster, project.home)) as progress,
         command_session(wait, project=project, progress=progress) as session,
     ):
-        outcome = run_load(session, partitions)
+        outcome = verbs.load(session, partitions)
         by_file = books_by_file(session.warehouse)
         if not symbols and not timeframes:
-            staged = load_staging(session)
+            staged = verbs.load_staging(session)
         background.shutdown()  # two threads that create the instance at once leave it unusable
         if outcome.profiles or outcome.checks or outcome.stopped:
             from cbi_assets.pipeline.terminal import record_load
@@ -97,7 +97,7 @@ def load_and_show(
             from cbi_assets.pipeline.terminal import record_staging
 
             record_staging(session, staged)
-    has_failures = outcome.fell_short or staged.fell_short
+    has_failures = outcome.has_failures or staged.has_failures
     if show:
         show_load(outcome, by_file, staged)
         if has_failures:
@@ -125,10 +125,10 @@ def unload(
     wait: Wait = 600.0,
 ) -> None:
     """Remove the bars of one file, load or job. Example: cbi unload --job GLBX-… --yes"""
+    from cbi_assets import verbs
     from cbi_assets.cli import console
     from cbi_assets.cli.show_checks import check_document, count_results, show_checks
     from cbi_assets.load.unload import plan_unload
-    from cbi_assets.load.unload import unload as run_unload
 
     scopes: dict[Scope, str | None] = {"file": file, "load": load, "job": job}
     given = [(scope, value) for scope, value in scopes.items() if value is not None]
@@ -143,14 +143,14 @@ def unload(
         )
         if not yes and not typer.confirm(question, err=True):
             raise typer.Exit(1)
-        outcome = run_unload(session, plan)
+        outcome = verbs.unload(session, plan)
     failed, warned = count_results(outcome.checks)
     if json:
         console.print_json(
             {
                 "removed": outcome.removed,
                 "reopened": outcome.reopened,
-                "partitions": outcome.partitions,
+                "partitions": [f"{root}|{timeframe}" for root, timeframe in outcome.partitions],
                 "checks": [check_document(result) for result in outcome.checks],
             }
         )

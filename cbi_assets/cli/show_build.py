@@ -19,7 +19,7 @@ def show_build(outcome: BuildOutcome) -> None:
     if outcome.preview is not None:
         _show_preview(outcome.preview)
     show_checks(outcome.checks)
-    say_verdict(not outcome.fell_short, _describe(outcome), count_results(outcome.checks)[1])
+    say_verdict(not outcome.has_failures, _describe(outcome), count_results(outcome.checks)[1])
 
 
 def build_document(outcome: BuildOutcome) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cbi_assets.checks import CheckResult
 from cbi_assets.cli.console import table
+from cbi_assets.ledger.check_results import CheckResult
 
 _LISTED = 3
 """Failing partitions that a check's row names."""
@@ -16,7 +16,7 @@ def show_checks(results: Sequence[CheckResult]) -> None:
     """Print one row per table and check, with the partitions that fail."""
     groups: dict[tuple[str, str, str], list[CheckResult]] = {}
     for result in results:
-        key = (result.table_id, result.check.name, result.check.severity)
+        key = (result.table_id, result.name, result.severity)
         groups.setdefault(key, []).append(result)
     rows = []
     for (table_id, name, severity), group in groups.items():
@@ -40,8 +40,8 @@ def check_document(result: CheckResult) -> dict[str, Any]:
     """Return a check's result as JSON values."""
     return {
         "table": result.table_id,
-        "check": result.check.name,
-        "severity": result.check.severity,
+        "check": result.name,
+        "severity": result.severity,
         "partition": result.partition,
         "passed": result.passed,
         "expected": result.expected,

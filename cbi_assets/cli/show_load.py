@@ -12,7 +12,7 @@ from cbi_assets.cli.show_checks import check_document, count_results, show_check
 from cbi_assets.drive.inventory import FolderRow, by_folder
 from cbi_assets.drive.survey import Survey
 from cbi_assets.formatting import plural, size
-from cbi_assets.ledger.books import BOOK_COLUMNS, books_by_table
+from cbi_assets.ledger.books import BOOK_COLUMNS, LOAD_COUNTS, books_by_table
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
 from cbi_assets.warehouse.base import JobCost
@@ -53,7 +53,7 @@ def show_load(outcome: LoadOutcome, by_file: pl.DataFrame, staged: StagingOutcom
     _show_staging(staged)
     if outcome.checks:
         show_checks(outcome.checks)
-    passed = not (outcome.fell_short or staged.fell_short)
+    passed = not (outcome.has_failures or staged.has_failures)
     say_verdict(passed, _describe(outcome, staged), count_results(outcome.checks)[1])
 
 
@@ -86,13 +86,12 @@ def describe_cost(cost: JobCost) -> str:
 
 
 def _show_partitions(outcome: LoadOutcome) -> None:
+    counts = LOAD_COUNTS[1:]  # records are the sum of the others
     rows = [
-        (p.key, p.files, p.rows_before, p.rows_after, p.published, p.duplicates, p.quarantined,
-         p.conflicts)
+        (p.key, p.files, p.rows_before, p.rows_after, *(getattr(p, name) for name in counts))
         for p in outcome.partitions
-    ]  # fmt: skip
-    headings = ["partition", "files", "rows before", "rows after", "published", "duplicates",
-                "quarantined", "conflicts"]  # fmt: skip
+    ]
+    headings = ["partition", "files", "rows before", "rows after", *counts]
     table(f"Load {outcome.load_id}", headings, rows)
     if outcome.overlaps:
         pairs = Counter((o.job, o.other_job, o.timeframe) for o in outcome.overlaps)

@@ -32,12 +32,12 @@ def build(
     wait: Wait = 600.0,
 ) -> None:
     """Build continuous series and features from the raw tables. Example: cbi build --limit 10"""
-    from cbi_assets.build.build import build as run_build
+    from cbi_assets import verbs
     from cbi_assets.cli.console import print_json
     from cbi_assets.cli.show_build import build_document, show_build
 
     with command_session(wait) as session:
-        outcome = run_build(
+        outcome = verbs.build(
             session, roots=tuple(symbol or ()), start=start, end=end, whole=whole, limit=limit
         )
         if limit is None:
@@ -48,21 +48,20 @@ def build(
         print_json(build_document(outcome))
     else:
         show_build(outcome)
-    if outcome.fell_short:
+    if outcome.has_failures:
         raise typer.Exit(1)
 
 
 @app.command()
 def check(json: Json = False, wait: Wait = 600.0) -> None:
     """Run every check and list the findings. Example: cbi check"""
-    from cbi_assets.checks import TABLE_CHECK, check_everything
+    from cbi_assets import verbs
+    from cbi_assets.checks import SPEC_CHECK
     from cbi_assets.cli.console import print_json, say, say_verdict
     from cbi_assets.cli.show_checks import check_document, count_results, show_checks
-    from cbi_assets.drive.inventory import missing_days_of
 
     with command_session(wait) as session:
-        missing = missing_days_of(session.catalog.files().values())
-        results = check_everything(session, missing)
+        results = verbs.check(session)
         from cbi_assets.pipeline.terminal import record_checks
 
         record_checks(session, results)
@@ -71,7 +70,7 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
         print_json([check_document(result) for result in results])
     else:
         show_checks(results)
-        if all(result.check == TABLE_CHECK for result in results):
+        if all(result.name == SPEC_CHECK for result in results):
             say("Nothing is loaded yet, so there are no bars to check: run `cbi load`.")
         say_verdict(not failed, f"{len(results):,} checks run, {failed} failed, {warned} warned")
     if failed:

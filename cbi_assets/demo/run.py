@@ -11,17 +11,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from cbi_assets.build.build import BuildOutcome, build
+from cbi_assets.build.build import BuildOutcome
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
 from cbi_assets.demo.market import bar_starts, hours_of, random_walk
 from cbi_assets.drive.survey import Progress
 from cbi_assets.ledger.books import books_by_file
-from cbi_assets.load.load import LoadOutcome, load
+from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build, load
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class DemoOutcome:
     @property
     def has_failures(self) -> bool:
         """Whether the load or the build has failures."""
-        return self.loaded.fell_short or self.built.fell_short
+        return self.loaded.has_failures or self.built.has_failures
 
 
 def make_drive(drive: Path) -> None:

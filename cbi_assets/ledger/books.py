@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import polars as pl
 
@@ -13,17 +14,30 @@ from cbi_assets.tables import SOURCE_FILES
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
-BOOK_COLUMNS = (
-    "records",
-    "published",
-    "duplicates",
-    "quarantined",
-    "conflicts",
-    "reopened",
-    "not_loaded",
-    "outside_universe",
-    "difference",
-)
+
+@dataclass(frozen=True, kw_only=True)
+class LoadCounts:
+    """What a load made of the records that it read; the others add up to `records`."""
+
+    records: int
+    published: int
+    duplicates: int
+    quarantined: int
+    conflicts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BookCounts(LoadCounts):
+    """The outcome of all records of a file; `difference` is not 0 if they do not add up."""
+
+    reopened: int
+    not_loaded: int
+    outside_universe: int
+    difference: int
+
+
+LOAD_COUNTS = tuple(field.name for field in fields(LoadCounts))
+BOOK_COLUMNS = tuple(field.name for field in fields(BookCounts))
 
 
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:

@@ -1,93 +1,97 @@
-"""Run every check there is, and keep the results where a build and a report find them."""
+"""Results of checks: what a check found, and the stored results that builds and reports read."""
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import polars as pl
 
-from cbi_assets.checks.check import CheckResult
-from cbi_assets.checks.matrix_checks import check_matrix, check_table
-from cbi_assets.checks.point_in_time import check_point_in_time
-from cbi_assets.checks.raw_checks import check_raw
-from cbi_assets.checks.rebuilds import check_rebuilds
-from cbi_assets.checks.roll_checks import check_rolls
-from cbi_assets.checks.staging_checks import check_bridge, check_staging
-from cbi_assets.market.bars import TIMEFRAMES
+from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
-from cbi_assets.tables import ALL_TABLES, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
-
-def seed_of(as_of: dt.datetime) -> int:
-    """The seed of a day's random cuts: 20251121 on 2025-11-21."""
-    return int(as_of.strftime("%Y%m%d"))
+Severity = Literal["ERROR", "WARN"]
 
 
-def roots_held(warehouse: Warehouse, table_id: str, column: str = "root") -> dict[str, int]:
-    """Rows held by root."""
-    rows = warehouse.query(
-        f"SELECT {column} AS root, COUNT(*) AS held FROM `{table_id}` GROUP BY {column}"
-    )
-    return dict(rows.sort("root").iter_rows())
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found on one root of a table, or on a whole table (`root` is empty).
+
+    `sample` contains up to 20 offending rows, `offenders` counts all of them, and `sql` selects
+    them again when it is pasted into the warehouse's own tool.
+    """
+
+    name: str
+    table_id: str
+    severity: Severity
+    root: str
+    timeframe: Timeframe | None
+    passed: bool
+    expected: str
+    actual: str
+    offenders: int
+    sample: list[dict[str, Any]]
+    sql: str
+
+    @property
+    def partition(self) -> str:
+        """`ZL|1h`, or the root alone for a table without timeframes; empty for a whole table."""
+        return f"{self.root}|{self.timeframe}" if self.timeframe else self.root
+
+    @property
+    def failed(self) -> bool:
+        """Whether this is a failure of severity ERROR; a warning does not count."""
+        return not self.passed and self.severity == "ERROR"
+
+    @property
+    def message(self) -> str:
+        """The finding on one line: `ZL|1h: 2 duplicate bars, expected none`."""
+        return f"{self.partition or self.table_id}: {self.actual}, expected {self.expected}"
 
 
-def check_everything(session: Session, missing_days: Sequence[dt.date] = ()) -> list[CheckResult]:
-    """Run every check on every table and on everything that is held, and keep the results."""
-    warehouse = session.warehouse
-    results = [check_table(session, spec) for spec in ALL_TABLES]
-    for timeframe in TIMEFRAMES:
-        if roots := list(roots_held(warehouse, RAW[timeframe].id)):
-            results += check_raw(session, timeframe, roots, missing_days)
-            results += check_rebuilds(session, timeframe, roots)
-    results += check_staging(session)
-    results += check_bridge(session)
-    if roots := list(roots_held(warehouse, ROLL_CALENDAR.id)):
-        results += check_rolls(session, roots)
-    if roots := list(roots_held(warehouse, DAILY_ML_MATRIX.id, "symbol")):
-        results += check_matrix(session, roots)
-        failed = {r.root for r in results if r.failed and r.timeframe}
-        results += check_point_in_time(session, roots, seed_of(session.now), sorted(failed))
-    keep_results(session, results)
-    return results
+def record_results(session: Session, results: Sequence[CheckResult]) -> None:
+    """Replace earlier results in ops.check_results, and append to ops.check_history.
 
-
-def keep_results(session: Session, results: Sequence[CheckResult]) -> None:
-    """Enter the results into ops.check_results in place of earlier ones, and how each of the checks
-    stands now into ops.check_history."""
+    The history gets one row per check and table: how many partitions it fails on now, including
+    those that were checked earlier.
+    """
     if not results:
         return
-    warehouse, as_of = session.warehouse, session.now
     frame = pl.DataFrame(
         [
             {
-                "table_id": r.table_id,
-                "check_name": r.check.name,
-                "partition_key": r.partition,
-                "passed": r.passed,
-                "severity": r.check.severity,
-                "expected": r.expected,
-                "actual": r.actual,
-                "checked_at": as_of,
+                "table_id": result.table_id,
+                "check_name": result.name,
+                "partition_key": result.partition,
+                "passed": result.passed,
+                "severity": result.severity,
+                "expected": result.expected,
+                "actual": result.actual,
+                "checked_at": session.now,
             }
-            for r in results
+            for result in results
         ]
     )
-    staged = warehouse.stage_frame("check_outcomes", frame)
-    warehouse.transact(
+    staged = session.warehouse.stage_frame("check_outcomes", frame)
+    now = {"checked_at": session.now}
+    session.warehouse.transact(
         [
-            Statement(load_sql("checks/forget_results", staged=staged)),
-            Statement(load_sql("checks/keep_results", staged=staged)),
-            Statement(load_sql("checks/forget_history", staged=staged), {"checked_at": as_of}),
-            Statement(load_sql("checks/keep_history", staged=staged), {"checked_at": as_of}),
+            Statement(load_sql("checks/delete_results", staged=staged)),
+            Statement(load_sql("checks/insert_results", staged=staged)),
+            Statement(load_sql("checks/delete_history", staged=staged), now),
+            Statement(load_sql("checks/insert_history", staged=staged), now),
         ]
     )
 
 
 def failed_upstream(warehouse: Warehouse, roots: Sequence[str]) -> dict[str, list[str]]:
-    """Roots whose raw bars failed an ERROR check when last checked, with the checks' names."""
+    """Return the roots whose raw bars failed an ERROR check when last checked.
+
+    Each with its failures, for example `ohlc_is_consistent on ZL|1h`.
+    """
     rows = warehouse.query(load_sql("checks/failed_upstream"))
     failed: dict[str, list[str]] = {}
     for partition, name in rows.iter_rows():

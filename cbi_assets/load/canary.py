@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from cbi_assets.checks import RAW_CHECKS, check_raw, roots_held
 from cbi_assets.drive.catalog import Content, Slice
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.load.audit import audit, stage
+from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Assertion, Statement
+from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
 
-# The other checks look at the ledger or at the whole table, which a scratch table has none of.
-_CHECKS = tuple(c for c in RAW_CHECKS if c.name in ("no_duplicate_bars", "ohlc_is_consistent"))
+CanaryCheck = Callable[[Session, Timeframe, Sequence[str], str], list[CheckResult]]
+"""Checks the bars of these roots and this timeframe in a scratch table, given by its id."""
 
 
 def run_canary(
-    session: Session, contents: Mapping[int, Content], slices: Sequence[Slice]
+    session: Session,
+    contents: Mapping[int, Content],
+    slices: Sequence[Slice],
+    check: CanaryCheck,
 ) -> str | None:
-    """Try the first file of `slices`, all of one timeframe; None where it goes well or where the
-    table holds bars already, else why nothing may be loaded. `contents` is by file_no.
+    """Publish the first file of `slices` into a scratch table and check it there.
 
-    Raises AuditError where its bars cannot be counted back out of the scratch table.
+    Returns why nothing may be loaded; None if the file passes, or if the table has bars already.
+    The slices are of one timeframe, `contents` is by file_no. Raises AuditError if the scratch
+    table does not contain the bars that were inserted.
     """
     warehouse = session.warehouse
     timeframe = slices[0].timeframe
     table = RAW[timeframe].id
     named = [piece for piece in slices if piece.root]
-    if not named or roots_held(warehouse, table):
+    if not named or rows_by_root(warehouse, RAW[timeframe]):
         return None
     first = [piece for piece in slices if piece.file_no == named[0].file_no]
     content = contents[named[0].file_no]
@@ -58,10 +64,10 @@ def run_canary(
             f"so nothing was loaded into {table}. Look at it, or take it away."
         )
     roots = sorted({piece.root for piece in first if piece.root})
-    results = check_raw(session, timeframe, roots, checks=_CHECKS, table=scratch)
+    results = check(session, timeframe, roots, scratch)
     if failed := [result for result in results if result.failed]:
         return (
-            f"{content.path}: the canary failed {failed[0].check.name} ({failed[0].actual}), "
+            f"{content.path}: the canary failed {failed[0].name} ({failed[0].actual}), "
             f"so nothing was loaded into {table}. Look at it, or take it away."
         )
     return None

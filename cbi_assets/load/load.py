@@ -5,33 +5,28 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import polars as pl
 
-from cbi_assets.checks import (
-    CheckResult,
-    check_raw,
-    keep_results,
-    roots_held,
-)
 from cbi_assets.config.universe import Universe, select_timeframes
 from cbi_assets.drive.catalog import Slice
-from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.drive.survey import Survey, survey
 from cbi_assets.drive.walk import Entry
-from cbi_assets.errors import LedgerMovedError, ServiceError
-from cbi_assets.ledger.books import enter_files
+from cbi_assets.errors import LedgerMovedError
+from cbi_assets.ledger.books import LOAD_COUNTS, LoadCounts, enter_files
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.audit import Audited, audit, publication, stage
-from cbi_assets.load.canary import run_canary
+from cbi_assets.load.canary import CanaryCheck, run_canary
 from cbi_assets.load.overlaps import Overlap, find_overlaps
-from cbi_assets.load.partition_profiles import PartitionProfile, profile_partitions
+from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import JobCost, Statement
+from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
@@ -40,20 +35,15 @@ MAX_ATTEMPTS = 3
 """How often a load audits, if other loads keep publishing first."""
 
 
-@dataclass(frozen=True)
-class PartitionLoad:
-    """What a load did to one partition: rows before and after, and its books."""
+@dataclass(frozen=True, kw_only=True)
+class PartitionLoad(LoadCounts):
+    """What a load did to one partition: rows before and after, and the outcome of its records."""
 
     root: str
     timeframe: Timeframe
     rows_before: int
     rows_after: int
     files: int
-    records: int
-    published: int
-    duplicates: int
-    quarantined: int
-    conflicts: int
 
     @property
     def key(self) -> str:
@@ -63,10 +53,10 @@ class PartitionLoad:
 
 @dataclass(frozen=True)
 class LoadOutcome:
-    """What a load found and did. `load_id` is None where nothing was new.
+    """What a load found and did. `load_id` is None if nothing was new.
 
-    `stopped` says, by timeframe, why its canary kept it from being loaded; `cost` what it cost
-    where the warehouse bills.
+    `stopped` says by timeframe why its canary stopped it; `checks` and `profiles` are of the
+    partitions that changed; `cost` is None if the warehouse bills nothing.
     """
 
     survey: Survey
@@ -85,8 +75,8 @@ class LoadOutcome:
         return sum(partition.published for partition in self.partitions)
 
     @property
-    def fell_short(self) -> bool:
-        """Whether a check failed, a file was refused, or a record was set aside."""
+    def has_failures(self) -> bool:
+        """Whether a check failed, a file was refused, or a record was quarantined."""
         return (
             bool(self.stopped)
             or bool(self.nameless)
@@ -113,16 +103,18 @@ def inventory(session: Session, choose: Callable[[Entry], bool] | None = None) -
     )
 
 
-def load(session: Session, partitions: Collection[Partition] | None = None) -> LoadOutcome:
-    """Load all that is new on the drive for these partitions (default: everything).
+def load_bars(
+    session: Session, partitions: Collection[Partition] | None, check: CanaryCheck
+) -> LoadOutcome:
+    """Publish all that is new on the drive for these partitions (None: everything).
 
-    Raises UsageError for a wrong setting, and AuditError if staging and landing disagree; then
-    nothing was published.
+    `check` decides whether the first file of an empty table may be published. Raises UsageError
+    for a wrong setting, and AuditError if staging and landing disagree; then nothing was published.
     """
     found = inventory(session)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
-            return _Load(session, found, partitions).run()
+            return _Load(session, found, partitions, check).run()
         except LedgerMovedError:
             if attempt == MAX_ATTEMPTS:
                 raise
@@ -151,9 +143,14 @@ def choose_partitions(
 
 class _Load:
     def __init__(
-        self, session: Session, found: Survey, partitions: Collection[Partition] | None
+        self,
+        session: Session,
+        found: Survey,
+        partitions: Collection[Partition] | None,
+        check: CanaryCheck,
     ) -> None:
         self._session = session
+        self._check = check
         self._warehouse = session.warehouse
         self._survey = found
         self._everything = partitions is None
@@ -163,7 +160,6 @@ class _Load:
             else ((root, timeframe) for root in session.universe.roots for timeframe in TIMEFRAMES)
         )
         self._now = session.now
-        self._pending = PendingEvents(session.home)
         self._contents = {content.file_no: content for content in found.contents.values()}
         self._slices = [s for s in session.catalog.slices() if s.file_no in self._contents]
         present = {file.source_file_id for file in found.files if file.verdict == "bars"}
@@ -177,32 +173,23 @@ class _Load:
         todo = self._todo(entered - reopened)
         stopped: dict[Timeframe, str] = {}
         for timeframe, slices in list(todo.items()):
-            if reason := run_canary(self._session, self._contents, slices):
+            if reason := run_canary(self._session, self._contents, slices, self._check):
                 stopped[timeframe] = reason
                 del todo[timeframe]
         new_files = self._new_files(renamed)
         if not todo and not new_files:
-            checks, profiles = self._look_at(self._pending.partitions())
-            return LoadOutcome(
-                self._survey,
-                stopped=stopped,
-                checks=checks,
-                profiles=profiles,
-                cost=self._warehouse.cost(),
-            )
+            return LoadOutcome(self._survey, stopped=stopped)
         load_id = self._load_id(todo)
-        before = {t: roots_held(self._warehouse, RAW[t].id) for t in todo}
+        before = {t: rows_by_root(self._warehouse, RAW[t]) for t in todo}
         overlaps = find_overlaps(self._warehouse, self._contents, todo)
         audited = {t: self._audit(t, slices) for t, slices in todo.items()}
         statements = self._forget(renamed)
         statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
-        self._pending.add(touched)
+        PendingEvents(self._session.home).add(touched)
         statements += self._enter_files(todo, entered, new_files)
         self._warehouse.transact(with_version_guard(statements, version))
         partitions, nameless = self._partitions(audited, before)
-        checks, profiles = self._look_at(self._pending.partitions())
-        cost = self._record_cost(load_id)
         return LoadOutcome(
             self._survey,
             load_id=load_id,
@@ -210,39 +197,7 @@ class _Load:
             nameless=nameless,
             stopped=stopped,
             overlaps=overlaps,
-            checks=checks,
-            profiles=profiles,
-            cost=cost,
         )
-
-    def _record_cost(self, load_id: str) -> JobCost | None:
-        """Enter what the load cost; the load stands, whether or not that can be asked for."""
-        try:
-            cost = self._warehouse.cost()
-            if cost is not None:
-                params = {"load_id": load_id, "recorded_at": self._now} | asdict(cost)
-                self._warehouse.transact([Statement(load_sql("load/record_cost"), params)])
-        except ServiceError as error:
-            logger.warning("published, but its cost could not be read: %s", error)
-            return None
-        return cost
-
-    def _look_at(
-        self, partitions: Collection[Partition]
-    ) -> tuple[list[CheckResult], list[PartitionProfile]]:
-        """Check and profile partitions that people have not been shown as they are now."""
-        checks: list[CheckResult] = []
-        profiles: list[PartitionProfile] = []
-        for timeframe in TIMEFRAMES:
-            roots = sorted(root for root, t in partitions if t == timeframe)
-            if not roots:
-                continue
-            logger.info("checking %d partitions of %s", len(roots), RAW[timeframe].id)
-            missing = missing_days_of(self._survey.files)
-            checks += check_raw(self._session, timeframe, roots, missing)
-            profiles += profile_partitions(self._warehouse, timeframe, roots)
-        keep_results(self._session, checks)
-        return checks, profiles
 
     def _entered(self) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
         """(file, timeframe, root) in the books; and those of them that an unload reopened."""
@@ -340,10 +295,10 @@ class _Load:
         partitions: list[PartitionLoad] = []
         nameless = 0
         for timeframe, outcome in audited.items():
-            after = roots_held(self._warehouse, RAW[timeframe].id)
-            by_root = outcome.books.group_by("root").agg(
-                pl.len().alias("files"),
-                pl.col("records", "fresh", "duplicates", "quarantined", "conflicts").sum(),
+            after = rows_by_root(self._warehouse, RAW[timeframe])
+            counted = outcome.books.rename({"fresh": "published"})
+            by_root = counted.group_by("root").agg(
+                pl.len().alias("files"), pl.col(LOAD_COUNTS).sum()
             )
             for row in by_root.sort("root").iter_rows(named=True):
                 root = row["root"]
@@ -352,16 +307,10 @@ class _Load:
                     continue
                 partitions.append(
                     PartitionLoad(
-                        root,
-                        timeframe,
-                        before[timeframe].get(root, 0),
-                        after.get(root, 0),
-                        row["files"],
-                        row["records"],
-                        row["fresh"],
-                        row["duplicates"],
-                        row["quarantined"],
-                        row["conflicts"],
+                        timeframe=timeframe,
+                        rows_before=before[timeframe].get(root, 0),
+                        rows_after=after.get(root, 0),
+                        **row,
                     )
                 )
         return partitions, nameless

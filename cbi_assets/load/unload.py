@@ -13,17 +13,18 @@ from typing import Literal
 
 import polars as pl
 
-from cbi_assets.checks import CheckResult, check_raw, keep_results, roots_held
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_balance
-from cbi_assets.ledger.pending_events import PendingEvents
+from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.audit import reject, stage
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Assertion, Params, Statement, Warehouse
+from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 Scope = Literal["file", "load", "job"]
@@ -55,12 +56,12 @@ class UnloadPlan:
 
 @dataclass(frozen=True)
 class UnloadOutcome:
-    """What an unload took out, and the records of other files that it reopened."""
+    """What an unload removed, and the records of other files that it reopened."""
 
     plan: UnloadPlan
     removed: int
     reopened: int
-    partitions: tuple[str, ...]
+    partitions: tuple[Partition, ...]
     checks: list[CheckResult] = field(default_factory=list)
 
 
@@ -90,10 +91,10 @@ def plan_unload(session: Session, scope: Scope, value: str) -> UnloadPlan:
     return UnloadPlan(scope, value, entries, version)
 
 
-def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
-    """Take the plan's bars out, and check what is left.
+def unload_bars(session: Session, plan: UnloadPlan) -> UnloadOutcome:
+    """Remove the plan's bars from the tables and the ledger.
 
-    Raises UsageError when a file that repeats these bars is no longer landed.
+    Raises UsageError if a file that repeats these bars is no longer landed.
     """
     warehouse = session.warehouse
     chosen = warehouse.stage_frame("chosen", plan.entries.drop("path"))
@@ -141,20 +142,12 @@ def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
     ]
     before = _total(warehouse, timeframes)
     # Dagster still shows these partitions as they were; the next load reports them anew
-    PendingEvents(session.home).add(
-        {(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root}
-    )
+    found = {(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root}
+    touched = tuple(sorted(found, key=lambda item: (TIMEFRAMES.index(item[1]), item[0])))
+    PendingEvents(session.home).add(touched)
     warehouse.transact(with_version_guard(statements, plan.version))
-    checks: list[CheckResult] = []
-    touched: list[str] = []
-    for timeframe in timeframes:
-        roots = plan.entries.filter((pl.col("timeframe") == timeframe) & (pl.col("root") != ""))
-        names_of_roots = sorted(set(roots["root"]))
-        touched += [f"{root}|{timeframe}" for root in names_of_roots]
-        checks += check_raw(session, timeframe, names_of_roots)
-    keep_results(session, checks)
     removed = before - _total(warehouse, timeframes)
-    return UnloadOutcome(plan, removed, reopened, tuple(touched), checks)
+    return UnloadOutcome(plan, removed, reopened, touched)
 
 
 def _span(entries: pl.DataFrame) -> dict[str, dt.datetime]:
@@ -168,7 +161,7 @@ def _span(entries: pl.DataFrame) -> dict[str, dt.datetime]:
 
 
 def _total(warehouse: Warehouse, timeframes: list[Timeframe]) -> int:
-    return sum(sum(roots_held(warehouse, RAW[t].id).values()) for t in timeframes)
+    return sum(sum(rows_by_root(warehouse, RAW[t]).values()) for t in timeframes)
 
 
 def _losers(

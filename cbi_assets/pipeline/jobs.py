@@ -4,13 +4,14 @@ import dagster as dg
 from pydantic import Field
 
 from cbi_assets.ledger.pending_events import PendingEvents
-from cbi_assets.load.load import load
+from cbi_assets.pipeline.asset_keys import RAW_KEY
 from cbi_assets.pipeline.built.built_assets import built_tables
 from cbi_assets.pipeline.partitions import parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
 from cbi_assets.pipeline.raw.drive_asset import POOL
-from cbi_assets.pipeline.reporting import RAW_KEY, raise_if_stopped, report_tables
+from cbi_assets.pipeline.reporting import raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.verbs import load
 
 
 class LoadConfig(dg.Config):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from cbi_assets import formatting
 from cbi_assets.build.build import BuildOutcome
-from cbi_assets.checks import CheckResult
 from cbi_assets.drive.inventory import by_folder
 from cbi_assets.drive.survey import Survey
+from cbi_assets.ledger.books import LOAD_COUNTS
 from cbi_assets.load.load import PartitionLoad
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.pipeline.lineage import LINEAGE, MADE_OF_NOTHING
@@ -79,28 +79,6 @@ def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValu
     return dg.MetadataValue.md(formatting.markdown_table(columns, cells))
 
 
-def sample_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows as Dagster's own table; instants and dates as text."""
-    columns = list(rows[0]) if rows else ["offending row"]
-    records = [
-        dg.TableRecord(
-            {
-                name: value if isinstance(value, str | int | float | bool) else str(value)
-                for name, value in row.items()
-                if value is not None
-            }
-        )
-        for row in rows
-    ]
-    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
-    return dg.MetadataValue.table(records, schema)
-
-
-def sql_block(sql: str) -> dg.MarkdownMetadataValue:
-    """SQL that a user can paste."""
-    return dg.MetadataValue.md(f"```sql\n{sql.strip()}\n```")
-
-
 def inventory_metadata(survey: Survey) -> dict[str, Any]:
     """What lies on the drive: folder says and content says, side by side."""
     troubles = [{"path": f.path, "why": f.reason} for f in survey.refused]
@@ -111,22 +89,6 @@ def inventory_metadata(survey: Survey) -> dict[str, Any]:
         "folders": markdown_table([row.shown() for row in by_folder(survey)]),
         "refused": markdown_table(troubles[:50]),
     }
-
-
-def check_metadata(result: CheckResult) -> dict[str, Any]:
-    """`expected`, `actual`, `sample` and `sql` of a check's result."""
-    return {
-        "expected": result.expected,
-        "actual": result.actual,
-        "offending rows": result.offenders,
-        "sample": sample_table(result.sample),
-        "sql": sql_block(result.sql),
-    }
-
-
-def check_severity(result: CheckResult) -> dg.AssetCheckSeverity:
-    """ERROR or WARN."""
-    return dg.AssetCheckSeverity[result.check.severity]
 
 
 def cost_metadata(cost: JobCost | None) -> dict[str, Any]:
@@ -165,16 +127,7 @@ def partition_metadata(
             "rows before": load.rows_before,
             "rows after": load.rows_after,
             "books": markdown_table(
-                [
-                    {
-                        "files": load.files,
-                        "records": load.records,
-                        "published": load.published,
-                        "duplicates": load.duplicates,
-                        "quarantined": load.quarantined,
-                        "conflicts": load.conflicts,
-                    }
-                ]
+                [{name: getattr(load, name) for name in ("files", *LOAD_COUNTS)}]
             ),
         }
     return metadata
@@ -216,10 +169,3 @@ def built_metadata(
         ),
         **plots,
     }
-
-
-def names(items: Iterable[str], most: int = 20) -> str:
-    """Items in one line, the rest counted."""
-    listed = list(items)
-    shown = ", ".join(listed[:most])
-    return f"{shown} … and {len(listed) - most} more" if len(listed) > most else shown

@@ -14,12 +14,12 @@ from typing import Any, Final
 import dagster as dg
 import polars as pl
 
-from cbi_assets.checks import roots_held
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 Plots = dict[str, dg.MarkdownMetadataValue]
@@ -144,10 +144,7 @@ def look_at_built(session: Session) -> BuiltStock:
     roots' close with the regimes behind it."""
     traded = [root for root, spec in session.universe.roots.items() if spec.tier == 1]
     warehouse = session.warehouse
-    rows = {
-        spec.id: roots_held(warehouse, spec.id, "symbol" if spec is DAILY_ML_MATRIX else "root")
-        for spec in BUILT
-    }
+    rows = {spec.id: rows_by_root(warehouse, spec) for spec in BUILT}
     closes = warehouse.query(
         "SELECT symbol, data_date, market_data.close AS close, regime_name "
         f"FROM `{DAILY_ML_MATRIX.id}` WHERE symbol IN UNNEST(@roots) "

@@ -5,22 +5,18 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from cbi_assets.build.build import BuildOutcome
-from cbi_assets.checks import CheckResult, check_staging
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import CbiError
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
+from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata
 from cbi_assets.pipeline.plots import look_at_built, plot_load
-from cbi_assets.pipeline.reporting import (
-    evaluations,
-    raise_if_stopped,
-    report_checks,
-    report_tables,
-    table_key,
-)
+from cbi_assets.pipeline.reporting import raise_if_stopped, report_checks, report_tables
 from cbi_assets.pipeline.staging.staging_assets import staging_metadata
+from cbi_assets.pipeline.to_dagster import to_evaluations
 from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE
 
@@ -38,7 +34,7 @@ def record_build(session: Session, outcome: BuildOutcome) -> None:
                     metadata=built_metadata(outcome, table, stock.rows[table.id], stock.plots),
                 )
             )
-        for evaluation in evaluations(outcome.checks):
+        for evaluation in to_evaluations(outcome.checks):
             instance.report_runless_asset_event(evaluation)
 
 
@@ -50,13 +46,12 @@ def record_staging(session: Session, outcome: StagingOutcome) -> None:
         table.id: staging_metadata(session.warehouse, table)
         for table in (MACRO_OBSERVATIONS, YAHOO_BRIDGE)
     }
-    checks = check_staging(session)
     with open_instance(session.home) as instance:
         for table_id, metadata in filled.items():
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(table_key(table_id), metadata=metadata)
             )
-        for evaluation in evaluations(checks):
+        for evaluation in to_evaluations(outcome.checks):
             instance.report_runless_asset_event(evaluation)
 
 

@@ -6,35 +6,8 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks import (
-    BRIDGE_CHECKS,
-    MATRIX_CHECKS,
-    POINT_IN_TIME,
-    RAW_CHECKS,
-    REBUILD_CHECKS,
-    ROLL_CHECKS,
-    STAGING_CHECKS,
-    TABLE_CHECK,
-    Check,
-)
-from cbi_assets.tables import (
-    ALL_TABLES,
-    DAILY_ML_MATRIX,
-    MACRO_OBSERVATIONS,
-    RAW,
-    ROLL_CALENDAR,
-    YAHOO_BRIDGE,
-)
-
-CHECKS: Final[tuple[tuple[str, Check], ...]] = (
-    *((spec.id, check) for spec in RAW.values() for check in RAW_CHECKS),
-    *((RAW[timeframe].id, check) for timeframe, check in REBUILD_CHECKS.items()),
-    *((MACRO_OBSERVATIONS.id, check) for check in STAGING_CHECKS),
-    *((YAHOO_BRIDGE.id, check) for check in BRIDGE_CHECKS),
-    *((ROLL_CALENDAR.id, check) for check in ROLL_CHECKS),
-    *((DAILY_ML_MATRIX.id, check) for check in (*MATRIX_CHECKS, POINT_IN_TIME)),
-    *((spec.id, TABLE_CHECK) for spec in ALL_TABLES),
-)
+from cbi_assets.checks import CHECKS
+from cbi_assets.tables import RAW
 
 HISTORY_RUNS: Final = 60
 """How many runs of checks the audit shows."""
@@ -49,7 +22,7 @@ def checks_of(results: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
     for one that is not raw) were loaded after the check ran. `results` is ops.check_results.
     """
     listed = pl.DataFrame(
-        [(table, check.name, check.sentence, check.severity) for table, check in CHECKS],
+        [(check.table.id, check.name, check.sentence, check.severity) for check in CHECKS],
         schema=[*_CHECK, "sentence", "severity"],
         orient="row",
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
-from cbi_assets.checks import TABLE_CHECK
+from cbi_assets.checks import SPEC_CHECK
 from cbi_assets.formatting import number, plural, size
 from cbi_assets.ledger.books import BOOK_COLUMNS
 from cbi_assets.report.audit_model import Audit, Checklist, Item
@@ -111,7 +111,7 @@ def _before_download(audit: Audit, has_key: bool) -> Iterator[Item]:
 
 def _before_build(audit: Audit, built: pl.DataFrame) -> Iterator[Item]:
     raw = audit.checks.filter(
-        pl.col("table").is_in(_with_rows(audit, RAW_IDS)), pl.col("name") != TABLE_CHECK.name
+        pl.col("table").is_in(_with_rows(audit, RAW_IDS)), pl.col("name") != SPEC_CHECK
     )
     errors = raw.filter(severity="ERROR")
     not_run = errors.filter(state="not run").height

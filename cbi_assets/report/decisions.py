@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from cbi_assets.checks import TABLE_CHECK
+from cbi_assets.checks import SPEC_CHECK
 from cbi_assets.formatting import dollars, number, plural
 from cbi_assets.report.audit_model import Audit, Decision, DecisionKind, Step, TroubleKind
 from cbi_assets.report.checklists import RAW_IDS, failing_partitions, roots_behind
@@ -146,7 +146,7 @@ def _table_step(audit: Audit, built: pl.DataFrame) -> Step | None:
     if not stale_matrix.is_empty():
         return Step("cbi build", "the matrix differs from one built from the present bars")
     # a table's own form is checked along with the rest, and is no reason for a run of its own
-    is_due = (pl.col("state") == "not run") & (pl.col("name") != TABLE_CHECK.name)
+    is_due = (pl.col("state") == "not run") & (pl.col("name") != SPEC_CHECK)
     checks = audit.checks.filter(pl.col("table").is_in(with_rows))
     if due := checks.filter((is_raw & pl.col("stale")) | is_due).height:
         return Step("cbi check", f"{plural(due, 'check')} not run since the newest load")

@@ -10,16 +10,22 @@ from typing import Any
 import pytest
 
 from cbi_assets.alerts import Event, collect
-from cbi_assets.build.build import build
-from cbi_assets.checks import RAW_CHECKS, check_raw
 from cbi_assets.downloads.approvals import approve
 from cbi_assets.downloads.job_ledger import JobRow, write_jobs
 from cbi_assets.downloads.plan_model import Plan
-from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.downloads.test_plan_model import REQUEST, plan
-from cbi_assets_tests.helpers import NOW, bars, dbn_file, load_once, open_warehouse, put_job
+from cbi_assets_tests.helpers import (
+    NOW,
+    bars,
+    dbn_file,
+    load_once,
+    open_warehouse,
+    put_job,
+    run_check,
+)
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 MONDAY = dt.datetime(2025, 1, 6, tzinfo=dt.UTC)
@@ -89,10 +95,8 @@ def test_collect_reports_stale_bars_if_bars_are_fresh_fails(
     at = dt.datetime.fromisoformat(now)
     found = active(project, at)
     assert bool(found) == stale
-    fresh = [check for check in RAW_CHECKS if check.name == "bars_are_fresh"]
-    timeframe: Timeframe = "1h"
     with open_session(project, now=at) as session:
-        (result,) = check_raw(session, timeframe, ["ZL"], checks=fresh)
+        (result,) = run_check(session, "bars_are_fresh", ["ZL"], "1h")
     assert result.passed != stale
     if stale:
         (event,) = found

@@ -25,10 +25,10 @@ pytestmark = pytest.mark.bigquery
 
 WAREHOUSE = "cbi_assets.warehouse.bigquery.bigquery_warehouse:BigQueryWarehouse"
 JOBS = "cbi_assets.warehouse.bigquery.query_jobs:Jobs"
-LOAD = "cbi_assets.load.load"
+VERBS = "cbi_assets.verbs"
 HELD = 3
 
-# The first transaction is the canary's, the second publishes, the third keeps the checks' results
+# The first transaction is the canary's, the second publishes, the third records the checks' results
 # and the fourth the costs.
 MOMENTS = [
     Moment(f"{WAREHOUSE}.create_tables", "after"),
@@ -38,7 +38,7 @@ MOMENTS = [
     Moment(f"{WAREHOUSE}.transact", "before", 2),
     Moment(f"{JOBS}._submit", "after", 2),  # the transaction runs on without the load
     Moment(f"{WAREHOUSE}.transact", "after", 2),
-    Moment(f"{LOAD}:keep_results"),
+    Moment(f"{VERBS}:record_results"),
     Moment(f"{WAREHOUSE}.transact", "before", 4),
 ]
 

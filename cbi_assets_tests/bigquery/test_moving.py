@@ -8,10 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cbi_assets.build.build import build
 from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.load.copy_tables import MOVED, copy_warehouse
 from cbi_assets.session import Project, exclusive_lock, open_session
+from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse

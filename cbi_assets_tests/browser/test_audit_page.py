@@ -12,12 +12,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from cbi_assets.build.build import build
 from cbi_assets.config.settings import Settings
 from cbi_assets.demo.run import NOW as DEMO_NOW
 from cbi_assets.demo.run import make_drive
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.report.test_audit import load_all, put_problems
 

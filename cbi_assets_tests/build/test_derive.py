@@ -9,14 +9,15 @@ from typing import Any
 import polars as pl
 import pytest
 
+from cbi_assets import verbs
 from cbi_assets.build import derive as module
 from cbi_assets.build.derive import DeriveOutcome, derive
-from cbi_assets.checks import check_everything
 from cbi_assets.errors import AuditError
-from cbi_assets.load.unload import Scope, plan_unload, unload
+from cbi_assets.load.unload import Scope, plan_unload
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DERIVED
+from cbi_assets.verbs import unload
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
@@ -254,7 +255,7 @@ def test_a_root_with_a_failed_check_is_left_as_it_was(project: Project, three_da
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
         warehouse.transact([Statement(spoilt)])
-        check_everything(session)
+        verbs.check(session)
     before = bars(project, "4h")
     outcome = run(project, whole=True)
     assert set(outcome.barred) == {"ZS"}

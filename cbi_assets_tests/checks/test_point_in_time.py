@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from cbi_assets.build.build import build
-from cbi_assets.checks import CheckResult, check_point_in_time
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX, SESSIONS
+from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, run_check
 from cbi_assets_tests.load.lines import put_lines, record
 
 DAYS = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
@@ -29,11 +29,11 @@ def _built(project: Project, drive: Path) -> None:
         build(session)
 
 
-def run(project: Project, *spoil: str, seed: int = 1) -> dict[str, CheckResult]:
-    with open_session(project, now=NOW) as session:
-        warehouse = session.warehouse
-        warehouse.transact([Statement(sql) for sql in spoil])
-        results = check_point_in_time(session, ["ZL", "ZS"], seed)
+def run(project: Project, *spoil: str, day: int = 10) -> dict[str, CheckResult]:
+    """Spoil the tables, and check on a day of January 2025, which is the seed."""
+    with open_session(project, now=NOW.replace(day=day)) as session:
+        session.warehouse.transact([Statement(sql) for sql in spoil])
+        results = run_check(session, "matrix_is_point_in_time", ["ZL", "ZS"])
     return {result.root: result for result in results}
 
 
@@ -45,15 +45,15 @@ def set_matrix(column: str, value: str, day: dt.date) -> str:
 def test_a_matrix_of_the_past_holds(project: Project) -> None:
     results = run(project)
     assert {root: result.passed for root, result in results.items()} == {"ZL": True, "ZS": True}
-    assert results["ZL"].check.severity == "ERROR"
+    assert results["ZL"].severity == "ERROR"
 
 
-def test_the_dates_are_drawn_with_the_seed_and_told(project: Project) -> None:
-    told = {run(project, seed=seed)["ZL"].expected for seed in range(12)}
+def test_the_dates_are_drawn_anew_every_day_and_stated(project: Project) -> None:
+    stated = {run(project, day=day)["ZL"].expected for day in range(1, 13)}
     # 4 dates, 3 of them drawn: 4 ways to leave one out
-    assert len({text.partition(" (")[0] for text in told}) == 4
-    assert run(project, seed=5)["ZL"].expected == run(project, seed=5)["ZL"].expected
-    assert "(drawn with seed 5)" in run(project, seed=5)["ZL"].expected
+    assert len({text.partition(" (")[0] for text in stated}) == 4
+    assert run(project, day=5)["ZL"].expected == run(project, day=5)["ZL"].expected
+    assert run(project, day=5)["ZL"].expected.endswith(" (seed 20250105)")
 
 
 def test_the_dates_are_mostly_those_that_most_roots_have(project: Project, drive: Path) -> None:
@@ -63,13 +63,13 @@ def test_the_dates_are_mostly_those_that_most_roots_have(project: Project, drive
     load_once(project)
     with open_session(project, now=NOW) as session:
         build(session)
-    for seed in range(6):
-        cuts = re.findall(r"\d{4}-\d\d-\d\d", run(project, seed=seed)["ZS"].expected)
-        assert sum(dt.date.fromisoformat(cut) in DAYS for cut in cuts) >= 2
+    for day in range(1, 7):
+        dates = re.findall(r"\d{4}-\d\d-\d\d", run(project, day=day)["ZS"].expected)
+        assert sum(dt.date.fromisoformat(date) in DAYS for date in dates) >= 2
 
 
 def test_a_row_that_knows_tomorrows_close_fails(project: Project) -> None:
-    """Tuesday's pivots from Wednesday: a leak of one day. It shows at the cuts before Wednesday."""
+    """Tuesday's pivots from Wednesday: a leak of one day, seen as of dates before Wednesday."""
     leak = (
         "STRUCT(12.5 AS P, 1.0 AS R1, 1.0 AS R2, 1.0 AS S1, 1.0 AS S2, 1.0 AS distance_to_P, "
         "1.0 AS distance_to_nearest_pivot, CAST(NULL AS FLOAT64) AS weekly_pivot_distance, "
@@ -80,7 +80,7 @@ def test_a_row_that_knows_tomorrows_close_fails(project: Project) -> None:
     assert results["ZS"].passed
     assert {row["column"] for row in results["ZL"].sample} == {"pivots"}
     assert {row["data_date"] for row in results["ZL"].sample} == {DAYS[1]}
-    assert "12.5" in results["ZL"].sample[0]["held"]
+    assert "12.5" in results["ZL"].sample[0]["stored"]
     pasted = paste(project, results["ZL"].sql)
     assert pasted.filter(data_date=DAYS[1])["pivots"].struct.field("P").to_list() == [12.5]
 

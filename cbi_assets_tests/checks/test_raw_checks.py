@@ -9,20 +9,15 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.build.build import build
-from cbi_assets.checks import (
-    MATRIX_CHECKS,
-    RAW_CHECKS,
-    Check,
-    CheckResult,
-    check_everything,
-    check_matrix,
-    check_raw,
-    failed_upstream,
-)
+from cbi_assets import verbs
+from cbi_assets.checks import Check, checks_run_by
+from cbi_assets.checks.built_checks import run_matrix
+from cbi_assets.checks.raw_checks import run_raw
+from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, query, run_check
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 TABLE = "market_data.databento_futures_ohlcv_1h"
@@ -33,7 +28,8 @@ COLUMNS = (
     "trade_date, root, symbol, kind, contract, instrument_id, publisher_id, open, high, low, "
     "close, volume, dataset, source_file_id, load_id, loaded_at"
 )
-BY_NAME = {check.name: check for check in (*RAW_CHECKS, *MATRIX_CHECKS)}
+RAW_CHECKS = checks_run_by(run_raw, "1h")
+NOUNS = {check.name: check.noun for check in (*RAW_CHECKS, *checks_run_by(run_matrix))}
 
 
 @pytest.fixture(autouse=True)
@@ -51,9 +47,9 @@ def change(project: Project, *statements: str) -> None:
 
 
 def run(project: Project, name: str, root: str = "ZL", as_of: dt.datetime = NOW) -> CheckResult:
-    """One check on one root, beside the other one."""
-    with open_session(project, now=NOW) as session:
-        results = check_raw(session, "1h", ["ZL", "ZS"], checks=[BY_NAME[name]])
+    """One check on one root of two."""
+    with open_session(project, now=as_of) as session:
+        results = run_check(session, name, ["ZL", "ZS"], "1h")
     assert [result.root for result in results] == ["ZL", "ZS"]
     return next(result for result in results if result.root == root)
 
@@ -79,9 +75,9 @@ class Fault:
     expected: str = ""
 
 
-def told(fault: Fault, check: Check) -> tuple[str, str]:
+def expected_texts(fault: Fault) -> tuple[str, str]:
     """What the check must say it expected and found."""
-    return fault.expected or f"no {check.counts}", fault.actual or f"{check.counts}: 1"
+    return fault.expected or "none", fault.actual or f"1 {NOUNS[fault.check]}"
 
 
 BAR = {"root": "ZL", "symbol": "ZL.v.0", "ts_event": FIRST}
@@ -90,22 +86,22 @@ FAULTS = [
         "row_count_matches_files",
         f"DELETE FROM `{TABLE}` WHERE {ONE}",
         {},
-        "3 bars held",
-        "4 bars by the books",
+        "3 bars (1 file differs)",
+        "4 bars (ops.loads)",
     ),
     Fault(
         "row_count_matches_files",
         "UPDATE `ops.loads` SET published = 5 WHERE root = 'ZL'",
         {},
-        "4 bars held",
-        "5 bars by the books",
+        "4 bars (1 file differs)",
+        "5 bars (ops.loads)",
     ),
     Fault(
         "row_count_matches_files",
         "DELETE FROM `ops.loads` WHERE root = 'ZL'",
         {},
-        "4 bars held",
-        "0 bars by the books",
+        "4 bars (1 file differs)",
+        "0 bars (ops.loads)",
     ),
     Fault(
         "no_duplicate_bars",
@@ -146,7 +142,7 @@ FAULTS = [
         "schema_matches_timeframe",
         "UPDATE `ops.source_files` SET schema = 'ohlcv-1m' WHERE TRUE",
         BAR | {"schema": "ohlcv-1m"},
-        "bars of another timeframe: 4",
+        "4 wrong-timeframe bars",
     ),
     Fault(
         "no_unexplained_gaps",
@@ -161,10 +157,10 @@ def test_the_check_fails_and_names_the_offender(project: Project, fault: Fault) 
     change(project, fault.spoil)
     result = run(project, fault.check)
     assert not result.passed
-    assert (result.expected, result.actual) == told(fault, result.check)
+    assert (result.expected, result.actual) == expected_texts(fault)
     assert fault.sample.items() <= result.sample[0].items()
     assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
-    assert result.failed == (result.check.severity == "ERROR")
+    assert result.failed == (result.severity == "ERROR")
 
 
 @pytest.mark.parametrize("check", RAW_CHECKS, ids=lambda check: check.name)
@@ -191,7 +187,7 @@ def test_counts_that_only_add_up_do_not_pass(project: Project, drive: Path, file
     load_once(project)
     change(project, f"UPDATE `{TABLE}` SET source_file_id = '{second}' WHERE {ONE}")
     result = run(project, "row_count_matches_files")
-    assert (result.expected, result.actual) == ("5 bars by the books", "5 bars held")
+    assert (result.expected, result.actual) == ("5 bars (ops.loads)", "5 bars (2 files differ)")
     assert not result.passed
     assert result.sample[0]["first_file_that_differs"] == min(file_id, second)
 
@@ -218,7 +214,7 @@ def test_the_sample_is_short_and_the_count_whole(project: Project, drive: Path) 
     load_once(project)
     change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE root = 'ZL'")
     result = run(project, "ohlc_is_consistent")
-    assert result.actual == "inconsistent bars: 40"
+    assert result.actual == "40 inconsistent bars"
     assert len(result.sample) == 20
 
 
@@ -243,10 +239,9 @@ def test_a_monday_is_a_gap_and_neither_a_weekend_nor_a_holiday_is(project: Proje
 def test_a_day_that_the_vendor_calls_missing_is_no_gap(project: Project) -> None:
     change(project, later_bar("2025-01-08"))
     with open_session(project, now=NOW) as session:
-        (result,) = check_raw(
-            session, "1h", ["ZL"], [dt.date(2025, 1, 7)],
-            checks=[BY_NAME["no_unexplained_gaps"]],
-        )  # fmt: skip
+        (result,) = run_check(
+            session, "no_unexplained_gaps", ["ZL"], "1h", missing_days=[dt.date(2025, 1, 7)]
+        )
     assert result.passed
 
 
@@ -256,7 +251,7 @@ def test_bars_are_fresh_for_five_trade_dates(project: Project) -> None:
     stale = run(project, "bars_are_fresh", as_of=dt.datetime(2025, 1, 14, 12, tzinfo=dt.UTC))
     assert fresh.passed
     assert not stale.passed
-    assert (stale.expected, stale.actual) == ("2025-01-07 or later", "2025-01-06")
+    assert (stale.expected, stale.actual) == ("2025-01-07 or later", "newest bar 2025-01-06")
     assert not stale.failed  # it only warns
 
 
@@ -285,8 +280,8 @@ def build_all(project: Project) -> Any:
 
 def run_matrix(project: Project, name: str) -> dict[str, CheckResult]:
     with open_session(project, now=NOW) as session:
-        results = check_matrix(session, ["ZL", "ZS"])
-    return {result.root: result for result in results if result.check.name == name}
+        results = run_check(session, name, ["ZL", "ZS"])
+    return {result.root: result for result in results}
 
 
 MATRIX_FAULTS = [
@@ -319,13 +314,13 @@ MATRIX_FAULTS = [
 
 @pytest.mark.parametrize("fault", MATRIX_FAULTS, ids=lambda fault: fault.check)
 def test_the_matrix_check_holds_and_then_fails(project: Project, fault: Fault) -> None:
-    assert not build_all(project).fell_short
+    assert not build_all(project).has_failures
     assert run_matrix(project, fault.check)["ZL"].passed
     change(project, fault.spoil)
     results = run_matrix(project, fault.check)
     assert results["ZS"].passed
     assert results["ZL"].failed
-    assert (results["ZL"].expected, results["ZL"].actual) == told(fault, results["ZL"].check)
+    assert (results["ZL"].expected, results["ZL"].actual) == expected_texts(fault)
     assert fault.sample.items() <= results["ZL"].sample[0].items()
     pasted = paste(project, results["ZL"].sql)
     assert pasted.drop("offenders").to_dicts() == results["ZL"].sample
@@ -336,13 +331,13 @@ def test_a_root_whose_bars_failed_is_kept_out_of_the_matrix(project: Project) ->
     change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE {ONE}")
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
-        check_everything(session)
+        verbs.check(session)
         barred = failed_upstream(warehouse, ["ZL", "ZS"])
     assert barred == {"ZL": ["ohlc_is_consistent on ZL|1h"]}
     outcome = build_all(project)
     assert outcome.barred == barred
     assert outcome.rows == {"ZS": 1}
-    assert outcome.fell_short
+    assert outcome.has_failures
     assert set(query(project, f"SELECT symbol FROM `{MATRIX}`")["symbol"]) == {"ZS"}
 
 
@@ -351,7 +346,7 @@ def test_its_rows_stay_and_it_returns_when_the_bars_are_mended(project: Project)
     for volume, rows in ((-1, {"ZS": 1}), (5, {"ZL": 1, "ZS": 1})):
         change(project, f"UPDATE `{TABLE}` SET volume = {volume} WHERE {ONE}")
         with open_session(project, now=NOW) as session:
-            check_everything(session)
+            verbs.check(session)
         assert build_all(project).rows == rows
         assert query(project, f"SELECT symbol FROM `{MATRIX}`").height == 2
 
@@ -365,4 +360,4 @@ def test_a_warning_keeps_nobody_out(project: Project) -> None:
 def test_every_raw_and_matrix_check_is_tried_here() -> None:
     tried = {fault.check for fault in (*FAULTS, *MATRIX_FAULTS)}
     tried |= {"no_overlapping_loads_disagree", "bars_are_fresh", "coverage_is_uniform"}
-    assert tried == set(BY_NAME)
+    assert tried == set(NOUNS)

@@ -8,14 +8,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cbi_assets.checks.check import CheckResult
-from cbi_assets.checks.roll_checks import MATCH_PERCENT, check_rolls
+from cbi_assets.checks.built_checks import MATCH_PERCENT
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import RAW
 from cbi_assets.tables.derived_tables import ROLL_CALENDAR
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets_tests.helpers import NOW, paste
+from cbi_assets_tests.helpers import NOW, paste, run_check
 
 DAYS = trade_dates("equity", dt.date(2024, 3, 1), dt.date(2024, 3, 28))
 """Twenty trade dates, of which the first has no own contract."""
@@ -94,9 +94,9 @@ def check(
         insert(warehouse, RAW["1d"].id, daily, BARS)
         insert(warehouse, RAW["1h"].id, hourly or [], BARS)
         insert(warehouse, ROLL_CALENDAR.id, rolls, ROLL_CALENDAR.polars_schema)
-        result, other = check_rolls(session, ["ES", "NQ"])
+        result, other = run_check(session, "own_rolls_match_vendor", ["ES", "NQ"])
     assert (other.root, other.passed, other.offenders) == ("NQ", True, 0)
-    assert (result.root, result.check.severity, result.partition) == ("ES", "WARN", "ES")
+    assert (result.root, result.severity, result.partition) == ("ES", "WARN", "ES")
     return result
 
 
@@ -111,8 +111,8 @@ ONE_ROLL = [roll(ROLL_DATE, H, M, dt.date(2024, 3, 15))]
 def test_it_holds_where_all_agree(project: Project) -> None:
     result = check(project, vendor_rolls_on(ROLL_DATE), ONE_ROLL)
     assert result.passed
-    assert result.expected == "the vendor's contract on at least 95% of the trade dates"
-    assert result.actual == "the vendor's contract on 19 of 19 trade dates"
+    assert result.expected == "at least 95%"
+    assert result.actual == "19 of 19 trade dates match"
 
 
 @pytest.mark.both_warehouses
@@ -121,7 +121,7 @@ def test_it_warns_where_the_vendor_rolled_another_day(project: Project) -> None:
     assert not result.passed
     assert not result.failed
     assert result.offenders == 2
-    assert result.actual == "the vendor's contract on 17 of 19 trade dates"
+    assert result.actual == "17 of 19 trade dates match"
     assert [row["trade_date"] for row in result.sample] == DAYS[8:10]
     assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
     assert (result.sample[0]["own_contract"], result.sample[0]["vendor_contract"]) == (H, M)
@@ -137,7 +137,7 @@ def test_a_twentieth_differs(project: Project) -> None:
     april = dt.date(2024, 4, 1)
     later = [bar(april, M, 2), bar(april, "ES.v.0", 2)]
     result = check(project, vendor_rolls_on(DAYS[9]), ONE_ROLL, hourly=later)
-    assert result.actual == "the vendor's contract on 19 of 20 trade dates"
+    assert result.actual == "19 of 20 trade dates match"
     assert result.passed
     assert result.sample == []
 
@@ -148,13 +148,13 @@ def test_the_last_bar_of_a_session_says_which_contract_is_the_vendors(project: P
     hourly = [bar(ROLL_DATE, "ES.v.0", IDS[M], hour) for hour in (9, 15)]
     hourly += [bar(ROLL_DATE, "ES.v.0", IDS[H], 3)]
     result = check(project, late, ONE_ROLL, hourly)
-    assert result.actual == "the vendor's contract on 19 of 19 trade dates"
+    assert result.actual == "19 of 19 trade dates match"
 
 
 def test_a_contract_of_every_stint_is_compared(project: Project) -> None:
     rolls = [*ONE_ROLL, roll(DAYS[15], M, U, dt.date(2024, 6, 21))]
     result = check(project, vendor_rolls_on(ROLL_DATE), rolls)
-    assert result.actual == "the vendor's contract on 14 of 19 trade dates"
+    assert result.actual == "14 of 19 trade dates match"
     assert [row["own_contract"] for row in result.sample] == [U] * 5
 
 
@@ -168,12 +168,12 @@ def test_dates_between_a_deadline_and_a_late_roll_are_not_compared(
         rolls = [roll(DAYS[2], U, H, dt.date(2024, 9, 20)), *rolls]
     result = check(project, vendor_rolls_on(DAYS[10]), rolls)
     agreed = 16 if first else 15
-    assert result.actual == f"the vendor's contract on {agreed} of 16 trade dates"
+    assert result.actual == f"{agreed} of 16 trade dates match"
 
 
 def test_without_the_vendors_symbol_there_is_nothing_to_compare(project: Project) -> None:
     result = check(project, {}, ONE_ROLL)
-    assert (result.passed, result.actual) == (True, "none")
+    assert (result.passed, result.actual) == (True, "0 mismatched trade dates")
 
 
 def test_the_vendors_other_symbols_are_not_compared(project: Project) -> None:

@@ -21,8 +21,8 @@ from cbi_assets.cli import app, main
 from cbi_assets.errors import AuditError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load import copy_tables as moving
-from cbi_assets.load.load import load
 from cbi_assets.session import Project, exclusive_lock, open_session
+from cbi_assets.verbs import load
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import JOB, NOW, load_once

@@ -8,20 +8,14 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cbi_assets.build.build import build
-from cbi_assets.checks import (
-    MATRIX_CHECKS,
-    POINT_IN_TIME,
-    RAW_CHECKS,
-    REBUILD_CHECKS,
-    CheckResult,
-    check_matrix,
-    check_point_in_time,
-    check_raw,
-    check_rebuilds,
-)
+from cbi_assets.checks import CheckContext, checks_run_by, run_checks
+from cbi_assets.checks.built_checks import run_matrix
+from cbi_assets.checks.point_in_time import run_point_in_time
+from cbi_assets.checks.raw_checks import run_raw, run_rebuilds
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR, SESSIONS
+from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, query
 from cbi_assets_tests.load.lines import put_lines, record
@@ -78,53 +72,51 @@ SPOILS = {
 }
 
 
-def test_every_check_holds_and_fails_on_spoilt_rows(loaded: Project) -> None:
-    raw = {check.name: check for check in RAW_CHECKS}
-    others = (*MATRIX_CHECKS, POINT_IN_TIME, REBUILD_CHECKS["1h"])
-    assert set(SPOILS) == {*raw, *(check.name for check in others)}
+CHECKED = (
+    *checks_run_by(run_raw, "1h"),
+    *checks_run_by(run_rebuilds, "1h"),
+    *checks_run_by(run_matrix),
+    *checks_run_by(run_point_in_time),
+)
+
+
+def test_every_check_passes_and_fails_on_spoilt_rows(loaded: Project) -> None:
+    assert set(SPOILS) == {check.name for check in CHECKED}
     spoilable = (HOURLY, RAW["1m"].id, "ops.bar_conflicts", DAILY_ML_MATRIX.id)
     with open_session(loaded, now=NOW) as session:
         warehouse = session.warehouse
-        kept = {
-            name: warehouse.stage_query(f"kept_{place}", f"SELECT * FROM `{name}`")
+        copies = {
+            name: warehouse.stage_query(f"copy_{place}", f"SELECT * FROM `{name}`")
             for place, name in enumerate(spoilable)
         }
-        both = ["ZL", "ZS"]
 
-        def check_others() -> list[CheckResult]:
-            return [
-                *check_matrix(session, both),
-                *check_point_in_time(session, both, seed=1),
-                *check_rebuilds(session, "1h", both),
-            ]
+        def run(name: str = "") -> list[CheckResult]:
+            checks = [check for check in CHECKED if name in ("", check.name)]
+            return run_checks(CheckContext(session, ["ZL", "ZS"]), checks)
 
-        sound = check_raw(session, "1h", both) + check_others()
         # ZL's 1h bars are wanted from 2010 on, ZS's are not
-        failed = {(result.check.name, result.root) for result in sound if not result.passed}
+        failed = {(result.name, result.root) for result in run() if not result.passed}
         assert failed == {("coverage_is_uniform", "ZL")}
         failing = []
         for name, spoil in SPOILS.items():
             warehouse.transact([Statement(spoil)])
-            if name in raw:
-                found = check_raw(session, "1h", both, checks=[raw[name]])
-            else:
-                found = [r for r in check_others() if r.check.name == name]
+            found = run(name)
             verdicts = {result.root: result.passed for result in found}
             assert verdicts == {"ZL": False, "ZS": name != "coverage_is_uniform"}, name
             assert all(result.sample for result in found if not result.passed), name
             failing += [result for result in found if not result.passed]
-            for table, copy in kept.items():
+            for table, copy in copies.items():
                 warehouse.transact(
                     [
                         Statement(f"DELETE FROM `{table}` WHERE TRUE"),
                         Statement(f"INSERT INTO `{table}` SELECT * FROM `{copy}`"),
                     ]
                 )
-    # pasted once the tables are mended, the SQL of each finds nothing, but ZL's years
+    # pasted once the tables are restored, the SQL of each finds nothing, except ZL's years
     for result in failing:
         rows = paste(loaded, result.sql)
         if "offenders" in rows.columns:
-            case = (result.check.name, result.root)
+            case = (result.name, result.root)
             assert any(rows["offenders"]) == (case == ("coverage_is_uniform", "ZL")), case
 
 

@@ -13,10 +13,10 @@ import dagster as dg
 import pytest
 
 from cbi_assets.definitions import defs
+from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
-from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project
 from cbi_assets.tables import RAW

@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 
-from cbi_assets.build.build import build
 from cbi_assets.ledger.books import books_by_file
-from cbi_assets.load.load import load
-from cbi_assets.load.unload import plan_unload, unload
+from cbi_assets.load.unload import plan_unload
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, LOAD_COSTS, RAW
+from cbi_assets.verbs import build, load, unload
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import fingerprint
 from cbi_assets_tests.conftest import MakeProject

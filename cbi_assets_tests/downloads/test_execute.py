@@ -51,7 +51,7 @@ def test_execute_buys_downloads_and_records_every_request(
     assert row.quoted_usd == row.billed_usd == pytest.approx(USD)
     assert approval_states(project) == ["used up"]
 
-    assert not load_once(project, now=NOW).fell_short
+    assert not load_once(project, now=NOW).has_failures
     assert set(table(project, "1h")["symbol"]) == {"ZL.v.0"}
     assert set(table(project, "1d")["symbol"]) == {"ESH5", "ESM5", "ESH5-ESM5"}
 

@@ -67,7 +67,7 @@ def assert_only_the_good_file_loads(project: Project, reasons: dict[str, str]) -
     for reason in reasons.values():
         assert "\n" not in reason
     assert published(project) == GOOD_ROWS
-    assert outcome.fell_short
+    assert outcome.has_failures
     files = query(project, "SELECT path, records, status FROM `ops.source_files`")
     assert [(row[0].rpartition("/")[2], *row[1:]) for row in files.rows()] == [
         (GOOD_NAME, 5, "loaded")

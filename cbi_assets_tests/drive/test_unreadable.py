@@ -87,7 +87,7 @@ def _load_with_scandir_refused(
         patch.setattr(os, "scandir", scandir)
         outcome = load_once(project)
     assert [(u.path, u.reason) for u in outcome.survey.unlisted] == [("locked", LOCKED)]
-    assert outcome.fell_short
+    assert outcome.has_failures
 
 
 def test_unlistable_folder_fails_the_load_and_the_rest_loads(

@@ -12,8 +12,8 @@ import pytest
 
 from cbi_assets.config.settings import Settings
 from cbi_assets.ledger.books import books_by_file
+from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.instance import open_instance
-from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets_tests.helpers import open_warehouse, query
@@ -21,7 +21,7 @@ from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 from cbi_assets_tests.load.processes import Moment, run_cbi
 
 LANDING, CATALOG = "cbi_assets.drive.landing", "cbi_assets.drive.catalog"
-LOAD, DUCKDB = "cbi_assets.load.load", "cbi_assets.warehouse.duckdb:DuckDBWarehouse"
+VERBS, DUCKDB = "cbi_assets.verbs", "cbi_assets.warehouse.duckdb:DuckDBWarehouse"
 NOTE = "cbi_assets.ledger.pending_events:PendingEvents"
 TERMINAL, REPORTING = "cbi_assets.pipeline.terminal", "cbi_assets.pipeline.reporting"
 
@@ -40,7 +40,7 @@ MOMENTS = [
     Moment(f"{DUCKDB}.transact", "at statement 9", 3),
     Moment(f"{DUCKDB}.transact", "at commit", 3),
     Moment(f"{DUCKDB}.transact", "after", 3),
-    Moment(f"{LOAD}:keep_results"),
+    Moment(f"{VERBS}:record_results"),
     Moment(f"{DUCKDB}.transact", "at commit", 4),
     Moment(f"{TERMINAL}:open_instance"),
     Moment(f"{REPORTING}:metadata_by_partition", "before", 2),

@@ -39,7 +39,7 @@ def books(project: Project) -> dict[str, tuple[int, ...]]:
 
 
 def failed_checks(outcome: LoadOutcome) -> set[tuple[str, str]]:
-    return {(r.check.name, r.partition) for r in outcome.checks if r.failed}
+    return {(r.name, r.partition) for r in outcome.checks if r.failed}
 
 
 def test_duplicates_within_a_file_are_dropped_and_counted(project: Project, drive: Path) -> None:
@@ -47,7 +47,7 @@ def test_duplicates_within_a_file_are_dropped_and_counted(project: Project, driv
     outcome = load_once(project)
     assert books(project) == {"a.json": (5, 3, 2, 0, 0, 0, 0)}
     assert table(project).height == 3
-    assert not outcome.fell_short
+    assert not outcome.has_failures
 
 
 def test_duplicates_within_a_load_stay_with_the_first_file(project: Project, drive: Path) -> None:
@@ -116,7 +116,7 @@ def test_a_bar_that_disagrees_is_kept_with_the_published_one(
     assert held.select(plain.keys()).row(1, named=True) == plain
     assert books(project)["b.json"] == (2, 1, 0, 0, 1, 0, 0)
     assert failed_checks(outcome) == {("no_overlapping_loads_disagree", "ZL|1h")}
-    assert outcome.fell_short
+    assert outcome.has_failures
 
 
 def test_a_conflict_within_one_file_keeps_the_first_record(project: Project, drive: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_malformed_bar_is_set_aside_as_it_was_read(
     assert (row["timeframe"], row["load_id"]) == ("1h", outcome.load_id)
     assert books(project) == {"a.json": (3, 2, 0, 1, 0, 0, 0)}
     assert [moment.hour for moment in table(project)["ts_event"]] == [15, 17]
-    assert outcome.fell_short
+    assert outcome.has_failures
 
 
 def test_an_undefined_price_of_a_dbn_record_is_set_aside(project: Project, drive: Path) -> None:
@@ -190,7 +190,7 @@ def test_a_negative_price_is_sound(project: Project, drive: Path) -> None:
     prices = {"open": "-37.000000000", "high": "-36.500000000", "low": "-40.320000000",
               "close": "-37.630000000"}  # fmt: skip
     put_lines(drive, [record(0, **prices)])
-    assert not load_once(project).fell_short
+    assert not load_once(project).has_failures
     assert table(project)["low"].to_list() == [-40.32]
 
 
@@ -201,7 +201,7 @@ def test_a_second_load_publishes_nothing(project: Project, drive: Path) -> None:
     again = load_once(project)
     assert (again.published, again.load_id, again.partitions) == (0, None, [])
     assert again.survey.read == 0
-    assert not again.fell_short
+    assert not again.has_failures
     after = query(project, "SELECT * FROM `market_data.databento_futures_ohlcv_1h`")
     assert after.sort("ts_event").equals(before.sort("ts_event"))
 
@@ -239,7 +239,7 @@ def test_roots_outside_the_universe_are_counted_and_left_out(project: Project, d
     outcome = load_once(project)
     assert books(project) == {"a.json": (3, 1, 0, 0, 0, 2, 0)}
     assert table(project)["root"].to_list() == ["ZL"]
-    assert not outcome.fell_short
+    assert not outcome.has_failures
     assert load_once(project).load_id is None
 
 
@@ -260,7 +260,7 @@ def test_records_that_name_no_root_are_set_aside(project: Project, drive: Path) 
     assert rows[0]["reason"] == "no symbol for instrument 99 on 2025-01-06 (UTC)"
     assert rows[1]["reason"].startswith("unreadable JSON record")
     assert outcome.nameless == 2
-    assert outcome.fell_short
+    assert outcome.has_failures
     assert books(project) == {"a.json": (3, 1, 0, 2, 0, 0, 0)}
 
 
@@ -273,7 +273,7 @@ def test_the_canary_keeps_a_rotten_file_out_of_an_empty_table(
     outcome = load_once(project)
     assert list(outcome.stopped) == ["1h"]
     assert "a.json: the canary found no sound bar in its 2 records" in outcome.stopped["1h"]
-    assert outcome.fell_short
+    assert outcome.has_failures
     assert table(project, "1h").is_empty()
     assert table(project, "1m").height == 1
     assert query(project, "SELECT * FROM `ops.quarantined_bars`").is_empty()

@@ -13,8 +13,9 @@ from cbi_assets import cli
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.pending_events import PendingEvents
-from cbi_assets.load.unload import Scope, UnloadOutcome, plan_unload, unload
+from cbi_assets.load.unload import Scope, UnloadOutcome, plan_unload
 from cbi_assets.session import Project, exclusive_lock, open_session
+from cbi_assets.verbs import unload
 from cbi_assets_tests.helpers import JOB, NOW, load_once, open_warehouse, query, table
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
@@ -78,7 +79,7 @@ def test_one_files_or_jobs_bars_go_ledger_and_all(
     first, second = two_jobs
     outcome = take_out(project, scope, LATER_JOB if scope == "job" else second[:12])
     assert (outcome.removed, outcome.reopened) == (3, 0)
-    assert outcome.partitions == ("ZL|1h", "ZS|1h")
+    assert outcome.partitions == (("ZL", "1h"), ("ZS", "1h"))
     assert hours(project) == [("ZL.v.0", n) for n in range(4)]
     assert set(table(project)["source_file_id"]) == {first}
     assert [held(project, second, name) for name in LEDGERS[:3]] == [0, 0, 0]

@@ -9,29 +9,18 @@ from pathlib import Path
 
 import dagster as dg
 
-from cbi_assets.checks import (
-    BRIDGE_CHECKS,
-    MATRIX_CHECKS,
-    POINT_IN_TIME,
-    RAW_CHECKS,
-    REBUILD_CHECKS,
-    ROLL_CHECKS,
-    STAGING_CHECKS,
-    TABLE_CHECK,
-)
+from cbi_assets.checks import CHECKS
 from cbi_assets.definitions import defs
-from cbi_assets.pipeline.asset_checks import ALL_CHECKS
+from cbi_assets.pipeline.asset_checks import ASSET_CHECKS
+from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.instance import prepare_instance, project_file
 from cbi_assets.pipeline.raw.drive_asset import POOL
-from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.session import Project
 from cbi_assets.tables import (
     BUILT,
-    DAILY_ML_MATRIX,
     DERIVED,
     MACRO_OBSERVATIONS,
     RAW,
-    ROLL_CALENDAR,
     YAHOO_BRIDGE,
 )
 
@@ -84,30 +73,20 @@ def test_a_partition_is_a_root_and_a_timeframe() -> None:
     assert set(hourly.get_partition_keys()) < set(raw.get_partition_keys())
 
 
-def test_every_check_is_there_and_errors_block() -> None:
-    found = {}
-    for definition in ALL_CHECKS:
-        for spec in definition.check_specs:
-            found[spec.asset_key, spec.name] = spec
-    for check in RAW_CHECKS:
-        for table in RAW.values():
-            spec = found.pop((table_key(table.id), check.name))
+def test_every_check_of_an_asset_is_defined_and_errors_block() -> None:
+    specs = [spec for definition in ASSET_CHECKS for spec in definition.check_specs]
+    found = {(spec.asset_key, spec.name): spec for spec in specs}
+    assert len(found) == len(specs)
+    assets = {
+        table.id
+        for table in (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+    }
+    for check in CHECKS:
+        if check.table.id in assets:
+            spec = found.pop((table_key(check.table.id), check.name))
             assert spec.blocking == (check.severity == "ERROR")
-            assert spec.partitions_def is not None
             assert spec.description == check.sentence
-    for timeframe, check in REBUILD_CHECKS.items():
-        assert found.pop((table_key(RAW[timeframe].id), check.name)).partitions_def is not None
-    for table, checks in (
-        (DAILY_ML_MATRIX, (*MATRIX_CHECKS, POINT_IN_TIME)),
-        (ROLL_CALENDAR, ROLL_CHECKS),
-        (MACRO_OBSERVATIONS, STAGING_CHECKS),
-        (YAHOO_BRIDGE, BRIDGE_CHECKS),
-    ):
-        for check in checks:
-            spec = found.pop((table_key(table.id), check.name))
-            assert spec.blocking == (check.severity == "ERROR")
-    for table in (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE):
-        assert found.pop((table_key(table.id), TABLE_CHECK.name)).blocking
+            assert (spec.partitions_def is not None) == (check.timeframe is not None)
     assert not found
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cbi_assets.checks import check_everything
+from cbi_assets import verbs
 from cbi_assets.config.universe import load_universe
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
+from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.built.derived_assets import DERIVED_TABLES
 from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.raw.table_assets import RAW_TABLES
-from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DERIVED, RAW
 from cbi_assets.warehouse.base import Statement
@@ -115,7 +115,7 @@ def test_a_root_with_a_failed_check_says_so(
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
         warehouse.transact([Statement(spoilt)])
-        check_everything(session)
+        verbs.check(session)
     found = materialize("4h", "ZL")
     assert "ohlc_is_consistent on ZL|1h" in found["left as it was"]
     assert found["dagster/partition_row_count"] == 0

@@ -11,8 +11,8 @@ from cbi_assets.checks import FRESH_TRADE_DATES
 from cbi_assets.config.universe import load_universe
 from cbi_assets.definitions import defs
 from cbi_assets.market.sessions import Calendar, trade_dates
+from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.built.built_assets import FRESHNESS
-from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.tables import BUILT
 
 CALENDARS = sorted(set(load_universe().calendars().values()))

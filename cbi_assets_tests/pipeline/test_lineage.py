@@ -13,8 +13,8 @@ from cbi_assets.config.macro import load_macro
 from cbi_assets.config.sources import load_sources
 from cbi_assets.definitions import defs
 from cbi_assets.load.staging.layouts import is_bridge, observe
+from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY, table_key
 from cbi_assets.pipeline.lineage import FILES, LINEAGE, LOADED, MADE_OF_NOTHING
-from cbi_assets.pipeline.reporting import INVENTORY_KEY, RAW_KEY, table_key
 from cbi_assets.tables import (
     BUILT,
     DAILY_ML_MATRIX,

@@ -8,10 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cbi_assets.checks import RAW_CHECKS, REBUILD_CHECKS, TABLE_CHECK
+from cbi_assets.checks import SPEC_CHECK, checks_run_by
+from cbi_assets.checks.raw_checks import run_raw
 from cbi_assets.definitions import defs
 from cbi_assets.ledger.pending_events import PendingEvents
-from cbi_assets.pipeline.reporting import RAW_KEY, table_key
+from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.terminal import record_load
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
@@ -21,7 +22,7 @@ from cbi_assets_tests.load.lines import put_lines, record
 
 HOURLY = table_key(RAW["1h"].id)
 MATRIX = table_key(DAILY_ML_MATRIX.id)
-NAMES = {check.name for check in RAW_CHECKS}
+NAMES = {check.name for check in checks_run_by(run_raw)}
 BUILD = dg.AssetSelection.assets(*(table_key(spec.id) for spec in BUILT))
 
 
@@ -208,8 +209,8 @@ def test_a_table_and_its_checks_run_by_partition(
     sound, bad = (materialize(selection, key) for key in ("ZS|1h", "ZL|1h"))
     assert sound.success
     assert {name for name, _ in evaluations(sound)} == NAMES | {
-        TABLE_CHECK.name,
-        REBUILD_CHECKS["1h"].name,
+        SPEC_CHECK,
+        "minute_rebuilds_hourly",
     }
     assert (
         materializations(sound)[HOURLY.to_user_string(), "ZS|1h"]["dagster/partition_row_count"]
@@ -217,7 +218,7 @@ def test_a_table_and_its_checks_run_by_partition(
     )
     failed = {e.check_name: e for e in bad.get_asset_check_evaluations() if not e.passed}
     assert failed["ohlc_is_consistent"].severity == dg.AssetCheckSeverity.ERROR
-    assert failed["ohlc_is_consistent"].metadata["actual"].value == "inconsistent bars: 2"
+    assert failed["ohlc_is_consistent"].metadata["actual"].value == "2 inconsistent bars"
     assert "ZL.v.0" in str(failed["ohlc_is_consistent"].metadata["sample"].value)
     assert not bad.success  # it blocks
     kept = query(

@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 import dagster as dg
 import pytest
 
-from cbi_assets.build.build import build
 from cbi_assets.definitions import defs
+from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.plots import MOST, draw_bars, draw_columns, draw_line, look_at_built
-from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.verbs import build
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
 

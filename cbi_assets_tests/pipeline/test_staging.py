@@ -10,7 +10,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from cbi_assets.pipeline.reporting import INVENTORY_KEY
+from cbi_assets.pipeline.asset_keys import INVENTORY_KEY
 from cbi_assets.pipeline.staging.staging_assets import BRIDGE_ASSET, MACRO_ASSET, STAGING_ASSETS
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from cbi_assets.build.build import build
-from cbi_assets.checks import check_everything
+from cbi_assets import verbs
 from cbi_assets.definitions import defs
 from cbi_assets.pipeline.terminal import record_checks
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
 
@@ -41,7 +41,7 @@ def test_every_result_of_an_asset_is_shown(
     load_once(project)
     with open_session(project, now=NOW) as session:
         build(session)
-        results = check_everything(session)
+        results = verbs.check(session)
     with open_session(project, now=NOW) as session:
         record_checks(session, results)
     shown = evaluations(instance)

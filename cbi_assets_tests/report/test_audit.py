@@ -11,11 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cbi_assets.build.build import build
-from cbi_assets.checks import check_everything
-from cbi_assets.load.staging.load_staging import load_staging
+from cbi_assets import verbs
 from cbi_assets.report import Audit, take_audit, write_audit
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build, load_staging
 from cbi_assets_tests.helpers import JOB, NAME, NOW, bars, dbn_file, load_once, put_job
 from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.report.read_documents import Node, html_tables, markdown_tables, read_html
@@ -177,7 +176,7 @@ def test_audit_reports_renamed_and_removed_files(troubled: Project, drive: Path)
 
 def test_figures_are_equal_in_all_three_documents(troubled: Project) -> None:
     with open_session(troubled, now=NOW) as session:
-        check_everything(session)
+        verbs.check(session)
     found = audit(troubled)
     shown = found.html_tables
     assert markdown_tables(found.markdown) == shown
@@ -244,7 +243,7 @@ def test_next_step_is_load_build_check_plan_in_turn(project: Project, drive: Pat
         build(session)
     assert audit(project).audit.next_step.command == "cbi check"
     with open_session(project, now=NOW) as session:
-        check_everything(session)
+        verbs.check(session)
     assert audit(project).audit.next_step.command == "cbi plan"
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cbi_assets.build.build import build
 from cbi_assets.config.settings import Settings
 from cbi_assets.demo.run import LAST, make_drive
 from cbi_assets.demo.run import NOW as DEMO_NOW
@@ -23,6 +22,7 @@ from cbi_assets.report.figures import SHARES, coverage_figure, price_figure
 from cbi_assets.report.html import write_html
 from cbi_assets.report.markdown import write_markdown
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.report.read_documents import html_tables, markdown_tables, read_html

@@ -10,8 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from cbi_assets.build.build import build
-from cbi_assets.checks import check_everything
+from cbi_assets import verbs
 from cbi_assets.config.sources import DatabentoSource
 from cbi_assets.downloads.approvals import approve
 from cbi_assets.downloads.plan_model import Plan
@@ -19,6 +18,7 @@ from cbi_assets.downloads.planning import make_plan
 from cbi_assets.downloads.wanted import Scope
 from cbi_assets.report import Audit, take_audit
 from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
@@ -35,7 +35,7 @@ def ready(project: Project, drive: Path) -> None:
     load_once(project)
     with open_session(project, now=NOW) as session:
         build(session)
-        check_everything(session)
+        verbs.check(session)
 
 
 def plan(project: Project, *roots: str) -> Plan:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from cbi_assets.errors import SourceError
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.staging.bridge import PUBLISHED_BARS, read_bridge, validate_bridge
 from cbi_assets.load.staging.layouts import is_bridge, observe, prices_of
@@ -47,14 +48,15 @@ class StagingOutcome:
     entries: list[Entry] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     known: int = 0
+    checks: list[CheckResult] = field(default_factory=list)
 
     @property
-    def fell_short(self) -> bool:
-        """Return whether a file could not be read. Refusing rows is not a failure."""
-        return bool(self.troubles)
+    def has_failures(self) -> bool:
+        """Whether a file could not be read or a check failed; refused rows are no failure."""
+        return bool(self.troubles) or any(result.failed for result in self.checks)
 
 
-def load_staging(session: Session) -> StagingOutcome:
+def load_staging_files(session: Session) -> StagingOutcome:
     """Validate staging's new files row by row and publish the valid rows.
 
     A file is identified by its bytes and validated once. When sources.yaml, macro.yaml or the

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
+from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, table_key
 from cbi_assets.pipeline.metadata import markdown_table
 from cbi_assets.pipeline.raw.drive_asset import POOL
-from cbi_assets.pipeline.reporting import INVENTORY_KEY, table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.tables import (

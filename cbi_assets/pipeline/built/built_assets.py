@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from cbi_assets.build.build import build
 from cbi_assets.market.bars import TIMEFRAMES
+from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import built_metadata, table_metadata
 from cbi_assets.pipeline.plots import look_at_built
 from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
-from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import (
     BUILT,
@@ -24,6 +23,7 @@ from cbi_assets.tables import (
     YAHOO_BRIDGE,
     TableSpec,
 )
+from cbi_assets.verbs import build
 
 MATRIX_KEY = table_key(DAILY_ML_MATRIX.id)
 

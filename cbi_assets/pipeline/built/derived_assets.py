@@ -7,10 +7,10 @@ import dagster as dg
 from cbi_assets.build.derive import derive
 from cbi_assets.config.universe import load_universe
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe, Timeframe
+from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import table_metadata
 from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
-from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import DERIVED, RAW, TableSpec
 from cbi_assets.warehouse.base import Warehouse

@@ -10,9 +10,9 @@ from cbi_assets.downloads.planning import make_plan, open_clients
 from cbi_assets.downloads.wanted import Scope
 from cbi_assets.files import write_atomically
 from cbi_assets.market.bars import TIMEFRAMES
+from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import markdown_table
 from cbi_assets.pipeline.raw.drive_asset import POOL
-from cbi_assets.pipeline.reporting import table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import RAW
 

@@ -5,8 +5,8 @@ import os
 import dagster as dg
 
 from cbi_assets.load.load import inventory as take_inventory
+from cbi_assets.pipeline.asset_keys import INVENTORY_KEY
 from cbi_assets.pipeline.metadata import inventory_metadata
-from cbi_assets.pipeline.reporting import INVENTORY_KEY
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 
 POOL = "duckdb"

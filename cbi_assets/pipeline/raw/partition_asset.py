@@ -3,20 +3,15 @@
 import dagster as dg
 
 from cbi_assets.ledger.pending_events import PendingEvents
-from cbi_assets.load.load import load
+from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY
 from cbi_assets.pipeline.metadata import column_schema, markdown_table
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
 from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
-from cbi_assets.pipeline.reporting import (
-    INVENTORY_KEY,
-    RAW_KEY,
-    metadata_by_partition,
-    raise_if_stopped,
-    report_tables,
-)
+from cbi_assets.pipeline.reporting import metadata_by_partition, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import RAW
+from cbi_assets.verbs import load
 
 
 @dg.asset(

@@ -4,11 +4,11 @@ import dagster as dg
 
 from cbi_assets.load.partition_profiles import profile_partitions
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.metadata import partition_metadata, table_metadata
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
-from cbi_assets.pipeline.reporting import RAW_KEY, table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import RAW
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from cbi_assets.load.staging.load_staging import load_staging
+from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, table_key
 from cbi_assets.pipeline.metadata import markdown_table, table_metadata
 from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
-from cbi_assets.pipeline.reporting import INVENTORY_KEY, table_key
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.tables import MACRO_OBSERVATIONS, YAHOO_BRIDGE, TableSpec
+from cbi_assets.verbs import load_staging
 from cbi_assets.warehouse.base import Warehouse
 
 _BOOKS = (

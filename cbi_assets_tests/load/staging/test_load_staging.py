@@ -14,12 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from cbi_assets.build.stitch_statistics import record_stitch
-from cbi_assets.checks.staging_checks import check_bridge, check_staging
+from cbi_assets.checks import CheckContext, checks_run_by, run_checks
+from cbi_assets.checks.check import Runner
+from cbi_assets.checks.staging_checks import run_bridge, run_observations
 from cbi_assets.config.macro import load_macro
 from cbi_assets.config.sources import DeclaredFile, StagingSource
 from cbi_assets.errors import AuditError
-from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging
-from cbi_assets.session import Project, open_session
+from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.load.staging.load_staging import StagingOutcome
+from cbi_assets.session import Project, Session, open_session
+from cbi_assets.verbs import load_staging
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import open_warehouse, paste, query
@@ -28,6 +32,11 @@ NOW = dt.datetime(2025, 11, 30, 12, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=1)
 TEN = "ten_year_treasury"
 BOOKS = ["observations", "published", "duplicates", "refused", "conflicts"]
+
+
+def run_all(session: Session, run: Runner) -> list[CheckResult]:
+    """Run all checks of one runner."""
+    return run_checks(CheckContext(session), checks_run_by(run))
 
 
 @pytest.fixture
@@ -106,7 +115,7 @@ def test_good_rows_load_and_bad_ones_are_listed(project: Project, staging: Path)
     )
     outcome = load(project)
     assert outcome.load_id is not None
-    assert not outcome.fell_short
+    assert not outcome.has_failures
     assert books(project) == {
         ("macro.parquet", "FRED"): ["partly", 5, 1, 1, 1, 2],
         ("macro.parquet", ""): ["refused", 1, 0, 0, 1, 0],
@@ -127,8 +136,8 @@ def test_good_rows_load_and_bad_ones_are_listed(project: Project, staging: Path)
     assert record["indicator"] == "soybean_oil"
     assert record["value"] == 49.7
     with open_session(project, now=NOW) as session:
-        assert all(r.passed for r in check_staging(session))
-        assert all(r.passed for r in check_bridge(session))
+        assert all(r.passed for r in run_all(session, run_observations))
+        assert all(r.passed for r in run_all(session, run_bridge))
 
 
 def test_the_same_bytes_are_loaded_once_under_any_name(project: Project, staging: Path) -> None:
@@ -185,7 +194,7 @@ def test_other_rules_judge_the_files_anew(make_project: MakeProject, staging: Pa
     )
     with open_session(trusting, now=LATER) as session:
         load_staging(session)
-        assert check_staging(session)[0].passed
+        assert run_all(session, run_observations)[0].passed
     assert books(project) == {
         ("vix_daily.parquet", "Cboe"): ["loaded", 1, 1, 0, 0, 0],
         ("macro.parquet", "FRED"): ["loaded", 1, 1, 0, 0, 0],
@@ -223,7 +232,7 @@ def test_a_damaged_file_is_one_line_and_stops_no_other(
     assert bad.endswith("Export it again.")
     assert "\n" not in bad
     assert note == "note.txt: not Parquet. Export it as Parquet, or move it away."
-    assert outcome.fell_short
+    assert outcome.has_failures
     assert books(project)["bad.parquet", ""] == ["unread", 0, 0, 0, 0, 0]
     assert len(held(project)) == 1
 
@@ -288,7 +297,7 @@ def test_the_stitch_is_recorded_from_rows_that_no_table_has(
         assert row["seam_move"] == pytest.approx(-0.05)
         assert row["inside_move"] == pytest.approx(-0.025)
         assert row["typical_move"] is None
-        assert all(r.passed for r in check_bridge(session))
+        assert all(r.passed for r in run_all(session, run_bridge))
         (staging / "y.parquet").unlink()
         assert record_stitch(session, closes) is None
         assert warehouse.query("SELECT * FROM `ops.stitch_statistics`").height == 1
@@ -327,7 +336,7 @@ COPY = "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = D
         (
             "no_price_from_staging",
             observation("FRED", TEN, "'no such file'"),
-            "the books of staging do not know its file",
+            "its file is not in ops.staging_files",
         ),
         (
             "no_price_from_staging",
@@ -346,34 +355,34 @@ COPY = "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = D
         (
             "yahoo_only_before_2010_06_06",
             observation("Yahoo_Finance", TEN, ANY_FILE),
-            "Yahoo may give nothing but the bridge",
+            "Yahoo may give only the bridge",
         ),
         (
             "stitch_is_documented",
             COPY.format("scale = 2.0"),
-            "it is not put on as sources.yaml says",
+            "not stitched as sources.yaml says",
         ),
         (
             "stitch_is_documented",
             COPY.format("close_kind = 'last_trade'"),
-            "it is not put on as sources.yaml says",
+            "not stitched as sources.yaml says",
         ),
         (
             "stitch_is_documented",
             "DELETE FROM `ops.stitch_statistics` WHERE TRUE",
-            "no statistics of this stitch since this load: run cbi build",
+            "no statistics since this load: run cbi build",
         ),
         (
             "stitch_is_documented",
             "UPDATE `ops.stitch_statistics` SET scale = 2.0 WHERE TRUE",
-            "no statistics of this stitch since this load: run cbi build",
+            "no statistics since this load: run cbi build",
         ),
         (
             "stitch_is_documented",
             "INSERT INTO `ops.loads` (load_id, source_file_id, timeframe, root, records, published,"
             " duplicates, quarantined, conflicts, reopened, loaded_at) SELECT 'L', 'f', '1h', 'ZL',"
             " 1, 1, 0, 0, 0, 0, TIMESTAMP '2025-12-24 00:00:00+00'",
-            "no statistics of this stitch since this load: run cbi build",
+            "no statistics since this load: run cbi build",
         ),
     ],
 )
@@ -386,10 +395,10 @@ def test_each_check_finds_what_deserves_it(
 
     def failed() -> list[tuple[str, list[str]]]:
         with open_session(project, now=NOW) as session:
-            results = check_staging(session) + check_bridge(session)
+            results = run_all(session, run_observations) + run_all(session, run_bridge)
         for result in results:
             assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
-        return [(r.check.name, [row["fault"] for row in r.sample]) for r in results if r.failed]
+        return [(r.name, [row["problem"] for row in r.sample]) for r in results if r.failed]
 
     with open_session(project, now=LATER) as session:
         no_bars = pl.DataFrame(schema={"date": pl.Date, "close": pl.Float64})

@@ -1,9 +1,10 @@
--- The newest trade date of each root against the newest that has closed.
+-- Compare each root's newest trade date with the oldest one that is fresh. One row per root.
+-- Reads $table, $wanted. Parameter: roots.
 SELECT
   bars.root,
   IF(MAX(bars.trade_date) < ANY_VALUE(wanted.fresh_from), 1, 0) AS offenders,
   CONCAT(CAST(ANY_VALUE(wanted.fresh_from) AS STRING), ' or later') AS expected,
-  CAST(MAX(bars.trade_date) AS STRING) AS actual
+  CONCAT('newest bar ', CAST(MAX(bars.trade_date) AS STRING)) AS actual
 FROM `$table` AS bars
 JOIN `$wanted` AS wanted ON bars.root = wanted.root
 WHERE bars.root IN UNNEST(@roots)

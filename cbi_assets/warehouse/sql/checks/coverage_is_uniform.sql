@@ -1,13 +1,14 @@
--- First and last trade date of each root against the dates wanted of it and held of the others.
--- A root may end one trade date before the newest: a file that ends at 00:00 UTC holds the evening
--- session of some sectors and not of others.
-WITH held AS (
+-- Compare each root's first and last trade date with those wanted of it, and with the other roots'.
+-- A root may end one trade date before the newest: a file that ends at 00:00 UTC contains the
+-- evening session of some sectors and not of others. One row per root.
+-- Reads $table, $wanted. Parameter: roots.
+WITH covered AS (
   SELECT root, MIN(trade_date) AS first_date, MAX(trade_date) AS last_date
   FROM `$table`
   GROUP BY root
 ),
 common AS (
-  SELECT MIN(first_date) AS first_date, MAX(last_date) AS last_date FROM held
+  SELECT MIN(first_date) AS first_date, MAX(last_date) AS last_date FROM covered
 ),
 until AS (
   SELECT
@@ -27,10 +28,10 @@ wish AS (
   CROSS JOIN until
 )
 SELECT
-  held.root,
-  IF(held.first_date > wish.first_date OR held.last_date < wish.last_date, 1, 0) AS offenders,
+  covered.root,
+  IF(covered.first_date > wish.first_date OR covered.last_date < wish.last_date, 1, 0) AS offenders,
   CONCAT(CAST(wish.first_date AS STRING), ' to ', CAST(wish.last_date AS STRING), ' or later') AS expected,
-  CONCAT(CAST(held.first_date AS STRING), ' to ', CAST(held.last_date AS STRING)) AS actual
-FROM held
-JOIN wish ON held.root = wish.root
-WHERE held.root IN UNNEST(@roots)
+  CONCAT(CAST(covered.first_date AS STRING), ' to ', CAST(covered.last_date AS STRING)) AS actual
+FROM covered
+JOIN wish ON covered.root = wish.root
+WHERE covered.root IN UNNEST(@roots)

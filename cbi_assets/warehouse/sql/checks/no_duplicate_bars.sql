@@ -1,4 +1,5 @@
--- Bars that share symbol and start with another one.
+-- Select symbols and start times that more than one bar has. One row per symbol and start time.
+-- Reads $table. Parameter: roots.
 SELECT root, symbol, ts_event, COUNT(*) AS copies, COUNT(*) OVER (PARTITION BY root) AS offenders
 FROM `$table`
 WHERE root IN UNNEST(@roots)

@@ -1,4 +1,5 @@
--- Bars of a later file that disagree with the published bar.
+-- Select bars that disagree with the published bar of the same symbol and start time.
+-- Reads ops.bar_conflicts. Parameters: timeframe, roots.
 SELECT
   root, symbol, ts_event, source_file_id, published_file_id,
   version.close AS close, published.close AS published_close,

@@ -1,5 +1,6 @@
--- Trade dates inside a series' range on which it has no bar: weekdays, but for those on which the
--- exchange was closed and those that the vendor is known to lack.
+-- Select weekdays within a series' range on which it has no bar, except those on which the exchange
+-- was closed or the vendor has no data. One row per series and trade date.
+-- Reads $table, $closed. Parameter: roots.
 WITH series AS (
   SELECT DISTINCT root, IF(kind = 'continuous', symbol, kind) AS name, trade_date
   FROM `$table`

@@ -1,4 +1,5 @@
--- Bars whose open or close lies outside low to high, or whose price or volume is missing.
+-- Select bars whose open or close is outside low to high, or that lack a price or volume.
+-- Reads $table. Parameter: roots.
 SELECT
   root, symbol, ts_event, open, high, low, close, volume,
   COUNT(*) OVER (PARTITION BY root) AS offenders

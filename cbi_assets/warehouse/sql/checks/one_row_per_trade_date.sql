@@ -1,4 +1,5 @@
--- Rows that share root and trade date with another one, or that lack either.
+-- Select trade dates that more than one row of a root has. One row per root and trade date.
+-- Reads $table. Parameter: roots.
 SELECT symbol AS root, data_date, COUNT(*) AS copies, COUNT(*) OVER (PARTITION BY symbol) AS offenders
 FROM `$table`
 WHERE symbol IN UNNEST(@roots)

@@ -1,5 +1,7 @@
--- The own chain's contract against the one behind ROOT.v.0, by trade date, wherever both are known.
--- The vendor's is that of the session's last bar: an outright has its instrument id on that UTC day.
+-- Compare our front month with the contract that ROOT.v.0 stands for, on trade dates where both
+-- are known. The vendor's is that of the session's last bar: the outright with its instrument id
+-- on that UTC day. One row per root and mismatched trade date; without one, one row per root.
+-- Reads $table, $daily, $hourly. Parameters: roots, percent.
 WITH bars AS (
   SELECT root, kind, contract, instrument_id, trade_date, ts_event
   FROM `$daily`
@@ -33,8 +35,8 @@ rolls AS (
   FROM `$table`
   WHERE root IN UNNEST(@roots)
 ),
--- nothing is held on the first date of the outrights, nor between a deadline and a roll after it
-stints AS (
+-- no contract is the front month on the outrights' first date, or from a deadline to a later roll
+periods AS (
   SELECT
     root, to_contract AS own_contract, roll_date AS first_date,
     LEAST(
@@ -51,27 +53,24 @@ stints AS (
   GROUP BY rolls.root, rolls.from_contract, rolls.roll_date, rolls.deadline
 ),
 compared AS (
-  SELECT vendors.root, vendors.trade_date, stints.own_contract, vendors.vendor_contract
+  SELECT vendors.root, vendors.trade_date, periods.own_contract, vendors.vendor_contract
   FROM vendors
-  JOIN stints
-    ON stints.root = vendors.root
-    AND vendors.trade_date >= stints.first_date
-    AND vendors.trade_date < stints.until_date
+  JOIN periods
+    ON periods.root = vendors.root
+    AND vendors.trade_date >= periods.first_date
+    AND vendors.trade_date < periods.until_date
 ),
 shares AS (
-  SELECT root, COUNT(*) AS known, COUNTIF(own_contract = vendor_contract) AS alike
+  SELECT root, COUNT(*) AS dates, COUNTIF(own_contract = vendor_contract) AS matching
   FROM compared
   GROUP BY root
 )
 SELECT
   shares.root, compared.trade_date, compared.own_contract, compared.vendor_contract,
-  IF(100 * shares.alike < @percent * shares.known, shares.known - shares.alike, 0) AS offenders,
+  IF(100 * shares.matching < @percent * shares.dates, shares.dates - shares.matching, 0) AS offenders,
+  CONCAT('at least ', CAST(@percent AS STRING), '%') AS expected,
   CONCAT(
-    "the vendor's contract on at least ", CAST(@percent AS STRING), '% of the trade dates'
-  ) AS expected,
-  CONCAT(
-    "the vendor's contract on ", CAST(shares.alike AS STRING), ' of ',
-    CAST(shares.known AS STRING), ' trade dates'
+    CAST(shares.matching AS STRING), ' of ', CAST(shares.dates AS STRING), ' trade dates match'
   ) AS actual
 FROM shares
 LEFT JOIN compared

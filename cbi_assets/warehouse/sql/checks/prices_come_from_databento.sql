@@ -1,5 +1,6 @@
--- Rows whose loads are not in the books, or that name another source than Databento. Each list of
--- loads is taken apart once, however many rows have it.
+-- Select rows with a load that the ledger does not know, or with a price source other than
+-- Databento's tables. Each list of loads is split once, however many rows have it.
+-- Reads $table, ops.loads. Parameter: roots.
 WITH lists AS (
   SELECT DISTINCT ARRAY_TO_STRING(matrix.source.load_ids, ' ') AS loads
   FROM `$table` AS matrix

@@ -1,4 +1,7 @@
--- Bars that are not the sum of their finer ones, on the UTC days for which a symbol has both.
+-- Compare bars with those aggregated from the next finer timeframe, on the UTC days for which a
+-- symbol has both. One row per mismatched bar; without one, one row per root. `compared` counts
+-- all.
+-- Reads $table, $finer; $step is DAY or HOUR. Parameter: roots.
 WITH rebuilt AS (
   SELECT
     symbol, TIMESTAMP_TRUNC(ts_event, $step) AS start,
@@ -27,7 +30,7 @@ rebuilt_there AS (
   SELECT rebuilt.* FROM rebuilt
   JOIN days ON days.symbol = rebuilt.symbol AND days.utc_day = DATE(rebuilt.start)
 ),
-compared AS (
+pairs AS (
   SELECT
     COALESCE(s.root, r.root) AS root, COALESCE(s.symbol, r.symbol) AS symbol,
     COALESCE(s.start, r.start) AS ts_event,
@@ -42,19 +45,17 @@ compared AS (
   FROM stated_there AS s
   FULL OUTER JOIN rebuilt_there AS r ON r.symbol = s.symbol AND r.start = s.start
 ),
-counted AS (
+ranked AS (
   SELECT
-    compared.*,
+    pairs.*,
     SUM(differs) OVER (PARTITION BY root) AS offenders,
-    COUNT(*) OVER (PARTITION BY root) AS bars,
+    COUNT(*) OVER (PARTITION BY root) AS compared,
     ROW_NUMBER() OVER (PARTITION BY root ORDER BY differs DESC, ts_event, symbol) AS place
-  FROM compared
+  FROM pairs
 )
 SELECT
   root, symbol, ts_event, stated_open, rebuilt_open, stated_high, rebuilt_high, stated_low,
-  rebuilt_low, stated_close, rebuilt_close, stated_volume, rebuilt_volume, offenders,
-  'every bar equals what its finer bars make' AS expected,
-  CONCAT(CAST(bars - offenders AS STRING), ' of ', CAST(bars AS STRING), ' bars do') AS actual
-FROM counted
+  rebuilt_low, stated_close, rebuilt_close, stated_volume, rebuilt_volume, offenders, compared
+FROM ranked
 WHERE place <= 20 AND (differs = 1 OR place = 1)
 ORDER BY root, place

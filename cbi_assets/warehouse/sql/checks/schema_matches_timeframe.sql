@@ -1,4 +1,6 @@
--- Bars that do not start on a whole bar of this table, or whose file says another schema.
+-- Select bars that do not start where a bar of this timeframe does, or whose file has another
+-- schema.
+-- Reads $table, ops.source_files. Parameters: timeframe, seconds, roots.
 SELECT
   bars.root, bars.symbol, bars.ts_event, files.schema,
   COUNT(*) OVER (PARTITION BY bars.root) AS offenders

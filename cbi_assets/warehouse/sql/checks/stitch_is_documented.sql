@@ -1,4 +1,6 @@
--- Rows put on otherwise than the stitch says, and a bridge whose statistics are missing or old.
+-- Select rows that are not stitched as the stitch says, and a bridge whose statistics are missing
+-- or older than the newest load. One row per problem.
+-- Reads $table, $stitch, ops.loads, ops.stitch_statistics.
 WITH newest AS (
   SELECT MAX(loaded_at) AS loaded_at
   FROM (
@@ -16,8 +18,8 @@ documented AS (
     ON stitch.root = stats.root AND stitch.boundary = stats.boundary AND stitch.scale = stats.scale
     AND stitch.adjustment = stats.adjustment AND stitch.close_kind = stats.close_kind
 ),
-faults AS (
-  SELECT bridge.date AS day, 'it is not put on as sources.yaml says' AS fault
+problems AS (
+  SELECT bridge.date AS day, 'not stitched as sources.yaml says' AS problem
   FROM `$table` AS bridge
   LEFT JOIN `$stitch` AS stitch
     ON stitch.root = bridge.root AND stitch.source = bridge.source AND stitch.scale = bridge.scale
@@ -26,13 +28,13 @@ faults AS (
   UNION ALL
   SELECT
     CAST(newest.loaded_at AS DATE) AS day,
-    'no statistics of this stitch since this load: run cbi build' AS fault
+    'no statistics since this load: run cbi build' AS problem
   FROM newest
   CROSS JOIN documented
   WHERE (SELECT COUNT(*) FROM `$table`) > 0
     AND (documented.recorded_at IS NULL OR documented.recorded_at < newest.loaded_at)
 )
-SELECT '' AS root, day, fault, COUNT(*) OVER () AS offenders
-FROM faults
+SELECT '' AS root, day, problem, COUNT(*) OVER () AS offenders
+FROM problems
 WHERE TRUE
-QUALIFY ROW_NUMBER() OVER (ORDER BY day, fault) <= 20
+QUALIFY ROW_NUMBER() OVER (ORDER BY day, problem) <= 20

@@ -1,4 +1,4 @@
--- Drop the earlier results of the same checks.
+-- Delete earlier results of the same checks on the same partitions. Reads $staged.
 DELETE FROM `ops.check_results` AS results
 WHERE EXISTS (
   SELECT 1 FROM `$staged` AS staged

@@ -1,4 +1,5 @@
--- How each check of a table that was run now stands: all its partitions, run now or earlier.
+-- Record on how many partitions each check that ran now fails, whether they were checked now or
+-- earlier. One row per table and check. Reads $staged. Parameter: checked_at.
 INSERT INTO `ops.check_history` (checked_at, table_id, check_name, severity, partitions, failed)
 SELECT
   @checked_at, results.table_id, results.check_name, MAX(results.severity), COUNT(*),

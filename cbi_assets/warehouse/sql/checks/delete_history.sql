@@ -1,4 +1,5 @@
--- Drop what the same instant told of the same checks before: two results of one instant are one.
+-- Delete what the same checks recorded at the same time: a check has one result per time.
+-- Reads $staged. Parameter: checked_at.
 DELETE FROM `ops.check_history` AS history
 WHERE checked_at = @checked_at AND EXISTS (
   SELECT 1 FROM `$staged` AS staged

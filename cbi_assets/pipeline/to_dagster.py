@@ -1,0 +1,103 @@
+"""Turn results of checks into Dagster's objects; no other module does.
+
+A definition's description is the check's rule; a result's is its finding. Dagster has two types for
+the latter: an asset check returns a result, while events logged by other runs are evaluations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from cbi_assets.checks import Check
+from cbi_assets.formatting import plural
+from cbi_assets.ledger.check_results import CheckResult, Severity
+from cbi_assets.pipeline.asset_keys import ASSET_TABLES, table_key
+
+_MOST_ROOTS = 20
+
+
+def to_check_result(check: Check, results: Sequence[CheckResult]) -> dg.AssetCheckResult:
+    """Return what an asset check found: on one partition, or on all roots of its table."""
+    return dg.AssetCheckResult(**_finding(check.severity, results))
+
+
+def to_evaluations(results: Iterable[CheckResult]) -> list[dg.AssetCheckEvaluation]:
+    """Return evaluations of the results on tables that are assets.
+
+    One per check and partition of a raw table, one per check of any other table. Failures come
+    last: Dagster's page shows of a check its newest evaluation, whichever partition that is of.
+    """
+    groups: dict[tuple[str, str, str | None], list[CheckResult]] = {}
+    for result in results:
+        if result.table_id in ASSET_TABLES:
+            partition = result.partition if result.timeframe else None
+            groups.setdefault((result.table_id, result.name, partition), []).append(result)
+    evaluations = [
+        dg.AssetCheckEvaluation(
+            asset_key=table_key(table_id),
+            check_name=name,
+            partition=partition,
+            blocking=group[0].severity == "ERROR",
+            **_finding(group[0].severity, group),
+        )
+        for (table_id, name, partition), group in groups.items()
+    ]
+    return sorted(evaluations, key=lambda evaluation: not evaluation.passed)
+
+
+def _finding(severity: Severity, results: Sequence[CheckResult]) -> dict[str, Any]:
+    """Return what both of Dagster's types take; a table fails if one of its roots does."""
+    failed = [result for result in results if not result.passed]
+    if not results:
+        description = "the table is empty"
+        metadata: dict[str, Any] = {"expected": "none", "actual": description}
+    else:
+        shown = (failed or results)[0]
+        description, metadata = shown.message, _metadata(shown)
+        if len(failed) > 1:
+            description += f" (and {plural(len(failed) - 1, 'more root')})"
+        elif not failed and len(results) > 1:
+            metadata["actual"] = description = f"passes for all {len(results)} roots"
+        if failed and shown.timeframe is None and shown.root:
+            metadata["roots"] = _list([result.root for result in failed])
+    return {
+        "passed": not failed,
+        "severity": dg.AssetCheckSeverity[severity],
+        "description": description,
+        "metadata": metadata,
+    }
+
+
+def _metadata(result: CheckResult) -> dict[str, Any]:
+    return {
+        "expected": result.expected,
+        "actual": result.actual,
+        "offending rows": result.offenders,
+        "sample": _sample_table(result.sample),
+        "sql": dg.MetadataValue.md(f"```sql\n{result.sql.strip()}\n```"),
+    }
+
+
+def _sample_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Return rows as Dagster's own table, which takes neither dates nor nulls."""
+    columns = list(rows[0]) if rows else ["offending row"]
+    records = [
+        dg.TableRecord(
+            {
+                name: value if isinstance(value, str | int | float | bool) else str(value)
+                for name, value in row.items()
+                if value is not None
+            }
+        )
+        for row in rows
+    ]
+    schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
+    return dg.MetadataValue.table(records, schema)
+
+
+def _list(roots: Sequence[str]) -> str:
+    shown = ", ".join(roots[:_MOST_ROOTS])
+    return f"{shown} … and {len(roots) - _MOST_ROOTS} more" if len(roots) > _MOST_ROOTS else shown

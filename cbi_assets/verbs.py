@@ -1,0 +1,163 @@
+"""What a user asks for, each composed of its steps: load, unload, load_staging, build, check.
+
+The command line, Dagster and the demo call these; the steps by themselves check nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from cbi_assets.build.build import BuildOutcome, build_tables
+from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_checks
+from cbi_assets.checks.built_checks import run_matrix, run_rolls
+from cbi_assets.checks.raw_checks import run_raw
+from cbi_assets.checks.staging_checks import run_bridge, run_observations
+from cbi_assets.ledger.check_results import CheckResult, record_results
+from cbi_assets.ledger.costs import record_cost
+from cbi_assets.ledger.pending_events import Partition, PendingEvents
+from cbi_assets.load.load import LoadOutcome, load_bars
+from cbi_assets.load.partition_profiles import profile_partitions
+from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging_files
+from cbi_assets.load.unload import UnloadOutcome, UnloadPlan, unload_bars
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+def load(session: Session, partitions: Collection[Partition] | None = None) -> LoadOutcome:
+    """Load all that is new on the drive, and check and profile the partitions that changed.
+
+    These are the partitions whose changes are not reported to Dagster yet, also those of an earlier
+    load that was killed.
+
+    Parameters
+    ----------
+    session : Session
+        The session.
+    partitions : collection of (root, timeframe), optional
+        What to load (default: everything).
+
+    Raises
+    ------
+    UsageError
+        If a setting is wrong.
+    AuditError
+        If staged and landed bars disagree; then nothing was published.
+    """
+    outcome = load_bars(session, partitions, _check_canary)
+    changed = PendingEvents(session.home).partitions()
+    checks = _check_partitions(session, changed)
+    profiles = [
+        profile
+        for timeframe, roots in _by_timeframe(changed)
+        for profile in profile_partitions(session.warehouse, timeframe, roots)
+    ]
+    cost = record_cost(session, outcome.load_id)
+    return replace(outcome, checks=checks, profiles=profiles, cost=cost)
+
+
+def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
+    """Remove the plan's bars, and check what is left of the partitions they were in.
+
+    Raises UsageError if a file that repeats these bars is no longer landed.
+    """
+    outcome = unload_bars(session, plan)
+    return replace(outcome, checks=_check_partitions(session, outcome.partitions))
+
+
+def load_staging(session: Session) -> StagingOutcome:
+    """Load the new files of the staging folder, and check the observations if there were any.
+
+    Raises AuditError if the books do not balance; then nothing was published.
+    """
+    outcome = load_staging_files(session)
+    if outcome.load_id is None:
+        return outcome
+    checks = run_checks(CheckContext(session), checks_run_by(run_observations))
+    record_results(session, checks)
+    return replace(outcome, checks=checks)
+
+
+def build(
+    session: Session,
+    *,
+    roots: tuple[str, ...] = (),
+    start: dt.date | None = None,
+    end: dt.date | None = None,
+    whole: bool = False,
+    limit: int | None = None,
+) -> BuildOutcome:
+    """Build what is made from the raw tables, and check it.
+
+    A root whose raw bars failed an ERROR check when last checked is left unchanged, and the crush
+    does not use it.
+
+    Parameters
+    ----------
+    session : Session
+        Its time becomes `ingestion_ts`; no other column depends on it.
+    roots : tuple of str
+        The roots to build (default: all).
+    start, end : date, optional
+        First and last trade date of the matrix rows to write.
+    whole : bool
+        Whether to build sessions again that an earlier build made from the same bars.
+    limit : int, optional
+        Build and check this many rows, the newest, and publish nothing.
+    """
+    outcome = build_tables(session, roots=roots, start=start, end=end, whole=whole, limit=limit)
+    built = list(outcome.rows)
+    if limit is not None:
+        if outcome.preview is None:
+            return outcome
+        scratch = session.warehouse.stage_frame("matrix_preview", outcome.preview)
+        preview = CheckContext(session, built, scratch=scratch)
+        return replace(outcome, checks=run_checks(preview, checks_run_by(run_matrix)))
+    checks = [
+        *run_checks(CheckContext(session, built), checks_run_by(run_matrix)),
+        *run_checks(CheckContext(session, outcome.rolled), checks_run_by(run_rolls)),
+        *run_checks(CheckContext(session), checks_run_by(run_bridge)),
+    ]
+    record_results(session, checks)
+    return replace(outcome, checks=checks)
+
+
+def check(session: Session) -> list[CheckResult]:
+    """Run every check on every table, record the results and return them.
+
+    Those of the raw tables are recorded first: `matrix_is_point_in_time`, like a build, leaves out
+    roots whose bars failed.
+    """
+    results: list[CheckResult] = []
+    for is_raw in (True, False):
+        found = run_checks(
+            CheckContext(session), [c for c in CHECKS if (c.timeframe is not None) == is_raw]
+        )
+        record_results(session, found)
+        results += found
+    return results
+
+
+def _check_canary(
+    session: Session, timeframe: Timeframe, roots: Sequence[str], scratch: str
+) -> list[CheckResult]:
+    checks = [c for c in CHECKS if c.in_canary and c.timeframe == timeframe]
+    return run_checks(CheckContext(session, roots, scratch=scratch), checks)
+
+
+def _check_partitions(session: Session, partitions: Collection[Partition]) -> list[CheckResult]:
+    results: list[CheckResult] = []
+    for timeframe, roots in _by_timeframe(partitions):
+        logger.info("checking %d partitions of %s", len(roots), timeframe)
+        results += run_checks(CheckContext(session, roots), checks_run_by(run_raw, timeframe))
+    record_results(session, results)
+    return results
+
+
+def _by_timeframe(partitions: Collection[Partition]) -> list[tuple[Timeframe, list[str]]]:
+    roots = {t: sorted(root for root, own in partitions if own == t) for t in TIMEFRAMES}
+    return [(timeframe, own) for timeframe, own in roots.items() if own]
