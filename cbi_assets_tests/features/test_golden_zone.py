@@ -6,14 +6,10 @@ import datetime as dt
 from math import log, nan
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from cbi_assets.features.golden_zone import GOLDEN_ZONE_COLUMNS, golden_zone
-from cbi_assets.features.zigzag import zigzag
 from cbi_assets_tests.features.frames import bar, bar_frame
 
 MONDAY = dt.date(2024, 3, 4)
@@ -35,6 +31,13 @@ def hourly_of(points: list[Point], hours: int = 1, root: str = "MES") -> pl.Data
             for n, (price, volume) in enumerate(points)
         ]
     )
+
+
+def last_row(bars: pl.DataFrame, **changed: float | None) -> dict[str, Any]:
+    """Return the last row, after changing prices of the last bar."""
+    is_last = pl.col("trade_date") == bars["trade_date"].max()
+    prices = [pl.when(is_last).then(v).otherwise(n).alias(n) for n, v in changed.items()]
+    return golden_zone(bars.with_columns(prices), THRESHOLD).to_dicts()[-1]
 
 
 def rows_of(points: list[Point], hours: int = 1) -> list[dict[str, Any]]:
@@ -79,9 +82,7 @@ DOWN_LEG: list[Point] = [
 )
 def test_state_on_an_up_leg_depends_on_the_close(close: float, state: int | None) -> None:
     # the close of a bar whose high and low confirm nothing
-    frame = hourly_of([*UP_LEG, (109.0, 10)])
-    changed = pl.when(pl.col("trade_date") == date_of(26)).then(close).otherwise("close")
-    row = golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD).to_dicts()[-1]
+    row = last_row(hourly_of([*UP_LEG, (109.0, 10)]), close=close)
     assert (row["swing_high"], row["swing_low"], row["fib_50"]) == (120.0, 100.0, 110.0)
     assert row["fib_618"] == pytest.approx(107.64, abs=1e-9)
     assert row["state"] == state
@@ -100,9 +101,7 @@ def test_state_on_an_up_leg_depends_on_the_close(close: float, state: int | None
     ],
 )
 def test_state_on_a_down_leg_is_mirrored(close: float, state: int | None) -> None:
-    frame = hourly_of([*DOWN_LEG, (91.0, 10)])
-    changed = pl.when(pl.col("trade_date") == date_of(26)).then(close).otherwise("close")
-    row = golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD).to_dicts()[-1]
+    row = last_row(hourly_of([*DOWN_LEG, (91.0, 10)]), close=close)
     assert (row["swing_high"], row["swing_low"], row["fib_50"]) == (100.0, 80.0, 90.0)
     assert row["fib_618"] == pytest.approx(92.36, abs=1e-9)
     assert row["state"] == state
@@ -112,8 +111,7 @@ def test_zone_includes_its_end() -> None:
     # a close at the row's own fib_618 is in the zone
     frame = hourly_of([*UP_LEG, (109.0, 10)])
     level = golden_zone(frame, THRESHOLD)["fib_618"][-1]
-    changed = pl.when(pl.col("trade_date") == date_of(26)).then(level).otherwise("close")
-    assert golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD)["state"][-1] == 1
+    assert last_row(frame, close=level)["state"] == 1
 
 
 def test_golden_zone_is_null_before_a_leg_is_confirmed() -> None:
@@ -126,9 +124,7 @@ def test_golden_zone_is_null_before_a_leg_is_confirmed() -> None:
 
 @pytest.mark.parametrize("close", [None, nan])
 def test_state_is_null_without_a_close(close: float | None) -> None:
-    frame = hourly_of([*UP_LEG, (109.0, 10)])
-    changed = pl.when(pl.col("trade_date") == date_of(26)).then(close).otherwise("close")
-    row = golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD).to_dicts()[-1]
+    row = last_row(hourly_of([*UP_LEG, (109.0, 10)]), close=close)
     assert (row["state"], row["qualified_trigger"]) == (None, False)
 
 
@@ -248,9 +244,7 @@ def test_rebound_that_confirms_the_next_swing_triggers_on_the_leg_it_ends(
 ) -> None:
     # a high of 119 ≥ 118.69 confirms the low of 107.9: the row's leg is 120 → 107.9, down, with
     # its zone from 113.95 to 115.38; the trigger is out of the zone that the prior bar was in
-    frame = hourly_of([*UP_LEG, (119.0, 15)])
-    changed = pl.when(pl.col("trade_date") == date_of(26)).then(close).otherwise("close")
-    row = golden_zone(frame.with_columns(changed.alias("close")), THRESHOLD).to_dicts()[-1]
+    row = last_row(hourly_of([*UP_LEG, (119.0, 15)]), close=close)
     assert (row["swing_high"], row["swing_low"]) == (120.0, 107.9)
     assert row["state"] == state
     assert row["qualified_trigger"] is True
@@ -260,11 +254,7 @@ def test_rebound_that_confirms_the_next_swing_triggers_on_the_leg_it_ends(
 def test_confirmed_swing_starts_a_new_stay() -> None:
     # the last bar's high of 119 confirms the low of 107.9, and its close of 114 is in the zone of
     # the new leg, 113.95 to 115.38: it triggers out of the one zone into the other
-    frame = hourly_of([*UP_LEG, (109.0, 1), (114.0, 15)])
-    frame = frame.with_columns(
-        pl.when(pl.col("trade_date") == date_of(27)).then(119.0).otherwise("high").alias("high")
-    )
-    row = golden_zone(frame, THRESHOLD).to_dicts()[-1]
+    row = last_row(hourly_of([*UP_LEG, (109.0, 1), (114.0, 15)]), high=119.0)
     assert (row["state"], row["qualified_trigger"]) == (1, True)
     # the five before: 4, 2, 1, 9, 1
     expected = (-2 * log(4) - log(2) + log(9) + 2 * log(1)) / 10
@@ -315,106 +305,3 @@ def test_golden_zone_ignores_bars_of_other_roots() -> None:
     together = golden_zone(pl.concat(frames.values()), THRESHOLD)
     for root, frame in frames.items():
         assert together.filter(pl.col("root") == root).equals(golden_zone(frame, THRESHOLD))
-
-
-def by_bar(history: pl.DataFrame, threshold: float) -> list[tuple[Any, ...]]:
-    """Compute (trade_date, state, slope, trigger) of each bar from the bars up to it."""
-    expected_bars: list[tuple[Any, ...]] = []
-    bars = history.to_dicts()
-    entry_slope: float | None = None
-    prior: dict[str, Any] = {"state": None, "leg": None}
-    swings = zigzag(history, "ts_event", threshold).to_dicts()
-    for n, this in enumerate(bars):
-        known = [s for s in swings if s["confirmed_on"] <= this["ts_event"]][-2:]
-        leg = (known[0]["price"], known[1]["price"]) if len(known) == 2 else None
-        state = None if leg is None else state_of(this["close"], *leg)
-        carried, trigger = entry_slope, None if leg is None else False
-        if prior["state"] == 1 and n >= 24:
-            start, end = prior["leg"]
-            half = (start + end) / 2
-            back = this["close"] > half if end > start else this["close"] < half
-            surge = this["volume"] >= 1.5 * sum(b["volume"] for b in bars[n - 24 : n]) / 24
-            trigger = back and surge and carried is not None and carried < 0
-        if state == 1 and not (prior["state"] == 1 and prior["leg"] == leg):
-            volumes = [b["volume"] for b in bars[max(n - 5, 0) : n]]
-            entry_slope = (
-                float(np.polyfit(range(5), np.log(volumes), 1)[0])
-                if len(volumes) == 5 and min(volumes) > 0
-                else None
-            )
-        slope = entry_slope if state == 1 else carried if trigger else None
-        expected_bars.append((this["trade_date"], state, slope, trigger))
-        prior = {"state": state, "leg": leg}
-    return expected_bars
-
-
-def state_of(close: float, start: float, end: float) -> int | None:
-    # the share of the leg that is retraced
-    back = (end - close) / (end - start)
-    return None if back > 1 else 2 if back > 0.618 else 1 if back >= 0.5 else 0
-
-
-def random_history(bars: int, seed: int, hours: int = 5) -> pl.DataFrame:
-    generator = np.random.default_rng(seed)
-    close = 4000 * np.exp(np.cumsum(generator.normal(0, 0.004, bars)))
-    wick = close * 0.002 * generator.random((2, bars))
-    volume = generator.integers(0, 60, bars)
-    rows = [
-        bar(
-            date_of(n, hours),
-            n % hours,
-            (close[n], close[n] + wick[0, n], close[n] - wick[1, n], close[n]),
-            int(volume[n]),
-            root="MES",
-        )
-        for n in range(bars)
-    ]
-    return bar_frame(rows)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_golden_zone_equals_the_definitions_bar_by_bar(seed: int) -> None:
-    history = random_history(1500, seed)
-    expected_bars = by_bar(history, 0.01)
-    rows = golden_zone(history).to_dicts()
-    assert sum(bool(row["qualified_trigger"]) for row in rows) >= 3
-    for row in rows:
-        own = [line for line in expected_bars if line[0] == row["trade_date"]]
-        assert row["state"] == own[-1][1]
-        assert row["vol_decay_slope"] == (
-            None if own[-1][2] is None else pytest.approx(own[-1][2], abs=1e-9)
-        )
-        triggers = [line[3] for line in own if line[3] is not None]
-        assert row["qualified_trigger"] == (any(triggers) if triggers else None)
-
-
-def test_golden_zone_is_identical_without_later_bars_of_a_long_history() -> None:
-    history = random_history(1500, 0)
-    full = golden_zone(history)
-    assert full["qualified_trigger"].sum() > 0
-    for number in range(0, 300, 4):
-        known = pl.col("trade_date") <= date_of(number)
-        assert golden_zone(history.filter(known)).equals(full.filter(known))
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.integers(-60, 60), st.integers(0, 30), st.integers(0, 30), st.integers(0, 50)),
-        min_size=1,
-        max_size=70,
-    ),
-    st.data(),
-)
-def test_golden_zone_is_identical_without_later_bars(
-    moves: list[tuple[int, int, int, int]], data: st.DataObject
-) -> None:
-    price, rows = 4000, []
-    for n, (step, above, below, volume) in enumerate(moves):
-        price += step
-        close = price * 0.25
-        ohlc = (close, close + above * 0.25, close - below * 0.25, close)
-        rows.append(bar(date_of(n, 3), n % 3, ohlc, volume, root="MES"))
-    history = bar_frame(rows)
-    known = pl.col("trade_date") <= data.draw(st.sampled_from(history["trade_date"].to_list()))
-    assert golden_zone(history.filter(known)).equals(golden_zone(history).filter(known))
