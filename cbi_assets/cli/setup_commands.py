@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from cbi_assets.config.settings import load_settings
 
 if TYPE_CHECKING:
     from cbi_assets.demo import DemoOutcome
+    from cbi_assets.warehouse.findings import Finding
 
 
 @app.command()
@@ -39,9 +41,7 @@ def config(
         if json:
             keys = ("name", "verdict", "text", "unanswered")
             print_json([{key: getattr(finding, key) for key in keys} for finding in findings])
-        missing = [finding for finding in findings if finding.verdict == "missing"]
-        if missing:
-            raise typer.Exit(3 if all(finding.unanswered for finding in missing) else 2)
+        _exit_for(findings)
         return
     shown = settings.shown()
     if json:
@@ -101,17 +101,32 @@ def doctor(json: Json = False) -> None:
     from cbi_assets.doctor import diagnose
     from cbi_assets.formatting import plural
 
-    found = list(diagnose(now_utc()))
-    failing = [diagnosis for diagnosis in found if diagnosis.status]
+    findings = list(diagnose(now_utc()))
     if json:
-        print_json(found)
+        print_json(
+            [
+                {
+                    "name": finding.name,
+                    "verdict": finding.verdict,
+                    "found": finding.found,
+                    "mend": finding.remedy,
+                    "status": finding.status,
+                }
+                for finding in findings
+            ]
+        )
     else:
-        rows = [(d.name, d.verdict, d.found, d.mend) for d in found]
+        rows = [(f.name, f.verdict, f.found, f.remedy) for f in findings]
         table("Doctor", ["what", "verdict", "found", "fix"], rows)
-        say(f"{plural(len(failing), 'problem')} found." if failing else "All checks passed.")
-    if failing:
-        # A wrong setting goes first: fixing it may be what makes a service respond.
-        raise typer.Exit(min(diagnosis.status for diagnosis in failing))
+        problems = sum(finding.verdict == "missing" for finding in findings)
+        say(f"{plural(problems, 'problem')} found." if problems else "All checks passed.")
+    _exit_for(findings)
+
+
+def _exit_for(findings: Sequence[Finding]) -> None:
+    """Exit with the lowest status: fixing a setting may be what makes a service respond."""
+    if statuses := [finding.status for finding in findings if finding.status]:
+        raise typer.Exit(min(statuses))
 
 
 @app.command()

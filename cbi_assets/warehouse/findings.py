@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from cbi_assets.errors import CbiError
+from cbi_assets.errors import CbiError, ServiceError
 
 Verdict = Literal["ok", "note", "missing"]
 
@@ -27,7 +27,14 @@ class Finding:
     def of_error(cls, name: str, error: CbiError) -> Self:
         """Return the finding `missing` that an error describes."""
         found = f"{error.subject}: {error.problem}" if error.subject else error.problem
-        return cls(name, "missing", found, error.remedy)
+        return cls(name, "missing", found, error.remedy, isinstance(error, ServiceError))
+
+    @property
+    def status(self) -> int:
+        """The exit status it calls for: 2 for what must be fixed here, 3 for a service."""
+        if self.verdict != "missing":
+            return 0
+        return 3 if self.unanswered else 2
 
     @property
     def text(self) -> str:
