@@ -31,7 +31,7 @@ import polars as pl
 
 from cbi_assets.config.settings import Settings
 from cbi_assets.demo.encoder import encode_dbn, mappings, write_job
-from cbi_assets.demo.market import bar_starts, random_walk
+from cbi_assets.demo.synthetic_bars import bar_starts, random_walk
 from cbi_assets.drive.landing import pack_path
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, open_session

@@ -103,7 +103,7 @@ def make_drives(work: Path, bars: int) -> None:
     import numpy as np
 
     from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
-    from cbi_assets.demo.market import bar_starts, random_walk
+    from cbi_assets.demo.synthetic_bars import bar_starts, random_walk
     from cbi_assets.market.sessions import trade_dates
 
     schema, dataset = "ohlcv-1m", "GLBX.MDP3"

@@ -126,7 +126,7 @@ def make_bars(project: Any, root: str, place: int, last: dt.date) -> Any:
     """Rows of the raw 1h table: a random walk of `ROOT.v.0`."""
     import polars as pl
 
-    from cbi_assets.demo.market import bar_starts, random_walk
+    from cbi_assets.demo.synthetic_bars import bar_starts, random_walk
     from cbi_assets.market.sessions import trade_date_of
     from cbi_assets.tables import RAW
 

@@ -1,4 +1,4 @@
-"""The demo: everything on a small synthetic drive, in a home of its own."""
+"""The demo runs every step on a small synthetic drive, in its own home."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import load_once, open_warehouse, query, table
 
 HOURS = {"grains": 5 + 14, "equity": 7 + 16, "energy": 7 + 16}
-"""Hours a session in the demo's drive: the evening's and the day's."""
+"""Hours per session in the demo's drive: evening plus day."""
 
 ROOTS = {"ZL": "grains", "ZS": "grains", "ZM": "grains", "MES": "equity", "ES": "equity",
          "CL": "energy"}  # fmt: skip
@@ -26,7 +26,7 @@ ROOTS = {"ZL": "grains", "ZS": "grains", "ZM": "grains", "MES": "equity", "ES": 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A demo's folder, after it ran: data did not fall short."""
+    """Run a demo without failures and return its folder."""
     root = tmp_path_factory.mktemp("demo")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
@@ -43,35 +43,35 @@ def sessions(sector: str) -> int:
     return len(trade_dates(sector, FIRST, LAST))  # type: ignore[arg-type]
 
 
-def test_the_books_balance_and_the_repeated_job_is_dropped(demo: Path) -> None:
+def test_demo_books_balance_and_repeated_job_is_dropped(demo: Path) -> None:
     project = open_demo(demo)
     with open_warehouse(project) as warehouse:
         by_file = books_by_file(warehouse)
     assert set(by_file["difference"]) == {0}
     assert by_file["quarantined"].sum() == by_file["conflicts"].sum() == 0
-    # the second job holds every hour of ZL once more: 58 trade dates of 19 hours
+    # The second job repeats every hour of ZL: 58 trade dates of 19 hours.
     weekdays = [FIRST + dt.timedelta(days=n) for n in range((LAST - FIRST).days + 1)]
     holidays = {dt.date(2026, 1, 19), dt.date(2026, 2, 16)}  # King and Washington
     traded = [day for day in weekdays if day.weekday() < 5 and day not in holidays]
     assert by_file["duplicates"].sum() == len(traded) * HOURS["grains"] == 1_102
 
 
-def test_every_bar_is_published_once(demo: Path) -> None:
+def test_demo_publishes_every_bar_once(demo: Path) -> None:
     project = open_demo(demo)
-    held = dict(table(project).group_by("root").len().iter_rows())
-    assert held == {root: sessions(sector) * HOURS[sector] for root, sector in ROOTS.items()}
+    counts = dict(table(project).group_by("root").len().iter_rows())
+    assert counts == {root: sessions(sector) * HOURS[sector] for root, sector in ROOTS.items()}
     minutes = table(project, "1m")
     assert set(minutes["root"]) == {"MES"}
     assert minutes.height == sessions("equity") * HOURS["equity"] * 60
 
 
-def test_the_matrix_has_a_row_a_trade_date(demo: Path) -> None:
+def test_demo_matrix_has_one_row_per_trade_date(demo: Path) -> None:
     rows = query(open_demo(demo), "SELECT symbol FROM `features.daily_ml_matrix`")
     counts = dict(rows.group_by("symbol").len().iter_rows())
     assert counts == {root: sessions(sector) for root, sector in ROOTS.items()}
 
 
-def test_no_real_home_takes_the_demos_bars(demo: Path, make_project: MakeProject) -> None:
+def test_real_home_rejects_the_demos_bars(demo: Path, make_project: MakeProject) -> None:
     real = make_project(cbi_drive=demo / "drive")
     outcome = load_once(real)
     assert outcome.load_id is None
@@ -80,7 +80,7 @@ def test_no_real_home_takes_the_demos_bars(demo: Path, make_project: MakeProject
     assert reasons == {f"dataset {DATASET}; this home takes only GLBX.MDP3"}
 
 
-def test_a_demos_home_takes_no_real_bars(make_project: MakeProject, drive: Path) -> None:
+def test_demo_home_rejects_real_bars(make_project: MakeProject, drive: Path) -> None:
     from cbi_assets_tests.load.lines import put_lines, record
 
     put_lines(drive, [record(0)])
@@ -91,7 +91,7 @@ def test_a_demos_home_takes_no_real_bars(make_project: MakeProject, drive: Path)
     assert file.reason == "dataset GLBX.MDP3; this home takes only DEMO.SYNTH"
 
 
-def test_a_demos_home_opens_no_bigquery(make_project: MakeProject) -> None:
+def test_demo_home_rejects_bigquery(make_project: MakeProject) -> None:
     project = make_project(demo=True, cbi_warehouse="bigquery", cbi_bq_project="mine")
     with (
         pytest.raises(UsageError, match="synthetic bars enter no real warehouse"),

@@ -128,13 +128,13 @@ def _describe(outcome: LoadOutcome, staged: StagingOutcome) -> str:
         partitions = plural(len(outcome.partitions), "partition")
         bars = plural(outcome.published, "bar")
         done = f"{bars} published in {partitions} (load {outcome.load_id})"
-    quarantined = sum(part.quarantined for part in outcome.partitions) + outcome.nameless
+    quarantined = sum(part.quarantined for part in outcome.partitions) + outcome.unresolved
     counts = (
         (count_results(outcome.checks)[0], "check failed", "checks failed"),
         (_count_refused(outcome.survey, staged), "file refused", "files refused"),
         (len(outcome.stopped), "timeframe stopped by its canary", "timeframes stopped"),
         (quarantined, "record quarantined", "records quarantined"),
-        (outcome.nameless, "of them of no known root", "of them of no known root"),
+        (outcome.unresolved, "of them of no known root", "of them of no known root"),
         (sum(part.conflicts for part in outcome.partitions), "conflict", ""),
     )
     return ", ".join([done, *(plural(n, one, many) for n, one, many in counts if n)])

@@ -15,13 +15,14 @@ from cbi_assets.build.build import BuildOutcome
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
-from cbi_assets.demo.market import bar_starts, hours_of, random_walk
+from cbi_assets.demo.synthetic_bars import bar_starts, random_walk, to_hourly
 from cbi_assets.drive.survey import Progress
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.session import Project, open_session
+from cbi_assets.timestamps import EPOCH
 from cbi_assets.verbs import build, load
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class DemoOutcome:
 
 
 def make_drive(drive: Path) -> None:
-    """Write three jobs: 1h of six roots as DBN, the ZL part again as daily JSON, and MES 1m as CSV.
+    """Write three jobs: 1h of six roots as DBN, ZL again as daily JSON, and MES 1m as CSV.
 
     The JSON job repeats bars of the first one, so that there are duplicates to drop.
     """
@@ -74,7 +75,7 @@ def make_drive(drive: Path) -> None:
     minutes = bars("MES", "ohlcv-1m", 1)
     hourly = np.concatenate(
         [
-            hours_of(minutes, ids["MES"]) if root == "MES" else bars(root, "ohlcv-1h", 60)
+            to_hourly(minutes, ids["MES"]) if root == "MES" else bars(root, "ohlcv-1h", 60)
             for root in _PRICES
         ]
     )
@@ -91,7 +92,7 @@ def make_drive(drive: Path) -> None:
     files = {}
     for day in np.unique(days):
         dbn = encode_dbn(soybean_oil[days == day], DATASET, "ohlcv-1h", mapped, zstd=False)
-        date = dt.date(1970, 1, 1) + dt.timedelta(days=int(day))
+        date = EPOCH.date() + dt.timedelta(days=int(day))
         files[f"demo-synth-{date:%Y%m%d}.ohlcv-1h.json"] = encode_text(
             dbn, "json", "ohlcv-1h", mapped
         )

@@ -128,7 +128,7 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
     if unbalanced.height:
         file_id, root, landed, found = unbalanced.row(0)
         raise AuditError(
-            f"{root or 'nameless records'} of file {file_id[:12]}: {landed} records landed, "
+            f"{root or 'unresolved records'} of file {file_id[:12]}: {landed} records landed, "
             f"{found} staged. Delete the landing zone under CBI_HOME and load again."
         )
     return Audited(staged, names, warehouse.query(f"SELECT * FROM `{names['books']}`"))

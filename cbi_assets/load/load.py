@@ -62,7 +62,7 @@ class LoadOutcome:
     survey: Survey
     load_id: str | None = None
     partitions: list[PartitionLoad] = field(default_factory=list)
-    nameless: int = 0
+    unresolved: int = 0
     stopped: dict[Timeframe, str] = field(default_factory=dict)
     overlaps: list[Overlap] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
@@ -79,7 +79,7 @@ class LoadOutcome:
         """Whether a check failed, a file was refused, or a record was quarantined."""
         return (
             bool(self.stopped)
-            or bool(self.nameless)
+            or bool(self.unresolved)
             or any(result.failed for result in self.checks)
             or any(part.quarantined or part.conflicts for part in self.partitions)
             or bool(self.survey.refused)
@@ -189,12 +189,12 @@ class _Load:
         PendingEvents(self._session.home).add(touched)
         statements += self._enter_files(todo, entered, new_files)
         self._warehouse.transact(with_version_guard(statements, version))
-        partitions, nameless = self._partitions(audited, before)
+        partitions, unresolved = self._partitions(audited, before)
         return LoadOutcome(
             self._survey,
             load_id=load_id,
             partitions=partitions,
-            nameless=nameless,
+            unresolved=unresolved,
             stopped=stopped,
             overlaps=overlaps,
         )
@@ -293,7 +293,7 @@ class _Load:
         self, audited: Mapping[Timeframe, Audited], before: Mapping[Timeframe, dict[str, int]]
     ) -> tuple[list[PartitionLoad], int]:
         partitions: list[PartitionLoad] = []
-        nameless = 0
+        unresolved = 0
         for timeframe, outcome in audited.items():
             after = rows_by_root(self._warehouse, RAW[timeframe])
             counted = outcome.books.rename({"fresh": "published"})
@@ -303,7 +303,7 @@ class _Load:
             for row in by_root.sort("root").iter_rows(named=True):
                 root = row["root"]
                 if not root:
-                    nameless += row["records"]
+                    unresolved += row["records"]
                     continue
                 partitions.append(
                     PartitionLoad(
@@ -313,7 +313,7 @@ class _Load:
                         **row,
                     )
                 )
-        return partitions, nameless
+        return partitions, unresolved
 
 
 def _order(piece: Slice) -> tuple[int, str, str]:

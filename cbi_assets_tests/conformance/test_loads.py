@@ -48,7 +48,7 @@ def test_a_load_accounts_for_every_record(project: Project, drive: Path) -> None
     fill(drive)
     outcome = load_once(project)
     assert outcome.published == 6
-    assert outcome.nameless == 1
+    assert outcome.unresolved == 1
     with open_warehouse(project) as warehouse:
         books = books_by_file(warehouse).drop("path", "source_file_id", "schema").to_dicts()
     columns = ("records", "published", "duplicates", "quarantined", "conflicts",

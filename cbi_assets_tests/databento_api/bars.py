@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import SymbolIntervals, bar_records, encode_dbn, mappings
-from cbi_assets.demo.market import bar_starts
+from cbi_assets.demo.synthetic_bars import bar_starts
 from cbi_assets.market.sessions import Calendar
 from cbi_assets.market.symbology import MONTH_CODES
 from cbi_assets_tests.helpers import Records

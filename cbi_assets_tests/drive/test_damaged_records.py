@@ -60,7 +60,7 @@ def test_last_record_is_quarantined_if_cut(
     assert record == cut.splitlines()[-1].decode()
     assert reason.startswith(f"unreadable {encoding.upper()} record: ")
     assert published(project) == ROWS[:23]
-    assert (outcome.nameless, outcome.published, outcome.has_failures) == (1, 23, True)
+    assert (outcome.unresolved, outcome.published, outcome.has_failures) == (1, 23, True)
 
 
 def test_garbage_lines_are_quarantined_and_the_rest_published(

@@ -158,7 +158,7 @@ def test_each_bar_is_published_once_if_landed_in_every_format(
     assert published(project) == mixed_rows()
     [part] = outcome.partitions
     assert (part.records, part.published, part.duplicates) == (56 * 72, 72, 55 * 72)
-    assert (part.quarantined, part.conflicts, outcome.nameless) == (0, 0, 0)
+    assert (part.quarantined, part.conflicts, outcome.unresolved) == (0, 0, 0)
     books = query(project, "SELECT COUNT(*) AS files, SUM(records) AS records FROM `ops.loads`")
     assert books.row(0) == (56, 56 * 72)
 

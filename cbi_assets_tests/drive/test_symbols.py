@@ -41,7 +41,7 @@ def test_record_is_quarantined_if_its_id_has_two_symbols_that_day(
     why = "instrument 10 stands for ZL.v.0 and ZLH5 on that day: ask for them in separate jobs"
     assert reasons(project) == dict.fromkeys(range(1, 10), why)
     assert published(project) == expected_rows(bars(24)[9:])
-    assert outcome.nameless == 9
+    assert outcome.unresolved == 9
 
 
 def test_record_is_quarantined_if_its_id_has_no_symbol_that_day(
@@ -58,12 +58,12 @@ def test_record_is_quarantined_if_its_id_has_no_symbol_that_day(
 
 def test_late_symbology_resolves_quarantined_records(project: Project, drive: Path) -> None:
     folder = put_job(drive, {f"{NAME}.json": UNRESOLVED}, sidecars=())
-    assert load_once(project).nameless == 24
+    assert load_once(project).unresolved == 24
     assert published(project) == []
     put_job(drive, {}, sidecars=("symbology",))
     assert sorted(file.name for file in folder.iterdir()) == [f"{NAME}.json", "symbology.json"]
     outcome = load_once(project)
-    assert (outcome.survey.read, outcome.published, outcome.nameless) == (2, 24, 0)
+    assert (outcome.survey.read, outcome.published, outcome.unresolved) == (2, 24, 0)
     assert published(project) == expected_rows(bars(24))
     assert reasons(project) == {}
 
@@ -75,7 +75,7 @@ def test_late_symbology_moves_records_outside_the_universe(project: Project, dri
     other = mappings({"XX.v.0": [(10, *JANUARY)]})
     put_job(drive, {}, mapped=other, sidecars=("symbology",))
     outcome = load_once(project)
-    assert (outcome.published, outcome.nameless) == (0, 0)
+    assert (outcome.published, outcome.unresolved) == (0, 0)
     assert reasons(project) == {}
     books = query(project, "SELECT records, outside_universe, status FROM `ops.source_files`")
     assert books.rows() == [(24, 24, "loaded")]
@@ -85,7 +85,7 @@ def test_late_symbology_of_one_copy_resolves_the_file_once(project: Project, dri
     """A copy with symbols and one without do not land the file again and again."""
     put_job(drive, {f"{NAME}.json": UNRESOLVED}, job="a", sidecars=())
     put_job(drive, {f"{NAME}.json": UNRESOLVED}, job="b", sidecars=())
-    assert load_once(project).nameless == 24
+    assert load_once(project).unresolved == 24
     put_job(drive, {}, job="b", sidecars=("symbology",))
     assert load_once(project).published == 24
     outcome = load_once(project)

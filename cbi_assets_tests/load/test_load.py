@@ -259,7 +259,7 @@ def test_records_that_name_no_root_are_set_aside(project: Project, drive: Path) 
     assert [(row["root"], row["symbol"]) for row in rows] == [("", "")] * 2
     assert rows[0]["reason"] == "no symbol for instrument 99 on 2025-01-06 (UTC)"
     assert rows[1]["reason"].startswith("unreadable JSON record")
-    assert outcome.nameless == 2
+    assert outcome.unresolved == 2
     assert outcome.has_failures
     assert books(project) == {"a.json": (3, 1, 0, 2, 0, 0, 0)}
 

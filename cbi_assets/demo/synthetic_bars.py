@@ -62,7 +62,7 @@ def random_walk(
     return bar_records(schema, instrument_id, starts, prices, volume)
 
 
-def hours_of(minutes: npt.NDArray[np.void], instrument_id: int) -> npt.NDArray[np.void]:
+def to_hourly(minutes: npt.NDArray[np.void], instrument_id: int) -> npt.NDArray[np.void]:
     """Aggregate 1m bars of one instrument, in order, to 1h bars, as DBN records."""
     hour = 3_600 * 10**9
     starts, first = np.unique(minutes["ts_event"] // hour * hour, return_index=True)
