@@ -59,9 +59,10 @@ def _show(outcome: DownloadOutcome) -> None:
     ]  # fmt: skip
     columns = ["root", "schema", "job", "state", "files", "bytes", "cost", "folder on the drive"]
     console.table(f"Plan {outcome.plan_hash[:12]}", columns, rows)
-    console.say(
+    console.say_verdict(
+        outcome.is_complete,
         f"{plural(outcome.submitted, 'job')} submitted, {len(outcome.fetched)} downloaded now; "
-        f"the plan's {plural(len(outcome.jobs), 'job')} cost {dollars(outcome.spent_usd)} so far."
+        f"the plan's {plural(len(outcome.jobs), 'job')} cost {dollars(outcome.spent_usd)} so far",
     )
 
 

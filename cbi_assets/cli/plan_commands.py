@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cbi_assets.cli.app import Json, PlanName, Symbols, Timeframes, Wait, app, date_option, now_utc
+from cbi_assets.cli.app import (
+    Json,
+    PlanName,
+    Symbols,
+    Timeframes,
+    Wait,
+    app,
+    command_session,
+    date_option,
+)
 
 if TYPE_CHECKING:
     from cbi_assets.downloads.plan_model import Plan
@@ -39,18 +48,18 @@ def plan(
     from cbi_assets.downloads.planning import make_plan, open_clients
     from cbi_assets.downloads.wanted import Scope, survey
     from cbi_assets.files import write_atomically
-    from cbi_assets.session import Project, open_session
+    from cbi_assets.session import Project
 
     project = Project()
     timeframes = select_timeframes(tuple(timeframe or ()))
     scope = Scope(tuple(symbol or ()), timeframes, end, newest)
     project.universe.select(scope.roots)
     if verify:
-        with open_session(project, now=now_utc(), wait=wait) as session:
+        with command_session(wait, project=project) as session:
             wanted = survey(session, scope)
         _show_verdicts(wanted, json)
         return
-    with open_session(project, now=now_utc(), wait=wait) as session:
+    with command_session(wait, project=project) as session:
         made = make_plan(session, scope, open_clients(project.settings))
     made.save(project.home.plans / f"{made.plan_hash[:12]}.json")
     made.save(out / f"{NAME}.json")
@@ -80,11 +89,11 @@ def approve(
     from cbi_assets.downloads.plan_files import find_plan
     from cbi_assets.downloads.plan_page import summarize
     from cbi_assets.formatting import dollars
-    from cbi_assets.session import Project, open_session
+    from cbi_assets.session import Project
 
     project = Project()
     chosen = find_plan(project.home, plan)
-    with open_session(project, now=now_utc(), wait=wait) as session:
+    with command_session(wait, project=project) as session:
         approval = record_approval(session, chosen, by=by, max_usd=max_usd, expires=expires)
     name = chosen.plan_hash[:12]
     path = project.home.plans / f"{name}.json"
@@ -113,9 +122,8 @@ def approvals(json: Json = False, wait: Wait = 600.0) -> None:
     from cbi_assets.cli import console
     from cbi_assets.downloads.approvals import list_approvals
     from cbi_assets.formatting import dollars, instant
-    from cbi_assets.session import Project, open_session
 
-    with open_session(Project(), now=now_utc(), wait=wait) as session:
+    with command_session(wait) as session:
         statuses = list_approvals(session)
     if json:
         console.print_json(statuses)
@@ -174,9 +182,9 @@ def _show_verdicts(wanted: Wanted, json: bool) -> None:
                    "missing dates"]  # fmt: skip
         console.table(f"Trade dates wanted through {wanted.through}", columns, rows)
         if incomplete:
-            console.say(f"FAIL: {len(incomplete)} of {len(verdicts)} series are incomplete.")
+            console.say_verdict(False, f"{len(incomplete)} of {len(verdicts)} series incomplete")
             console.say("Next: cbi plan")
         else:
-            console.say("PASS: every wanted trade date is published, or a gap at Databento.")
+            console.say_verdict(True, "every wanted trade date is published, or a gap at Databento")
     if incomplete:
         raise typer.Exit(1)

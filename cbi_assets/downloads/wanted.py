@@ -143,7 +143,8 @@ def survey(
     coverages, published = [], []
     for timeframe in scope.timeframes:
         rows = session.warehouse.query(
-            load_sql("published_days", table=RAW[timeframe].id), {"dataset": policy.dataset}
+            load_sql("downloads/published_days", table=RAW[timeframe].id),
+            {"dataset": policy.dataset},
         )
         by_series = {
             (str(key[0]), str(key[1])): part

@@ -109,7 +109,7 @@ def test_download_does_not_load_with_no_load(cbi: Cbi, drive: Path) -> None:
     downloaded = cbi("download", plan, "--no-load")
     assert downloaded.returncode == 0, downloaded.stderr
     assert downloaded.stdout == ""
-    assert "1 job submitted, 1 downloaded now" in downloaded.stderr
+    assert "PASS: 1 job submitted, 1 downloaded now" in downloaded.stderr
     loaded = cbi("load", "--json")
     assert json.loads(loaded.stdout)["published"] > 0
 

@@ -1,4 +1,4 @@
--- Failed checks of severity ERROR, by their latest result.
+-- Failed checks of severity ERROR, by their latest result. One row per table, check and partition.
 SELECT table_id, check_name, partition_key, actual
 FROM `ops.check_results`
 WHERE NOT passed AND severity = 'ERROR'

@@ -1,4 +1,4 @@
--- Requests of approved plans whose latest attempt failed or expired at Databento.
+-- Requests whose latest attempt failed or expired at Databento. One row per request.
 SELECT jobs.plan_hash, jobs.request_id, jobs.root, jobs.schema, jobs.job_id, jobs.state
 FROM `ops.download_jobs` AS jobs
 WHERE jobs.state IN ('failed', 'expired')

@@ -1,4 +1,5 @@
--- The newest bar start of each timeframe and root up to @now, from ops.loads: no raw table is read.
+-- Newest published bar start (UTC), from ops.loads, so that no raw table is read.
+-- One row per timeframe and root. Parameter: @now, later starts are ignored.
 SELECT timeframe, root, MAX(last_ts_event) AS last_ts_event
 FROM `ops.loads`
 WHERE published > 0 AND last_ts_event <= @now

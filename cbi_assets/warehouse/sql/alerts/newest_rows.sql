@@ -1,4 +1,4 @@
--- The newest trade date of each root in the matrix.
+-- Newest trade date in the matrix. One row per root.
 SELECT symbol AS root, MAX(data_date) AS data_date
 FROM `features.daily_ml_matrix`
 GROUP BY symbol

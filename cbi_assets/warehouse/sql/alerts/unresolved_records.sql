@@ -1,4 +1,5 @@
--- Count the records of $table (quarantined or conflicting) by timeframe and root.
+-- Count quarantined or conflicting records. One row per timeframe and root.
+-- Reads $table (ops.quarantined_bars or ops.bar_conflicts).
 SELECT timeframe, root, COUNT(*) AS records
 FROM `$table`
 GROUP BY timeframe, root

@@ -1,5 +1,6 @@
--- Count the bars of each series by trade date and UTC day. A root's outrights are one series, each
--- continuous symbol is another. Parameter: @dataset.
+-- Count the published bars of each series by trade date and UTC day. A root's outrights are one
+-- series (`outright`), each continuous symbol is another.
+-- One row per root, series, trade date and UTC day. Reads $table (a raw table). Parameter: @dataset.
 SELECT
   root, IF(kind = 'outright', kind, symbol) AS series, trade_date, DATE(ts_event) AS utc_day,
   COUNT(*) AS bars
