@@ -1,4 +1,4 @@
-"""Every table of the project, each written down once, in the module of its kind."""
+"""The specs of all tables, one module per kind."""
 
 from typing import Final
 
@@ -32,7 +32,7 @@ from cbi_assets.tables.staging_tables import (
 )
 
 BUILT: Final = (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
-"""What a build publishes in one transaction."""
+"""The tables that a build publishes in one transaction."""
 
 ALL_TABLES: Final = (
     *RAW.values(),

@@ -65,7 +65,7 @@ SESSIONS = TableSpec(
         Column(
             "vwap",
             "FLOAT64",
-            "volume-weighted mean of (H+L+C)/3 of the session's bars; NULL where built from 1d",
+            "volume-weighted mean of (H+L+C)/3 of the session's bars; NULL if built from 1d",
             required=False,
             unit=NATIVE,
         ),
@@ -73,7 +73,7 @@ SESSIONS = TableSpec(
             "realized_vol_1h",
             "FLOAT64",
             "sqrt of the sum of squared 1h log returns, the first from the session's open, not "
-            "annualised; NULL where built from 1d, or where a price is not positive",
+            "annualised; NULL if built from 1d, or if a price is not positive",
             required=False,
         ),
         Column("built_from", "STRING", "timeframe of the bars it is built from: 1m, 1h or 1d"),

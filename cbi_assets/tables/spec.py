@@ -1,7 +1,7 @@
-"""What a table is, written down once: columns, key, partitions, clusters.
+"""Define a table once: columns, key, partitions, clusters.
 
-A TableSpec gives a table's DDL, its frames' schema, Dagster's column metadata and the checks'
-keys. Types are BigQuery's; the DuckDB ones are translated from them.
+DDL of both warehouses, Polars schema, Dagster's column metadata, the checks' keys and the data
+dictionary are derived from a TableSpec. Types are GoogleSQL's.
 """
 
 from __future__ import annotations
@@ -29,8 +29,7 @@ _POLARS_TYPES: Final[dict[str, pl.DataType]] = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `type` is GoogleSQL; `unit` is shown where a number has one; `fields` are those
-    of a STRUCT, see `struct`."""
+    """One column. `type` is GoogleSQL, `unit` that of a number, `fields` those of a STRUCT."""
 
     name: str
     type: str
@@ -44,7 +43,7 @@ class Column:
 class TableSpec:
     """One table: `dataset.name`, its key, MONTH partition column and clustering.
 
-    `seed` is a query for the row that a new table starts with, in the table's columns.
+    `seed` is a query of the row that a new table starts with.
     """
 
     dataset: str
@@ -58,12 +57,12 @@ class TableSpec:
 
     @property
     def id(self) -> str:
-        """`dataset.name`, as SQL writes it between backticks."""
+        """`dataset.name`, as written between backticks in SQL."""
         return f"{self.dataset}.{self.name}"
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """The columns, in the table's order."""
+        """The names of the columns, in the table's order."""
         return tuple(column.name for column in self.columns)
 
     def field_names(self, struct_column: str) -> tuple[str, ...]:
@@ -83,7 +82,7 @@ class TableSpec:
 
     @property
     def fingerprint(self) -> str:
-        """Of the statement that creates the table; a live table is labelled with it."""
+        """A hash of the CREATE statement; a live table in BigQuery is labelled with it."""
         text = self._create_statement("")
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -93,13 +92,12 @@ class TableSpec:
         return {"tool": "cbi_assets", "spec": self.fingerprint}
 
     def create_statement(self) -> str:
-        """`CREATE TABLE IF NOT EXISTS` in GoogleSQL: MONTH partitions, clustered, no expiration,
-        the key as a constraint that is not enforced."""
+        """Return `CREATE TABLE IF NOT EXISTS`; the key is a constraint that is not enforced."""
         labels = ", ".join(f"('{name}', '{value}')" for name, value in self.labels.items())
         return self._create_statement(f", labels=[{labels}]")
 
     def fill_statements(self) -> list[str]:
-        """What gives a new table its first row, where it has one; again, it does nothing."""
+        """Return the statements that insert the seed row, if there is one, into an empty table."""
         if self.seed is None:
             return []
         names = ", ".join(self.column_names)
@@ -109,7 +107,7 @@ class TableSpec:
         ]
 
     def add_statement(self, column: Column) -> str:
-        """`ALTER TABLE … ADD COLUMN`; a live table takes a column as NULLABLE only."""
+        """Return `ALTER TABLE … ADD COLUMN`; an existing table takes a column as NULLABLE only."""
         return f"ALTER TABLE `{self.id}` ADD COLUMN IF NOT EXISTS {_defined(column, False)}"
 
     def _create_statement(self, more_options: str) -> str:
@@ -128,7 +126,7 @@ class TableSpec:
 
 
 def struct(name: str, description: str, fields: Iterable[Column], required: bool = True) -> Column:
-    """A STRUCT column; its type comes from its fields, each of which may be NULL."""
+    """Return a STRUCT column whose fields may all be NULL."""
     inner = tuple(replace(field, required=False) for field in fields)
     kind = f"STRUCT<{', '.join(f'{field.name} {field.type}' for field in inner)}>"
     return Column(name, kind, description, required, fields=inner)
@@ -136,7 +134,7 @@ def struct(name: str, description: str, fields: Iterable[Column], required: bool
 
 @cache
 def canonical_type(text: str, dialect: str = "bigquery") -> str:
-    """A type as GoogleSQL writes it, from the words of GoogleSQL or another dialect."""
+    """Return a type of any dialect as GoogleSQL writes it."""
     kind = exp.DataType.build(text, dialect=dialect)
     for name in kind.find_all(exp.Identifier):
         name.set("quoted", False)
@@ -144,7 +142,7 @@ def canonical_type(text: str, dialect: str = "bigquery") -> str:
 
 
 def plain_id(name: str) -> str:
-    """The name, if it may be a table's id. Raises ValueError: a `$` would name a partition."""
+    """Return the name if it is a valid table id, else raise ValueError: `$` names a partition."""
     if not re.fullmatch(r"[A-Za-z0-9_]{1,1024}", name):
         raise ValueError(f"{name!r} is not a valid table id: letters, digits and _ only")
     return name

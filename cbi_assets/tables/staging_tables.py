@@ -1,4 +1,4 @@
-"""The tables of what staging gives: macro observations, the Yahoo bridge, and their books."""
+"""The tables loaded from staging: macro observations, the Yahoo bridge, and their books."""
 
 from __future__ import annotations
 
@@ -9,17 +9,16 @@ from cbi_assets.tables.spec import NATIVE, Column, TableSpec
 MACRO_OBSERVATIONS = TableSpec(
     dataset="raw_intelligence",
     name="macro_observations",
-    description="Macro, policy, positioning and spot series from staging, row by row from sources "
-    "that sources.yaml allows; each value with the instant from which it was known. No prices of "
-    "futures.",
+    description="Macro, policy, positioning and spot series from staging, from sources allowed in "
+    "sources.yaml, each value with the time at which it became available. No futures prices.",
     columns=(
-        Column("source", "STRING", "source, as sources.yaml calls it"),
-        Column("series_id", "STRING", "series of macro.yaml, which has its unit"),
-        Column("reference_date", "DATE", "the day, or the first day of the period, it describes"),
-        Column("available_at", "TIMESTAMP", "from when it was known", unit="UTC"),
-        Column("value", "FLOAT64", "the value", unit="the series' own"),
+        Column("source", "STRING", "source, as named in sources.yaml"),
+        Column("series_id", "STRING", "series of macro.yaml, which states its unit"),
+        Column("reference_date", "DATE", "date of the value; first day if it describes a period"),
+        Column("available_at", "TIMESTAMP", "when the value became available", unit="UTC"),
+        Column("value", "FLOAT64", "value", unit="the series' own"),
         Column("source_file_id", "STRING", "sha256 of the staging file"),
-        Column("load_id", "STRING", "load that published it"),
+        Column("load_id", "STRING", "load that published the row"),
     ),
     key=("series_id", "reference_date", "available_at"),
     partition_by="reference_date",
@@ -29,24 +28,38 @@ MACRO_OBSERVATIONS = TableSpec(
 YAHOO_BRIDGE = TableSpec(
     dataset="market_data",
     name="yahoo_zl_historical_2000_2010",
-    description="Yahoo's ZL before 2010-06-06, the only dates for which Yahoo may give a price; "
-    "stitched on as sources.yaml says.",
+    description="Yahoo's ZL history before 2010-06-06, stitched to the continuous series as stated in "
+    "sources.yaml. No price of a later date comes from Yahoo.",
     columns=(
         Column("date", "DATE", "trade date"),
         Column("root", "STRING", "product root"),
-        Column("open", "FLOAT64", "NULL where close_only", required=False, unit=NATIVE),
-        Column("high", "FLOAT64", "NULL where close_only", required=False, unit=NATIVE),
-        Column("low", "FLOAT64", "NULL where close_only", required=False, unit=NATIVE),
+        Column(
+            "open",
+            "FLOAT64",
+            "the day's first price; NULL if close_only",
+            required=False,
+            unit=NATIVE,
+        ),
+        Column(
+            "high", "FLOAT64", "the day's high; NULL if close_only", required=False, unit=NATIVE
+        ),
+        Column("low", "FLOAT64", "the day's low; NULL if close_only", required=False, unit=NATIVE),
         Column("close", "FLOAT64", "the day's close", unit=NATIVE),
-        Column("volume", "INT64", "NULL where close_only", required=False, unit="contracts"),
-        Column("close_kind", "STRING", "settlement: not the last trade"),
-        Column("close_only", "BOOL", "whether only the close is fit to use"),
-        Column("scale", "FLOAT64", "what Yahoo's prices were multiplied by"),
-        Column("adjustment", "STRING", "how prices were adjusted to the next series: none"),
-        Column("source", "STRING", "source, as sources.yaml calls it"),
+        Column(
+            "volume",
+            "INT64",
+            "contracts traded; NULL if close_only",
+            required=False,
+            unit="contracts",
+        ),
+        Column("close_kind", "STRING", "settlement: the settlement price, not the last trade"),
+        Column("close_only", "BOOL", "whether only the close is usable"),
+        Column("scale", "FLOAT64", "factor by which Yahoo's prices were multiplied"),
+        Column("adjustment", "STRING", "how prices were adjusted to Databento's: none"),
+        Column("source", "STRING", "source, as named in sources.yaml"),
         Column("source_file_id", "STRING", "sha256 of the staging file"),
-        Column("load_id", "STRING", "load that published it"),
-        Column("loaded_at", "TIMESTAMP", "when it was published", unit="UTC"),
+        Column("load_id", "STRING", "load that published the row"),
+        Column("loaded_at", "TIMESTAMP", "when the row was published", unit="UTC"),
     ),
     key=("root", "date"),
     partition_by="date",
@@ -56,26 +69,45 @@ YAHOO_BRIDGE = TableSpec(
 STAGING_FILES = TableSpec(
     dataset="ops",
     name="staging_files",
-    description="Staging's files, one row a source in each, with verdict and books: observations = "
-    "published + duplicates + refused + conflicts. A wide file's row is an observation a column.",
+    description="The files in staging, one row per file and source, with verdict and books: "
+    "observations = published + duplicates + refused + conflicts. In a wide file each column of a "
+    "row is an observation.",
     columns=(
         Column("file_id", "STRING", "sha256 of the bytes"),
-        Column("path", "STRING", "path under staging when it was read"),
-        Column("source", "STRING", "source as its rows state it, empty where they state none"),
-        Column("layout", "STRING", "what its columns make it: indicators, cot, bridge, prices, …"),
-        Column("file_verdict", "STRING", "of the file: loaded, partly, refused, blocked or unread"),
-        Column("verdict", "STRING", "of the source's rows in it, in the same words"),
-        Column("reason", "STRING", "why rows of the source were not taken; empty where all were"),
+        Column("path", "STRING", "path in staging when it was read"),
+        Column("source", "STRING", "source as stated in its rows; empty if they state none"),
+        Column(
+            "layout",
+            "STRING",
+            "layout detected from its columns: indicators, cot, bridge, prices, …",
+        ),
+        Column(
+            "file_verdict",
+            "STRING",
+            "verdict on the file: loaded, partly, refused, blocked or unread",
+        ),
+        Column("verdict", "STRING", "verdict on the source's rows, one of the same"),
+        Column("reason", "STRING", "why rows of the source were refused; empty if none was"),
         Column("row_count", "INT64", "rows of the source"),
-        Column("observations", "INT64", "values of these rows"),
-        Column("published", "INT64", "published from this file"),
-        Column("duplicates", "INT64", "identical to what is published"),
-        Column("refused", "INT64", "refused; listed one by one but where the file is blocked"),
-        Column("conflicts", "INT64", "in conflict with another value of the date; listed"),
-        Column("rules_hash", "STRING", "of the rules that it was judged by; judged anew by others"),
-        Column("load_id", "STRING", "load that judged it"),
+        Column("observations", "INT64", "values in these rows"),
+        Column("published", "INT64", "observations published from this file"),
+        Column("duplicates", "INT64", "observations equal to a published one"),
+        Column(
+            "refused", "INT64", "observations refused; listed one by one unless the file is blocked"
+        ),
+        Column(
+            "conflicts",
+            "INT64",
+            "observations in conflict with another value of the same date; listed",
+        ),
+        Column(
+            "rules_hash",
+            "STRING",
+            "hash of the rules used; if they change, the file is validated again",
+        ),
+        Column("load_id", "STRING", "load that validated it"),
         Column("seen_at", "TIMESTAMP", "when these bytes were first seen", unit="UTC"),
-        Column("loaded_at", "TIMESTAMP", "when it was judged", unit="UTC"),
+        Column("loaded_at", "TIMESTAMP", "when it was validated", unit="UTC"),
     ),
     key=("file_id", "source"),
 )
@@ -83,18 +115,20 @@ STAGING_FILES = TableSpec(
 REFUSED_OBSERVATIONS = TableSpec(
     dataset="ops",
     name="refused_observations",
-    description="What staging holds and no table took: each observation with its row as read.",
+    description="Observations in staging that no table took, each with its row as read.",
     columns=(
         Column("source_file_id", "STRING", "sha256 of the staging file"),
         Column("row_no", "INT64", "row in the file, from 1"),
-        Column("item", "STRING", "name of the series in the file; empty where it has none"),
-        Column("source", "STRING", "source as the row states it", required=False),
-        Column("series_id", "STRING", "series of macro.yaml, if one takes it", required=False),
+        Column("item", "STRING", "name of the series in the file; empty if it has none"),
+        Column("source", "STRING", "source as stated in the row", required=False),
+        Column(
+            "series_id", "STRING", "matching series of macro.yaml; NULL if none", required=False
+        ),
         Column("verdict", "STRING", "refused or conflict"),
-        Column("reason", "STRING", "why"),
+        Column("reason", "STRING", "why it was not published"),
         Column("record", "STRING", "the row as read, JSON"),
-        Column("load_id", "STRING", "load that judged it"),
-        Column("loaded_at", "TIMESTAMP", "when", unit="UTC"),
+        Column("load_id", "STRING", "load that validated it"),
+        Column("loaded_at", "TIMESTAMP", "when it was validated", unit="UTC"),
     ),
     key=("source_file_id", "row_no", "item"),
     cluster_by=("source_file_id",),
@@ -103,26 +137,50 @@ REFUSED_OBSERVATIONS = TableSpec(
 STITCH_STATISTICS = TableSpec(
     dataset="ops",
     name="stitch_statistics",
-    description="What justifies the stitch, worked out at each build: Yahoo's closes against "
-    "Databento's on the dates that both have. NULL where there is no such date.",
+    description="Evidence for the stitch, computed at each build: Yahoo's closes compared with "
+    "Databento's on the dates in both. NULL if there is no such date.",
     columns=(
-        Column("recorded_at", "TIMESTAMP", "when", unit="UTC"),
+        Column("recorded_at", "TIMESTAMP", "when it was computed", unit="UTC"),
         Column("root", "STRING", "product root"),
-        Column("boundary", "DATE", "first date that Yahoo may not give"),
-        Column("scale", "FLOAT64", "what Yahoo's prices are multiplied by"),
-        Column("adjustment", "STRING", "how they are adjusted"),
-        Column("close_kind", "STRING", "what Yahoo's close is"),
+        Column("boundary", "DATE", "first date not taken from Yahoo"),
+        Column("scale", "FLOAT64", "factor by which Yahoo's prices are multiplied"),
+        Column("adjustment", "STRING", "how Yahoo's prices are adjusted"),
+        Column("close_kind", "STRING", "kind of Yahoo's close: settlement"),
         Column("bridge_rows", "INT64", "rows of the bridge"),
-        Column("overlap_days", "INT64", "dates that both have"),
-        Column("first_day", "DATE", "the first of them", required=False),
-        Column("last_day", "DATE", "the last of them", required=False),
-        Column("median_abs_difference", "FLOAT64", "of the closes", False, unit=NATIVE),
-        Column("max_abs_difference", "FLOAT64", "of the closes", False, unit=NATIVE),
-        Column("median_ratio", "FLOAT64", "Databento's close / Yahoo's: the scale", False),
-        Column("share_equal", "FLOAT64", "share of dates that agree to half a tick", False),
-        Column("seam_move", "FLOAT64", "Databento's first close / Yahoo's last - 1", False),
-        Column("inside_move", "FLOAT64", "the same move inside Yahoo", False),
-        Column("typical_move", "FLOAT64", "Yahoo's median absolute daily move there", False),
+        Column("overlap_days", "INT64", "dates in both sources"),
+        Column("first_day", "DATE", "first date in both", required=False),
+        Column("last_day", "DATE", "last date in both", required=False),
+        Column(
+            "median_abs_difference",
+            "FLOAT64",
+            "median absolute difference of closes",
+            False,
+            unit=NATIVE,
+        ),
+        Column(
+            "max_abs_difference",
+            "FLOAT64",
+            "largest absolute difference of closes",
+            False,
+            unit=NATIVE,
+        ),
+        Column(
+            "median_ratio", "FLOAT64", "median of Databento's close / Yahoo's: the scale", False
+        ),
+        Column(
+            "share_equal",
+            "FLOAT64",
+            "share of dates on which the closes agree to half a tick",
+            False,
+        ),
+        Column("seam_move", "FLOAT64", "Databento's first close / Yahoo's last close - 1", False),
+        Column("inside_move", "FLOAT64", "Yahoo's own move between these two dates", False),
+        Column(
+            "typical_move",
+            "FLOAT64",
+            "Yahoo's median absolute daily move before the boundary",
+            False,
+        ),
     ),
     key=("root", "recorded_at"),
 )

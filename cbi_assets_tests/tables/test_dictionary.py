@@ -1,4 +1,4 @@
-"""docs/data-dictionary.md says what the specs say."""
+"""docs/data-dictionary.md matches the table specs."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cbi_assets.tables.dictionary import render
 PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 
 
-def test_the_page_is_what_the_specs_say() -> None:
+def test_page_is_up_to_date() -> None:
     assert PAGE.read_text() == render(), "run `make dictionary` and commit the page"
 
 
-def test_every_table_and_column_is_in_it() -> None:
+def test_render_describes_every_table_column_and_field() -> None:
     page = render()
     for spec in ALL_TABLES:
         section = page.split(f"\n## {spec.id}\n")[1].split("\n## ")[0]
@@ -26,7 +26,7 @@ def test_every_table_and_column_is_in_it() -> None:
                 assert f"{row} {field.unit or ''} | {field.description} |" in section
 
 
-def test_a_tables_section() -> None:
+def test_render_writes_a_section_per_table() -> None:
     spec = TableSpec(
         dataset="ops",
         name="things",

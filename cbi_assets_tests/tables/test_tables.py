@@ -24,7 +24,7 @@ def parsed(spec: TableSpec) -> exp.Create:
 
 
 def unquoted(node: exp.Expression) -> str:
-    """What is said in a definition's options."""
+    """Return the texts in a definition's options."""
     return " ".join(literal.this for literal in node.find_all(exp.Literal))
 
 
@@ -59,7 +59,7 @@ def test_schema_of_keeps_the_order_named() -> None:
 
 
 @pytest.mark.parametrize("timeframe", ["1d", "1h", "1m"])
-def test_raw_tables_keep_the_contract(timeframe: str) -> None:
+def test_raw_tables_have_the_columns_of_the_contract(timeframe: str) -> None:
     spec = RAW[timeframe]  # type: ignore[index]
     assert spec.id == f"market_data.databento_futures_ohlcv_{timeframe}"
     assert {column.name: column.type for column in spec.columns} == CONTRACT
@@ -70,7 +70,7 @@ def test_raw_tables_keep_the_contract(timeframe: str) -> None:
     assert "CLUSTER BY root, symbol" in spec.create_statement()
 
 
-def test_the_contract_has_these_tables() -> None:
+def test_all_tables_include_those_of_the_contract() -> None:
     assert {spec.id for spec in ALL_TABLES} >= {
         *(f"market_data.databento_futures_ohlcv_{timeframe}" for timeframe in ("1d", "1h", "1m")),
         "ops.source_files",
@@ -83,7 +83,7 @@ def test_the_contract_has_these_tables() -> None:
 
 
 @pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
-def test_ddl(spec: TableSpec) -> None:
+def test_create_statement_has_columns_descriptions_and_partitions(spec: TableSpec) -> None:
     create = parsed(spec)
     columns = list(create.this.find_all(exp.ColumnDef))
     top = [column for column in columns if column.parent is create.this]
@@ -92,7 +92,7 @@ def test_ddl(spec: TableSpec) -> None:
         required = any(isinstance(c.kind, exp.NotNullColumnConstraint) for c in written.constraints)
         assert required == column.required
         assert column.description
-        # each field's words go where BigQuery shows them, in the field's own definition
+        # BigQuery shows a field's description if it is in the field's own definition
         inner = list(written.args["kind"].expressions) if column.fields else []
         assert [field.name for field in inner] == [field.name for field in column.fields]
         for field, defined in zip(column.fields, inner, strict=True):
@@ -111,30 +111,30 @@ def test_ddl(spec: TableSpec) -> None:
     assert set(spec.cluster_by) <= set(spec.column_names)
 
 
-def test_tables_of_history_are_partitioned_by_month() -> None:
+def test_tables_outside_ops_are_partitioned_by_month() -> None:
     by_month = {spec.id for spec in ALL_TABLES if spec.partition_by}
     not_ops = {spec.id for spec in ALL_TABLES if spec.dataset != "ops"}
     assert by_month == not_ops
 
 
-def test_descriptions_with_quotes_survive() -> None:
+def test_create_statement_escapes_quotes_in_descriptions() -> None:
     spec = TableSpec("ops", "odd", "it's a \\ table", (RAW["1d"].columns[0],), ("ts_event",))
     text = parsed(spec).sql("bigquery")
     assert "it\\'s a \\\\ table" in text
 
 
-def test_each_field_of_the_matrix_is_described_and_each_number_has_a_unit() -> None:
+def test_each_number_of_the_matrix_has_a_unit() -> None:
     without = {
         f"{column.name}.{field.name}"
         for column in DAILY_ML_MATRIX.columns
         for field in column.fields
         if field.type in ("FLOAT64", "INT64") and not field.unit
     }
-    # a code, and the user's own number
+    # a code, and a number set by the user
     assert without == {"golden_zone.state", "regime.weight"}
 
 
-def test_a_struct_writes_its_fields_down_once() -> None:
+def test_struct_derives_its_type_from_its_fields() -> None:
     pair = struct("pair", "two", (Column("a", "INT64", "it's one"), Column("b", "DATE", "day")))
     assert pair.type == "STRUCT<a INT64, b DATE>"
     spec = TableSpec("ops", "pairs", "pairs", (Column("id", "STRING", "id"), pair), ("id",))
@@ -146,12 +146,12 @@ def test_a_struct_writes_its_fields_down_once() -> None:
         "ADD COLUMN IF NOT EXISTS pair STRUCT<a INT64 OPTIONS (description='it\\'s one'), "
         "b DATE OPTIONS (description='day')> OPTIONS (description='two')"
     )
-    # DuckDB takes the types alone
+    # DuckDB has no descriptions of fields
     assert "pair STRUCT(a BIGINT, b DATE) NOT NULL" in to_duckdb(spec.create_statement())
 
 
 @pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
-def test_polars_schema_is_that_of_the_rows_a_table_returns(spec: TableSpec) -> None:
+def test_polars_schema_matches_the_rows_a_table_returns(spec: TableSpec) -> None:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"CREATE SCHEMA {spec.dataset}")
