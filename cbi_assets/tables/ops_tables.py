@@ -91,7 +91,7 @@ _VERSION: Final = (
 BAR_CONFLICTS = TableSpec(
     dataset="ops",
     name="bar_conflicts",
-    description="Bars that differ from the published bar of the same symbol and start; both versions.",
+    description="Both versions of bars that differ from the published one of the same key.",
     columns=(
         Column("load_id", "STRING", "the load"),
         Column("timeframe", "STRING", "1d, 1h or 1m"),

@@ -28,8 +28,8 @@ MACRO_OBSERVATIONS = TableSpec(
 YAHOO_BRIDGE = TableSpec(
     dataset="market_data",
     name="yahoo_zl_historical_2000_2010",
-    description="Yahoo's ZL history before 2010-06-06, stitched to the continuous series as stated in "
-    "sources.yaml. No price of a later date comes from Yahoo.",
+    description="Yahoo's ZL history before 2010-06-06, stitched to the continuous series as stated "
+    "in sources.yaml. No price of a later date comes from Yahoo.",
     columns=(
         Column("date", "DATE", "trade date"),
         Column("root", "STRING", "product root"),
