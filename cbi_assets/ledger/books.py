@@ -1,16 +1,17 @@
-"""The books: what became of every record that was read, by file and by table."""
+"""The books: the outcome of every record that was read, by file and by table."""
 
 from __future__ import annotations
 
-import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 
 import polars as pl
 
 from cbi_assets.config.universe import Universe
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.tables import SOURCE_FILES
+from cbi_assets.timestamps import utc_from_micros
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
@@ -41,12 +42,12 @@ BOOK_COLUMNS = tuple(field.name for field in fields(BookCounts))
 
 
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:
-    """One row a file: path, schema, source_file_id, job_id, status and BOOK_COLUMNS."""
+    """Return path, schema, source_file_id, job_id, status and BOOK_COLUMNS, one row per file."""
     return warehouse.query(load_sql("ledger/books_by_file")).sort("path")
 
 
 def books_by_table(by_file: pl.DataFrame) -> pl.DataFrame:
-    """The same, one row a table: schema, files and BOOK_COLUMNS."""
+    """Return schema, files and BOOK_COLUMNS, one row per raw table, from those by file."""
     return (
         by_file.group_by("schema")
         .agg(pl.len().alias("files"), pl.col(BOOK_COLUMNS).sum())
@@ -54,7 +55,7 @@ def books_by_table(by_file: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def enter_files(
+def source_file_statements(
     warehouse: Warehouse,
     contents: Mapping[int, Content],
     slices: Sequence[Slice],
@@ -62,25 +63,36 @@ def enter_files(
     loaded: set[tuple[str, str, str]],
     universe: Universe,
 ) -> list[Statement]:
-    """The statements that enter the touched files into ops.source_files, and hold that all books
-    balance.
+    """Return the statements that record files in ops.source_files and assert that books balance.
 
-    `slices` are the touched files' own; `loaded` names (file, timeframe, root) that are in the
-    books once the transaction stands, so that the rest counts as not loaded yet.
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where the rows are staged.
+    contents : mapping of int to Content
+        The landed contents, by file_no.
+    slices : sequence of Slice
+        The slices of the touched files.
+    touched : set of int
+        The file_no of each file to record.
+    loaded : set of (source_file_id, timeframe, root)
+        What ops.loads contains once the transaction commits; other slices count as not loaded.
+    universe : Universe
+        Slices of other roots count as outside it.
     """
-    outside: dict[int, int] = {}
-    waiting: dict[int, int] = {}
+    outside: Counter[int] = Counter()
+    not_loaded: Counter[int] = Counter()
     for piece in slices:
         file_id = contents[piece.file_no].source_file_id
         if (file_id, piece.timeframe, piece.root) in loaded:
             continue
         if piece.root and piece.root not in universe.roots:
-            outside[piece.file_no] = outside.get(piece.file_no, 0) + piece.records
+            outside[piece.file_no] += piece.records
         else:
-            waiting[piece.file_no] = waiting.get(piece.file_no, 0) + piece.records
-    rows = [_file_row(contents[n], outside.get(n, 0), waiting.get(n, 0)) for n in sorted(touched)]
+            not_loaded[piece.file_no] += piece.records
+    rows = [_file_row(contents[n], outside[n], not_loaded[n]) for n in sorted(touched)]
     staged = warehouse.stage_frame(
-        "files_entered", pl.DataFrame(rows, schema=SOURCE_FILES.polars_schema, orient="row")
+        "source_files", pl.DataFrame(rows, schema=SOURCE_FILES.polars_schema)
     )
     columns = ", ".join(SOURCE_FILES.column_names)
     return [
@@ -101,26 +113,13 @@ def books_balance(remedy: str) -> Assertion:
     )
 
 
-def _file_row(content: Content, outside: int, waiting: int) -> tuple[object, ...]:
-    epoch = dt.datetime.fromtimestamp(0, dt.UTC)
-    first, last = (
-        None if moment is None else epoch + dt.timedelta(microseconds=moment)
-        for moment in (content.first_ts, content.last_ts)
-    )
-    return (
-        content.source_file_id,
-        content.path,
-        content.job_id,
-        content.dataset,
-        content.schema,
-        content.encoding,
-        content.compression,
-        content.bytes,
-        content.records,
-        outside,
-        waiting,
-        first,
-        last,
-        list(content.symbols),
-        "partial" if waiting else "loaded",
-    )
+def _file_row(content: Content, outside: int, not_loaded: int) -> dict[str, object]:
+    return asdict(content) | {
+        "id": content.source_file_id,
+        "outside_universe": outside,
+        "not_loaded": not_loaded,
+        "first_ts_event": utc_from_micros(content.first_ts),
+        "last_ts_event": utc_from_micros(content.last_ts),
+        "symbols": list(content.symbols),
+        "status": "partial" if not_loaded else "loaded",
+    }

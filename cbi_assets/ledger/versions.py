@@ -1,7 +1,7 @@
-"""The ledger's version: two publications that started from the same one cannot both go through.
+"""The ledger's version: of two publications that started from the same one, only one commits.
 
-The home's lock keeps one machine's processes apart; a shared warehouse has other machines too, and
-jobs that run on after the process that sent them was killed.
+The home's lock serializes the processes of one machine. A shared warehouse has other machines too,
+and jobs that continue after the process that sent them was killed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from cbi_assets.warehouse.sql_files import load_sql
 
 
 def ledger_version(warehouse: Warehouse) -> int:
-    """The version to start from; read it before anything that a publication rests on."""
+    """Return the current version; read it before anything that a publication depends on."""
     found = warehouse.query("SELECT COALESCE(MAX(version), 0) AS version FROM `ops.ledger_version`")
     return int(found["version"].item())
 

@@ -14,7 +14,7 @@ from cbi_assets.drive.catalog import Slice
 from cbi_assets.drive.survey import Survey, survey
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import LedgerMovedError
-from cbi_assets.ledger.books import LOAD_COUNTS, LoadCounts, enter_files
+from cbi_assets.ledger.books import LOAD_COUNTS, LoadCounts, source_file_statements
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
@@ -280,7 +280,7 @@ class _Load:
                 file_id = self._contents[piece.file_no].source_file_id
                 loaded.add((file_id, piece.timeframe, piece.root))
                 touched.add(piece.file_no)
-        return enter_files(
+        return source_file_statements(
             self._warehouse,
             self._contents,
             [piece for piece in self._slices if piece.file_no in touched],

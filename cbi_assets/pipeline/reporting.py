@@ -77,7 +77,7 @@ def report_checks(
 ) -> None:
     """Log the evaluations of these results."""
     for evaluation in to_evaluations(results):
-        # Dagster's own type for log_event leaves check evaluations out; its event log takes them
+        # log_event's annotation omits check evaluations, which Dagster's event log accepts
         context.log_event(evaluation)  # type: ignore[arg-type]
 
 

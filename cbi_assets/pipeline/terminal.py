@@ -1,4 +1,4 @@
-"""Show in Dagster what the command line did, in one run in this process."""
+"""Record in Dagster what the command line did, in one run in this process."""
 
 from collections.abc import Callable, Sequence
 
@@ -39,15 +39,15 @@ def record_build(session: Session, outcome: BuildOutcome) -> None:
 
 
 def record_staging(session: Session, outcome: StagingOutcome) -> None:
-    """Log what a load of staging filled, and the checks on it, into the home's instance."""
+    """Log the materializations of staging's tables, and their checks, into the home's instance."""
     if outcome.load_id is None:
         return
-    filled = {
+    metadata_by_table = {
         table.id: staging_metadata(session.warehouse, table)
         for table in (MACRO_OBSERVATIONS, YAHOO_BRIDGE)
     }
     with open_instance(session.home) as instance:
-        for table_id, metadata in filled.items():
+        for table_id, metadata in metadata_by_table.items():
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(table_key(table_id), metadata=metadata)
             )
@@ -58,8 +58,7 @@ def record_staging(session: Session, outcome: StagingOutcome) -> None:
 def record_load(session: Session, outcome: LoadOutcome) -> None:
     """Log a load's materializations and checks into the home's instance.
 
-    Raises CbiError when Dagster does not take them; the load itself stands, and the next one
-    reports it.
+    Raises CbiError if Dagster refuses them; the load is published, and the next one reports it.
     """
     plots = plot_load(session, outcome)
 
@@ -68,38 +67,42 @@ def record_load(session: Session, outcome: LoadOutcome) -> None:
         raise_if_stopped(outcome)
 
     tags = {"cbi/load_id": outcome.load_id or "none"}
-    if not _in_a_run(session.home, "show_load", report, tags) and not outcome.stopped:
+    if not _run_in_process(session.home, "show_load", report, tags) and not outcome.stopped:
         raise CbiError(
-            "The load stands, but Dagster did not take its events. Run `cbi load` again; "
-            "`cbi ui` shows the failed run."
+            "the load is published, but Dagster refused its events",
+            remedy="Run `cbi load` again; `cbi ui` shows the failed run.",
         )
 
 
 def record_checks(session: Session, results: Sequence[CheckResult]) -> None:
     """Log the results of checks into the home's instance.
 
-    Raises CbiError when Dagster does not take them; the warehouse keeps the results all the same.
+    Raises CbiError if Dagster refuses them; the warehouse has recorded the results.
     """
-    if not _in_a_run(
-        session.home, "show_checks", lambda context: report_checks(context, results), {}
-    ):
+
+    def report(context: dg.OpExecutionContext) -> None:
+        report_checks(context, results)
+
+    if not _run_in_process(session.home, "show_checks", report, {}):
         raise CbiError(
-            "The results stand, but Dagster did not take them. Run `cbi check` again; `cbi ui` "
-            "shows the failed run."
+            "the results are recorded in the warehouse, but Dagster refused them",
+            remedy="Run `cbi check` again; `cbi ui` shows the failed run.",
         )
 
 
-def _in_a_run(
+def _run_in_process(
     home: Home,
     name: str,
     report: Callable[[dg.OpExecutionContext], None],
     tags: dict[str, str],
 ) -> bool:
-    """Report in a run of this process: many events take a fraction of the time that they take
-    without one. Whether it succeeded."""
+    """Report in a run of this process, and return whether it succeeded.
 
-    # In no pool: it opens no warehouse, and where no daemon runs, nobody would free the slot of a
-    # run that was killed.
+    Logging many events in a run takes a fraction of the time that runless events take.
+    """
+
+    # Not in the pool: it opens no warehouse, and without a daemon nothing would free the slot of a
+    # killed run.
     @dg.op(name="report", description="Report what a command in a terminal did.")
     def report_all(context: dg.OpExecutionContext) -> None:
         report(context)

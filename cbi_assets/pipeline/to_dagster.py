@@ -60,7 +60,7 @@ def _finding(severity: Severity, results: Sequence[CheckResult]) -> dict[str, An
         if len(failed) > 1:
             description += f" (and {plural(len(failed) - 1, 'more root')})"
         elif not failed and len(results) > 1:
-            metadata["actual"] = description = f"passes for all {len(results)} roots"
+            metadata["actual"] = description = f"passes for {plural(len(results), 'root')}"
         if failed and shown.timeframe is None and shown.root:
             metadata["roots"] = _list([result.root for result in failed])
     return {
