@@ -1,4 +1,4 @@
-"""matrix_is_point_in_time, on a matrix that knows only the past and on some that know more."""
+"""matrix_is_point_in_time: a matrix that knows only the past passes, one that knows more fails."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def set_matrix(column: str, value: str, day: dt.date) -> str:
     return f"UPDATE `{DAILY_ML_MATRIX.id}` SET {column} = {value} WHERE {where}"
 
 
-def test_a_matrix_of_the_past_holds(project: Project) -> None:
+def test_check_passes_on_a_matrix_that_knows_only_the_past(project: Project) -> None:
     results = run(project)
     assert {root: result.passed for root, result in results.items()} == {"ZL": True, "ZS": True}
     assert results["ZL"].severity == "ERROR"
 
 
-def test_the_dates_are_drawn_anew_every_day_and_stated(project: Project) -> None:
+def test_dates_are_drawn_by_day_and_stated(project: Project) -> None:
     stated = {run(project, day=day)["ZL"].expected for day in range(1, 13)}
     # 4 dates, 3 of them drawn: 4 ways to leave one out
     assert len({text.partition(" (")[0] for text in stated}) == 4
@@ -56,8 +56,8 @@ def test_the_dates_are_drawn_anew_every_day_and_stated(project: Project) -> None
     assert run(project, day=5)["ZL"].expected.endswith(" (seed 20250105)")
 
 
-def test_the_dates_are_mostly_those_that_most_roots_have(project: Project, drive: Path) -> None:
-    """ZL alone has some forty trade dates more: they are drawn once at most."""
+def test_all_dates_but_one_are_those_that_most_roots_have(project: Project, drive: Path) -> None:
+    """ZL alone has about forty more trade dates; at most one of them is drawn."""
     old = [record(-24 * n) for n in range(1, 60)]
     put_lines(drive, old, "old.json", job="GLBX-20250112-CCCCCCCCCC")
     load_once(project)
@@ -68,7 +68,7 @@ def test_the_dates_are_mostly_those_that_most_roots_have(project: Project, drive
         assert sum(dt.date.fromisoformat(date) in DAYS for date in dates) >= 2
 
 
-def test_a_row_that_knows_tomorrows_close_fails(project: Project) -> None:
+def test_check_fails_if_a_row_knows_tomorrows_close(project: Project) -> None:
     """Tuesday's pivots from Wednesday: a leak of one day, seen as of dates before Wednesday."""
     leak = (
         "STRUCT(12.5 AS P, 1.0 AS R1, 1.0 AS R2, 1.0 AS S1, 1.0 AS S2, 1.0 AS distance_to_P, "
@@ -93,21 +93,21 @@ def test_a_row_that_knows_tomorrows_close_fails(project: Project) -> None:
         ("golden_zone", "NULL"),
     ],
 )
-def test_every_column_counts(project: Project, column: str, value: str) -> None:
+def test_check_compares_every_column(project: Project, column: str, value: str) -> None:
     results = run(project, set_matrix(column, value, DAYS[0]))
     held = column == "golden_zone"  # it is NULL as it stands
     assert results["ZL"].passed == held
 
 
-def test_a_row_that_is_not_there_fails(project: Project) -> None:
+def test_check_fails_if_a_row_is_missing(project: Project) -> None:
     gone = f"DELETE FROM `{DAILY_ML_MATRIX.id}` WHERE symbol = 'ZL' AND data_date = '2025-01-07'"
     results = run(project, gone)
     assert results["ZL"].failed
     assert {row["column"] for row in results["ZL"].sample} == {"symbol"}
 
 
-def test_the_stored_sessions_are_not_taken_for_granted(project: Project) -> None:
-    """A spoilt session that the matrix was built from is found, since all is built again."""
+def test_check_rebuilds_the_stored_sessions_too(project: Project) -> None:
+    """It finds a spoilt session that the matrix was built from."""
     with open_warehouse(project) as warehouse:
         spoil = f"UPDATE `{SESSIONS.id}` SET high = 99.0 WHERE root = 'ZL'"
         warehouse.transact([Statement(spoil)])
@@ -117,7 +117,7 @@ def test_the_stored_sessions_are_not_taken_for_granted(project: Project) -> None
     assert run(project)["ZL"].failed
 
 
-def test_bars_that_came_after_the_build_fail_it_and_say_so(project: Project, drive: Path) -> None:
+def test_check_suggests_a_build_if_bars_were_loaded_later(project: Project, drive: Path) -> None:
     put_lines(drive, [record(1, high="20.000000000")], "late.json")
     load_once(project)
     result = run(project)["ZL"]

@@ -1,4 +1,4 @@
-"""Every check holds on sound data, and fails, naming the offender, on data that is not."""
+"""Raw and matrix checks: each passes on valid rows, and fails on spoilt ones with the offender."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(project: Project, name: str, root: str = "ZL", as_of: dt.datetime = NOW)
 
 
 def later_bar(date: str) -> str:
-    """A sound bar of ZL on another date, copied from the first one."""
+    """SQL that inserts a valid bar of ZL on another date, a copy of the first one."""
     rest = COLUMNS.replace("trade_date, ", "")
     return (
         f"INSERT INTO `{TABLE}` (ts_event, {COLUMNS}) "
@@ -65,8 +65,10 @@ def later_bar(date: str) -> str:
 
 @dataclass(frozen=True)
 class Fault:
-    """SQL that spoils the table or its ledger, and what the check must say of ZL then: of one
-    offending row, unless told otherwise."""
+    """SQL that spoils the table or its ledger, and what the check must then find for ZL.
+
+    By default that is one offending row.
+    """
 
     check: str
     spoil: str
@@ -76,7 +78,7 @@ class Fault:
 
 
 def expected_texts(fault: Fault) -> tuple[str, str]:
-    """What the check must say it expected and found."""
+    """`expected` and `actual` of the result."""
     return fault.expected or "none", fault.actual or f"1 {NOUNS[fault.check]}"
 
 
@@ -153,7 +155,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.check}: {fault.spoil[:40]}")
-def test_the_check_fails_and_names_the_offender(project: Project, fault: Fault) -> None:
+def test_check_fails_and_names_the_offender_on_spoilt_rows(project: Project, fault: Fault) -> None:
     change(project, fault.spoil)
     result = run(project, fault.check)
     assert not result.passed
@@ -164,7 +166,7 @@ def test_the_check_fails_and_names_the_offender(project: Project, fault: Fault) 
 
 
 @pytest.mark.parametrize("check", RAW_CHECKS, ids=lambda check: check.name)
-def test_the_check_holds_on_sound_bars(project: Project, check: Check) -> None:
+def test_check_passes_on_valid_bars(project: Project, check: Check) -> None:
     # ZL's 1h bars are wanted from 2010 on, ZS's are not
     result = run(project, check.name, "ZS")
     assert result.passed
@@ -177,12 +179,14 @@ def test_the_check_holds_on_sound_bars(project: Project, check: Check) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS[3:9], ids=lambda fault: fault.check)
-def test_another_root_is_not_blamed(project: Project, fault: Fault) -> None:
+def test_check_passes_for_the_other_root(project: Project, fault: Fault) -> None:
     change(project, fault.spoil)
     assert run(project, fault.check, "ZS").passed
 
 
-def test_counts_that_only_add_up_do_not_pass(project: Project, drive: Path, file_id: str) -> None:
+def test_row_count_fails_if_only_the_sum_over_files_agrees(
+    project: Project, drive: Path, file_id: str
+) -> None:
     second = put_lines(drive, [record(4)], "b.json")
     load_once(project)
     change(project, f"UPDATE `{TABLE}` SET source_file_id = '{second}' WHERE {ONE}")
@@ -192,13 +196,13 @@ def test_counts_that_only_add_up_do_not_pass(project: Project, drive: Path, file
     assert result.sample[0]["first_file_that_differs"] == min(file_id, second)
 
 
-def test_the_file_that_differs_is_named(project: Project, file_id: str) -> None:
+def test_row_count_names_the_file_that_differs(project: Project, file_id: str) -> None:
     change(project, f"DELETE FROM `{TABLE}` WHERE {ONE}")
     (row,) = run(project, "row_count_matches_files").sample
     assert row["first_file_that_differs"] == file_id
 
 
-def test_files_that_disagree_fail_the_check(project: Project, drive: Path, file_id: str) -> None:
+def test_overlap_check_fails_if_files_disagree(project: Project, drive: Path, file_id: str) -> None:
     other = put_lines(drive, [record(1, close="11.000000000")], job=LATER_JOB)
     load_once(project)
     result = run(project, "no_overlapping_loads_disagree")
@@ -209,7 +213,7 @@ def test_files_that_disagree_fail_the_check(project: Project, drive: Path, file_
     assert run(project, "no_overlapping_loads_disagree", "ZS").passed
 
 
-def test_the_sample_is_short_and_the_count_whole(project: Project, drive: Path) -> None:
+def test_sample_has_20_rows_if_there_are_more_offenders(project: Project, drive: Path) -> None:
     put_lines(drive, [record(n) for n in range(4, 40)], "b.json")
     load_once(project)
     change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE root = 'ZL'")
@@ -218,7 +222,7 @@ def test_the_sample_is_short_and_the_count_whole(project: Project, drive: Path) 
     assert len(result.sample) == 20
 
 
-def test_a_gap_that_is_known_is_none(project: Project) -> None:
+def test_gap_check_passes_if_the_vendor_is_known_to_lack_the_day(project: Project) -> None:
     # the vendor lacks ZL's 2014-06-11
     moved = f"UPDATE `{TABLE}` SET trade_date = DATE '2014-06-10' WHERE root = 'ZL'"
     change(project, moved, later_bar("2014-06-12"))
@@ -227,7 +231,7 @@ def test_a_gap_that_is_known_is_none(project: Project) -> None:
     assert not run(project, "no_unexplained_gaps", "ZS").passed
 
 
-def test_a_monday_is_a_gap_and_neither_a_weekend_nor_a_holiday_is(project: Project) -> None:
+def test_gap_check_finds_a_monday_but_no_weekend_or_holiday(project: Project) -> None:
     # Martin Luther King's day was the 20th
     change(project, later_bar("2025-01-07"), later_bar("2025-01-08"), later_bar("2025-01-09"))
     change(project, later_bar("2025-01-10"), later_bar("2025-01-14"), later_bar("2025-01-15"))
@@ -236,7 +240,7 @@ def test_a_monday_is_a_gap_and_neither_a_weekend_nor_a_holiday_is(project: Proje
     assert [row["trade_date"] for row in result.sample] == [dt.date(2025, 1, 13)]
 
 
-def test_a_day_that_the_vendor_calls_missing_is_no_gap(project: Project) -> None:
+def test_gap_check_passes_if_the_job_says_the_day_is_missing(project: Project) -> None:
     change(project, later_bar("2025-01-08"))
     with open_session(project, now=NOW) as session:
         (result,) = run_check(
@@ -255,7 +259,7 @@ def test_bars_are_fresh_for_five_trade_dates(project: Project) -> None:
     assert not stale.failed  # it only warns
 
 
-def test_coverage_falls_short_of_the_dates_wanted(project: Project) -> None:
+def test_coverage_warns_if_wanted_dates_are_missing(project: Project) -> None:
     result = run(project, "coverage_is_uniform")
     assert not result.passed
     assert result.expected == "2010-06-07 to 2025-01-06 or later"
@@ -313,7 +317,7 @@ MATRIX_FAULTS = [
 
 
 @pytest.mark.parametrize("fault", MATRIX_FAULTS, ids=lambda fault: fault.check)
-def test_the_matrix_check_holds_and_then_fails(project: Project, fault: Fault) -> None:
+def test_matrix_check_passes_then_fails_on_spoilt_rows(project: Project, fault: Fault) -> None:
     assert not build_all(project).has_failures
     assert run_matrix(project, fault.check)["ZL"].passed
     change(project, fault.spoil)
@@ -327,7 +331,7 @@ def test_the_matrix_check_holds_and_then_fails(project: Project, fault: Fault) -
     assert results["ZL"].partition == "ZL"
 
 
-def test_a_root_whose_bars_failed_is_kept_out_of_the_matrix(project: Project) -> None:
+def test_build_skips_a_root_whose_bars_failed(project: Project) -> None:
     change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE {ONE}")
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
@@ -341,7 +345,9 @@ def test_a_root_whose_bars_failed_is_kept_out_of_the_matrix(project: Project) ->
     assert set(query(project, f"SELECT symbol FROM `{MATRIX}`")["symbol"]) == {"ZS"}
 
 
-def test_its_rows_stay_and_it_returns_when_the_bars_are_mended(project: Project) -> None:
+def test_build_keeps_a_skipped_roots_rows_and_rebuilds_it_once_its_bars_pass(
+    project: Project,
+) -> None:
     build_all(project)
     for volume, rows in ((-1, {"ZS": 1}), (5, {"ZL": 1, "ZS": 1})):
         change(project, f"UPDATE `{TABLE}` SET volume = {volume} WHERE {ONE}")
@@ -351,13 +357,13 @@ def test_its_rows_stay_and_it_returns_when_the_bars_are_mended(project: Project)
         assert query(project, f"SELECT symbol FROM `{MATRIX}`").height == 2
 
 
-def test_a_warning_keeps_nobody_out(project: Project) -> None:
+def test_a_warning_does_not_count_as_failed_upstream(project: Project) -> None:
     assert not run(project, "coverage_is_uniform").passed
     with open_warehouse(project) as warehouse:
         assert failed_upstream(warehouse, ["ZL", "ZS"]) == {}
 
 
-def test_every_raw_and_matrix_check_is_tried_here() -> None:
+def test_every_raw_and_matrix_check_is_tested_here() -> None:
     tried = {fault.check for fault in (*FAULTS, *MATRIX_FAULTS)}
     tried |= {"no_overlapping_loads_disagree", "bars_are_fresh", "coverage_is_uniform"}
     assert tried == set(NOUNS)

@@ -1,4 +1,4 @@
-"""hourly_rebuilds_daily and minute_rebuilds_hourly, on bars that agree and that do not."""
+"""hourly_rebuilds_daily and minute_rebuilds_hourly, on bars that agree and bars that differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES: dict[Timeframe, str] = {"1d": "hourly_rebuilds_daily", "1h": "minute_rebu
 
 
 def rebuild(project: Project, drive: Path, timeframe: Timeframe, lines: list[str]) -> CheckResult:
-    """Load the lines, a file for each record type, and rebuild."""
+    """Load the lines, one file per record type, and run the check."""
     for rtype in (33, 34, 35):
         own = [line for line in lines if json.loads(line)["hd"]["rtype"] == rtype]
         put_lines(drive, own, f"{rtype}.json")
@@ -41,7 +41,7 @@ DAY = {
 }
 
 
-def test_a_day_is_its_hours(project: Project, drive: Path) -> None:
+def test_check_passes_if_the_hours_make_the_day(project: Project, drive: Path) -> None:
     result = rebuild(project, drive, "1d", [*HOURS, record(0, **DAY)])
     assert result.passed
     assert result.name == "hourly_rebuilds_daily"
@@ -59,7 +59,7 @@ def test_a_day_is_its_hours(project: Project, drive: Path) -> None:
         {"volume": "13"},
     ],
 )
-def test_a_tick_or_a_lot_is_a_difference(
+def test_check_fails_if_a_tick_or_a_lot_differs(
     project: Project, drive: Path, change: dict[str, str]
 ) -> None:
     result = rebuild(project, drive, "1d", [*HOURS, record(0, **{**DAY, **change})])
@@ -72,16 +72,14 @@ def test_a_tick_or_a_lot_is_a_difference(
     assert told[f"stated_{name}"] != told[f"rebuilt_{name}"]
 
 
-def test_days_that_only_one_table_has_are_not_compared(project: Project, drive: Path) -> None:
+def test_days_in_only_one_table_are_not_compared(project: Project, drive: Path) -> None:
     lines = [*HOURS, record(0, **DAY), record(1, timeframe="1d", volume="99"), record(48)]
     result = rebuild(project, drive, "1d", lines)
     assert result.passed
     assert result.actual == "0 mismatched bars of 1 compared"
 
 
-def test_an_hour_without_minutes_is_a_difference_on_a_day_that_has_some(
-    project: Project, drive: Path
-) -> None:
+def test_check_fails_if_one_hour_of_a_day_has_no_minutes(project: Project, drive: Path) -> None:
     lines = [record(0), record(1), record(0, timeframe="1m")]
     result = rebuild(project, drive, "1h", lines)
     assert result.failed
@@ -90,14 +88,14 @@ def test_an_hour_without_minutes_is_a_difference_on_a_day_that_has_some(
     assert result.sample[0]["rebuilt_volume"] is None
 
 
-def test_minutes_without_their_hour_are_a_difference(project: Project, drive: Path) -> None:
+def test_check_fails_if_minutes_have_no_hour(project: Project, drive: Path) -> None:
     lines = [record(0), record(0, timeframe="1m"), record(60, timeframe="1m")]
     result = rebuild(project, drive, "1h", lines)
     assert result.failed
     assert result.sample[0]["stated_volume"] is None
 
 
-def test_minutes_make_their_hour_and_no_other(project: Project, drive: Path) -> None:
+def test_minutes_count_toward_their_own_hour(project: Project, drive: Path) -> None:
     lines = [
         record(0, high="15.000000000", close="9.000000000", volume="9"),
         record(0, timeframe="1m", volume="4"),
@@ -110,6 +108,6 @@ def test_minutes_make_their_hour_and_no_other(project: Project, drive: Path) -> 
     assert result.actual == "0 mismatched bars of 2 compared"
 
 
-def test_symbols_are_rebuilt_apart(project: Project, drive: Path) -> None:
+def test_bars_of_two_symbols_are_not_compared(project: Project, drive: Path) -> None:
     lines = [*HOURS, record(0, "ZLH5", **DAY)]
     assert rebuild(project, drive, "1d", lines).actual == "0 mismatched bars"

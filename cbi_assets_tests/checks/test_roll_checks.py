@@ -1,4 +1,4 @@
-"""The own chain against the vendor's symbol: a check that holds, and data that makes it fail."""
+"""own_rolls_match_vendor: our front months against the vendor's, on dates that match and differ."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets_tests.helpers import NOW, paste, run_check
 
 DAYS = trade_dates("equity", dt.date(2024, 3, 1), dt.date(2024, 3, 28))
-"""Twenty trade dates, of which the first has no own contract."""
+"""Twenty trade dates, of which the first has no front month."""
 
 H, M, U = "ESH2024", "ESM2024", "ESU2024"
 IDS = {H: 1, M: 2, U: 3}
@@ -26,7 +26,7 @@ ROLL_DATE = DAYS[10]
 
 
 def bar(date: dt.date, symbol: str, number: int, hour: int = 0) -> dict[str, Any]:
-    """A bar of one UTC day; ids are another every day, as the vendor's may be."""
+    """A bar of one UTC day; its instrument id differs by day, as the vendor's may."""
     is_outright = "." not in symbol
     instant = dt.datetime.combine(date, dt.time(hour), dt.UTC)
     words = {"dataset": "GLBX.MDP3", "source_file_id": "f", "load_id": "l"}
@@ -108,7 +108,7 @@ ONE_ROLL = [roll(ROLL_DATE, H, M, dt.date(2024, 3, 15))]
 
 
 @pytest.mark.both_warehouses
-def test_it_holds_where_all_agree(project: Project) -> None:
+def test_check_passes_if_all_dates_match(project: Project) -> None:
     result = check(project, vendor_rolls_on(ROLL_DATE), ONE_ROLL)
     assert result.passed
     assert result.expected == "at least 95%"
@@ -116,7 +116,7 @@ def test_it_holds_where_all_agree(project: Project) -> None:
 
 
 @pytest.mark.both_warehouses
-def test_it_warns_where_the_vendor_rolled_another_day(project: Project) -> None:
+def test_check_warns_if_the_vendor_rolled_on_another_day(project: Project) -> None:
     result = check(project, vendor_rolls_on(DAYS[8]), ONE_ROLL)
     assert not result.passed
     assert not result.failed
@@ -127,22 +127,23 @@ def test_it_warns_where_the_vendor_rolled_another_day(project: Project) -> None:
     assert (result.sample[0]["own_contract"], result.sample[0]["vendor_contract"]) == (H, M)
 
 
-def test_a_twentieth_may_differ(project: Project) -> None:
+def test_check_warns_if_18_of_19_dates_match(project: Project) -> None:
     assert MATCH_PERCENT == 95
-    # 18 of 19 are 94.7%; with the first of April, 19 of 20 are 95%
-    assert not check(project, vendor_rolls_on(DAYS[9]), ONE_ROLL).passed
+    vendor_a_day_early = vendor_rolls_on(DAYS[9])  # ours is DAYS[10]: 18 of 19 dates are 94.7%
+    assert not check(project, vendor_a_day_early, ONE_ROLL).passed
 
 
-def test_a_twentieth_differs(project: Project) -> None:
-    april = dt.date(2024, 4, 1)
-    later = [bar(april, M, 2), bar(april, "ES.v.0", 2)]
-    result = check(project, vendor_rolls_on(DAYS[9]), ONE_ROLL, hourly=later)
+def test_check_passes_if_exactly_95_percent_of_dates_match(project: Project) -> None:
+    vendor_a_day_early = vendor_rolls_on(DAYS[9])  # ours is DAYS[10]: 18 of 19 dates match
+    april_1 = dt.date(2024, 4, 1)  # the 20th compared date, and it matches: 19 of 20
+    twentieth = [bar(april_1, M, 2), bar(april_1, "ES.v.0", 2)]
+    result = check(project, vendor_a_day_early, ONE_ROLL, hourly=twentieth)
     assert result.actual == "19 of 20 trade dates match"
     assert result.passed
     assert result.sample == []
 
 
-def test_the_last_bar_of_a_session_says_which_contract_is_the_vendors(project: Project) -> None:
+def test_vendors_contract_is_that_of_the_sessions_last_bar(project: Project) -> None:
     # in the 1d bars the vendor is a day late; its 1h bars of that day know better
     late = vendor_rolls_on(DAYS[11])
     hourly = [bar(ROLL_DATE, "ES.v.0", IDS[M], hour) for hour in (9, 15)]
@@ -151,7 +152,7 @@ def test_the_last_bar_of_a_session_says_which_contract_is_the_vendors(project: P
     assert result.actual == "19 of 19 trade dates match"
 
 
-def test_a_contract_of_every_stint_is_compared(project: Project) -> None:
+def test_every_holding_period_is_compared(project: Project) -> None:
     rolls = [*ONE_ROLL, roll(DAYS[15], M, U, dt.date(2024, 6, 21))]
     result = check(project, vendor_rolls_on(ROLL_DATE), rolls)
     assert result.actual == "14 of 19 trade dates match"
@@ -171,7 +172,7 @@ def test_dates_between_a_deadline_and_a_late_roll_are_not_compared(
     assert result.actual == f"{agreed} of 16 trade dates match"
 
 
-def test_without_the_vendors_symbol_there_is_nothing_to_compare(project: Project) -> None:
+def test_check_passes_without_bars_of_the_vendors_symbol(project: Project) -> None:
     result = check(project, {}, ONE_ROLL)
     assert (result.passed, result.actual) == (True, "0 mismatched trade dates")
 

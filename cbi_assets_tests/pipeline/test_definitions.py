@@ -39,7 +39,7 @@ def test_dagster_validates_the_workspace(project: Project) -> None:
     assert "All code locations passed validation." in found.stderr + found.stdout
 
 
-def test_the_assets_follow_the_tables_names() -> None:
+def test_asset_keys_are_the_tables_names() -> None:
     keys = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert keys == {
         "drive/inventory",
@@ -62,7 +62,7 @@ def test_the_assets_follow_the_tables_names() -> None:
     }
 
 
-def test_a_partition_is_a_root_and_a_timeframe() -> None:
+def test_raw_partitions_are_root_and_timeframe() -> None:
     graph = defs.resolve_asset_graph()
     raw = graph.get(RAW_KEY).partitions_def
     assert raw is not None
@@ -90,7 +90,7 @@ def test_every_check_of_an_asset_is_defined_and_errors_block() -> None:
     assert not found
 
 
-def test_whatever_opens_the_warehouse_is_in_its_pool() -> None:
+def test_everything_that_opens_the_warehouse_is_in_its_pool() -> None:
     opened = [*(defs.assets or ()), *(defs.asset_checks or ())]
     for definition in opened:
         assert isinstance(definition, dg.AssetsDefinition)
@@ -100,7 +100,7 @@ def test_whatever_opens_the_warehouse_is_in_its_pool() -> None:
     assert loading.pool == POOL
 
 
-def test_dagster_yaml_governs(instance: dg.DagsterInstance, project: Project) -> None:
+def test_instance_follows_dagster_yaml(instance: dg.DagsterInstance, project: Project) -> None:
     concurrency = instance.get_concurrency_config()
     assert concurrency.pool_config.pool_granularity is not None
     assert concurrency.pool_config.pool_granularity.value == "op"
@@ -112,7 +112,7 @@ def test_dagster_yaml_governs(instance: dg.DagsterInstance, project: Project) ->
     assert instance.run_monitoring_enabled
 
 
-def test_all_of_dagsters_state_lies_under_the_home(
+def test_all_of_dagsters_state_is_in_the_home(
     instance: dg.DagsterInstance, project: Project, tmp_path: Path
 ) -> None:
     instance.get_runs()

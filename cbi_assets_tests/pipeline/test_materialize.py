@@ -75,7 +75,9 @@ def fill(drive: Path) -> None:
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
 
 
-def test_a_partition_loads_just_that(materialize: Any, project: Project, drive: Path) -> None:
+def test_materializing_a_partition_loads_only_it(
+    materialize: Any, project: Project, drive: Path
+) -> None:
     fill(drive)
     result = materialize(raw_alone(), "ZL|1h")
     assert result.success
@@ -101,7 +103,7 @@ def test_a_partition_loads_just_that(materialize: Any, project: Project, drive: 
     assert set(evaluations(result)) == {(name, "ZL|1h") for name in NAMES}
 
 
-def test_each_check_tells_what_it_expected_and_found(
+def test_each_evaluation_states_its_finding(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
@@ -109,12 +111,12 @@ def test_each_check_tells_what_it_expected_and_found(
     for evaluation in result.get_asset_check_evaluations():
         assert {"expected", "actual", "sample", "sql"} <= set(evaluation.metadata)
         assert evaluation.asset_key == HOURLY
+        finding = [evaluation.metadata[name].value for name in ("actual", "expected")]
+        assert evaluation.description == "ZL|1h: {}, expected {}".format(*finding)
         assert "```sql" in evaluation.metadata["sql"].value
 
 
-def test_the_rest_loads_later_and_adds_to_it(
-    materialize: Any, project: Project, drive: Path
-) -> None:
+def test_materializing_again_adds_new_bars(materialize: Any, project: Project, drive: Path) -> None:
     fill(drive)
     materialize(raw_alone(), "ZL|1h")
     put_lines(drive, [record(5)], "b.json")
@@ -123,7 +125,7 @@ def test_the_rest_loads_later_and_adds_to_it(
     assert (metadata["rows before"], metadata["rows after"]) == (2, 3)
 
 
-def test_a_partition_without_a_file_says_so_and_is_no_error(
+def test_a_partition_without_a_file_succeeds_with_a_note(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
@@ -135,7 +137,7 @@ def test_a_partition_without_a_file_says_so_and_is_no_error(
     assert not (project.home.root / "unreported.json").exists()
 
 
-def test_a_canary_that_stops_fails_the_step(
+def test_step_fails_if_the_canary_stops_the_load(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     put_lines(drive, [record(0, volume="-1")])
@@ -147,7 +149,7 @@ def test_a_canary_that_stops_fails_the_step(
     )
 
 
-def test_loading_everything_is_one_run(
+def test_load_drive_reports_all_partitions_in_one_run(
     project: Project, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
 ) -> None:
     fill(drive)
@@ -160,7 +162,7 @@ def test_loading_everything_is_one_run(
     assert instance.get_runs_count() == 1
 
 
-def test_a_load_in_a_terminal_shows_in_dagster(
+def test_a_load_on_the_command_line_is_recorded_in_dagster(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     fill(drive)
@@ -179,7 +181,7 @@ def test_a_load_in_a_terminal_shows_in_dagster(
     assert len(checks) == len(NAMES)
 
 
-def test_what_was_not_reported_is_reported_by_the_next_load(
+def test_next_load_reports_what_a_killed_one_did_not(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     fill(drive)
@@ -199,7 +201,7 @@ def spoil(project: Project) -> None:
         warehouse.transact([Statement(sql)])
 
 
-def test_a_table_and_its_checks_run_by_partition(
+def test_a_raw_tables_checks_run_by_partition_and_errors_block(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
@@ -229,7 +231,7 @@ def test_a_table_and_its_checks_run_by_partition(
     assert kept["partition_key"].to_list() == ["ZL|1h"]
 
 
-def test_the_matrix_leaves_out_a_root_with_a_failed_check(
+def test_build_skips_a_root_with_a_failed_check(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
@@ -247,7 +249,9 @@ def test_the_matrix_leaves_out_a_root_with_a_failed_check(
     assert set(evaluations(result).values()) == {True}
 
 
-def test_the_matrix_checks_block(materialize: Any, project: Project, drive: Path) -> None:
+def test_matrix_check_fails_on_duplicate_rows(
+    materialize: Any, project: Project, drive: Path
+) -> None:
     fill(drive)
     load_once(project)
     materialize(BUILD)
@@ -258,7 +262,7 @@ def test_the_matrix_checks_block(materialize: Any, project: Project, drive: Path
     assert evaluations(result)["one_row_per_trade_date", None] is False
 
 
-def test_the_inventory_tells_what_lies_on_the_drive(
+def test_inventory_shows_files_records_and_refusals(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)

@@ -33,7 +33,7 @@ def evaluations(
     }
 
 
-def test_every_result_of_an_asset_is_shown(
+def test_record_checks_shows_every_check_of_an_asset(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     minutes = [record(n, timeframe="1m", volume="1") for n in range(60)]
@@ -56,7 +56,7 @@ def test_every_result_of_an_asset_is_shown(
     }
 
 
-def test_a_check_in_a_terminal_is_shown(
+def test_cbi_check_shows_failures_in_dagster(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0")])
