@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 class BuildOutcome:
     """What a build found and wrote.
 
-    `rows` of the matrix by root; `rolled` are the roots with rolls; `barred` names the failed
+    `rows` of the matrix by root; `rolled` are the roots with rolls; `skipped` names the failed
     checks that kept a root out; `replaced` is what was written to each table, and empty if the
     build only made a `preview`.
     """
 
     rows: dict[str, int]
-    barred: dict[str, list[str]]
+    skipped: dict[str, list[str]]
     first: dt.date | None = None
     last: dt.date | None = None
     rolled: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class BuildOutcome:
     @property
     def has_failures(self) -> bool:
         """Whether a root was kept out or a check of what was built failed."""
-        return bool(self.barred) or any(result.failed for result in self.checks)
+        return bool(self.skipped) or any(result.failed for result in self.checks)
 
 
 def build_tables(
@@ -58,44 +58,39 @@ def build_tables(
     whole: bool = False,
     limit: int | None = None,
 ) -> BuildOutcome:
-    """Bring sessions, rolls, continuous series and matrix of these roots (all, where none given) in
-    step with the raw tables; only rows that differ are written.
+    """Update sessions, rolls, continuous series and matrix from the raw tables.
 
-    `start` and `end` are trade dates that bound the matrix' rows. `whole`
-    takes no session from an earlier build. `limit` publishes nothing: it builds that many rows, the
-    newest, checks them and gives them back.
-
-    A root whose raw bars failed an ERROR check when last checked is left as it was; the crush does
-    not rest on it either. The session's clock becomes `ingestion_ts`; nothing else depends on it.
+    Writes only rows that differ. See `verbs.build` for the parameters; `limit` returns the newest
+    rows as a preview and publishes nothing.
     """
     warehouse = session.warehouse
     chosen = session.universe.select(roots)
     failed = failed_upstream(warehouse, session.universe.select())
-    barred = {root: reasons for root, reasons in failed.items() if root in chosen}
-    sound = [root for root in chosen if root not in barred]
-    legs = crush_legs(session.universe, sound)
+    skipped = {root: reasons for root, reasons in failed.items() if root in chosen}
+    buildable = [root for root in chosen if root not in skipped]
+    legs = crush_legs(session.universe, buildable)
     for leg in legs:
         if leg in failed:
             logger.warning("%s's crush stays empty: the bars of %s failed a check", CRUSH_ROOT, leg)
     legs = [leg for leg in legs if leg not in failed]
-    logger.info("reading the bars of %d roots", len(sound) + len(legs))
-    inventory = read_inventory(warehouse, [*sound, *legs])
+    logger.info("reading the bars of %d roots", len(buildable) + len(legs))
+    inventory = read_inventory(warehouse, [*buildable, *legs])
     derived = None
-    if limit is None and sound:
-        derived = derive(session, tuple(sound), whole=whole, inventory=inventory)
-    made = assemble(session, sound, legs, whole=whole, inventory=inventory)
+    if limit is None and buildable:
+        derived = derive(session, tuple(buildable), whole=whole, inventory=inventory)
+    made = assemble(session, buildable, legs, whole=whole, inventory=inventory)
     matrix = made.matrix
     if not matrix.is_empty():
         matrix = matrix.filter(
             pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
         )
     if limit is not None:
-        return _preview(matrix, barred, limit)
-    replaced = _publish(warehouse, made, matrix, sound, start, end)
+        return _preview(matrix, skipped, limit)
+    replaced = _publish(warehouse, made, matrix, buildable, start, end)
     _record_stitch(session, made)
     return BuildOutcome(
         **_extent(matrix),
-        barred=barred,
+        skipped=skipped,
         rolled=tuple(sorted(set(made.rolls["root"]))),
         replaced=replaced,
         derived=derived,
@@ -104,7 +99,7 @@ def build_tables(
 
 
 def _record_stitch(session: Session, made: Assembled) -> None:
-    """What justifies the stitch, from the sessions that now stand."""
+    """Record what justifies the stitch, from the sessions just built."""
     stitch = session.project.sources.stitch
     if stitch is None or made.matrix.is_empty():
         return
@@ -150,11 +145,11 @@ def _publish(
     return replaced
 
 
-def _preview(matrix: pl.DataFrame, barred: dict[str, list[str]], limit: int) -> BuildOutcome:
+def _preview(matrix: pl.DataFrame, skipped: dict[str, list[str]], limit: int) -> BuildOutcome:
     if matrix.is_empty():
-        return BuildOutcome({}, barred)
+        return BuildOutcome({}, skipped)
     newest = matrix.sort("data_date", "symbol", descending=[True, False]).head(limit)
-    return BuildOutcome(**_extent(newest), barred=barred, preview=newest)
+    return BuildOutcome(**_extent(newest), skipped=skipped, preview=newest)
 
 
 def _extent(matrix: pl.DataFrame) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Derive: make the 5m, 15m, 30m and 4h tables of the raw ones, only where bars have changed."""
+"""Derive the 5m, 15m, 30m and 4h tables from the raw ones, only where bars have changed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from cbi_assets.warehouse.sql_files import load_sql
 logger = logging.getLogger(__name__)
 
 BATCH_BARS: Final = 250_000
-"""About how many bars are held in memory at a time; a symbol's trade date is never split."""
+"""Approximate number of bars in memory at a time; a symbol's trade date is never split."""
 
-# A trade date's first bar is of the evening before the holidays that it follows.
+# A trade date's first bar is on the evening before the holidays that it follows.
 _BEFORE: Final = dt.timedelta(days=10)
 _AFTER: Final = dt.timedelta(days=2)
 
@@ -35,12 +35,15 @@ _SESSION: Final = ["symbol", "trade_date"]
 
 @dataclass(frozen=True)
 class DeriveOutcome:
-    """What a derivation did: `rows` written by timeframe, `sessions` (symbols' trade dates) derived
-    again or taken out, and in `barred` the failed checks that kept a root out."""
+    """What a derivation did.
+
+    `rows` written by timeframe; `sessions` (symbols' trade dates) derived again or deleted; and in
+    `skipped` the failed checks that kept a root out.
+    """
 
     rows: dict[DerivedTimeframe, int]
     sessions: dict[DerivedTimeframe, int]
-    barred: dict[str, list[str]]
+    skipped: dict[str, list[str]]
 
 
 def derive(
@@ -52,26 +55,26 @@ def derive(
     inventory: pl.DataFrame | None = None,
     batch_bars: int = BATCH_BARS,
 ) -> DeriveOutcome:
-    """Bring the derived tables of these roots (all, where none given) up to their raw bars.
+    """Update the derived tables of these roots (default: all) from their raw bars.
 
-    Outrights and continuous symbols of rank 0. All four are made of 1m bars; 4h of 1h bars on a
-    symbol's trade date that has no 1m bars, or where those hold less volume and so are incomplete.
-    What rests on the bars that it rested on before is left as it is, unless `whole`. Each batch is
-    published in one transaction. A root whose raw bars failed an ERROR check is left as it was.
-    `stock` is what the raw tables hold (INVENTORY), where the caller has read it.
+    Covers outrights and continuous symbols of rank 0. All four tables are made from 1m bars. 4h is
+    made from 1h bars on a symbol's trade date without 1m bars, or if those have less volume and so
+    are incomplete. Sessions made from the same bars as before stay, unless `whole`. Each batch is
+    published in one transaction. A root whose raw bars failed an ERROR check is left unchanged.
+    `inventory` is that of the raw tables (INVENTORY), if the caller has read it.
     """
     warehouse = session.warehouse
     chosen = session.universe.select(roots)
     failed = failed_upstream(warehouse, chosen)
-    sound = [root for root in chosen if root not in failed]
+    derivable = [root for root in chosen if root not in failed]
     rows = dict.fromkeys(timeframes, 0)
-    if not sound:
+    if not derivable:
         return DeriveOutcome(rows, dict(rows), failed)
     if inventory is None:
-        inventory = read_inventory(warehouse, sound, _SOURCES)
-    inventory = inventory.filter(pl.col("root").is_in(sound))
+        inventory = read_inventory(warehouse, derivable, _SOURCES)
+    inventory = inventory.filter(pl.col("root").is_in(derivable))
     changed = {
-        timeframe: _changed(warehouse, timeframe, inventory, sound, whole)
+        timeframe: _changed(warehouse, timeframe, inventory, derivable, whole)
         for timeframe in timeframes
     }
     for batch in _batches(changed, batch_bars):
@@ -89,22 +92,23 @@ def _changed(
     roots: list[str],
     whole: bool,
 ) -> pl.DataFrame:
-    """The sessions to derive: root, symbol, trade_date, bars, and built_from, null where no bar is
-    left."""
+    """Return the sessions to derive: root, symbol, trade_date, bars, built_from (null: delete)."""
     sources = _SOURCES if timeframe == "4h" else ("1m",)
     wanted = choose_finest(inventory.filter(pl.col("built_from").is_in(sources)))
-    held = _read_held(warehouse, timeframe, roots)
-    done = up_to_date(held, wanted) if not whole else held.clear()
+    existing = _read_existing(warehouse, timeframe, roots)
+    done = up_to_date(existing, wanted) if not whole else existing.clear()
     columns = ("root", *_SESSION, "bars", "built_from")
-    gone = held.join(wanted, on=_SESSION, how="anti").unique(_SESSION)
-    emptied = gone.with_columns(bars=pl.lit(0, pl.Int64), built_from=pl.lit(None, pl.String))
+    deleted = existing.join(wanted, on=_SESSION, how="anti").unique(_SESSION)
+    emptied = deleted.with_columns(bars=pl.lit(0, pl.Int64), built_from=pl.lit(None, pl.String))
     return pl.concat(
         [wanted.join(done, on=_SESSION, how="anti").select(columns), emptied.select(columns)]
     ).sort("trade_date", "root", "symbol")
 
 
-def _read_held(warehouse: Warehouse, timeframe: DerivedTimeframe, roots: list[str]) -> pl.DataFrame:
-    """What the derived table holds of each session: root, SESSION_KEY, volume and load_ids."""
+def _read_existing(
+    warehouse: Warehouse, timeframe: DerivedTimeframe, roots: list[str]
+) -> pl.DataFrame:
+    """Return the derived sessions in the table: root, SESSION_KEY, volume, load_ids."""
     key = ["root", *SESSION_KEY]
     rows = warehouse.query(
         load_sql("build/derived_inventory", derived=DERIVED[timeframe].id), {"roots": roots}
@@ -122,8 +126,7 @@ def _read_held(warehouse: Warehouse, timeframe: DerivedTimeframe, roots: list[st
 def _batches(
     changed: dict[DerivedTimeframe, pl.DataFrame], most: int
 ) -> Iterator[dict[DerivedTimeframe, pl.DataFrame]]:
-    """The changed sessions in the order of their dates, so that few partitions are touched at once,
-    and about `most` bars at a time."""
+    """Yield the changed sessions by date, about `most` bars at a time."""
     key = ["trade_date", "root", "symbol"]
     sessions = (
         pl.concat([frame.select(*key, "bars") for frame in changed.values()])
@@ -143,7 +146,7 @@ def _batches(
 def _derive_batch(
     warehouse: Warehouse, batch: dict[DerivedTimeframe, pl.DataFrame]
 ) -> dict[DerivedTimeframe, int]:
-    """Derive and publish the bars of these sessions; give how many there are by timeframe."""
+    """Derive and publish the bars of these sessions, and return their number by timeframe."""
     bars = {source: _read(warehouse, source, batch) for source in _SOURCES}
     statements: list[Statement] = []
     written = {}
@@ -167,7 +170,7 @@ def _derive_batch(
 def _read(
     warehouse: Warehouse, source: BuiltFrom, batch: dict[DerivedTimeframe, pl.DataFrame]
 ) -> pl.DataFrame:
-    """The bars of one raw table that the batch's sessions rest on."""
+    """Return the bars of one raw table that the batch's sessions are made from."""
     sessions = pl.concat(
         frame.filter(pl.col("built_from") == source).drop("bars") for frame in batch.values()
     ).unique()
@@ -185,7 +188,7 @@ def _publish(
     sessions: pl.DataFrame,
     derived: pl.DataFrame,
 ) -> list[Statement]:
-    """What puts the derived bars in place of those that the sessions had."""
+    """Return the statements that replace the sessions' derived bars."""
     spec = DERIVED[timeframe]
     chosen = warehouse.stage_frame(f"derive_sessions_{timeframe}", sessions.drop("bars"))
     staged = warehouse.stage_frame(f"derive_rows_{timeframe}", derived)
@@ -206,7 +209,7 @@ def _publish(
 
 
 def _span(sessions: pl.DataFrame) -> dict[str, Any]:
-    """The parameters that keep a statement to the partitions of these sessions."""
+    """Return the parameters that restrict a statement to the partitions of these sessions."""
     first, last = sessions["trade_date"].min(), sessions["trade_date"].max()
     assert isinstance(first, dt.date)
     assert isinstance(last, dt.date)

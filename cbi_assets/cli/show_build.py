@@ -14,7 +14,7 @@ from cbi_assets.formatting import plural, span
 
 def show_build(outcome: BuildOutcome) -> None:
     """Print the skipped roots, a preview's rows, the checks, and whether the build passed."""
-    for root, reasons in outcome.barred.items():
+    for root, reasons in outcome.skipped.items():
         say(f"not rebuilt: {root}: {'; '.join(reasons)}")
     if outcome.preview is not None:
         _show_preview(outcome.preview)
@@ -26,7 +26,7 @@ def build_document(outcome: BuildOutcome) -> dict[str, Any]:
     """Return what a build wrote as JSON values."""
     return {
         "rows": outcome.rows,
-        "barred": outcome.barred,
+        "barred": outcome.skipped,
         "first": outcome.first,
         "last": outcome.last,
         "replaced": {
@@ -52,7 +52,7 @@ def _describe(outcome: BuildOutcome) -> str:
             done += f", {span(outcome.first, outcome.last)}"
     failed = count_results(outcome.checks)[0]
     counts = (
-        (len(outcome.barred), "root not rebuilt", "roots not rebuilt"),
+        (len(outcome.skipped), "root not rebuilt", "roots not rebuilt"),
         (failed, "check failed", "checks failed"),
     )
     return ", ".join([done, *(plural(n, one, many) for n, one, many in counts if n)])

@@ -1,4 +1,4 @@
-"""Audit staged records in SQL: what of them may be published, and what becomes of the rest."""
+"""Audit staged records in SQL: decide which may be published, and the outcome of the rest."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _TODO: Columns = {
 class Staged:
     """Landed slices of one timeframe, staged for an audit against `table`.
 
-    `names` are the ids of the staged tables by the placeholder that the SQL files give them;
-    `suffix` tells this stage's tables from another's.
+    `names` maps each placeholder of the SQL files to a staged table's ID; `suffix` distinguishes
+    this stage's tables from another's.
     """
 
     timeframe: Timeframe
@@ -44,7 +44,7 @@ class Staged:
 
 @dataclass(frozen=True)
 class Audited:
-    """The outcome of an audit. `books` has one row a file and root: records, fresh, own,
+    """The outcome of an audit. `books` has one row per file and root: records, fresh, own,
     duplicates, quarantined, conflicts."""
 
     staged: Staged
@@ -57,15 +57,15 @@ def stage(
     contents: Mapping[int, Content],
     slices: Sequence[Slice],
     label: str = "",
-    beside: Sequence[Slice] = (),
+    together_with: Sequence[Slice] = (),
 ) -> Staged:
     """Stage slices of one timeframe. `contents` is by file_no.
 
-    The packs of slices `beside` are staged with them, where those are needed soon: a warehouse that
-    is sent the same packs twice is sent them once.
+    The packs of `together_with` are staged too, because they are needed next: BigQuery uploads each
+    set of packs once.
     """
     timeframe = slices[0].timeframe
-    packs = sorted({piece.pack for piece in (*slices, *beside)})
+    packs = sorted({piece.pack for piece in (*slices, *together_with)})
     todo = (
         pl.DataFrame(
             [
@@ -109,7 +109,7 @@ def stage(
 
 
 def reject(warehouse: Warehouse, staged: Staged) -> dict[str, str]:
-    """Stage the records that are no sound bars; the names grow by `rejected`."""
+    """Stage the records that are not valid bars, and add `rejected` to the names."""
     names = dict(staged.names)
     names["rejected"] = warehouse.stage_query(
         f"rejected{staged.suffix}", load_sql("load/audit_rejected", **names), staged.params
@@ -118,7 +118,7 @@ def reject(warehouse: Warehouse, staged: Staged) -> dict[str, str]:
 
 
 def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
-    """Decide on every staged record. Raises AuditError when staging lost or doubled a record."""
+    """Decide on every staged record. Raises AuditError if staging lost or doubled a record."""
     names = reject(warehouse, staged) | {"table": table}
     for step in ("repeated", "verdicts", "books"):
         names[step] = warehouse.stage_query(
@@ -135,7 +135,7 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
 
 
 def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[Statement]:
-    """The statements that publish an audited stage with its books; run them in one transaction."""
+    """Return the statements that publish an audited stage, to run in one transaction."""
     names = dict(audited.names)
     params = {**audited.staged.params, "load_id": load_id, "loaded_at": loaded_at}
 

@@ -1,4 +1,4 @@
-"""The canary: before anything enters an empty table, one file goes the whole way on its own."""
+"""The canary: before an empty table gets its first bars, load one file into a scratch table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def run_canary(
     content = contents[named[0].file_no]
     logger.info("canary for %s: %s", table, content.path)
     scratch = warehouse.stage_query(f"canary_{timeframe}", f"SELECT * FROM `{table}` WHERE FALSE")
-    staged = stage(session, contents, first, "_canary", beside=slices)
+    staged = stage(session, contents, first, "_canary", together_with=slices)
     audited = audit(warehouse, staged, scratch)
     params = {**staged.params, "load_id": "canary", "loaded_at": session.now}
     warehouse.transact(
@@ -60,14 +60,14 @@ def run_canary(
     )
     if not audited.books["fresh"].sum():
         return (
-            f"{content.path}: the canary found no sound bar in its {content.records} records, "
-            f"so nothing was loaded into {table}. Look at it, or take it away."
+            f"{content.path}: the canary found no valid bar in its {content.records} records, "
+            f"so nothing was loaded into {table}. Inspect the file, or remove it."
         )
     roots = sorted({piece.root for piece in first if piece.root})
     results = check(session, timeframe, roots, scratch)
     if failed := [result for result in results if result.failed]:
         return (
             f"{content.path}: the canary failed {failed[0].name} ({failed[0].actual}), "
-            f"so nothing was loaded into {table}. Look at it, or take it away."
+            f"so nothing was loaded into {table}. Inspect the file, or remove it."
         )
     return None

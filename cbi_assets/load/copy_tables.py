@@ -1,4 +1,4 @@
-"""Move house: publish one warehouse's tables and ledger into the other, empty one, and prove both
+"""Copy all tables and the ledger of one warehouse into the other, empty one, and prove both
 equal."""
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cbi_assets.warehouse.fingerprint import fingerprint, spans, within
 
 logger = logging.getLogger(__name__)
 
-MOVED = tuple(spec for spec in ALL_TABLES if spec != LEDGER_VERSION)
+COPIED = tuple(spec for spec in ALL_TABLES if spec != LEDGER_VERSION)
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,8 @@ class TableCopy:
 def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
     """Publish everything of the other warehouse into `to`.
 
-    What is exported lies under `CBI_HOME/tmp` until it is over, a file a month. Raises UsageError
-    when `to` holds a row already, and AuditError when the two sides differ; nothing is published
-    then, in any table.
+    Exports one file per month under `CBI_HOME/tmp`, and deletes them at the end. Raises UsageError
+    if `to` has rows already, and AuditError if the two sides differ; then no table is changed.
     """
     source_name: WarehouseName = "duckdb" if to == "bigquery" else "bigquery"
     project = session.project
@@ -48,15 +47,16 @@ def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
     try:
         with project.open_warehouse(source_name) as source, project.open_warehouse(to) as target:
             version = ledger_version(target)
-            for spec in MOVED:
+            for spec in COPIED:
                 if _count(target, spec.id):
                     raise UsageError(
-                        f"{spec.id} of {to} holds rows already. `cbi copy` fills an empty "
-                        "warehouse; use `cbi load` to add to one."
+                        "it has rows already",
+                        subject=f"{spec.id} of {to}",
+                        remedy="`cbi copy` fills an empty warehouse; use `cbi load` to add to one.",
                     )
             statements: list[Statement] = []
             copies: list[TableCopy] = []
-            for spec in MOVED:
+            for spec in COPIED:
                 logger.info("copying %s", spec.id)
                 staged = _stage(source, target, spec, folder)
                 months = _same(source, target, spec, staged, "was copied of")
@@ -65,7 +65,7 @@ def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
                 statements += _publication(spec, staged, rows)
             logger.info("publishing %s rows", f"{sum(copy.rows for copy in copies):,}")
             target.transact(with_version_guard(statements, version))
-            for spec in MOVED:
+            for spec in COPIED:
                 _same(source, target, spec, spec.id, "was published of")
             return copies
     finally:
@@ -73,7 +73,7 @@ def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
 
 
 def _stage(source: Warehouse, target: Warehouse, spec: TableSpec, folder: Path) -> str | None:
-    """Export a table month by month and stage the files; None where there is no row."""
+    """Export a table month by month and stage the files; return None if it is empty."""
     names = ", ".join(spec.column_names)
     files: list[Path] = []
     for span in spans(source, spec, spec.id, months=1):
@@ -84,7 +84,7 @@ def _stage(source: Warehouse, target: Warehouse, spec: TableSpec, folder: Path) 
 
 
 def _write(rows: pa.Table, spec: TableSpec, folder: Path) -> Path:
-    """Write a file named by its content, with fields that are nullable where the spec says so."""
+    """Write a file named by its content hash, with the spec's nullable fields."""
     optional = {column.name for column in spec.columns if not column.required}
     schema = pa.schema([field.with_nullable(field.name in optional) for field in rows.schema])
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def _write(rows: pa.Table, spec: TableSpec, folder: Path) -> Path:
 def _same(
     source: Warehouse, target: Warehouse, spec: TableSpec, table_id: str | None, what: str
 ) -> int:
-    """Hold a table's fingerprints against its copy's; how many there are."""
+    """Compare a table's fingerprints with its copy's, and return how many there are."""
     ours = fingerprint(source, spec)
     theirs = fingerprint(target, spec, table_id) if table_id else {}
     if differing := sorted(
@@ -107,8 +107,9 @@ def _same(
         if ours.get(month) != theirs.get(month)
     ):
         raise AuditError(
-            f"{spec.id}: what {what} {', '.join(differing[:3])} is not what the source holds. "
-            "Run `cbi copy` again into an empty warehouse."
+            f"what {what} {', '.join(differing[:3])} differs from the source",
+            subject=spec.id,
+            remedy="Run `cbi copy` again into an empty warehouse.",
         )
     return len(ours)
 

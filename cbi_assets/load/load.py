@@ -1,4 +1,4 @@
-"""Load: survey the drive, audit what is new, publish it with its books in one transaction."""
+"""Load: scan the drive, audit what is new, and publish it with its books in one transaction."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def load_bars(
 def choose_partitions(
     universe: Universe, roots: tuple[str, ...] = (), timeframes: tuple[str, ...] = ()
 ) -> list[Partition] | None:
-    """The partitions of these roots and timeframes; None, everything, where neither is given.
+    """Return the partitions of these roots and timeframes; None, for all, if neither is given.
 
     Raises UsageError for a root outside the universe or an unknown timeframe.
     """
@@ -142,6 +142,8 @@ def choose_partitions(
 
 
 class _Load:
+    """One attempt to publish what is new: its slices, its audit and its transaction."""
+
     def __init__(
         self,
         session: Session,
@@ -167,27 +169,27 @@ class _Load:
 
     def run(self) -> LoadOutcome:
         version = ledger_version(self._warehouse)
-        entered, reopened = self._entered()
-        renamed = self._renamed(entered)
-        entered -= renamed
-        todo = self._todo(entered - reopened)
+        recorded, reopened = self._recorded()
+        resolved = self._now_resolved(recorded)
+        recorded -= resolved
+        todo = self._todo(recorded - reopened)
         stopped: dict[Timeframe, str] = {}
         for timeframe, slices in list(todo.items()):
             if reason := run_canary(self._session, self._contents, slices, self._check):
                 stopped[timeframe] = reason
                 del todo[timeframe]
-        new_files = self._new_files(renamed)
+        new_files = self._new_files(resolved)
         if not todo and not new_files:
             return LoadOutcome(self._survey, stopped=stopped)
         load_id = self._load_id(todo)
         before = {t: rows_by_root(self._warehouse, RAW[t]) for t in todo}
         overlaps = find_overlaps(self._warehouse, self._contents, todo)
         audited = {t: self._audit(t, slices) for t, slices in todo.items()}
-        statements = self._forget(renamed)
+        statements = self._delete_entries(resolved)
         statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
         PendingEvents(self._session.home).add(touched)
-        statements += self._enter_files(todo, entered, new_files)
+        statements += self._record_files(todo, recorded, new_files)
         self._warehouse.transact(with_version_guard(statements, version))
         partitions, unresolved = self._partitions(audited, before)
         return LoadOutcome(
@@ -199,37 +201,37 @@ class _Load:
             overlaps=overlaps,
         )
 
-    def _entered(self) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
-        """(file, timeframe, root) in the books; and those of them that an unload reopened."""
+    def _recorded(self) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
+        """Return (file, timeframe, root) in the books, and those that an unload reopened."""
         rows = self._warehouse.query(
             "SELECT source_file_id, timeframe, root, reopened FROM `ops.loads`"
         )
-        entered = {row[:3] for row in rows.iter_rows()}
-        return entered, {row[:3] for row in rows.iter_rows() if row[3] > 0}
+        recorded = {row[:3] for row in rows.iter_rows()}
+        return recorded, {row[:3] for row in rows.iter_rows() if row[3] > 0}
 
-    def _renamed(self, entered: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
-        """Entries of records that named no root, of files that were landed anew with symbols."""
-        held = {
+    def _now_resolved(self, recorded: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+        """Return entries of unresolved records whose file has since been landed with symbols."""
+        current = {
             (self._contents[piece.file_no].source_file_id, piece.timeframe, piece.root)
             for piece in self._slices
         }
         landed = {content.source_file_id for content in self._contents.values()}
-        return {entry for entry in entered - held if entry[0] in landed and not entry[2]}
+        return {entry for entry in recorded - current if entry[0] in landed and not entry[2]}
 
-    def _forget(self, entries: set[tuple[str, str, str]]) -> list[Statement]:
-        """The statements that take ledger entries out again."""
+    def _delete_entries(self, entries: set[tuple[str, str, str]]) -> list[Statement]:
+        """Return the statements that delete these ledger entries."""
         if not entries:
             return []
         columns = ["source_file_id", "timeframe", "root"]
         frame = pl.DataFrame(sorted(entries), schema=columns, orient="row")
-        chosen = self._warehouse.stage_frame("renamed", frame)
+        chosen = self._warehouse.stage_frame("resolved", frame)
         return [
             Statement(load_sql("unload/delete_entries", ledger=ledger, chosen=chosen))
             for ledger in ("ops.loads", "ops.quarantined_bars")
         ]
 
     def _todo(self, settled: set[tuple[str, str, str]]) -> dict[Timeframe, list[Slice]]:
-        """Slices to load, by timeframe, in the order of landing."""
+        """Return the slices to load by timeframe, in the order of landing."""
         todo: dict[Timeframe, list[Slice]] = {}
         waiting = [
             piece
@@ -241,7 +243,7 @@ class _Load:
         named = [piece for piece in waiting if (piece.root, piece.timeframe) in self._chosen]
         with_names = {piece.file_no for piece in named}
         for piece in waiting:
-            # records that name no root go with the rest of their file
+            # Unresolved records load together with the rest of their file.
             if (piece.root, piece.timeframe) in self._chosen or (
                 not piece.root and (self._everything or piece.file_no in with_names)
             ):
@@ -262,18 +264,18 @@ class _Load:
                 digest.update(f"{file_id} {timeframe} {piece.root}\n".encode())
         return f"L{self._now:%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
-    def _new_files(self, renamed: set[tuple[str, str, str]]) -> set[int]:
+    def _new_files(self, resolved: set[tuple[str, str, str]]) -> set[int]:
         known = set(self._warehouse.query("SELECT id FROM `ops.source_files`")["id"].to_list())
-        known -= {file_id for file_id, _, _ in renamed}
+        known -= {file_id for file_id, _, _ in resolved}
         return {n for n in self._present if self._contents[n].source_file_id not in known}
 
-    def _enter_files(
+    def _record_files(
         self,
         todo: Mapping[Timeframe, Sequence[Slice]],
-        entered: set[tuple[str, str, str]],
+        recorded: set[tuple[str, str, str]],
         new_files: set[int],
     ) -> list[Statement]:
-        loaded = set(entered)
+        loaded = set(recorded)
         touched = set(new_files)
         for slices in todo.values():
             for piece in slices:

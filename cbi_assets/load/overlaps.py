@@ -1,4 +1,4 @@
-"""Which jobs' date ranges overlap, so that people see what the audit compared bar by bar."""
+"""Find jobs whose date ranges overlap, to show what the audit compared bar by bar."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def find_overlaps(
     contents: Mapping[int, Content],
     todo: Mapping[Timeframe, Sequence[Slice]],
 ) -> list[Overlap]:
-    """Jobs to be loaded whose dates overlap another job's, loaded already or with them."""
+    """Return jobs to load whose dates overlap those of another job, loaded before or now."""
     overlaps: list[Overlap] = []
     for timeframe, slices in todo.items():
         earlier = warehouse.query(

@@ -1,7 +1,7 @@
-"""Unload: take one file's, load's or job's bars out again, ledger and all, in one transaction.
+"""Unload: remove the bars and ledger entries of one file, load or job, in one transaction.
 
-Bars that another loaded file holds too, and that were dropped there as duplicates, are not lost:
-that file is reopened, and the next load decides on them again.
+Bars that another loaded file has too, and that were dropped there as duplicates, are not lost: that
+file is reopened, and the next load decides on them again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from cbi_assets.load.audit import reject, stage
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
+from cbi_assets.timestamps import EPOCH
 from cbi_assets.warehouse.base import Assertion, Params, Statement, Warehouse
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
@@ -34,9 +35,11 @@ _COLUMN: dict[Scope, str] = {"file": "source_file_id", "load": "load_id", "job":
 
 @dataclass(frozen=True)
 class UnloadPlan:
-    """What an unload would take out. `entries` has one row a file, timeframe and root:
-    source_file_id, timeframe, root, records, published, first_ts_event, last_ts_event, path.
-    `version` is the ledger's when it was looked up."""
+    """What an unload would remove.
+
+    `entries` has one row per file, timeframe and root: source_file_id, timeframe, root, records,
+    published, first_ts_event, last_ts_event, path. `version` is the ledger's when they were read.
+    """
 
     scope: Scope
     value: str
@@ -66,9 +69,9 @@ class UnloadOutcome:
 
 
 def plan_unload(session: Session, scope: Scope, value: str) -> UnloadPlan:
-    """Find what one file, load or job has in the books. A file may be given by its id's start.
+    """Find what one file, load or job has in the books. A file ID may be abbreviated.
 
-    Raises UsageError when nothing is found, or when the id's start fits several files.
+    Raises UsageError if nothing is found, or if the abbreviated ID matches several files.
     """
     version = ledger_version(session.warehouse)
     entries = session.warehouse.query(
@@ -83,11 +86,16 @@ def plan_unload(session: Session, scope: Scope, value: str) -> UnloadPlan:
     )
     if not value or entries.is_empty():
         raise UsageError(
-            f"--{scope} {value}: nothing of it is loaded. `cbi inventory` shows files and jobs, "
-            "ops.loads the loads."
+            "nothing of it is loaded",
+            subject=f"--{scope} {value}",
+            remedy="`cbi inventory` lists files and jobs, ops.loads the loads.",
         )
     if scope == "file" and entries["source_file_id"].n_unique() > 1:
-        raise UsageError(f"--file {value}: more than one file's id starts so. Give more of it.")
+        raise UsageError(
+            "it matches more than one file's ID",
+            subject=f"--file {value}",
+            remedy="Give more of it.",
+        )
     return UnloadPlan(scope, value, entries, version)
 
 
@@ -110,9 +118,9 @@ def unload_bars(session: Session, plan: UnloadPlan) -> UnloadOutcome:
         names["removed"] = warehouse.stage_query(
             f"removed_{timeframe}", load_sql("unload/removed_keys", **names), params
         )
-        losers = _losers(warehouse, timeframe, of_timeframe, contents, slices)
-        if losers:
-            staged = stage(session, contents, losers, "_reopen")
+        repeating = _repeating_slices(warehouse, timeframe, of_timeframe, contents, slices)
+        if repeating:
+            staged = stage(session, contents, repeating, "_reopen")
             names["reopened"] = warehouse.stage_query(
                 f"reopened_{timeframe}",
                 load_sql("unload/reopened", **(names | reject(warehouse, staged))),
@@ -141,7 +149,7 @@ def unload_bars(session: Session, plan: UnloadPlan) -> UnloadOutcome:
         books_balance("Nothing was removed."),
     ]
     before = _total(warehouse, timeframes)
-    # Dagster still shows these partitions as they were; the next load reports them anew
+    # Dagster still shows these partitions unchanged; the next load reports them again.
     found = {(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root}
     touched = tuple(sorted(found, key=lambda item: (TIMEFRAMES.index(item[1]), item[0])))
     PendingEvents(session.home).add(touched)
@@ -151,12 +159,11 @@ def unload_bars(session: Session, plan: UnloadPlan) -> UnloadOutcome:
 
 
 def _span(entries: pl.DataFrame) -> dict[str, dt.datetime]:
-    """First and last bar of the entries, so that a statement touches their partitions only."""
-    epoch = dt.datetime.fromtimestamp(0, dt.UTC)
+    """Return the first and last bar of the entries, so that statements touch only their months."""
     first, last = entries["first_ts_event"].min(), entries["last_ts_event"].max()
     return {
-        "first_ts": first if isinstance(first, dt.datetime) else epoch,
-        "last_ts": last if isinstance(last, dt.datetime) else epoch,
+        "first_ts": first if isinstance(first, dt.datetime) else EPOCH,
+        "last_ts": last if isinstance(last, dt.datetime) else EPOCH,
     }
 
 
@@ -164,22 +171,22 @@ def _total(warehouse: Warehouse, timeframes: list[Timeframe]) -> int:
     return sum(sum(rows_by_root(warehouse, RAW[t]).values()) for t in timeframes)
 
 
-def _losers(
+def _repeating_slices(
     warehouse: Warehouse,
     timeframe: Timeframe,
     chosen: pl.DataFrame,
     contents: Mapping[int, Content],
     slices: list[Slice],
 ) -> list[Slice]:
-    """Landed slices of other loaded files that dropped bars of the same roots."""
-    losing = warehouse.query(
+    """Return landed slices of other loaded files that dropped bars of the same roots."""
+    dropped = warehouse.query(
         "SELECT source_file_id, root FROM `ops.loads` "
         "WHERE timeframe = @timeframe AND duplicates + conflicts > 0",
         {"timeframe": timeframe},
     )
-    taken = set(chosen.select("source_file_id", "root").iter_rows())
-    roots = {root for _, root in taken}
-    wanted = {row for row in losing.iter_rows() if row not in taken and row[1] in roots}
+    removed = set(chosen.select("source_file_id", "root").iter_rows())
+    roots = {root for _, root in removed}
+    wanted = {row for row in dropped.iter_rows() if row not in removed and row[1] in roots}
     found = [
         piece
         for piece in slices
@@ -189,7 +196,8 @@ def _losers(
     landed = {(contents[piece.file_no].source_file_id, piece.root) for piece in found}
     if missing := sorted(wanted - landed):
         raise UsageError(
-            f"file {missing[0][0][:12]} repeats bars that would be taken out, and is no longer in "
-            "the landing zone. Run `cbi inventory` with the drive mounted, then unload again."
+            "it repeats bars that would be removed, and is no longer in the landing zone",
+            subject=f"file {missing[0][0][:12]}",
+            remedy="Run `cbi inventory` with the drive mounted, then unload again.",
         )
     return found

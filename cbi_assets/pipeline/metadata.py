@@ -165,7 +165,7 @@ def built_metadata(
             [{"root": root, "rows": held} for root, held in outcome.rows.items()]
         ),
         "not rebuilt": markdown_table(
-            [{"root": root, "why": "; ".join(why)} for root, why in outcome.barred.items()]
+            [{"root": root, "why": "; ".join(why)} for root, why in outcome.skipped.items()]
         ),
         **plots,
     }

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from cbi_assets.errors import AuditError, UsageError
-from cbi_assets.load.copy_tables import MOVED, copy_warehouse
+from cbi_assets.load.copy_tables import COPIED, copy_warehouse
 from cbi_assets.session import Project, exclusive_lock, open_session
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Warehouse
@@ -24,7 +24,7 @@ def held(project: Project, name: Any) -> dict[str, list[dict[str, Any]]]:
     """Every row of every table, in an order of its own."""
     found = {}
     with exclusive_lock(project.home), project.open_warehouse(name) as warehouse:
-        for spec in MOVED:
+        for spec in COPIED:
             frame = warehouse.query(f"SELECT * FROM `{spec.id}`")
             found[spec.id] = sorted(frame.to_dicts(), key=repr)
     return found

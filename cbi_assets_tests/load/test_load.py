@@ -272,7 +272,7 @@ def test_the_canary_keeps_a_rotten_file_out_of_an_empty_table(
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
     outcome = load_once(project)
     assert list(outcome.stopped) == ["1h"]
-    assert "a.json: the canary found no sound bar in its 2 records" in outcome.stopped["1h"]
+    assert "a.json: the canary found no valid bar in its 2 records" in outcome.stopped["1h"]
     assert outcome.has_failures
     assert table(project, "1h").is_empty()
     assert table(project, "1m").height == 1

@@ -197,7 +197,7 @@ def test_the_start_of_several_ids_is_too_short(project: Project, drive: Path) ->
     ids = [put_lines(drive, [record(n)], f"{n}.json") for n in range(17)]
     load_once(project)
     digit = next(d for d in "0123456789abcdef" if sum(i.startswith(d) for i in ids) > 1)
-    with pytest.raises(UsageError, match="more than one file's id starts so"):
+    with pytest.raises(UsageError, match="it matches more than one file's ID"):
         take_out(project, "file", digit)
 
 

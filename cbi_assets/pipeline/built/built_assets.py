@@ -80,7 +80,7 @@ def built_tables(
     with project.session(clock.now()) as session:
         outcome = build(session)
         stock = look_at_built(session)
-    for root, reasons in outcome.barred.items():
+    for root, reasons in outcome.skipped.items():
         context.log.warning(f"{root} was not rebuilt: {'; '.join(reasons)}")
     for table in BUILT:
         yield dg.MaterializeResult(

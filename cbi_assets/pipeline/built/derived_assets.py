@@ -48,14 +48,14 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
         with project.session(clock.now()) as session:
             outcome = derive(session, (root,), timeframes=(timeframe,))
             held = _profile(session.warehouse, spec, root)
-        for reason in outcome.barred.get(root, []):
+        for reason in outcome.skipped.get(root, []):
             context.log.warning(f"{root} was left as it was: {reason}")
         return dg.MaterializeResult(
             metadata={
                 **held,
                 "sessions derived": outcome.sessions[timeframe],
                 "bars derived": outcome.rows[timeframe],
-                "left as it was": "; ".join(outcome.barred.get(root, [])) or "no",
+                "left as it was": "; ".join(outcome.skipped.get(root, [])) or "no",
             }
         )
 
