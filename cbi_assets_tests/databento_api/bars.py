@@ -87,17 +87,17 @@ def _intervals(
     wanted: Wanted, start: dt.date, end: dt.date
 ) -> Iterator[tuple[str, int, dt.date, dt.date]]:
     """Yield symbol as mapped, instrument ID, first day and day after the last, by month."""
-    for asked in wanted.symbols:
-        root = asked.partition(".")[0]
+    for requested in wanted.symbols:
+        root = requested.partition(".")[0]
         for first, last in months_of(start, end):
             near, next_ = _contracts(root, first)
             if wanted.stype_in == "continuous":
-                yield asked, _number(near), first, last
+                yield requested, _number(near), first, last
             elif wanted.stype_in == "parent":
                 for symbol in (near, next_, f"{near}-{next_}"):
                     yield symbol, _number(symbol), first, last
             else:
-                yield asked, _number(asked), first, last
+                yield requested, _number(requested), first, last
 
 
 def _contracts(root: str, day: dt.date) -> tuple[str, str]:

@@ -103,7 +103,7 @@ def folders(drive: Path) -> list[str]:
 
 def submitted(vendor: Vendor) -> int:
     """Return how many submissions the vendor received."""
-    return len(vendor.asked("batch.submit_job"))
+    return len(vendor.requests_to("batch.submit_job"))
 
 
 def states(project: Project) -> list[tuple[str, str]]:

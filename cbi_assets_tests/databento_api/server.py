@@ -91,10 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
             return _problem(404, "no such file")
         data = job.files[params["file"]]
         headers = {"Content-Type": "application/octet-stream"}
-        asked = self.headers.get("Range")
+        requested = self.headers.get("Range")
         status, body = 200, data
-        if asked and kind != "whole":
-            first = int(asked.removeprefix("bytes=").partition("-")[0])
+        if requested and kind != "whole":
+            first = int(requested.removeprefix("bytes=").partition("-")[0])
             if first >= len(data):
                 return _problem(416, "range", {"Content-Range": f"bytes */{len(data)}"})
             status, body = 206, data[first:]

@@ -102,7 +102,7 @@ def test_submit_job_is_not_retried(vendor: Vendor, kind: str, raised: type[Excep
         submit_job(clients_of(vendor, timeout=0.3, pauses=pauses), REQUEST)
     assert "\n" not in str(error.value)
     assert vendor.key not in str(error.value)
-    assert len(vendor.asked("batch.submit_job")) == 1
+    assert len(vendor.requests_to("batch.submit_job")) == 1
     assert pauses == []
 
 

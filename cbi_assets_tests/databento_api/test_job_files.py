@@ -59,7 +59,7 @@ class Download:
         return {file.name: file.read_bytes() for file in self.folder.iterdir()}
 
     def data_ranges(self) -> list[str | None]:
-        return [g.range for g in self.vendor.asked("file") if g.params["file"] == DATA]
+        return [g.range for g in self.vendor.requests_to("file") if g.params["file"] == DATA]
 
 
 @pytest.fixture
@@ -126,7 +126,9 @@ def test_fetch_job_resumes_an_earlier_run(download: Download) -> None:
     download.run()
     assert download.contents() == download.job.files
     assert download.data_ranges() == ["bytes=100-"]
-    assert [g.params["file"] for g in download.vendor.asked("file")].count("metadata.json") == 0
+    assert [g.params["file"] for g in download.vendor.requests_to("file")].count(
+        "metadata.json"
+    ) == 0
 
 
 @pytest.mark.parametrize("left", [b"\0" * 100, b"\0" * 1_000_000])
@@ -147,8 +149,8 @@ def test_fetch_job_raises_after_two_wrong_hashes(download: Download, name: str) 
         download.run()
     assert str(raised.value).startswith(f"{download.job.id}: {name}")
     assert not download.folder.exists()
-    asked = [g for g in download.vendor.asked("file") if g.params["file"] == name]
-    assert len(asked) == 2
+    requested = [g for g in download.vendor.requests_to("file") if g.params["file"] == name]
+    assert len(requested) == 2
     download.vendor.wrong_hash = set()
     download.run()
     assert download.contents() == download.job.files
@@ -225,9 +227,9 @@ def test_fetch_job_raises_for_a_missing_file(download: Download) -> None:
 
 def test_fetch_job_verifies_an_existing_folder(download: Download) -> None:
     download.run()
-    before = len(download.vendor.asked("file"))
+    before = len(download.vendor.requests_to("file"))
     assert download.run().files == 6
-    assert len(download.vendor.asked("file")) == before
+    assert len(download.vendor.requests_to("file")) == before
     (download.folder / DATA).write_bytes(b"another")
     with pytest.raises(CbiError, match="Move the folder away"):
         download.run()

@@ -45,11 +45,11 @@ def test_get_quote_returns_count_size_and_price(vendor: Vendor) -> None:
     assert records > 0
     assert found.bytes == records * 56  # a bar has 56 bytes
     assert found.cost_usd == pytest.approx(records * 56 / 2**30 * vendor.usd_per_gib)
-    asked = vendor.asked("metadata.get_cost")[0].params
-    assert asked["symbols"] == "ZL.v.0"
-    assert asked["schema"] == "ohlcv-1h"
-    assert asked["stype_in"] == "continuous"
-    assert (asked["start"][:10], asked["end"][:10]) == ("2025-01-27", "2025-02-04")
+    sent = vendor.requests_to("metadata.get_cost")[0].params
+    assert sent["symbols"] == "ZL.v.0"
+    assert sent["schema"] == "ohlcv-1h"
+    assert sent["stype_in"] == "continuous"
+    assert (sent["start"][:10], sent["end"][:10]) == ("2025-01-27", "2025-02-04")
     assert {logged.key for logged in vendor.log} == {KEY}
 
 
@@ -94,14 +94,14 @@ def test_get_quote_raises_for_a_price_that_is_not_an_amount(
     answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = clients()
-    monkeypatch.setattr(opened.metadata, "get_record_count", lambda **asked: 1)
-    monkeypatch.setattr(opened.metadata, "get_billable_size", lambda **asked: 56)
-    monkeypatch.setattr(opened.metadata, "get_cost", lambda **asked: answer)
+    monkeypatch.setattr(opened.metadata, "get_record_count", lambda **arguments: 1)
+    monkeypatch.setattr(opened.metadata, "get_billable_size", lambda **arguments: 56)
+    monkeypatch.setattr(opened.metadata, "get_cost", lambda **arguments: answer)
     with pytest.raises(
         ServiceError, match=r"get_cost of ZL\.v\.0 ohlcv-1h 2025-01-27 to 2025-02-04"
     ):
         get_quote(opened, request())
-    monkeypatch.setattr(opened.metadata, "get_cost", lambda **asked: 0)
+    monkeypatch.setattr(opened.metadata, "get_cost", lambda **arguments: 0)
     assert get_quote(opened, request()) == Quote(1, 56, 0.0)
 
 

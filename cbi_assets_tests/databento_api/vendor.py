@@ -63,7 +63,7 @@ class Job:
 
     id: str
     wanted: Wanted
-    asked: Mapping[str, str]
+    params: Mapping[str, str]
     received: dt.datetime
     cost: float
     files: dict[str, bytes]
@@ -100,7 +100,7 @@ class Vendor:
         """Make the next requests of a route fail."""
         self.faults.append(Fault(route, kind, times, value))
 
-    def asked(self, route: str) -> list[Logged]:
+    def requests_to(self, route: str) -> list[Logged]:
         """Return the requests of one route, including failed ones."""
         return [logged for logged in self.log if logged.route == route]
 
@@ -131,9 +131,9 @@ class Vendor:
         return [{"mode": "historical", "unit_prices": prices}]
 
     def metadata_get_dataset_range(self, params: Mapping[str, str]) -> dict[str, Any]:
-        whole = {"start": "2010-06-06T00:00:00.000000000Z",
+        span = {"start": "2010-06-06T00:00:00.000000000Z",
                  "end": f"{self.now().date()}T00:00:00.000000000Z"}  # fmt: skip
-        return whole | {"schema": dict.fromkeys(self.metadata_list_schemas(params), whole)}
+        return span | {"schema": dict.fromkeys(self.metadata_list_schemas(params), span)}
 
     def metadata_get_dataset_condition(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
         return []
@@ -185,14 +185,14 @@ class Vendor:
             if self.lists_manifest or name != "manifest.json"
         ]
 
-    def add_job(self, wanted: Wanted, asked: Mapping[str, str] | None = None) -> Job:
+    def add_job(self, wanted: Wanted, params: Mapping[str, str] | None = None) -> Job:
         """Add a job received now, with its files."""
         received = self.now()
         tail = "".join(random.choices(string.ascii_uppercase + string.digits, k=10))
         job_id = f"GLBX-{received:%Y%m%d}-{tail}"
         cost = count(wanted) * BAR_BYTES / 2**30 * self.usd_per_gib
         files = _files_of(wanted, job_id)
-        job = Job(job_id, wanted, dict(asked or {}), received, cost, files)
+        job = Job(job_id, wanted, dict(params or {}), received, cost, files)
         self.jobs[job_id] = job
         return job
 
@@ -208,7 +208,7 @@ class Vendor:
         return "processing" if job.looks else "queued"
 
     def _described(self, job: Job) -> dict[str, Any]:
-        wanted, asked = job.wanted, job.asked
+        wanted, params = job.wanted, job.params
         done = self._state(job) in ("done", "expired")
         return {
             "id": job.id,
@@ -222,10 +222,10 @@ class Vendor:
             "start": f"{wanted.start}T00:00:00.000000000Z",
             "end": f"{wanted.end}T00:00:00.000000000Z",
             "limit": None,
-            "encoding": asked.get("encoding", "dbn"),
-            "compression": asked.get("compression", "zstd"),
+            "encoding": params.get("encoding", "dbn"),
+            "compression": params.get("compression", "zstd"),
             "split_symbols": False,
-            "split_duration": asked.get("split_duration", "day"),
+            "split_duration": params.get("split_duration", "day"),
             "split_size": None,
             "delivery": "download",
             "record_count": count(wanted) if done else None,

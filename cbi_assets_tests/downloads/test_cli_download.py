@@ -75,7 +75,7 @@ def test_download_fills_tables_that_pass_their_checks(
     plan = planned(cbi)
     # ZL in three timeframes, ZS and ZM in two, the others in one
     assert cbi("approve", plan, "--by", "Ada", "--max-usd", "5").returncode == 0
-    assert vendor.asked("batch.submit_job") == []
+    assert vendor.requests_to("batch.submit_job") == []
 
     downloaded = cbi("download", plan, "--json")
     assert downloaded.returncode == 0, downloaded.stderr
@@ -146,4 +146,4 @@ def test_download_fails_with_one_line(cbi: Cbi, tmp_path: Path, vendor: Vendor) 
     assert foreign.returncode == 3
     assert foreign.stderr.splitlines()[-1].startswith("cbi: job GLBX-")
     assert "is not Databento's" in foreign.stderr
-    assert len(vendor.asked("batch.submit_job")) == 1
+    assert len(vendor.requests_to("batch.submit_job")) == 1

@@ -89,9 +89,9 @@ def test_plan_approve_and_verify(cbi: Cbi, cwd: Path, tmp_path: Path) -> None:
 
 
 def test_plan_is_quoted_if_a_key_is_set(cbi: Cbi, tmp_path: Path, vendor: Vendor) -> None:
-    asked = {"DATABENTO_API_KEY": KEY, "CBI_DATABENTO_ENDPOINT": vendor.url}
-    # the vendor's clock says 2025-04-01, a Tuesday: it has Monday's whole day and nothing later
-    finished = cbi("plan", "--symbol", "ZM", "--timeframe", "1d", "--json", **asked)
+    settings = {"DATABENTO_API_KEY": KEY, "CBI_DATABENTO_ENDPOINT": vendor.url}
+    # the vendor's clock says 2025-04-01, a Tuesday: it has all of Monday and nothing later
+    finished = cbi("plan", "--symbol", "ZM", "--timeframe", "1d", "--json", **settings)
     made = document(finished)
     assert made["through"] == "2025-03-31"
     assert [r["basis"] for r in made["requests"]] == ["quoted"]
@@ -100,7 +100,7 @@ def test_plan_is_quoted_if_a_key_is_set(cbi: Cbi, tmp_path: Path, vendor: Vendor
     refused = cbi("approve", made["plan_hash"], "--by", "Ada", "--max-usd", f"{cost / 2:.2f}")
     assert refused.returncode == 2
     assert "the plan was quoted at" in refused.stderr
-    assert vendor.asked("batch.submit_job") == []
+    assert vendor.requests_to("batch.submit_job") == []
     # the key is neither printed nor written
     written = [p for p in tmp_path.rglob("*") if p.is_file()]
     assert written

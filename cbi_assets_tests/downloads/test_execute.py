@@ -60,7 +60,7 @@ def test_execute_submits_exactly_the_request(project: Project, vendor: Vendor) -
     plan = make_plan()
     approve_as_ada(project, plan)
     buy(project, plan, vendor)
-    (logged,) = vendor.asked("batch.submit_job")
+    (logged,) = vendor.requests_to("batch.submit_job")
     assert {
         name: logged.params[name] for name in plan.requests[0].identity if name != "symbols"
     } == {
@@ -140,7 +140,7 @@ def test_execute_follows_an_active_job_of_another_approval(
     assert buy(project, plan, vendor, wait=False).active
     approve_as_ada(project, wider)
     assert buy(project, wider, vendor).is_complete
-    assert [logged.params["symbols"] for logged in vendor.asked("batch.submit_job")] == [
+    assert [logged.params["symbols"] for logged in vendor.requests_to("batch.submit_job")] == [
         "ZL.v.0",
         "ES.v.0",
     ]

@@ -126,7 +126,7 @@ def test_a_killed_download_is_finished_by_the_next(
 
     assert_complete_or_absent(drive, vendor)
     assert len(vendor.jobs) == 2
-    assert len(vendor.asked("batch.submit_job")) == 2
+    assert len(vendor.requests_to("batch.submit_job")) == 2
     project = open_project(home, drive)
     assert [row.state for row in rows(project)] == ["downloaded", "downloaded"]
     assert {row.job_id for row in rows(project)} == set(vendor.jobs)
@@ -157,4 +157,4 @@ def test_a_download_killed_three_times_still_buys_once(
         assert status == -signal.SIGKILL
     status, stderr = run_download(plan, home, drive, vendor)
     assert status == 0, stderr
-    assert len(vendor.asked("batch.submit_job")) == 2
+    assert len(vendor.requests_to("batch.submit_job")) == 2

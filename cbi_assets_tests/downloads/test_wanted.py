@@ -31,8 +31,10 @@ def date(text: str) -> dt.date:
     return dt.date.fromisoformat(text)
 
 
-def ranges(held: set[dt.date], gaps: set[dt.date] = frozenset()) -> list[tuple[str, str, str, int]]:  # type: ignore[assignment]
-    found = find_ranges(DATES, BEFORE, FIRST, held, gaps)
+def ranges(
+    published: set[dt.date], gaps: set[dt.date] = frozenset()
+) -> list[tuple[str, str, str, int]]:  # type: ignore[assignment]
+    found = find_ranges(DATES, BEFORE, FIRST, published, gaps)
     return [(str(r.start), str(r.end), r.kind, len(r.trade_dates)) for r in found]
 
 
@@ -52,8 +54,8 @@ def test_find_ranges_returns_none_if_all_is_published() -> None:
 
 
 def test_find_ranges_distinguishes_head_hole_and_tail() -> None:
-    held = all_days("2010-06-13", "2010-06-16") | all_days("2010-06-20", "2010-07-22")
-    assert ranges(held) == [
+    published = all_days("2010-06-13", "2010-06-16") | all_days("2010-06-20", "2010-07-22")
+    assert ranges(published) == [
         ("2010-06-06", "2010-06-12", "head", 5),
         ("2010-06-17", "2010-06-19", "hole", 2),
         ("2010-07-23", "2010-07-31", "tail", 6),
@@ -61,13 +63,13 @@ def test_find_ranges_distinguishes_head_hole_and_tail() -> None:
 
 
 def test_find_ranges_includes_the_missing_sunday_of_a_missing_monday() -> None:
-    held = all_days("2010-06-06", "2010-07-30") - {date("2010-06-13"), date("2010-06-14")}
-    assert ranges(held) == [("2010-06-13", "2010-06-15", "hole", 1)]
+    published = all_days("2010-06-06", "2010-07-30") - {date("2010-06-13"), date("2010-06-14")}
+    assert ranges(published) == [("2010-06-13", "2010-06-15", "hole", 1)]
 
 
 def test_find_ranges_excludes_the_published_sunday_of_a_missing_monday() -> None:
-    held = all_days("2010-06-06", "2010-07-30") - {date("2010-06-14")}
-    assert ranges(held) == [("2010-06-14", "2010-06-15", "hole", 1)]
+    published = all_days("2010-06-06", "2010-07-30") - {date("2010-06-14")}
+    assert ranges(published) == [("2010-06-14", "2010-06-15", "hole", 1)]
 
 
 def test_find_ranges_includes_a_holiday_only_with_the_trade_date_it_belongs_to() -> None:
@@ -81,28 +83,32 @@ def test_find_ranges_includes_a_holiday_only_with_the_trade_date_it_belongs_to()
 
 def test_find_ranges_neither_requests_a_gap_nor_splits_at_it() -> None:
     gap = date("2010-06-16")
-    held = all_days("2010-06-06", "2010-07-30") - {gap}
-    assert ranges(held, {gap}) == []
+    published = all_days("2010-06-06", "2010-07-30") - {gap}
+    assert ranges(published, {gap}) == []
     assert ranges(set(), {gap}) == [("2010-06-06", "2010-07-31", "all", 38)]
-    assert ranges(held - {date("2010-06-15")}, {gap}) == [("2010-06-15", "2010-06-16", "hole", 1)]
-    assert ranges(held - {date("2010-06-17")}, {gap}) == [("2010-06-17", "2010-06-18", "hole", 1)]
+    assert ranges(published - {date("2010-06-15")}, {gap}) == [
+        ("2010-06-15", "2010-06-16", "hole", 1)
+    ]
+    assert ranges(published - {date("2010-06-17")}, {gap}) == [
+        ("2010-06-17", "2010-06-18", "hole", 1)
+    ]
 
 
 _ALL_DAYS = [FIRST + DAY * n for n in range((LAST - FIRST).days + 1)]
 _SUBSET = st.sets(st.sampled_from(_ALL_DAYS))
 
 
-@given(held=_SUBSET, gaps=st.sets(st.sampled_from(DATES)))
-@example(held={date("2010-06-13")}, gaps=set())
+@given(published=_SUBSET, gaps=st.sets(st.sampled_from(DATES)))
+@example(published={date("2010-06-13")}, gaps=set())
 def test_ranges_contain_everything_missing_and_nothing_published(
-    held: set[dt.date], gaps: set[dt.date]
+    published: set[dt.date], gaps: set[dt.date]
 ) -> None:
-    found = find_ranges(DATES, BEFORE, FIRST, held, gaps)
+    found = find_ranges(DATES, BEFORE, FIRST, published, gaps)
     covered = [r.start + DAY * n for r in found for n in range((r.end - r.start).days)]
-    missing = set(DATES) - held - gaps
+    missing = set(DATES) - published - gaps
     # no overlap with each other or with published days, and nothing outside the wanted days
     assert len(covered) == len(set(covered))
-    assert not set(covered) & held
+    assert not set(covered) & published
     assert set(covered) <= set(_ALL_DAYS)
     # wanted - published - gaps, each once; any other trade date inside is a gap
     assert [d for r in found for d in r.trade_dates] == sorted(missing)
@@ -114,7 +120,7 @@ def test_ranges_contain_everything_missing_and_nothing_published(
         assert r.start > earlier
     # as few as possible: something is published between two ranges
     for a, b in pairwise(found):
-        assert any(a.end <= day < b.start for day in held)
+        assert any(a.end <= day < b.start for day in published)
 
 
 @pytest.mark.parametrize(

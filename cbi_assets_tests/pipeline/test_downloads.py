@@ -65,7 +65,7 @@ def test_the_job_buys_and_the_sensors_run_downloads(
 
     approve_as_ada(project, plan)
     assert run(resources, instance, {"plan": plan.plan_hash}).success  # first poll
-    assert len(vendor.asked("batch.submit_job")) == 2
+    assert len(vendor.requests_to("batch.submit_job")) == 2
     assert {row.state for row in rows(project)} == {"processing"}
 
     assert "2 jobs, none done" in why(tick(resources, instance))  # second poll
@@ -78,7 +78,7 @@ def test_the_job_buys_and_the_sensors_run_downloads(
 
     assert run(resources, instance, config).success
     assert {row.state for row in rows(project)} == {"downloaded"}
-    assert len(vendor.asked("batch.submit_job")) == 2
+    assert len(vendor.requests_to("batch.submit_job")) == 2
     assert why(tick(resources, instance)) == "No active jobs."
 
 
@@ -131,7 +131,7 @@ def test_the_sensor_skips_if_the_vendor_does_not_respond(
     run(resources, instance, {"plan": plan.plan_hash})
     vendor.fail("batch.list_jobs", kind, value=30)
     assert "The next tick polls again" in why(tick(resources, instance))
-    assert len(vendor.asked("batch.list_jobs")) == 1
+    assert len(vendor.requests_to("batch.list_jobs")) == 1
 
 
 def test_the_sensor_skips_while_the_home_is_in_use(

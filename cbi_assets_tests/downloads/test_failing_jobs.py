@@ -112,16 +112,16 @@ def test_execute_waits_until_the_job_of_an_intent_would_have_appeared(
         record_intent(warehouse, _row(plan, approval.approval_id, intended))
     pauses = Pauses()
     assert buy(project, plan, vendor, clients_of(vendor, pauses=pauses)).is_complete
-    assert len(vendor.asked("batch.list_jobs")) > 2
+    assert len(vendor.requests_to("batch.list_jobs")) > 2
     assert sum(pauses) >= buying.SETTLE_SECONDS
     later = NOW + dt.timedelta(seconds=buying.SETTLE_SECONDS)
     other = make_plan(request("ES"))
     approval = approve_as_ada(project, other)
     with open_warehouse(project) as warehouse:
         record_intent(warehouse, _row(other, approval.approval_id, NOW))
-    before = len(vendor.asked("batch.list_jobs"))
+    before = len(vendor.requests_to("batch.list_jobs"))
     assert buy(project, other, vendor, clock=lambda: later).is_complete
-    assert len(vendor.asked("batch.list_jobs")) == before + 1
+    assert len(vendor.requests_to("batch.list_jobs")) == before + 1
 
 
 def _row(plan: Plan, approval_id: str, intended: dt.datetime) -> JobRow:
