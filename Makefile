@@ -5,6 +5,9 @@ PYTHON ?= $(shell for p in python3.13 python3.14 python3 "$$HOME/.pyenv/versions
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The tests' BigQuery emulator needs an older DuckDB than the product: it has an environment of its own.
+EMULATOR := .venv-emulator
+EMULATOR_READY := $(EMULATOR)/.ready
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
 .PHONY: demo test lint browser ui dictionary bench bigquery-acceptance clean
@@ -16,10 +19,16 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $(READY)
 
+$(EMULATOR_READY): requirements-emulator.txt
+	@test -n "$(PYTHON)" || { echo "No CPython 3.13 or newer found: install one, or run make PYTHON=/path/to/python" >&2; exit 2; }
+	"$(PYTHON)" -m venv $(EMULATOR)
+	$(EMULATOR)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-emulator.txt
+	@touch $(EMULATOR_READY)
+
 demo: $(READY)
 	$(BIN)/cbi demo
 
-test: $(READY) lint browser
+test: $(READY) $(EMULATOR_READY) lint browser
 	$(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 lint: $(READY)
@@ -49,8 +58,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/matrix.py --stages
 
 # Runs the tests marked both_warehouses on a real, empty project: CBI_ACCEPTANCE_PROJECT=… make …
-bigquery-acceptance: $(READY)
+bigquery-acceptance: $(READY) $(EMULATOR_READY)
 	@$(BIN)/python -m cbi_assets_tests.bigquery.acceptance
 
 clean:
-	rm -rf $(VENV) .cbi-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(EMULATOR) .cbi-demo .mypy_cache .pytest_cache .ruff_cache .hypothesis

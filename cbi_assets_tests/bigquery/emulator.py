@@ -1,20 +1,14 @@
-"""The BigQuery emulator as a process of its own, over REST and gRPC on loopback.
-
-`python -m cbi_assets_tests.bigquery.emulator FOLDER` keeps everything under FOLDER, prints its two
-ports as a line of JSON and runs until its standard input closes.
-"""
+"""The BigQuery emulator: a process of its own, in an environment of its own (`make test` makes it),
+reached over REST and gRPC on loopback."""
 
 from __future__ import annotations
 
 import json
 import os
 import subprocess
-import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +20,8 @@ from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.bigquery.connection import Options, connect
 
-EXTENSIONS = ("ducklake", "icu", "spatial")
+PYTHON = Path(__file__).parents[2] / ".venv-emulator" / "bin" / "python"
+SERVER = Path(__file__).with_name("emulator_server.py")
 
 _SEEDED = {spec.id for spec in ALL_TABLES if spec.seed is not None}
 _PASSING = {"creationTime", "etag", "lastModifiedTime"}
@@ -115,13 +110,15 @@ def _form(live: bigquery.Dataset | bigquery.Table) -> dict[str, Any]:
 @contextmanager
 def run_emulator(folder: Path) -> Iterator[Emulator]:
     """Start it, and stop it at the end."""
+    if not PYTHON.exists():
+        raise RuntimeError(f"{PYTHON.parents[1]}: no such environment. Make it: make .venv-emulator/.ready")
     folder.mkdir(parents=True, exist_ok=True)
     # its DuckDB looks for extensions in the home folder, and the user's is not for tests
     environment = {**os.environ, "HOME": str(folder), "PYTHONWARNINGS": "ignore"}
     with (
         open(folder / "emulator.log", "w") as log,
         subprocess.Popen(
-            [sys.executable, "-m", __name__, str(folder)],
+            [PYTHON, "-P", SERVER, folder],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -141,64 +138,3 @@ def run_emulator(folder: Path) -> Iterator[Emulator]:
             )
         finally:
             process.kill()
-
-
-def _serve(folder: Path) -> None:
-    import duckdb
-
-    with duckdb.connect() as connection:
-        for name in EXTENSIONS:
-            file = f"extensions/v{duckdb.__version__}/{name}.duckdb_extension"
-            path = resources.files(f"duckdb_extension_{name}").joinpath(file)
-            connection.execute(f"INSTALL '{path}'")
-
-    import uvicorn
-    from local_bigquery import app
-    from local_bigquery.grpc import server
-    from local_bigquery.settings import settings
-
-    settings.data_dir = folder / "data"
-    _hasten()
-    storage, grpc_port = server.start("127.0.0.1", 0)
-    rest = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=rest.run, daemon=True)
-    thread.start()
-    while not rest.started and thread.is_alive():
-        thread.join(0.01)
-    rest_port = rest.servers[0].sockets[0].getsockname()[1]
-    sys.stdout.write(json.dumps({"rest": rest_port, "grpc": grpc_port}) + "\n")
-    sys.stdout.flush()
-    sys.stdin.read()
-    storage.stop(None)
-
-
-def _hasten() -> None:
-    """Have the emulator look one table up without asking all of them for their size, as DuckDB's
-    list of tables does: it does so four times a query, and took half of its time."""
-    import duckdb
-    from local_bigquery.engine import database
-
-    look_through = database.objects
-
-    def objects(
-        project_id: str, dataset_id: str, table_id: str | None = None
-    ) -> list[tuple[str, str, int]]:
-        if table_id is None:
-            return look_through(project_id, dataset_id)
-        place = [project_id, dataset_id, table_id]
-        of_table = "WHERE database_name = ? AND schema_name = ? AND"
-        if not database.fetch(f"FROM duckdb_columns() {of_table} table_name = ? LIMIT 1", place):
-            return []
-        if database.fetch(f"FROM duckdb_views() {of_table} view_name = ? LIMIT 1", place):
-            return [(table_id, "VIEW", 0)]
-        try:
-            [(rows,)] = database.fetch(f"SELECT COUNT(*) FROM {database.quote(*place)}")
-        except duckdb.CatalogException:  # dropped since
-            return []
-        return [(table_id, "TABLE", rows)]
-
-    database.objects = objects
-
-
-if __name__ == "__main__":
-    _serve(Path(sys.argv[1]))
