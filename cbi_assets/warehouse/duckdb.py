@@ -126,7 +126,10 @@ class DuckDBWarehouse:
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Return the query's rows."""
-        table = self._run(to_duckdb(sql), params).to_arrow_table()
+        translated = to_duckdb(sql)
+        # In DuckDB 2.0, Arrow from execute() loses ORDER BY if insertion order is not preserved.
+        relation = self._connection.sql(translated, params=_used(translated, params))
+        table = relation.to_arrow_table()
         frame = pl.from_arrow(table)
         assert isinstance(frame, pl.DataFrame)
         # DuckDB sums INT64 to HUGEINT, a decimal in Arrow; GoogleSQL sums it to INT64.
@@ -154,7 +157,10 @@ class DuckDBWarehouse:
         self._connection.close()
 
     def _run(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
-        # DuckDB rejects parameters that the statement does not use.
-        names = set(re.findall(r"\$(\w+)", sql))
-        named: dict[str, Any] = {k: v for k, v in (params or {}).items() if k in names}
-        return self._connection.execute(sql, named) if named else self._connection.execute(sql)
+        return self._connection.execute(sql, _used(sql, params))
+
+
+def _used(sql: str, params: Params | None) -> dict[str, Any] | None:
+    # DuckDB rejects parameters that the statement does not use.
+    names = set(re.findall(r"\$(\w+)", sql))
+    return {name: value for name, value in (params or {}).items() if name in names} or None

@@ -111,7 +111,9 @@ def _form(live: bigquery.Dataset | bigquery.Table) -> dict[str, Any]:
 def run_emulator(folder: Path) -> Iterator[Emulator]:
     """Start it, and stop it at the end."""
     if not PYTHON.exists():
-        raise RuntimeError(f"{PYTHON.parents[1]}: no such environment. Make it: make .venv-emulator/.ready")
+        raise RuntimeError(
+            f"{PYTHON.parents[1]}: no such environment. Make it: make .venv-emulator/.ready"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     # its DuckDB looks for extensions in the home folder, and the user's is not for tests
     environment = {**os.environ, "HOME": str(folder), "PYTHONWARNINGS": "ignore"}

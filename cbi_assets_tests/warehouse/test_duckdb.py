@@ -119,6 +119,17 @@ def test_query_returns_utc_timestamps_and_integer_sums(warehouse: DuckDBWarehous
     assert found.schema == {"moment": pl.Datetime("us", "UTC"), "total": pl.Int64}
 
 
+@pytest.mark.parametrize("params", [None, {"least": 0}])
+def test_query_keeps_the_order_of_many_rows(
+    warehouse: DuckDBWarehouse, params: dict[str, int] | None
+) -> None:
+    numbers = pl.DataFrame({"n": pl.int_range(300_000, eager=True).shuffle(seed=1)})
+    staged = warehouse.stage_frame("numbers", numbers)
+    least = "0" if params is None else "@least"
+    found = warehouse.query(f"SELECT n FROM `{staged}` WHERE n >= {least} ORDER BY n", params)
+    assert found["n"].to_list() == list(range(300_000))
+
+
 @pytest.mark.usefixtures("warehouse")
 def test_open_names_the_process_that_has_the_file_open(tmp_path: Path) -> None:
     program = (
