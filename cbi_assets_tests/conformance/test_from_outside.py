@@ -36,7 +36,10 @@ def test_the_sensors_run_shows_in_dagster(
         monkeypatch.setenv(name, value)
     before = dict(os.environ)
     put_lines(drive, [record(0), record(1)])
-    resources: dict[str, Any] = {"project": ProjectResource(bigquery=BigQuery())}
+    resources: dict[str, Any] = {
+        "project": ProjectResource(bigquery=BigQuery()),
+        "clock": Clock(fixed=NOW.isoformat()),
+    }
     with open_instance(project.home) as instance:
         cursor = None
         for _ in range(2):
@@ -48,7 +51,7 @@ def test_the_sensors_run_shows_in_dagster(
         result = defs.resolve_job_def("load_drive").execute_in_process(
             run_config=request.run_config,
             instance=instance,
-            resources=resources | {"clock": Clock(fixed=NOW.isoformat())},
+            resources=resources,
         )
         assert result.success
         for key in (RAW_KEY, table_key(HOURLY)):
