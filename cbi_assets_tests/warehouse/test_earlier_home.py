@@ -12,12 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from cbi_assets.build.build import build
 from cbi_assets.ledger.books import books_by_file
-from cbi_assets.ledger.check_results import check_everything
-from cbi_assets.load.load import load
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import ALL_TABLES, DAILY_ML_MATRIX, RAW
+from cbi_assets.verbs import build, check, load
 from cbi_assets.warehouse.drift import differences
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import NOW, load_once, query, table
@@ -58,7 +56,7 @@ def test_its_checks_have_the_results_that_were_stored(earlier: Project) -> None:
         ("no_overlapping_loads_disagree", "MES|1h"),
     }
     with open_session(earlier, now=NOW) as session:
-        check_everything(session)
+        check(session)
     assert set(query(earlier, failing).rows()) == before
 
 
