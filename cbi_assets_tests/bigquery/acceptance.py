@@ -1,4 +1,4 @@
-"""Run the tests marked `both_warehouses` on a real BigQuery project that holds no warehouse.
+"""Run the tests marked `both_warehouses` on a real BigQuery project without a warehouse.
 
 `CBI_ACCEPTANCE_PROJECT=my-empty-project make bigquery-acceptance`, with application-default
 credentials. The run marks the project with a dataset that carries its label, and drops nothing
@@ -37,14 +37,15 @@ class Acceptance:
     run: str
 
     def claim(self) -> None:
-        """Mark the project. Raises UsageError where it holds a warehouse, or another run's mark."""
+        """Mark the project. Raises UsageError if it contains a warehouse or another run's mark."""
         project = self.settings["cbi_bq_project"]
         with self._client() as client:
-            held = {item.dataset_id for item in client.list_datasets()} & {MARK, *DATASETS}
-            if held:
+            existing = {item.dataset_id for item in client.list_datasets()} & {MARK, *DATASETS}
+            if existing:
                 raise UsageError(
-                    f"CBI_ACCEPTANCE_PROJECT: {project} holds {', '.join(sorted(held))} already. "
-                    "Give a project without them; if an earlier run was killed in it, delete them."
+                    f"{project} contains {', '.join(sorted(existing))} already",
+                    subject="CBI_ACCEPTANCE_PROJECT",
+                    remedy="Use a project without them; if an earlier run was killed, delete them.",
                 )
             mark = bigquery.Dataset(f"{project}.{MARK}")
             mark.location = self.settings["cbi_bq_location"]
@@ -100,7 +101,7 @@ def main(arguments: list[str]) -> int:
     run = uuid.uuid4().hex[:12]
     given = acceptance(os.environ, run)
     if given is None:
-        raise UsageError("CBI_ACCEPTANCE_PROJECT: not set. Name a project that holds no warehouse.")
+        raise UsageError("CBI_ACCEPTANCE_PROJECT: not set. Name a project without a warehouse.")
     given.claim()
     try:
         command = [sys.executable, "-m", "pytest", "-m", "both_warehouses", *arguments]

@@ -354,8 +354,8 @@ def _reset(handler: BaseHTTPRequestHandler) -> None:
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
     handler.close_connection = True
     # the socket closes when the last of these does, and then with a reset
-    for held in (handler.rfile, handler.wfile, handler.connection):
-        held.close()
+    for stream in (handler.rfile, handler.wfile, handler.connection):
+        stream.close()
 
 
 def _json_of(content_type: str, raw: bytes) -> Any:

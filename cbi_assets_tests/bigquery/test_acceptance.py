@@ -33,7 +33,7 @@ def of(given: dict[str, str], run: str) -> Acceptance:
     return found
 
 
-def held(emulator: Emulator) -> set[str]:
+def datasets(emulator: Emulator) -> set[str]:
     with emulator.client(PROJECT) as client:
         return {item.dataset_id for item in client.list_datasets()}
 
@@ -52,10 +52,10 @@ def test_a_run_drops_what_it_made_and_nothing_else(
     run.claim()
     make(emulator, "ops", "market_data")
     assert run.empty()["cbi_bq_project"] == PROJECT
-    assert held(emulator) == {"users_own", MARK}
+    assert datasets(emulator) == {"users_own", MARK}
     make(emulator, "ops_staging", "features")
     run.release()
-    assert held(emulator) == {"users_own"}
+    assert datasets(emulator) == {"users_own"}
 
 
 @pytest.mark.parametrize("name", ["market_data", "ops", "features", "ops_staging", MARK])
@@ -63,9 +63,9 @@ def test_a_project_with_a_warehouse_is_refused_and_left_alone(
     given: dict[str, str], emulator: Emulator, name: str
 ) -> None:
     make(emulator, name)
-    with pytest.raises(UsageError, match=f"holds {name} already"):
+    with pytest.raises(UsageError, match=f"contains {name} already"):
         of(given, "one").claim()
-    assert held(emulator) == {name}
+    assert datasets(emulator) == {name}
 
 
 def test_another_runs_project_is_left_alone(given: dict[str, str], emulator: Emulator) -> None:
@@ -73,7 +73,7 @@ def test_another_runs_project_is_left_alone(given: dict[str, str], emulator: Emu
     make(emulator, "ops")
     with pytest.raises(UsageError, match="nothing was dropped"):
         of(given, "two").empty()
-    assert held(emulator) == {"ops", MARK}
+    assert datasets(emulator) == {"ops", MARK}
 
 
 def test_without_a_project_it_says_so_in_one_line() -> None:

@@ -1,4 +1,4 @@
-"""What would be billed too much is refused before it is run."""
+"""Statements above the byte limit are refused before they run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOUR_BARS = RAW["1h"].id
 
 
 def grow(proxy: Proxy, table: str, size: int) -> None:
-    """Let a table be of this size."""
+    """Make the service report this size of a table."""
 
     def change(body: Any) -> None:
         body["numBytes"] = str(size)
@@ -34,7 +34,7 @@ def grow(proxy: Proxy, table: str, size: int) -> None:
 
 
 def estimate(proxy: Proxy, size: int) -> None:
-    """Let every dry run tell this size."""
+    """Make every dry run report this size."""
 
     def change(body: Any) -> None:
         body["statistics"]["totalBytesProcessed"] = str(size)
@@ -57,7 +57,7 @@ WAYS: dict[str, Callable[[Warehouse], object]] = {
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_what_would_cost_too_much_is_refused_and_not_run(
+def test_statement_above_the_limit_is_refused_and_not_run(
     proxy: Proxy, open_remote: OpenRemote, way: Callable[[Warehouse], object]
 ) -> None:
     grow(proxy, NAME, LIMIT + 1)
@@ -73,9 +73,7 @@ def test_what_would_cost_too_much_is_refused_and_not_run(
     assert is_dry(after[0])
 
 
-def test_a_large_table_of_which_little_is_read_is_read(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
+def test_query_of_few_bytes_of_a_large_table_runs(proxy: Proxy, open_remote: OpenRemote) -> None:
     grow(proxy, NAME, LIMIT + 1)
     estimate(proxy, LIMIT)
     with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
@@ -84,7 +82,7 @@ def test_a_large_table_of_which_little_is_read_is_read(
     assert sum(map(is_dry, proxy.requests)) == 1
 
 
-def test_a_table_that_is_read_twice_counts_twice(proxy: Proxy, open_remote: OpenRemote) -> None:
+def test_table_read_twice_counts_twice(proxy: Proxy, open_remote: OpenRemote) -> None:
     grow(proxy, NAME, LIMIT // 2 + 1)
     estimate(proxy, LIMIT + 1)
     both = f"SELECT a.root FROM `{HOUR_BARS}` AS a JOIN `{HOUR_BARS}` AS b ON a.root = b.root"
@@ -96,7 +94,7 @@ def test_a_table_that_is_read_twice_counts_twice(proxy: Proxy, open_remote: Open
     assert sum(map(is_dry, proxy.requests)) == 1
 
 
-def test_small_tables_are_read_without_a_dry_run(proxy: Proxy, open_remote: OpenRemote) -> None:
+def test_small_tables_need_no_dry_run(proxy: Proxy, open_remote: OpenRemote) -> None:
     grow(proxy, NAME, LIMIT)
     with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
         warehouse.create_tables([RAW["1h"]])

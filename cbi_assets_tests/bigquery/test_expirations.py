@@ -1,4 +1,4 @@
-"""What is staged expires, what is published never does: no dataset or table may lose rows."""
+"""Staging tables expire; a dataset or published table that would lose rows is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cbi_assets_tests.bigquery.proxy import QUERY, TABLES, Proxy
 pytestmark = pytest.mark.bigquery
 
 
-def test_every_staging_table_expires_within_a_day(proxy: Proxy, open_remote: OpenRemote) -> None:
+def test_staging_tables_expire_within_a_day(proxy: Proxy, open_remote: OpenRemote) -> None:
     before = dt.datetime.now(dt.UTC)
     with open_remote() as warehouse:
         work(warehouse)
@@ -38,7 +38,7 @@ def test_every_staging_table_expires_within_a_day(proxy: Proxy, open_remote: Ope
         assert "INTERVAL '24' HOUR" in options
 
 
-def test_no_table_of_the_contract_expires(proxy: Proxy, open_remote: OpenRemote) -> None:
+def test_published_tables_never_expire(proxy: Proxy, open_remote: OpenRemote) -> None:
     with open_remote() as warehouse:
         warehouse.create_tables(ALL_TABLES)
     sent = " ".join(r.sql for r in proxy.sent("POST", QUERY)).lower()
@@ -69,19 +69,19 @@ def create_dataset(emulator: Emulator, **properties: Any) -> None:
         ("defaultPartitionExpirationMs", "default_partition_expiration_days"),
     ],
 )
-def test_a_dataset_that_lets_tables_expire_is_refused(
+def test_dataset_with_default_expiration_is_refused(
     emulator: Emulator, proxy: Proxy, open_remote: OpenRemote, name: str, setting: str
 ) -> None:
     create_dataset(emulator, **{name: str(60 * 86_400_000)})
     with open_remote() as warehouse, pytest.raises(UsageError) as raised:
         warehouse.create_tables(ALL_TABLES)
-    told = one_line(raised.value)
-    assert f"{setting} = 60" in told
-    assert f"ALTER SCHEMA `ops` SET OPTIONS ({setting} = NULL)" in told
+    text = one_line(raised.value)
+    assert f"{setting} = 60" in text
+    assert f"ALTER SCHEMA `ops` SET OPTIONS ({setting} = NULL)" in text
     assert not [r for r in proxy.sent("POST", QUERY) if "`ops." in r.sql]
 
 
-def test_a_dataset_elsewhere_is_refused(
+def test_dataset_in_another_location_is_refused(
     emulator: Emulator, proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     create_dataset(emulator)
@@ -91,7 +91,7 @@ def test_a_dataset_elsewhere_is_refused(
     assert proxy.sent("POST", QUERY) == []
 
 
-def test_jobs_and_datasets_are_asked_for_in_the_location_that_is_set(
+def test_jobs_and_datasets_use_the_configured_location(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     with open_remote() as warehouse:
@@ -114,7 +114,7 @@ MONTHLY = TableSpec(
 
 
 @pytest.mark.parametrize(
-    ("properties", "told"),
+    ("properties", "expected"),
     [
         ({"timePartitioning": {"type": "DAY", "field": "ts_event"}}, "it has DAY partitions"),
         ({"timePartitioning": {"type": "HOUR", "field": "ts_event"}}, "it has HOUR partitions"),
@@ -132,12 +132,12 @@ MONTHLY = TableSpec(
     ],
     ids=["days", "hours", "partitions", "table"],
 )
-def test_a_table_that_would_lose_rows_or_break_a_limit_is_refused(
+def test_table_that_would_lose_rows_or_break_a_limit_is_refused(
     emulator: Emulator,
     proxy: Proxy,
     open_remote: OpenRemote,
     properties: dict[str, Any],
-    told: str,
+    expected: str,
 ) -> None:
     create_dataset(emulator)
     fields = [{"name": "ts_event", "type": "TIMESTAMP"}, {"name": "name", "type": "STRING"}]
@@ -153,5 +153,5 @@ def test_a_table_that_would_lose_rows_or_break_a_limit_is_refused(
         client._connection.api_request(method="POST", path=path, data=body)
     with open_remote() as warehouse, pytest.raises(UsageError) as raised:
         warehouse.create_tables([MONTHLY])
-    assert f"ops.spots: {told}" in one_line(raised.value)
+    assert f"ops.spots: {expected}" in one_line(raised.value)
     assert proxy.sent("POST", QUERY) == []

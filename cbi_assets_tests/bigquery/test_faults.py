@@ -1,5 +1,5 @@
-"""Whatever fails between here and BigQuery, rows arrive once or not at all, and a failure that
-lasts is told in one line."""
+"""Failing requests: rows arrive exactly once or not at all, and a lasting failure is reported in
+one line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ TRANSACTION, LOAD_JOB = "-transaction-", "^cbi-home_"
 
 
 def publish(warehouse: Warehouse) -> None:
-    """Every kind of request once: tables, an upload, a query, a transaction."""
+    """Make every kind of request once: tables, an upload, a query, a transaction."""
     warehouse.create_tables([SPOTS])
     staged = warehouse.stage_frame("spots", FRAME)
     chosen = warehouse.stage_query("chosen", f"SELECT * FROM `{staged}` WHERE count > @least",
@@ -59,12 +59,12 @@ def publish(warehouse: Warehouse) -> None:
     )
 
 
-def held(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+def spots(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return warehouse.query(f"SELECT name, count FROM `{SPOTS.id}` ORDER BY name, count").rows()
 
 
 def job_ids(proxy: Proxy, pattern: str = "") -> list[str]:
-    """The jobs that were asked for, in order; repeats count."""
+    """Return the IDs of the jobs requested, in order, with repeats."""
     sent = [r.job_id for r in proxy.sent("POST", r"/jobs$")]
     return [job_id for job_id in sent if pattern in job_id]
 
@@ -95,31 +95,31 @@ PASSING: dict[str, Action] = {
 
 @pytest.mark.parametrize("action", PASSING.values(), ids=PASSING)
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-def test_what_fails_in_passing_is_asked_again(
+def test_transient_failure_is_retried_under_the_same_ids(
     proxy: Proxy, open_remote: OpenRemote, step: Any, action: Action
 ) -> None:
     method, path, when = step
     rule = proxy.add(Rule(method, path, action, when))
     with open_remote() as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert rule.fired == 1
     assert len({*job_ids(proxy, "cbi-home_")}) == 1
     assert len({*job_ids(proxy, "-transaction-")}) == 1
 
 
 @pytest.mark.parametrize("bytes_read", [0, 700])
-def test_an_upload_that_is_cut_off_in_the_middle_is_sent_again(
+def test_upload_that_is_cut_off_is_retried(
     proxy: Proxy, open_remote: OpenRemote, bytes_read: int
 ) -> None:
     rule = proxy.add(Rule("POST", UPLOAD, bytes_read=bytes_read))
     with open_remote() as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert rule.fired == 1
 
 
-def test_a_large_upload_that_is_cut_off_in_the_middle_is_sent_again(
+def test_resumable_upload_that_is_cut_off_is_retried_under_the_same_id(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     rule = proxy.add(Rule("PUT", UPLOAD, bytes_read=1 << 20))
@@ -132,10 +132,8 @@ def test_a_large_upload_that_is_cut_off_in_the_middle_is_sent_again(
     assert len({*job_ids(proxy, "cbi-home_")}) == 1
 
 
-def test_an_upload_that_keeps_failing_is_never_asked_for_under_another_id(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
-    # the server has it from the first request on, and the client is not told for long
+def test_upload_that_keeps_failing_keeps_its_id(proxy: Proxy, open_remote: OpenRemote) -> None:
+    # the server accepts the first request, but answers with errors
     def accept_and_refuse(exchange: Any) -> None:
         exchange.forward()
         refuse("backendError")(exchange)
@@ -155,7 +153,7 @@ HANGS = {
 
 
 @pytest.mark.parametrize("step", HANGS.values(), ids=HANGS)
-def test_a_request_that_hangs_is_given_up_and_asked_again(
+def test_request_that_hangs_times_out_and_is_retried(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
     method, path, when = step
@@ -163,7 +161,7 @@ def test_a_request_that_hangs_is_given_up_and_asked_again(
     start = time.monotonic()
     with open_remote(cbi_bq_timeout=5) as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert rule.fired == 1
     assert time.monotonic() - start < 60
 
@@ -175,28 +173,28 @@ LOST = {
 
 
 @pytest.mark.parametrize("step", LOST.values(), ids=LOST)
-def test_what_was_done_though_the_answer_was_lost_is_not_done_again(
+def test_request_with_a_lost_response_is_not_executed_twice(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
     method, path, when = step
     rule = proxy.add(Rule(method, path, lose_answer, when))
     with open_remote() as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert rule.fired == 1
     assert len({*job_ids(proxy, "cbi-home_")}) == 1
     assert len({*job_ids(proxy, "-transaction-")}) == 1
 
 
-def test_a_load_that_shows_only_when_it_is_sent_again_is_the_same(
+def test_load_job_that_is_found_by_its_second_request_runs_once(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     lost = proxy.add(Rule("POST", UPLOAD, lose_answer))
-    # looked for before it is sent, and not seen yet after the answer was lost
+    # not found before the first request, and not yet found after its response was lost
     unseen = proxy.add(Rule("GET", JOB, refuse("notFound", "Not found: Job"), is_load, times=2))
     with open_remote() as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert (lost.fired, unseen.fired) == (1, 2)
     asked = job_ids(proxy, "cbi-home_")
     assert len(asked) == 2
@@ -204,20 +202,20 @@ def test_a_load_that_shows_only_when_it_is_sent_again_is_the_same(
 
 
 @pytest.mark.parametrize("reason", ["backendError", "internalError", "rateLimitExceeded"])
-def test_a_load_job_that_failed_in_passing_gets_a_new_attempt(
+def test_load_job_that_failed_transiently_gets_a_new_id(
     proxy: Proxy, open_remote: OpenRemote, reason: str
 ) -> None:
     rule = proxy.fail_jobs(LOAD_JOB, reason, "Retry the job")
     with open_remote() as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert rule.fired == 1
     first, second = job_ids(proxy, "cbi-home_")
     assert (first[-2:], second[-2:]) == ("-1", "-2")
     assert first[:-1] == second[:-1]
 
 
-def test_a_load_job_that_failed_for_good_is_told_in_one_line(
+def test_load_job_that_failed_permanently_raises_in_one_line(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     proxy.fail_jobs(LOAD_JOB, "invalid", "Error while reading data.\n\nFile 0 is no Parquet file")
@@ -227,7 +225,7 @@ def test_a_load_job_that_failed_for_good_is_told_in_one_line(
     assert len(job_ids(proxy, "cbi-home_")) == 1
 
 
-def test_what_failed_for_good_is_tried_anew_by_the_next_run(
+def test_permanent_failure_is_retried_by_the_next_run(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     proxy.fail_jobs(LOAD_JOB, "quotaExceeded", "Your project exceeded quota for load jobs")
@@ -235,35 +233,33 @@ def test_what_failed_for_good_is_tried_anew_by_the_next_run(
         warehouse.stage_frame("spots", FRAME)
     with open_remote() as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
 
 
-def test_a_transaction_that_was_cancelled_for_another_is_tried_again_and_runs_once(
+def test_transaction_cancelled_by_a_conflict_is_retried_and_commits_once(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     rule = proxy.fail_jobs(TRANSACTION, "invalidQuery", CONFLICT, times=2)
     with open_remote() as warehouse:
         publish(warehouse)
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert rule.fired == 2
     asked = job_ids(proxy, "-transaction-")
     assert [job_id.rpartition("-")[2] for job_id in asked] == ["1", "2", "3"]
 
 
-def test_conflicts_without_end_end_with_the_patience(proxy: Proxy, open_remote: OpenRemote) -> None:
+def test_endless_conflicts_end_after_the_patience(proxy: Proxy, open_remote: OpenRemote) -> None:
     rule = proxy.fail_jobs(TRANSACTION, "invalidQuery", CONFLICT, times=None)
     with open_remote(cbi_bq_patience=2) as warehouse:
         with pytest.raises(ServiceError) as raised:
             publish(warehouse)
         assert "concurrent update" in one_line(raised.value)
         assert raised.value.exit_code == 3
-        assert held(warehouse) == []
+        assert spots(warehouse) == []
     assert rule.fired > 1
 
 
-def test_a_statement_that_is_wrong_is_not_tried_again(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
+def test_invalid_statement_is_not_retried(proxy: Proxy, open_remote: OpenRemote) -> None:
     with open_remote() as warehouse:
         warehouse.create_tables([SPOTS])
         with pytest.raises(CbiError) as raised:
@@ -273,7 +269,7 @@ def test_a_statement_that_is_wrong_is_not_tried_again(
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-def test_what_is_forbidden_is_a_usage_error_in_one_line(
+def test_denied_request_raises_a_usage_error_in_one_line(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
     method, path, when = step
@@ -287,7 +283,7 @@ def test_what_is_forbidden_is_a_usage_error_in_one_line(
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-def test_a_service_that_goes_down_is_told_in_one_line(
+def test_service_that_goes_down_raises_in_one_line(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
     method, path, when = step
@@ -296,13 +292,13 @@ def test_a_service_that_goes_down_is_told_in_one_line(
         start = time.monotonic()
         with pytest.raises(ServiceError) as raised:
             publish(warehouse)
-        # left to themselves, uploads alone are tried for a minute, and all else for ten
+        # the client's defaults retry uploads for a minute, all else for ten
         assert time.monotonic() - start < 40
     assert raised.value.exit_code == 3
     one_line(raised.value)
 
 
-def test_a_service_that_goes_down_while_a_load_job_runs_is_told_in_one_line(
+def test_service_that_goes_down_during_a_load_job_raises_in_one_line(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     def run_on(job: Any) -> None:
@@ -341,7 +337,7 @@ def test_failed_assertion_raises_its_error_with_the_row_and_rolls_back(
                 ]
             )  # fmt: skip
         assert str(raised.value) == "found it's {}: 7 are too many"
-        assert held(warehouse) == ROWS
+        assert spots(warehouse) == ROWS
     assert len(job_ids(proxy, "-transaction-")) == 2  # the publication's, and this one
 
 
@@ -354,10 +350,10 @@ def test_passing_assertion_lets_the_transaction_commit(open_remote: OpenRemote) 
                 Statement(f"DELETE FROM `{SPOTS.id}` WHERE count = @count", {"count": 1}),
             ]
         )
-        assert held(warehouse) == ROWS[1:]
+        assert spots(warehouse) == ROWS[1:]
 
 
-def test_what_went_wrong_is_told_though_the_staging_tables_cannot_be_dropped(
+def test_first_error_is_raised_if_dropping_staging_tables_fails_too(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     rule = proxy.add(Rule("DELETE", r"/tables/", refuse("accessDenied"), times=None))
@@ -373,7 +369,7 @@ def test_what_went_wrong_is_told_though_the_staging_tables_cannot_be_dropped(
     assert rule.fired >= 1
 
 
-def test_a_load_that_another_home_overtook_audits_anew_and_doubles_nothing(
+def test_load_that_another_home_preceded_audits_again_and_publishes_once(
     make_project: Callable[..., Project],
     drive: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,5 +1,4 @@
-"""What the emulator lets pass and BigQuery does not, or does for good: held on the requests that
-leave here, and on what is refused before any does."""
+"""Rules that BigQuery enforces and the emulator does not, checked on the requests sent."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ LIMIT = 123_456_789
 HOUR_BARS = RAW["1h"].id
 
 
-def test_a_whole_load_keeps_to_all_of_it(
+def test_load_sends_no_forbidden_request(
     make_project: MakeProject, warehouse: dict[str, Any], proxy: Proxy, drive: Path
 ) -> None:
     put_job(drive, {"a.dbn.zst": dbn_file(bars(3))})
@@ -67,12 +66,12 @@ def test_a_whole_load_keeps_to_all_of_it(
 
 
 @pytest.mark.parametrize("name", ["bars$20250101", "bars$", "a.b", "a b", "a`b", "a-b", "", "ä"])
-def test_a_name_that_means_something_to_bigquery_is_no_tables_id(name: str) -> None:
+def test_plain_id_rejects_names_with_a_meaning_to_bigquery(name: str) -> None:
     with pytest.raises(ValueError, match="is not a valid table id"):
         plain_id(name)
 
 
-def test_a_spec_with_a_partitions_name_is_a_fault() -> None:
+def test_lint_specs_reports_the_name_of_a_partition() -> None:
     column = Column("ts_event", "TIMESTAMP", "start")
     spec = TableSpec("ops", "bars$20250101", "odd", (column,), ("ts_event",))
     assert any("bars$20250101" in fault for fault in lint_specs([spec]))
@@ -91,7 +90,7 @@ def test_no_request_names_a_partition(proxy: Proxy, open_remote: OpenRemote) -> 
 # limits and job ids
 
 
-def test_everything_that_is_billed_has_its_limit(proxy: Proxy, open_remote: OpenRemote) -> None:
+def test_every_billed_job_carries_its_limit(proxy: Proxy, open_remote: OpenRemote) -> None:
     with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
         work(warehouse)
     queries = proxy.sent("POST", QUERY)
@@ -106,9 +105,7 @@ def test_everything_that_is_billed_has_its_limit(proxy: Proxy, open_remote: Open
         assert options["statementByteBudget"] == str(LIMIT)
 
 
-def test_rows_come_by_load_jobs_and_are_never_streamed(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
+def test_rows_are_loaded_by_jobs_and_never_streamed(proxy: Proxy, open_remote: OpenRemote) -> None:
     with open_remote() as warehouse:
         work(warehouse)
     uploads = proxy.sent("POST", UPLOAD)
@@ -122,7 +119,7 @@ def test_rows_come_by_load_jobs_and_are_never_streamed(
     assert proxy.sent("POST", "insertAll") == []
 
 
-def test_a_load_job_is_named_by_its_table_and_its_content(
+def test_load_job_id_names_table_and_content(
     proxy: Proxy, open_remote: OpenRemote, tmp_path: Path
 ) -> None:
     paths = []
@@ -136,13 +133,13 @@ def test_a_load_job_is_named_by_its_table_and_its_content(
         warehouse.stage_parquet("landed", list(reversed(paths)))
         warehouse.stage_parquet("landed_canary", paths[:1])
     ids = [r.job_id for r in proxy.sent("POST", UPLOAD)]
-    assert len({*ids}) == 3  # the second time, both files are found to be there
+    assert len({*ids}) == 3  # the second time, both uploads are found
     assert len(ids) == 3
     for job_id in ids:
         assert re.fullmatch(r"cbi-home_landed(_canary)?_[0-9a-f]{16}-\d{20}-[0-9a-f]{16}-1", job_id)
 
 
-def test_what_an_earlier_table_of_the_name_was_given_is_sent_anew(
+def test_upload_into_an_earlier_table_of_the_name_is_repeated(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
     for _ in range(2):
@@ -152,7 +149,7 @@ def test_what_an_earlier_table_of_the_name_was_given_is_sent_anew(
     assert len({r.job_id for r in proxy.sent("POST", UPLOAD)}) == 2
 
 
-def test_two_transactions_of_the_same_words_are_two(proxy: Proxy, open_remote: OpenRemote) -> None:
+def test_equal_transactions_both_run(proxy: Proxy, open_remote: OpenRemote) -> None:
     with open_remote() as warehouse:
         warehouse.create_tables([SPOTS])
         for _ in range(2):
@@ -163,7 +160,7 @@ def test_two_transactions_of_the_same_words_are_two(proxy: Proxy, open_remote: O
 # the environment and endpoints
 
 
-def test_opening_leaves_the_environment_as_it_was(open_remote: OpenRemote) -> None:
+def test_opening_leaves_the_environment_unchanged(open_remote: OpenRemote) -> None:
     before = dict(os.environ)
     with open_remote() as warehouse:
         work(warehouse)
@@ -183,7 +180,7 @@ def test_opening_leaves_the_environment_as_it_was(open_remote: OpenRemote) -> No
         "0.0.0.0:1",
     ],
 )
-def test_an_endpoint_elsewhere_is_refused(
+def test_endpoint_off_loopback_is_refused(
     make_project: MakeProject, name: str, endpoint: str
 ) -> None:
     project = make_project(**{name: endpoint})

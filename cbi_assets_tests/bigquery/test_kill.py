@@ -1,5 +1,4 @@
-"""Killed between any two of its steps on BigQuery, a load leaves all or nothing, whatever jobs it
-had sent, and the next one finishes it."""
+"""A load killed at any step on BigQuery publishes all or nothing; the next load completes it."""
 
 from __future__ import annotations
 
@@ -26,13 +25,13 @@ pytestmark = pytest.mark.bigquery
 WAREHOUSE = "cbi_assets.warehouse.bigquery.bigquery_warehouse:BigQueryWarehouse"
 JOBS = "cbi_assets.warehouse.bigquery.query_jobs:Jobs"
 VERBS = "cbi_assets.verbs"
-HELD = 3
+BARS = 3
 
 # The first transaction is the canary's, the second publishes, the third records the checks' results
 # and the fourth the costs.
 MOMENTS = [
     Moment(f"{WAREHOUSE}.create_tables", "after"),
-    Moment(f"{JOBS}._send", "after"),  # a load job runs on without the load
+    Moment(f"{JOBS}._submit_load", "after"),  # a load job runs on without the load
     Moment(f"{WAREHOUSE}.stage_parquet", "after", 2),
     Moment(f"{WAREHOUSE}.stage_query", "after", 6),
     Moment(f"{WAREHOUSE}.transact", "before", 2),
@@ -54,7 +53,7 @@ TABLES = {
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A drive with one file: three bars, one of them twice, and a malformed one."""
+    """Return a drive with one file: three bars, one of them twice, and a malformed one."""
     drive = tmp_path_factory.mktemp("drive")
     lines = [record(0), record(1), record(2), record(1), record(3, volume="-1")]
     put_lines(drive, lines)
@@ -63,7 +62,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def empty_home(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose Dagster instance is made already."""
+    """Return a home with a Dagster instance."""
     root = tmp_path_factory.mktemp("homes") / "empty"
     with open_instance(open_project(root, filled, {}).home) as instance:
         assert instance.get_runs() == []
@@ -74,17 +73,17 @@ def empty_home(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def undisturbed(emulator: Emulator, filled: Path, empty_home: Path) -> dict[str, Any]:
     settings = emulator.empty_project("cbi-tests")
     home = shutil.copytree(empty_home, empty_home.with_name("undisturbed"))
-    # a malformed bar was set aside: the data fell short
+    # a malformed bar was quarantined: exit status 1
     assert run_cbi("load", home=home, drive=filled, settings=settings) == 1
     found = contents(open_project(home, filled, settings))
-    assert len(found[RAW["1h"].id]) == HELD
+    assert len(found[RAW["1h"].id]) == BARS
     assert len(found["ops.quarantined_bars"]) == 1
     assert found["ops.check_results"]
     return found
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
-def test_a_killed_load_is_finished_by_the_next(
+def test_killed_load_is_completed_by_the_next(
     moment: Moment,
     undisturbed: dict[str, Any],
     emulator: Emulator,
@@ -98,13 +97,13 @@ def test_a_killed_load_is_finished_by_the_next(
     assert killed == -signal.SIGKILL
     project = open_project(home, filled, settings)
     with open_warehouse(project) as warehouse:
-        # in one statement: the killed load's transaction may go through between two
-        ((held, entered),) = warehouse.query(
-            f"SELECT (SELECT COUNT(*) FROM `{RAW['1h'].id}`) AS held, "
+        # one statement, because the killed load's transaction may commit between two
+        ((bars, in_books),) = warehouse.query(
+            f"SELECT (SELECT COUNT(*) FROM `{RAW['1h'].id}`) AS bars, "
             "(SELECT COALESCE(SUM(published), 0) FROM `ops.loads`) AS entered"
         ).rows()
-    assert held in (0, HELD)
-    assert entered == held
+    assert bars in (0, BARS)
+    assert in_books == bars
     assert_staging_expires(emulator)
 
     assert run_cbi("load", home=home, drive=filled, settings=settings) in (0, 1)
@@ -113,7 +112,7 @@ def test_a_killed_load_is_finished_by_the_next(
 
 
 def contents(project: Project) -> dict[str, Any]:
-    """Every table as it stands, without what tells one load from another; books must balance."""
+    """Return every table without load IDs and times; assert that the books balance."""
     with open_warehouse(project) as warehouse:
         assert set(books_by_file(warehouse)["difference"]) == {0}
         return {
@@ -126,7 +125,7 @@ def contents(project: Project) -> dict[str, Any]:
 
 
 def assert_staging_expires(emulator: Emulator) -> None:
-    """Nobody may ever clean up after a killed load."""
+    """Staging tables of a killed load expire without a cleanup."""
     with emulator.client("cbi-tests") as client:
         datasets = [dataset.dataset_id for dataset in client.list_datasets()]
         if "ops_staging" in datasets:

@@ -1,4 +1,4 @@
-"""Parquet arrives as it is, and whatever changes a table names its partitions."""
+"""Parquet types survive staging, and DML on raw tables names its partitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def schema_of(*fields: tuple[str, pa.DataType, bool]) -> pa.Schema:
     return pa.schema([pa.field(name, kind, nullable=nullable) for name, kind, nullable in fields])
 
 
-def test_a_staging_column_is_required_only_where_no_files_is_nullable() -> None:
+def test_staging_column_is_required_only_if_nullable_in_no_file() -> None:
     always = schema_of(("a", pa.int64(), False), ("b", pa.int64(), False))
     sometimes = schema_of(("a", pa.int64(), False), ("b", pa.int64(), True))
     for schemas in ([always, sometimes], [sometimes, always]):
@@ -41,18 +41,18 @@ def test_a_staging_column_is_required_only_where_no_files_is_nullable() -> None:
     [pa.timestamp("ns", "UTC"), pa.timestamp("ms", "UTC"), pa.timestamp("us"), pa.binary()],
     ids=str,
 )
-def test_what_would_not_arrive_as_it_is_is_refused(kind: pa.DataType) -> None:
+def test_staging_fields_rejects_types_that_would_change(kind: pa.DataType) -> None:
     with pytest.raises(AuditError, match="column ts_event"):
         staging_fields([schema_of(("ts_event", kind, True))])
 
 
-def test_files_that_disagree_on_a_type_are_refused() -> None:
+def test_staging_fields_rejects_files_that_disagree_on_a_type() -> None:
     one, other = schema_of(("a", pa.int64(), True)), schema_of(("a", pa.string(), True))
     with pytest.raises(AuditError, match="INT64 in one file, STRING in another"):
         staging_fields([one, other])
 
 
-def test_landed_packs_say_what_is_always_there(make_project: MakeProject, drive: Path) -> None:
+def test_landed_packs_mark_required_columns(make_project: MakeProject, drive: Path) -> None:
     put_job(drive, {"a.dbn.zst": dbn_file(bars(3))})
     project = make_project()
     take_inventory(project)
@@ -66,7 +66,7 @@ def test_landed_packs_say_what_is_always_there(make_project: MakeProject, drive:
     assert {modes[name] for name in ("file_no", "record_no", "root", "symbol")} == {"REQUIRED"}
 
 
-def test_the_staging_table_is_made_as_the_files_are(
+def test_staging_table_has_the_columns_of_its_files(
     proxy: Proxy, open_remote: OpenRemote, tmp_path: Path
 ) -> None:
     for number, nullable in enumerate((False, True)):
@@ -96,7 +96,7 @@ def test_dml_on_raw_tables_names_the_partitions() -> None:
             assert found.this.name == RAW["1h"].name
             checked.append(path.stem)
             where = found.args["on"] if isinstance(found, exp.Merge) else found.args["where"]
-            # at the top, not inside of a subquery
+            # at the top level, not inside a subquery
             conditions = list(exp.and_(where.this).flatten())
             assert any(
                 isinstance(condition.unnest(), exp.Between)

@@ -1,4 +1,4 @@
-"""Large files: through a bucket where one is set, else in pieces; by the same job either way."""
+"""Large files are uploaded through the bucket if one is set, else in chunks, by the same job."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FRAME = pl.DataFrame({"name": ["a", "b"], "count": [1, 2]})
 
 
 class Bucket:
-    """Objects of a bucket over the JSON API, kept where the emulator looks for `gs://`."""
+    """Serve a bucket's objects over the JSON API, stored where the emulator reads `gs://`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -59,7 +59,7 @@ class Bucket:
 
 @pytest.fixture
 def bucket(emulator: Emulator) -> Iterator[tuple[Bucket, str]]:
-    """A bucket and its endpoint."""
+    """Yield a bucket and its endpoint."""
     kept = Bucket(emulator.bucket / "cbi-bucket")
 
     class Handler(BaseHTTPRequestHandler):
@@ -99,7 +99,7 @@ def bucket(emulator: Emulator) -> Iterator[tuple[Bucket, str]]:
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["", "and the answer is lost"])
-def test_large_files_go_through_the_bucket_and_leave_it(
+def test_large_file_goes_through_the_bucket_and_is_deleted_there(
     proxy: Proxy,
     open_remote: OpenRemote,
     bucket: tuple[Bucket, str],
@@ -124,7 +124,7 @@ def test_large_files_go_through_the_bucket_and_leave_it(
     assert not [path for path in kept.folder.rglob("*") if path.is_file()]
 
 
-def test_small_files_do_not_go_through_the_bucket(
+def test_small_file_does_not_use_the_bucket(
     proxy: Proxy, open_remote: OpenRemote, bucket: tuple[Bucket, str]
 ) -> None:
     kept, endpoint = bucket
@@ -134,10 +134,10 @@ def test_small_files_do_not_go_through_the_bucket(
     assert kept.log == []
 
 
-def test_a_file_too_large_for_one_request_is_sent_resumably_by_the_same_way(
+def test_large_file_without_bucket_is_uploaded_in_chunks(
     proxy: Proxy, open_remote: OpenRemote
 ) -> None:
-    # the client sends from 5 MiB on in chunks, to an address that the server gives
+    # from 5 MiB on, the client uploads chunks to an address from the server
     numbers = np.random.default_rng(0).integers(2**62, size=800_000)
     with open_remote() as warehouse:
         staged = warehouse.stage_frame("large", pl.DataFrame({"n": numbers}))

@@ -1,4 +1,4 @@
-"""Checks and builds: the same verdicts and rows on either warehouse."""
+"""Checks and builds give the same results and rows on both warehouses."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ CHECKED = (
 )
 
 
-def test_every_check_passes_and_fails_on_spoilt_rows(loaded: Project) -> None:
+def test_checks_pass_and_fail_on_corrupted_rows(loaded: Project) -> None:
     assert set(SPOILS) == {check.name for check in CHECKED}
     spoilable = (HOURLY, RAW["1m"].id, "ops.bar_conflicts", DAILY_ML_MATRIX.id)
     with open_session(loaded, now=NOW) as session:
@@ -120,7 +120,7 @@ def test_every_check_passes_and_fails_on_spoilt_rows(loaded: Project) -> None:
             assert any(rows["offenders"]) == (case == ("coverage_is_uniform", "ZL")), case
 
 
-def test_the_matrix_is_built_and_a_window_of_it_replaced(loaded: Project) -> None:
+def test_build_replaces_a_window_of_the_matrix(loaded: Project) -> None:
     def rows() -> pl.DataFrame:
         return query(loaded, f"SELECT * FROM `{DAILY_ML_MATRIX.id}`").sort("symbol", "data_date")
 

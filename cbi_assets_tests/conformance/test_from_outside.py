@@ -1,4 +1,4 @@
-"""Dagster's sensor and `cbi` in a process of its own, on either warehouse."""
+"""Dagster's sensor and `cbi` in a separate process, on both warehouses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.both_warehouses
 HOURLY = RAW["1h"].id
 
 
-def test_the_sensors_run_shows_in_dagster(
+def test_sensor_run_shows_in_dagster(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -76,7 +76,7 @@ def cbi(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_line_says_how_it_went(project: Project, drive: Path) -> None:
+def test_command_line_reports_the_outcome(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, close="11.000000000"), record(1)])
     loaded = cbi(project, "load", "--json")
     assert loaded.returncode == 1, loaded.stderr

@@ -1,4 +1,4 @@
-"""Loads and unloads: the same books and bars on either warehouse."""
+"""Loads and unloads give the same books and bars on both warehouses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def fill(drive: Path) -> None:
     put_lines(drive, [record(3), record(5), *clash, *others], job=LATER_JOB)
 
 
-def test_a_load_accounts_for_every_record(project: Project, drive: Path) -> None:
+def test_load_accounts_for_every_record(project: Project, drive: Path) -> None:
     fill(drive)
     outcome = load_once(project)
     assert outcome.published == 6
@@ -68,14 +68,14 @@ def test_a_load_accounts_for_every_record(project: Project, drive: Path) -> None
     assert (again.published, again.load_id) == (0, None)
 
 
-def test_what_is_published_is_what_went_in(project: Project, drive: Path) -> None:
+def test_published_bars_equal_the_source(project: Project, drive: Path) -> None:
     records = bars(30)
     put_job(drive, {f"{NAME}.ohlcv-1h.dbn.zst": dbn_file(records)})
     load_once(project)
     assert published(project) == expected_rows(records)
 
 
-def test_an_unload_reopens_and_a_reload_brings_the_same_back(project: Project, drive: Path) -> None:
+def test_unload_reopens_and_a_reload_restores_the_bars(project: Project, drive: Path) -> None:
     fill(drive)
     load_once(project)
     before = fingerprints(project)
@@ -92,18 +92,18 @@ def test_an_unload_reopens_and_a_reload_brings_the_same_back(project: Project, d
 
 
 def fingerprints(project: Project) -> dict[str, Any]:
-    """Of every table, without what tells when and by which load."""
+    """Fingerprint every table without times and load IDs."""
     leave_out = ("load_id", "loaded_at", "checked_at")
-    told_apart = (LOAD_COSTS, LEDGER_VERSION)
+    per_run = (LOAD_COSTS, LEDGER_VERSION)
     with open_warehouse(project) as warehouse:
         return {
             spec.id: fingerprint(warehouse, spec, leave_out=leave_out)
             for spec in ALL_TABLES
-            if spec not in told_apart
+            if spec not in per_run
         }
 
 
-def test_either_warehouse_ends_with_the_same_content(
+def test_both_warehouses_end_with_the_same_content(
     project: Project, make_project: MakeProject, drive: Path
 ) -> None:
     fill(drive)
@@ -118,7 +118,7 @@ def test_either_warehouse_ends_with_the_same_content(
     assert sum(part.rows for part in found[0][HOURLY].values()) == 6
 
 
-def test_a_second_publication_from_the_same_books_is_refused(
+def test_second_publication_from_the_same_version_is_refused(
     project: Project,
     drive: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""Tables, values, staging and transactions: the same on either warehouse."""
+"""Tables, values, staging and transactions behave alike on both warehouses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def names(warehouse: Warehouse) -> list[str]:
     return warehouse.query(f"SELECT name FROM `{THINGS.id}` ORDER BY name")["name"].to_list()
 
 
-def test_tables_are_made_as_their_specs_say(opened: Warehouse) -> None:
+def test_created_tables_match_their_specs(opened: Warehouse) -> None:
     for spec in (*ALL_TABLES, THINGS):
         live = opened.live_table(spec)
         assert live is not None
@@ -69,13 +69,13 @@ def test_tables_are_made_as_their_specs_say(opened: Warehouse) -> None:
         assert {column.name for column in live.columns if column.required} == required
         if live.has_layout and spec.partition_by:
             assert (live.partition_by, live.granularity) == (spec.partition_by, "MONTH")
-    opened.create_tables([THINGS])  # again changes nothing
+    opened.create_tables([THINGS])  # a second time changes nothing
     for statement in LEDGER_VERSION.fill_statements():
         opened.transact([Statement(statement)])
     assert opened.query(f"SELECT version FROM `{LEDGER_VERSION.id}`")["version"].to_list() == [0]
 
 
-def test_a_column_that_a_live_table_lacks_is_added(opened: Warehouse) -> None:
+def test_missing_column_is_added(opened: Warehouse) -> None:
     opened.transact([thing("old")])
     wider = replace(THINGS, columns=(*THINGS.columns, Column("shade", "STRING", "new", False)))
     live = opened.live_table(wider)
@@ -94,7 +94,7 @@ def test_a_column_that_a_live_table_lacks_is_added(opened: Warehouse) -> None:
     ]
 
 
-def test_values_come_and_go_unchanged(opened: Warehouse) -> None:
+def test_values_survive_a_round_trip(opened: Warehouse) -> None:
     late = dt.datetime(2025, 3, 9, 7, 30, 0, 123456, tzinfo=dt.UTC)
     rows = [
         {
@@ -152,13 +152,13 @@ def test_files_are_staged_as_one_table(opened: Warehouse, tmp_path: Path) -> Non
     assert opened.query(f"SELECT COUNT(*) AS n FROM `{staged}`").item() == 4
 
 
-def test_many_rows_come_back_whole(opened: Warehouse) -> None:
+def test_many_rows_survive_a_round_trip(opened: Warehouse) -> None:
     frame = pl.DataFrame({"n": range(20_000)}).with_columns(text=pl.col("n").cast(pl.String))
     staged = opened.stage_frame("many", frame)
     assert opened.query(f"SELECT n, text FROM `{staged}` ORDER BY n").equals(frame)
 
 
-def test_a_transaction_is_all_or_nothing(opened: Warehouse) -> None:
+def test_transaction_is_all_or_nothing(opened: Warehouse) -> None:
     opened.transact([thing("a"), thing("b")])
     assert names(opened) == ["a", "b"]
     found = f"SELECT name, size FROM `{THINGS.id}` WHERE size > @limit"
@@ -169,6 +169,6 @@ def test_a_transaction_is_all_or_nothing(opened: Warehouse) -> None:
     with pytest.raises(Exception, match="nowhere"):
         opened.transact([thing("e"), Statement("DELETE FROM `ops.nowhere` WHERE TRUE")])
     assert names(opened) == ["a", "b"]
-    # parameters of the same name do not get in each other's way
+    # statements may use the same parameter names
     opened.transact([Assertion(found, {"limit": 5}, message="never"), thing("f", 3)])
     assert names(opened) == ["a", "b", "f"]

@@ -1,4 +1,4 @@
-"""A fingerprint is the same for the same rows on either warehouse, and another for any others."""
+"""Fingerprints are equal for equal rows on both warehouses, and differ for any others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NUMBERS = TableSpec(
         Column("price", "FLOAT64", "a float", required=False),
         struct("pair", "two", PAIR, required=False),
         Column("names", "ARRAY<STRING>", "many", required=False),
-        Column("sound", "BOOL", "yes or no", required=False),
+        Column("is_valid", "BOOL", "yes or no", required=False),
         Column("size", "INT64", "a whole number", required=False),
     ),
     key=("moment",),
@@ -46,21 +46,21 @@ SCHEMA = {
     "price": pl.Float64,
     "pair": pl.Struct({"a": pl.Float64, "b": pl.String}),
     "names": pl.List(pl.String),
-    "sound": pl.Boolean,
+    "is_valid": pl.Boolean,
     "size": pl.Int64,
 }
 
 
 def row(moment: dt.datetime = FIRST, **values: Any) -> dict[str, Any]:
-    sound = {
+    defaults = {
         "day": dt.date(2025, 1, 2),
         "price": 45.01,
         "pair": {"a": -37.63, "b": "x"},
         "names": ["ZL", "ZS"],
-        "sound": True,
+        "is_valid": True,
         "size": 7,
     }
-    return {"moment": moment} | sound | values
+    return {"moment": moment} | defaults | values
 
 
 def of_rows(warehouse: Warehouse, rows: list[dict[str, Any]]) -> dict[dt.date | None, Fingerprint]:
@@ -83,7 +83,7 @@ def opened(project: Project) -> Iterator[Warehouse]:
 
 
 def by_hand(value: float) -> str:
-    """A float as the fingerprint writes it, by Python's own exact arithmetic."""
+    """Write a float as the fingerprint does, with Python's exact arithmetic."""
     parts = []
     rest, scale = value, 2.0**20
     for _ in range(3):
@@ -103,10 +103,10 @@ def hashed(texts: list[str]) -> Fingerprint:
 
 
 @pytest.mark.both_warehouses
-def test_it_is_what_hashing_by_hand_gives(opened: Warehouse) -> None:
+def test_fingerprint_matches_hashes_computed_by_hand(opened: Warehouse) -> None:
     floats = [45.01, 0.1, -37.63, 1e-9, 9_007_199.25, 123456.789e-9, 2.0**42 + 0.5]
     rows = [row(FIRST + dt.timedelta(minutes=n), price=value) for n, value in enumerate(floats)]
-    found = of_rows(opened, [*rows, row(LATER, day=None, names=None, sound=False, size=None)])
+    found = of_rows(opened, [*rows, row(LATER, day=None, names=None, is_valid=False, size=None)])
     # 2024-12-31 23:00 is 1735686000 s after 1970, 2025-01-02 is day 20090
     pair = f"{by_hand(-37.63)};1:x;"
     texts = [
@@ -117,7 +117,7 @@ def test_it_is_what_hashing_by_hand_gives(opened: Warehouse) -> None:
     assert found == {dt.date(2024, 12, 1): hashed(texts), dt.date(2025, 1, 1): hashed([later])}
 
 
-def test_order_does_not_matter(opened: Warehouse) -> None:
+def test_fingerprint_ignores_row_order(opened: Warehouse) -> None:
     rows = [row(FIRST + dt.timedelta(minutes=n), size=n) for n in range(5)]
     assert of_rows(opened, rows) == of_rows(opened, rows[::-1])
 
@@ -129,7 +129,7 @@ def test_order_does_not_matter(opened: Warehouse) -> None:
         ({"price": 1e-6}, {"price": math.nextafter(1e-6, 1)}),
         ({"price": None}, {"price": 0.0}),
         ({"size": None}, {"size": 0}),
-        ({"sound": None}, {"sound": False}),
+        ({"is_valid": None}, {"is_valid": False}),
         ({"pair": {"a": None, "b": "x"}}, {"pair": {"a": 0.0, "b": "x"}}),
         ({"pair": {"a": 1.0, "b": ""}}, {"pair": {"a": 1.0, "b": None}}),
         ({"names": ["ZL"]}, {"names": []}),
@@ -137,17 +137,17 @@ def test_order_does_not_matter(opened: Warehouse) -> None:
         ({"moment": FIRST}, {"moment": FIRST + dt.timedelta(microseconds=1)}),
     ],
 )
-def test_another_value_is_another_fingerprint(
+def test_fingerprint_differs_for_any_other_value(
     opened: Warehouse, value: dict[str, Any], other: dict[str, Any]
 ) -> None:
     assert of_rows(opened, [row(**value)]) != of_rows(opened, [row(**other)])
 
 
-def test_a_row_twice_is_not_none(opened: Warehouse) -> None:
+def test_fingerprint_of_a_row_twice_differs_from_none(opened: Warehouse) -> None:
     assert of_rows(opened, [row(), row()]) != of_rows(opened, [])
 
 
-def test_columns_may_be_left_out(opened: Warehouse) -> None:
+def test_fingerprint_ignores_columns_left_out(opened: Warehouse) -> None:
     of_rows(opened, [row(size=1)])
     one = fingerprint(opened, NUMBERS, leave_out=("size",))
     of_rows(opened, [row(size=2)])
@@ -156,7 +156,7 @@ def test_columns_may_be_left_out(opened: Warehouse) -> None:
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(-(2.0**42), 2.0**42, allow_subnormal=False))
-def test_any_float_is_taken_apart_exactly(value: float) -> None:
+def test_float_parts_hold_every_bit(value: float) -> None:
     parts = [int(part) for part in by_hand(value).split(".")]
     whole = sum(part * scale for part, scale in zip(parts, (2**80, 2**40, 1), strict=True))
     assert abs(whole / 2**100 - value) <= 2.0**-100

@@ -15,12 +15,12 @@ FOLDER = Path(cbi_assets.warehouse.__file__).parent / "sql"
 FILES = sorted(FOLDER.rglob("*.sql"))
 
 
-def test_there_are_files() -> None:
+def test_sql_files_are_found() -> None:
     assert len(FILES) > 20
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
-def test_file_is_googlesql_with_a_comment(file: Path) -> None:
+def test_file_is_one_googlesql_statement_with_a_header(file: Path) -> None:
     text = file.read_text()
     assert text.startswith("-- ")
     names = {match[1] for match in re.finditer(r"\$(\w+)", text)}
@@ -29,7 +29,7 @@ def test_file_is_googlesql_with_a_comment(file: Path) -> None:
     assert to_duckdb(filled)
 
 
-def test_placeholders_must_be_filled() -> None:
+def test_load_sql_requires_every_placeholder() -> None:
     with pytest.raises(KeyError, match="table"):
         load_sql("load/partition_profile")
 
@@ -37,7 +37,7 @@ def test_placeholders_must_be_filled() -> None:
 @pytest.mark.parametrize(
     ("values", "count"), [("NULL", 0), ("TRUE", 1), ("FALSE", 0)], ids=["null", "true", "false"]
 )
-def test_countif_counts_as_googlesql_does(tmp_path: Path, values: str, count: int) -> None:
+def test_countif_counts_as_in_googlesql(tmp_path: Path, values: str, count: int) -> None:
     with DuckDBWarehouse(tmp_path / "w.duckdb", tmp_path / "tmp") as warehouse:
         rows = warehouse.query(
             f"SELECT COUNTIF(flag) AS n FROM (SELECT CAST({values} AS BOOL) AS flag)"
@@ -49,8 +49,8 @@ def test_countif_counts_as_googlesql_does(tmp_path: Path, values: str, count: in
         assert nothing.row(0) == (0,)
 
 
-def test_numeric_has_googlesqls_digits(tmp_path: Path) -> None:
-    """Nine of them stand behind the point: half a tick of the yen is not rounded away."""
+def test_numeric_has_nine_decimals_as_in_googlesql(tmp_path: Path) -> None:
+    # half a tick of the yen must not be rounded away
     with DuckDBWarehouse(tmp_path / "w.duckdb", tmp_path / "tmp") as warehouse:
         rows = warehouse.query(
             "SELECT CAST(SUM(CAST(price AS NUMERIC) * 1000000) AS FLOAT64) AS total "

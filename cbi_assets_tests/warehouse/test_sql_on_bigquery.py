@@ -1,4 +1,4 @@
-"""Rules of BigQuery that neither DuckDB nor the emulator holds the SQL files to."""
+"""Rules of BigQuery for SQL that neither DuckDB nor the emulator enforces."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def parse(sql: str) -> exp.Expression:
     return sqlglot.parse_one(sql, read="bigquery")
 
 
-def faults(statement: exp.Expression) -> list[str]:
-    """What BigQuery would refuse."""
+def violations(statement: exp.Expression) -> list[str]:
+    """Return what BigQuery would reject, one line each."""
     found = []
     for join in statement.find_all(exp.Join):
         equalities = join.args["on"].find_all(exp.EQ) if join.args.get("on") else ()
@@ -49,8 +49,8 @@ def faults(statement: exp.Expression) -> list[str]:
     return found
 
 
-def test_every_file_keeps_to_them(statement: exp.Expression) -> None:
-    assert faults(statement) == []
+def test_sql_file_obeys_the_rules(statement: exp.Expression) -> None:
+    assert violations(statement) == []
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ def test_every_file_keeps_to_them(statement: exp.Expression) -> None:
         "UPDATE t AS entry SET lost = lost.n FROM s AS lost WHERE entry.x = lost.x",
     ],
 )
-def test_each_rule_finds_what_breaks_it(sql: str) -> None:
-    assert len(faults(parse(sql))) == 1
+def test_each_rule_finds_a_violation(sql: str) -> None:
+    assert len(violations(parse(sql))) == 1
