@@ -105,8 +105,9 @@ def test_a_load_shows_each_partition_its_own(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     put_lines(drive, [record(0), record(1), record(0, "ZS.v.0")])
+    outcome = load_once(project)
     with open_session(project, now=NOW) as session:
-        record_load(session, load_once(project))
+        record_load(session, outcome)
     shown: dict[str, Any] = {}
     for event in instance.fetch_materializations(table_key(RAW["1h"].id), limit=9).records:
         logged = event.asset_materialization
