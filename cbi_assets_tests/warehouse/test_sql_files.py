@@ -29,6 +29,15 @@ def test_file_is_one_googlesql_statement_with_a_header(file: Path) -> None:
     assert to_duckdb(filled)
 
 
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(FOLDER).as_posix())
+def test_header_names_every_table_and_parameter(file: Path) -> None:
+    lines = file.read_text().splitlines()
+    header = " ".join(line for line in lines if line.startswith("--"))
+    body = " ".join(line for line in lines if not line.lstrip().startswith("--"))
+    used = {match[1] for match in re.finditer(r"[$@](\w+)", body)}
+    assert used <= set(re.findall(r"\w+", header))
+
+
 def test_load_sql_requires_every_placeholder() -> None:
     with pytest.raises(KeyError, match="table"):
         load_sql("load/partition_profile")

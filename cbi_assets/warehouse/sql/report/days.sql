@@ -1,6 +1,7 @@
 -- Count the bars of one raw table by kind of symbol. One row per root and trade date.
 -- session_bars are those that can make a session of the trade date: outrights and first continuous
 -- symbols, from the date's own UTC day on, since its evening before is not enough.
+-- Reads $table, the table of $timeframe bars.
 SELECT
   root, '$timeframe' AS timeframe, trade_date, COUNT(*) AS bars,
   COUNTIF(kind = 'outright') AS outrights,

@@ -1,5 +1,5 @@
 -- Count bars, and find the close of the most traded symbol, spreads excluded.
--- One row per root and trade date. Parameter: @roots.
+-- One row per root and trade date. Reads $table. Parameter: @roots.
 WITH by_symbol AS (
   SELECT
     root, trade_date, symbol, COUNT(*) AS bars,
