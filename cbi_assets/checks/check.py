@@ -79,7 +79,8 @@ class Check:
     timeframe : Timeframe, optional
         The timeframe of a raw table, which is checked by root and timeframe.
     in_canary : bool
-        Whether the first file of an empty table must pass it before anything is published.
+        Whether the first file of an empty table must pass it before anything is published; only
+        for checks that need neither the ledger nor other files' bars.
     """
 
     name: str

@@ -51,10 +51,11 @@ def show_load(outcome: LoadOutcome, by_file: pl.DataFrame, staged: StagingOutcom
         _show_partitions(outcome)
     _show_books(by_file)
     _show_staging(staged)
-    if outcome.checks:
-        show_checks(outcome.checks)
+    checks = [*outcome.checks, *staged.checks]
+    if checks:
+        show_checks(checks)
     passed = not (outcome.has_failures or staged.has_failures)
-    say_verdict(passed, _describe(outcome, staged), count_results(outcome.checks)[1])
+    say_verdict(passed, _describe(outcome, staged), count_results(checks)[1])
 
 
 def load_document(
@@ -72,8 +73,8 @@ def load_document(
         "files_read": outcome.survey.read,
         "spent": outcome.cost,
         "books": by_file.to_dicts(),
-        "checks": [check_document(result) for result in outcome.checks],
-        "staging": staged,
+        "checks": [check_document(result) for result in (*outcome.checks, *staged.checks)],
+        "staging": {name: value for name, value in vars(staged).items() if name != "checks"},
     }
 
 
@@ -130,7 +131,7 @@ def _describe(outcome: LoadOutcome, staged: StagingOutcome) -> str:
         done = f"{bars} published in {partitions} (load {outcome.load_id})"
     quarantined = sum(part.quarantined for part in outcome.partitions) + outcome.unresolved
     counts = (
-        (count_results(outcome.checks)[0], "check failed", "checks failed"),
+        (count_results([*outcome.checks, *staged.checks])[0], "check failed", "checks failed"),
         (_count_refused(outcome.survey, staged), "file refused", "files refused"),
         (len(outcome.stopped), "timeframe stopped by its canary", "timeframes stopped"),
         (quarantined, "record quarantined", "records quarantined"),
