@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from cbi_assets_tests.bigquery.asking import PROJECT, ROLES, answer, check, missing
 from cbi_assets_tests.bigquery.proxy import Proxy
+from cbi_assets_tests.processes import call_cbi
 
 pytestmark = pytest.mark.bigquery
 
@@ -91,13 +91,10 @@ def cbi(tmp_path: Path, drive: Path) -> Cbi:
         empty = {name: str(tmp_path / "nowhere") for name in ("HOME", "CLOUDSDK_CONFIG", "APPDATA")}
         given = {k: v for k, v in os.environ.items() if k != "GOOGLE_APPLICATION_CREDENTIALS"}
         given |= empty | {"NO_GCE_CHECK": "true", "CBI_HOME": str(tmp_path / "home")}
-        return subprocess.run(
-            [sys.executable, "-m", "cbi_assets.cli", "config", "--check", *arguments],
-            env=given | {"CBI_DRIVE": str(drive)} | environment,
-            cwd=tmp_path / "nowhere",
-            capture_output=True,
-            text=True,
-            check=False,
+        return call_cbi(
+            ["config", "--check", *arguments],
+            given | {"CBI_DRIVE": str(drive)} | environment,
+            tmp_path / "nowhere",
         )
 
     return run

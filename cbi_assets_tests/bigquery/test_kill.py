@@ -18,7 +18,7 @@ from cbi_assets.tables import RAW
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.load.lines import put_lines, record
-from cbi_assets_tests.load.processes import Moment, run_cbi
+from cbi_assets_tests.processes import Moment, run_cbi
 
 pytestmark = pytest.mark.bigquery
 

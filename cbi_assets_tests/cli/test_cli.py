@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -18,6 +17,7 @@ from cbi_assets.config.settings import Home
 from cbi_assets.pipeline import terminal
 from cbi_assets.session import Project
 from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.processes import call_cbi
 
 Finished = subprocess.CompletedProcess[str]
 Cbi = Callable[..., Finished]
@@ -31,14 +31,7 @@ def cbi(tmp_path: Path, drive: Path) -> Cbi:
     def run(*arguments: str, **environment: str | None) -> Finished:
         settings = {"CBI_HOME": str(tmp_path / "home"), "CBI_DRIVE": str(drive)} | environment
         given = {name: value for name, value in settings.items() if value is not None}
-        return subprocess.run(
-            [sys.executable, "-m", "cbi_assets.cli", *arguments],
-            env=os.environ | given,
-            cwd=tmp_path / "cwd",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return call_cbi(arguments, os.environ | given, tmp_path / "cwd")
 
     return run
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cbi_assets.config.universe import load_universe
+from cbi_assets_tests.processes import call_cbi
 
 PLANS = ("0123456789ab", "fedcba987654")
 OFFERED = [
@@ -41,13 +42,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def complete(environment: dict[str, str], **request: str) -> subprocess.CompletedProcess[str]:
     """Run `cbi` as a shell's completion does."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "cbi_assets.cli"],
-        env=environment | request,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    finished = call_cbi([], environment | request, Path.cwd())
     assert finished.stderr == ""
     return finished
 

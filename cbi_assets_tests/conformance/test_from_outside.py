@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets_tests.helpers import NOW
 from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.processes import call_cbi
 
 pytestmark = pytest.mark.both_warehouses
 
@@ -66,14 +66,7 @@ def test_sensor_run_shows_in_dagster(
 
 
 def cbi(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "cbi_assets.cli", *arguments],
-        env=os.environ | project.settings.environment(),
-        cwd=project.home.root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return call_cbi(arguments, os.environ | project.settings.environment(), project.home.root)
 
 
 def test_command_line_reports_the_outcome(project: Project, drive: Path) -> None:

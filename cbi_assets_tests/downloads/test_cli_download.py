@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from cbi_assets_tests.databento_api.buying import SIX, folders
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
+from cbi_assets_tests.processes import call_cbi
 
 Finished = subprocess.CompletedProcess[str]
 Cbi = Callable[..., Finished]
@@ -40,14 +40,7 @@ def cbi(tmp_path: Path, drive: Path, vendor: Vendor) -> Cbi:
             "CBI_DATABENTO_ENDPOINT": vendor.url,
             "DATABENTO_API_KEY": vendor.key,
         }
-        finished = subprocess.run(
-            [sys.executable, "-m", "cbi_assets.cli", *arguments],
-            env=os.environ | settings | environment,
-            cwd=tmp_path / "cwd",
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        finished = call_cbi(arguments, os.environ | settings | environment, tmp_path / "cwd")
         assert vendor.key not in finished.stdout + finished.stderr
         return finished
 

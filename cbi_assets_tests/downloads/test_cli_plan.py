@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets_tests.databento_api.vendor import KEY, Vendor
+from cbi_assets_tests.processes import call_cbi
 
 Finished = subprocess.CompletedProcess[str]
 Cbi = Callable[..., Finished]
@@ -31,14 +31,7 @@ def cwd(tmp_path: Path) -> Path:
 def cbi(tmp_path: Path, drive: Path, cwd: Path) -> Cbi:
     def run(*arguments: str, **environment: str) -> Finished:
         settings = {"CBI_HOME": str(tmp_path / "home"), "CBI_DRIVE": str(drive)} | environment
-        return subprocess.run(
-            [sys.executable, "-m", "cbi_assets.cli", *arguments],
-            env=os.environ | settings,
-            cwd=cwd,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return call_cbi(arguments, os.environ | settings, cwd)
 
     return run
 

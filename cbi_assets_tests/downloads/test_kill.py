@@ -13,12 +13,12 @@ import pytest
 from cbi_assets.config.settings import Settings
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.session import Project
+from cbi_assets_tests import processes
 from cbi_assets_tests.databento_api.buying import approve_as_ada, make_plan, request, rows
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import query
-from cbi_assets_tests.load import processes
-from cbi_assets_tests.load.processes import SERVER, Moment
+from cbi_assets_tests.processes import SERVER, Moment
 
 BUY, FETCH = "cbi_assets.downloads.buy", "cbi_assets.downloads.fetch"
 RUN, FILES = "cbi_assets.downloads.download_run", "cbi_assets.databento_api.job_files"

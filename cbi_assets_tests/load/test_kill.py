@@ -18,7 +18,7 @@ from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets_tests.helpers import open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
-from cbi_assets_tests.load.processes import Moment, run_cbi
+from cbi_assets_tests.processes import Moment, run_cbi
 
 LANDING, CATALOG = "cbi_assets.drive.landing", "cbi_assets.drive.catalog"
 VERBS, DUCKDB = "cbi_assets.verbs", "cbi_assets.warehouse.duckdb:DuckDBWarehouse"

@@ -13,7 +13,7 @@ from cbi_assets.errors import HomeBusyError
 from cbi_assets.session import Project, exclusive_lock
 from cbi_assets_tests.helpers import query, table
 from cbi_assets_tests.load.lines import put_lines, record
-from cbi_assets_tests.load.processes import SERVER, run_load_until_told, start_cbi
+from cbi_assets_tests.processes import SERVER, run_load_until_told, start_cbi
 
 
 @pytest.fixture

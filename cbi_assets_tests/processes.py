@@ -10,8 +10,10 @@ import importlib
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Event
@@ -23,7 +25,7 @@ from cbi_assets.market.sessions import trade_dates
 trade_dates("grains")  # the server reads the calendar once for all of its children
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["cbi_assets.pipeline.terminal", "cbi_assets_tests.load.processes"])
+SERVER.set_forkserver_preload(["cbi_assets.pipeline.terminal", "cbi_assets_tests.processes"])
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,36 @@ def run_cbi(
     process.join(timeout=300)
     assert process.exitcode is not None
     return process.exitcode
+
+
+def call_cbi(
+    arguments: Sequence[str], environment: Mapping[str, str], cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    """Run `cbi` in a process of its own with this environment, as subprocess.run would."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = (Path(folder, "stdout"), Path(folder, "stderr"))
+        given = (list(arguments), dict(environment), cwd, outputs)
+        process = SERVER.Process(target=_call_cbi, args=given)
+        process.start()
+        process.join(timeout=300)
+        assert process.exitcode is not None, f"cbi {' '.join(arguments)} takes more than 300 s"
+        return subprocess.CompletedProcess(
+            ["cbi", *arguments], process.exitcode, *(path.read_text() for path in outputs)
+        )
+
+
+def _call_cbi(
+    arguments: list[str], environment: dict[str, str], cwd: Path, outputs: tuple[Path, Path]
+) -> None:
+    from cbi_assets import cli
+
+    os.environ.clear()
+    os.environ |= environment
+    os.chdir(cwd)
+    for number, path in enumerate(outputs, start=1):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+    sys.argv = ["cbi", *arguments]
+    cli.main()
 
 
 def run_load_until_told(home: str, drive: str, ready: Event, go: Event) -> None:
