@@ -1,7 +1,7 @@
-"""Make jobs with Databento's encoder, load them, and say what must be in the tables.
+"""Write jobs with Databento's encoder, load them, and compute the rows that tables must contain.
 
-Expected rows are worked out from the arrays that went in, one bar after another, in plain
-Python's exact decimals: never with the code under test.
+Expected rows are computed from the input arrays, one bar at a time, in Python's exact decimals:
+never with the code under test.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOW = dt.datetime(2025, 1, 10, 12, tzinfo=dt.UTC)
 """The clock of every test."""
 
 START = dt.datetime(2025, 1, 6, 15, tzinfo=dt.UTC)
-"""Monday, 09:00 at Chicago: where `bars` start unless told otherwise."""
+"""Monday, 09:00 Chicago time: the default start of `bars`."""
 
 DATASET = "GLBX.MDP3"
 JOB = "GLBX-20250110-AAAAAAAAAA"
@@ -61,7 +61,7 @@ def bars(
     price: str = "45.01",
     instrument_id: int | None = None,
 ) -> Records:
-    """`count` sound bars in a row: each opens a cent above the one before and closes two higher.
+    """Return `count` valid, consecutive bars.
 
     Bar i: open = price + i cents, high = open + 5 cents, low = open - 3 cents, close = open + 2
     cents, volume = 100 + i.
@@ -85,7 +85,7 @@ def bars(
 
 
 def dbn_file(records: Records, schema: str = "ohlcv-1h", **options: Any) -> bytes:
-    """The records as a DBN file of GLBX.MDP3, zstd unless told otherwise."""
+    """Encode the records as a DBN file, by default of GLBX.MDP3 and compressed with zstd."""
     mapped = options.pop("mapped", MAPPED)
     return encode_dbn(records, options.pop("dataset", DATASET), schema, mapped, **options)
 
@@ -97,7 +97,7 @@ def text_file(
     mapped: Sequence[SymbolIntervals] = MAPPED,
     **options: Any,
 ) -> bytes:
-    """The records as JSON lines or CSV; pretty and with symbols unless told otherwise."""
+    """Encode the records as JSON lines or CSV, by default pretty and with symbols."""
     plain = dbn_file(records, schema, zstd=False, mapped=mapped or MAPPED)
     return encode_text(plain, encoding, schema, mapped, **options)  # type: ignore[arg-type]
 
@@ -110,18 +110,18 @@ def put_job(
     mapped: Sequence[SymbolIntervals] = MAPPED,
     **options: Any,
 ) -> Path:
-    """Write a job's files and sidecars into `drive/job`; give the folder."""
+    """Write a job's files and sidecars into `drive/job` and return the folder."""
     return write_job(drive / job, files, options.pop("dataset", DATASET), schema, mapped, **options)
 
 
 def load_once(project: Project, **options: Any) -> LoadOutcome:
-    """`cbi load` without its terminal."""
+    """Run `cbi load` without its terminal."""
     with open_session(project, now=options.pop("now", NOW)) as session:
         return load(session, **options)
 
 
 def take_inventory(project: Project) -> Survey:
-    """`cbi inventory` without its terminal."""
+    """Run `cbi inventory` without its terminal."""
     with open_session(project, now=NOW) as session:
         return inventory(session)
 
@@ -133,7 +133,7 @@ def run_check(
     timeframe: str | None = None,
     **options: Any,
 ) -> list[CheckResult]:
-    """Run the checks of this name, of one timeframe if given; `options` are CheckContext's."""
+    """Run the checks of this name and timeframe (default: all); `options` are CheckContext's."""
     checks = [c for c in CHECKS if c.name == name and timeframe in (None, c.timeframe)]
     assert checks
     return run_checks(CheckContext(session, roots, **options), checks)
@@ -147,13 +147,13 @@ def open_warehouse(project: Project, now: dt.datetime = NOW) -> Iterator[Warehou
 
 
 def query(project: Project, sql: str) -> pl.DataFrame:
-    """Rows of a GoogleSQL query on the project's warehouse."""
+    """Return the rows of a GoogleSQL query on the project's warehouse."""
     with open_warehouse(project) as warehouse:
         return warehouse.query(sql)
 
 
 def paste(project: Project, sql: str) -> pl.DataFrame:
-    """What a person gets who pastes a check's SQL into the warehouse's own tool."""
+    """Run a check's SQL as it would run if pasted into the warehouse's own tool."""
     if project.settings.cbi_warehouse == "bigquery":
         return query(project, sql)
     with duckdb.connect(str(project.home.warehouse)) as opened:
@@ -162,19 +162,19 @@ def paste(project: Project, sql: str) -> pl.DataFrame:
 
 
 def table(project: Project, timeframe: str = "1h") -> pl.DataFrame:
-    """A raw table, sorted by its key, without what differs between two loads of the same bars."""
+    """Return a raw table sorted by key, without the load's ID and time."""
     frame = query(project, f"SELECT * FROM `market_data.databento_futures_ohlcv_{timeframe}`")
     return frame.drop("load_id", "loaded_at").sort("symbol", "ts_event")
 
 
 def refusals(found: Survey | LoadOutcome) -> dict[str, str]:
-    """Why each refused file was refused, by its path."""
+    """Return the reason of each refused file, by path."""
     survey = found.survey if isinstance(found, LoadOutcome) else found
     return {file.path: file.reason for file in survey.files if file.verdict == "refused"}
 
 
 def decimal_price(raw: int) -> float:
-    """The float64 nearest to a raw price, by exact decimal arithmetic."""
+    """Return the float64 nearest to a raw price, by exact decimal arithmetic."""
     return float(Decimal(int(raw)) / 10**9)
 
 
@@ -186,10 +186,10 @@ def expected_rows(
     contract: str | None = None,
     dataset: str = DATASET,
 ) -> list[dict[str, Any]]:
-    """The rows that sound bars of one symbol must become, by ts_event.
+    """Return the rows that valid bars of one symbol must become, by ts_event.
 
-    Their trade date is right between 2025-01-05 and 2025-01-08: ordinary days in winter, when
-    17:00 at Chicago, where the next trade date starts, is 23:00 UTC.
+    Trade dates are correct from 2025-01-05 to 2025-01-08 only: regular days in winter, when the
+    next trade date starts at 23:00 UTC, 17:00 Chicago time.
     """
     rows = []
     for record in np.sort(records, order="ts_event"):
@@ -210,7 +210,7 @@ def expected_rows(
 
 
 def landed(project: Project) -> pl.DataFrame:
-    """Every landed record that counts, as LANDED, with the `path` its file was landed from."""
+    """Return the landed records of all files in the catalog, each with its file's `path`."""
     with open_session(project, now=NOW) as session:
         contents = session.catalog.contents().values()
         paths = {content.file_no: content.path for content in contents}
@@ -223,7 +223,7 @@ def landed(project: Project) -> pl.DataFrame:
 
 
 def landed_rows(project: Project, path: str) -> list[dict[str, Any]]:
-    """What was landed from one file, in the form of `expected_rows`; all of it must be sound."""
+    """Return the records landed from one file as `expected_rows` does; asserts they are valid."""
     frame = landed(project).filter(pl.col("path") == path).sort("symbol", "ts_event")
     faults = frame["fault"].drop_nulls().to_list()
     assert faults == []
@@ -231,5 +231,5 @@ def landed_rows(project: Project, path: str) -> list[dict[str, Any]]:
 
 
 def published(project: Project, timeframe: str = "1h") -> list[dict[str, Any]]:
-    """A raw table's rows in the form of `expected_rows`."""
+    """Return a raw table's rows as `expected_rows` does."""
     return table(project, timeframe).drop("source_file_id").to_dicts()

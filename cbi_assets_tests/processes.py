@@ -1,7 +1,7 @@
-"""Run `cbi` in processes of its own, which may kill themselves at a named moment.
+"""Run `cbi` in separate processes, which may kill themselves at a named moment.
 
-The processes are forked from a server that has imported everything, so that each costs what its
-work costs. They are killed by SIGKILL: nothing of Python or DuckDB gets to tidy up.
+The processes are forked from a server that has imported everything already, which saves each of
+them the imports. They are killed by SIGKILL, so neither Python nor DuckDB can clean up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 from cbi_assets.market.sessions import trade_dates
 
-trade_dates("grains")  # the server reads the calendar once for all of its children
+trade_dates("grains")  # caches the calendar in the server, for all of its children
 
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["cbi_assets.pipeline.terminal", "cbi_assets_tests.processes"])
@@ -30,9 +30,10 @@ SERVER.set_forkserver_preload(["cbi_assets.pipeline.terminal", "cbi_assets_tests
 
 @dataclass(frozen=True)
 class Moment:
-    """`when` the `nth` call of `what` ("module:function" or "module:Class.method") happens.
+    """A moment of the `nth` call of `what` ("module:function" or "module:Class.method").
 
-    `at statement k` is inside a transaction, when k statements have run; `at commit` when all have.
+    `when` is `before` or `after` that call, or inside its transaction: `at statement k` when k
+    statements have run, `at commit` when all have.
     """
 
     what: str
@@ -51,7 +52,7 @@ def start_cbi(
     moment: Moment | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> ForkServerProcess:
-    """Start `cbi` in a process of its own. `settings` are more than its home and drive."""
+    """Start `cbi` in a new process. `settings` are those besides its home and drive."""
     more = {name.upper(): str(value) for name, value in (settings or {}).items()}
     environment = {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)} | more
     process = SERVER.Process(target=_run_cbi, args=(arguments, environment, stderr, moment))
@@ -66,7 +67,7 @@ def run_cbi(
     moment: Moment | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> int:
-    """Run `cbi` to its end; give its exit status, negative where a signal ended it."""
+    """Run `cbi` to its end and return its exit status, negative if a signal ended it."""
     process = start_cbi(list(arguments), home, drive, moment=moment, settings=settings)
     process.join(timeout=300)
     assert process.exitcode is not None
@@ -103,8 +104,8 @@ def _call_cbi(
     cli.main()
 
 
-def run_load_until_told(home: str, drive: str, ready: Event, go: Event) -> None:
-    """In a process of its own: load, but stand still with the home held, until `go` is set."""
+def load_and_pause(home: str, drive: str, ready: Event, go: Event) -> None:
+    """Load, but pause before publishing, with the home locked: set `ready` and wait for `go`."""
     from cbi_assets.load import load
 
     find = load.find_overlaps
@@ -131,7 +132,7 @@ def _run_cbi(
     from cbi_assets import cli
     from cbi_assets.drive import survey
 
-    survey.COMMIT_BYTES = 1  # the catalog counts each file as soon as it is read
+    survey.COMMIT_BYTES = 1  # commit each file to the catalog as soon as it is read
     if moment is not None:
         _die_at(moment)
     sys.argv = ["cbi", *arguments]

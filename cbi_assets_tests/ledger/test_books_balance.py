@@ -1,4 +1,4 @@
-"""The books balance for any mix of records, and the table is what a plain model says."""
+"""The books balance for any mix of records, and the table equals that of a simple model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FAULTS: tuple[dict[str, str | None], ...] = (
 
 @dataclass(frozen=True)
 class Bar:
-    """One record to write: its key, one of three versions of it, and what is wrong with it."""
+    """A record to write: its key, one of three versions of its volume, and its fault if any."""
 
     symbol: str
     place: int
@@ -57,31 +57,31 @@ LOADS = st.lists(LOAD, min_size=1, max_size=3)
 
 @dataclass
 class Model:
-    """What loads do, in plain Python: the published bar wins, else the first one read."""
+    """Loads in plain Python: the published bar wins, else the first one read."""
 
     published: dict[tuple[str, int], tuple[int, str]] = field(default_factory=dict)
     books: dict[str, Counter[str]] = field(default_factory=dict)
     known: set[tuple[str, ...]] = field(default_factory=set)
 
     def load(self, files: list[tuple[str, list[Bar]]]) -> None:
-        """Take files in path order, all but those whose bytes were seen before."""
+        """Load the files in path order, except those whose bytes were loaded before."""
         new = []
         for path, bars in sorted(files):
-            # two bars may be one line: a fault can hide the place
+            # compare lines, not bars: a fault that replaces ts_event makes two bars one line
             content = tuple(bar.line() for bar in bars)
             if content not in self.known:
                 self.known.add(content)
                 new.append((path, bars))
-        # an empty table tries its first file with a wanted root before anything else
-        named = [bars for _, bars in new if any(bar.symbol != "XX.v.0" for bar in bars)]
-        if not self.published and named:
-            assert any(bar.fault is None and bar.symbol != "XX.v.0" for bar in named[0])
+        # while the table is empty, the canary needs a valid bar in the first file of known roots
+        known_roots = [bars for _, bars in new if any(bar.symbol != "XX.v.0" for bar in bars)]
+        if not self.published and known_roots:
+            assert any(bar.fault is None and bar.symbol != "XX.v.0" for bar in known_roots[0])
         for path, bars in new:
             entry = self.books[path] = Counter(records=len(bars))
             for bar in bars:
-                entry[self.decide(path, bar)] += 1
+                entry[self.classify(path, bar)] += 1
 
-    def decide(self, path: str, bar: Bar) -> str:
+    def classify(self, path: str, bar: Bar) -> str:
         if bar.symbol == "XX.v.0":
             return "outside_universe"
         if bar.fault is not None:
@@ -115,19 +115,18 @@ def test_books_balance_for_any_mix(
     drive.mkdir()
     project = Project(Settings(_env_file=None, cbi_home=root / "home", cbi_drive=drive))  # type: ignore[call-arg]
     for number, files in enumerate(loads):
-        named = [(f"{job}/{number}{place}.json", bars) for place, (job, bars) in enumerate(files)]
-        # a first file that has a sound bar: the canary has tests of its own
-        if number == 0:
-            named.insert(0, (f"{JOBS[0]}/0.json", [Bar("ZS.v.0", 0, 0)]))
-        for path, bars in named:
+        paths = [(f"{job}/{number}{place}.json", bars) for place, (job, bars) in enumerate(files)]
+        if number == 0:  # a first file with a valid bar, for the canary
+            paths.insert(0, (f"{JOBS[0]}/0.json", [Bar("ZS.v.0", 0, 0)]))
+        for path, bars in paths:
             job, _, name = path.partition("/")
             put_lines(drive, [bar.line() for bar in bars], name, job)
         outcome = load_once(project)
-        model.load(named)
-        assert_as_modelled(project, model, outcome)
+        model.load(paths)
+        assert_equal_to_model(project, model, outcome)
 
 
-def assert_as_modelled(project: Project, model: Model, outcome: LoadOutcome) -> None:
+def assert_equal_to_model(project: Project, model: Model, outcome: LoadOutcome) -> None:
     with open_warehouse(project) as warehouse:
         by_file = books_by_file(warehouse)
     assert set(by_file["difference"]) == {0}
@@ -135,22 +134,22 @@ def assert_as_modelled(project: Project, model: Model, outcome: LoadOutcome) -> 
     found = {row["path"]: {c: row[c] for c in COLUMNS} for row in by_file.to_dicts()}
     assert found == {path: {c: e[c] for c in COLUMNS} for path, e in model.books.items()}
 
-    held = table(project)
-    assert held.height == held.select("symbol", "ts_event").n_unique()
+    bars = table(project)
+    assert bars.height == bars.select("symbol", "ts_event").n_unique()
     paths = dict(query(project, "SELECT id, path FROM `ops.source_files`").iter_rows())
     assert {
         (row["symbol"], row["ts_event"].hour - 15): (
             row["volume"] - 5,
             paths[row["source_file_id"]],
         )
-        for row in held.to_dicts()
+        for row in bars.to_dicts()
     } == model.published
 
-    kept = query(project, "SELECT record FROM `ops.quarantined_bars`")
-    assert kept.height == sum(e["quarantined"] for e in model.books.values())
-    assert all(kept["record"])
+    quarantined = query(project, "SELECT record FROM `ops.quarantined_bars`")
+    assert quarantined.height == sum(e["quarantined"] for e in model.books.values())
+    assert all(quarantined["record"])
     conflicts = query(project, "SELECT root FROM `ops.bar_conflicts`")
     assert conflicts.height == sum(e["conflicts"] for e in model.books.values())
     failed = {r.root for r in outcome.checks if r.failed}
-    looked_at = {r.root for r in outcome.checks}
-    assert failed == set(conflicts["root"]) & looked_at
+    checked = {r.root for r in outcome.checks}
+    assert failed == set(conflicts["root"]) & checked

@@ -1,4 +1,4 @@
-"""JSON records written by hand, so that one thing at a time can be wrong with them."""
+"""Write JSON records field by field, so that a test can break one at a time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ STEPS = {"1m": dt.timedelta(minutes=1), "1h": dt.timedelta(hours=1), "1d": dt.ti
 def record(
     place: int = 0, symbol: str | None = "ZL.v.0", timeframe: str = "1h", **change: Any
 ) -> str:
-    """A sound bar, the `place`-th of its symbol, with some of its fields changed.
+    """Return a valid bar, the `place`-th of its symbol from 0, with the given fields changed.
 
-    Prices are 10, 13, 9 and 12; the volume is 5. A field that is changed to `...` is left out,
-    as is a symbol of None.
+    Open, high, low and close are 10, 13, 9 and 12; the volume is 5. A field changed to `...` is
+    left out, as is a symbol of None.
     """
     start = START.replace(hour=0) if timeframe == "1d" else START
     header: dict[str, Any] = {
@@ -51,7 +51,7 @@ def record(
 def put_lines(
     drive: Path, lines: Sequence[str], name: str = "a.json", job: str = "GLBX-20250110-AAAAAAAAAA"
 ) -> str:
-    """Write records as a job's file without sidecars; give the file's sha256."""
+    """Write records as a job's file without sidecars and return the file's sha256."""
     text = "".join(f"{line}\n" for line in lines).encode()
     (drive / job).mkdir(exist_ok=True)
     (drive / job / name).write_bytes(text)

@@ -1,4 +1,4 @@
-"""Killed at any moment, a load leaves all or nothing, and the next one finishes it."""
+"""A load that is killed publishes all bars or none, and the next load completes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TERMINAL, REPORTING = "cbi_assets.pipeline.terminal", "cbi_assets.pipeline.repor
 
 # Two timeframes: the first two transactions are the canaries', the third publishes.
 MOMENTS = [
-    Moment(f"{LANDING}:pack_path"),  # the pack is written, but has not got its name
+    Moment(f"{LANDING}:pack_path"),  # the pack is written under a temporary name
     Moment(f"{LANDING}:write_pack", "after"),
     Moment(f"{LANDING}:write_pack", "after", 2),
     Moment(f"{CATALOG}:Catalog.record", "after"),
@@ -56,11 +56,11 @@ TABLES = {
     "ops.bar_conflicts": ["load_id", "loaded_at"],
     "ops.check_results": ["checked_at"],
 }
-TOUCHED = {"ZL|1h", "ZS|1h", "ZL|1m"}
+LOADED = {"ZL|1h", "ZS|1h", "ZL|1m"}
 
 
 def contents(project: Project) -> dict[str, list[dict[str, Any]]]:
-    """Every table as it stands, without what tells one load from another."""
+    """Return every table's rows, without the columns that differ between two loads."""
     return {
         name: query(project, f"SELECT * FROM `{name}`")
         .drop(clock)
@@ -70,8 +70,8 @@ def contents(project: Project) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def fill(drive: Path) -> None:
-    """Two jobs that overlap, with a duplicate, a malformed bar, another root and minutes."""
+def write_overlapping_jobs(drive: Path) -> None:
+    """Write two jobs that overlap: a duplicate, a malformed bar, two other roots, and minutes."""
     put_lines(drive, [record(0), record(1), record(2, volume="-1"), record(0, "ZS.v.0")])
     put_lines(drive, [record(1), record(2), record(3), record(0, "XX.v.0")], "b.json", LATER_JOB)
     put_lines(drive, [record(n, timeframe="1m") for n in range(3)], "m.json", LATER_JOB)
@@ -82,62 +82,60 @@ def open_project(home: Path, drive: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drive_with_jobs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drive = tmp_path_factory.mktemp("drive")
-    fill(drive)
+    write_overlapping_jobs(drive)
     return drive
 
 
 @pytest.fixture(scope="module")
-def empty_home(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose Dagster instance is made already: that takes longer than the load."""
+def empty_home(drive_with_jobs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a Dagster instance, which takes longer to create than the load takes."""
     root = tmp_path_factory.mktemp("homes") / "empty"
-    with open_instance(open_project(root, filled).home) as instance:
+    with open_instance(open_project(root, drive_with_jobs).home) as instance:
         assert instance.get_runs() == []
     return root
 
 
 @pytest.fixture(scope="module")
-def undisturbed(filled: Path, empty_home: Path) -> dict[str, list[dict[str, Any]]]:
-    home = shutil.copytree(empty_home, empty_home.with_name("undisturbed"))
-    # a malformed bar was set aside: the data fell short
-    assert run_cbi("load", home=home, drive=filled) == 1
-    found = contents(open_project(home, filled))
+def uninterrupted(drive_with_jobs: Path, empty_home: Path) -> dict[str, list[dict[str, Any]]]:
+    home = shutil.copytree(empty_home, empty_home.with_name("uninterrupted"))
+    assert run_cbi("load", home=home, drive=drive_with_jobs) == 1  # one bar is quarantined
+    found = contents(open_project(home, drive_with_jobs))
     assert [len(found[RAW[t].id]) for t in ("1h", "1m")] == [5, 3]
     return found
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
-def test_a_killed_load_is_finished_by_the_next(
+def test_next_load_completes_a_killed_one(
     moment: Moment,
-    filled: Path,
+    drive_with_jobs: Path,
     empty_home: Path,
-    undisturbed: dict[str, list[dict[str, Any]]],
+    uninterrupted: dict[str, list[dict[str, Any]]],
     tmp_path: Path,
 ) -> None:
     home = shutil.copytree(empty_home, tmp_path / "home")
-    assert run_cbi("load", home=home, drive=filled, moment=moment) == -signal.SIGKILL
-    project = open_project(home, filled)
-    # all or nothing: what is in the tables is in the books
-    held = {t: query(project, f"SELECT root FROM `{RAW[t].id}`").height for t in ("1h", "1m")}
-    assert held in ({"1h": 0, "1m": 0}, {"1h": 5, "1m": 3})
-    entered = query(project, "SELECT SUM(published) AS bars FROM `ops.loads`")
-    assert (entered["bars"][0] or 0) == sum(held.values())
+    assert run_cbi("load", home=home, drive=drive_with_jobs, moment=moment) == -signal.SIGKILL
+    project = open_project(home, drive_with_jobs)
+    published = {t: query(project, f"SELECT root FROM `{RAW[t].id}`").height for t in ("1h", "1m")}
+    assert published in ({"1h": 0, "1m": 0}, {"1h": 5, "1m": 3})
+    in_books = query(project, "SELECT SUM(published) AS bars FROM `ops.loads`")["bars"][0] or 0
+    assert in_books == sum(published.values())
 
-    assert run_cbi("load", home=home, drive=filled) in (0, 1)
+    assert run_cbi("load", home=home, drive=drive_with_jobs) in (0, 1)
 
-    assert contents(project) == undisturbed
+    assert contents(project) == uninterrupted
     with open_warehouse(project) as warehouse:
         assert set(books_by_file(warehouse)["difference"]) == {0}
     assert_reported(project)
 
 
 def assert_reported(project: Project) -> None:
-    """Dagster shows every partition that was touched, and a check on each."""
+    """Assert that Dagster shows each loaded partition as materialized, and nothing is pending."""
     assert not (project.home.root / "unreported.json").exists()
     with open_instance(project.home) as instance:
-        assert instance.get_materialized_partitions(RAW_KEY) == TOUCHED
+        assert instance.get_materialized_partitions(RAW_KEY) == LOADED
         for timeframe in ("1h", "1m"):
-            touched = {key for key in TOUCHED if key.endswith(timeframe)}
+            loaded = {partition for partition in LOADED if partition.endswith(timeframe)}
             key = table_key(RAW[timeframe].id)
-            assert instance.get_materialized_partitions(key) == touched
+            assert instance.get_materialized_partitions(key) == loaded

@@ -1,4 +1,4 @@
-"""A load decides on every record: published, duplicate, quarantined, in conflict, or outside."""
+"""A load classifies every record: published, duplicate, quarantined, conflict or other root."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BOOKS = ("records", "published", "duplicates", "quarantined", "conflicts", "outs
 
 
 def books(project: Project) -> dict[str, tuple[int, ...]]:
-    """Each file's books by its name, in the order of BOOKS; they must balance."""
+    """Return each file's books by file name, in the order of BOOKS; asserts that they balance."""
     with open_warehouse(project) as warehouse:
         rows = books_by_file(warehouse)
     assert set(rows["difference"]) <= {0}
@@ -42,7 +42,7 @@ def failed_checks(outcome: LoadOutcome) -> set[tuple[str, str]]:
     return {(r.name, r.partition) for r in outcome.checks if r.failed}
 
 
-def test_duplicates_within_a_file_are_dropped_and_counted(project: Project, drive: Path) -> None:
+def test_load_drops_and_counts_duplicates_within_a_file(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1), record(0), record(2), record(1)])
     outcome = load_once(project)
     assert books(project) == {"a.json": (5, 3, 2, 0, 0, 0, 0)}
@@ -50,7 +50,9 @@ def test_duplicates_within_a_file_are_dropped_and_counted(project: Project, driv
     assert not outcome.has_failures
 
 
-def test_duplicates_within_a_load_stay_with_the_first_file(project: Project, drive: Path) -> None:
+def test_load_publishes_the_first_files_bar_if_two_files_repeat_it(
+    project: Project, drive: Path
+) -> None:
     first = put_lines(drive, [record(0), record(1)])
     second = put_lines(drive, [record(1), record(2)], "b.json")
     load_once(project)
@@ -58,10 +60,10 @@ def test_duplicates_within_a_load_stay_with_the_first_file(project: Project, dri
     assert table(project)["source_file_id"].to_list() == [first, first, second]
 
 
-def test_duplicates_of_published_bars_are_dropped(project: Project, drive: Path) -> None:
+def test_load_drops_duplicates_of_published_bars(project: Project, drive: Path) -> None:
     first = put_lines(drive, [record(0), record(1)], "z.json")
     load_once(project)
-    # the name sorts before the first file's: what is published stays all the same
+    # it sorts before the first file, whose published bars stay nevertheless
     second = put_lines(drive, [record(0), record(1), record(2)], "a.json")
     outcome = load_once(project)
     assert books(project) == {"z.json": (2, 2, 0, 0, 0, 0, 0), "a.json": (3, 1, 2, 0, 0, 0, 0)}
@@ -71,14 +73,14 @@ def test_duplicates_of_published_bars_are_dropped(project: Project, drive: Path)
     assert (part.records, part.published, part.duplicates) == (3, 1, 2)
 
 
-def test_the_same_file_twice_is_one_source(project: Project, drive: Path) -> None:
+def test_load_reads_identical_files_once(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)])
     put_lines(drive, [record(0)], job=LATER_JOB)
     load_once(project)
     assert books(project) == {"a.json": (1, 1, 0, 0, 0, 0, 0)}
 
 
-DIFFERENT: list[dict[str, Any]] = [
+CHANGES: list[dict[str, Any]] = [
     {"open": "10.250000000"},
     {"high": "13.250000000"},
     {"low": "8.750000000"},
@@ -88,38 +90,40 @@ DIFFERENT: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("change", DIFFERENT, ids=lambda change: next(iter(change)))
-@pytest.mark.parametrize("at_once", [True, False], ids=["within a load", "against the table"])
-def test_a_bar_that_disagrees_is_kept_with_the_published_one(
-    project: Project, drive: Path, change: dict[str, Any], at_once: bool
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
+@pytest.mark.parametrize("in_one_load", [True, False], ids=["within a load", "against the table"])
+def test_load_records_both_versions_if_a_bar_disagrees_with_the_published_one(
+    project: Project, drive: Path, change: dict[str, Any], in_one_load: bool
 ) -> None:
     first = put_lines(drive, [record(0), record(1)])
-    if not at_once:
+    if not in_one_load:
         load_once(project)
     second = put_lines(drive, [record(2), record(1, **change)], "b.json")
     outcome = load_once(project)
 
     (conflict,) = query(project, "SELECT * FROM `ops.bar_conflicts`").to_dicts()
-    plain = {"open": 10.0, "high": 13.0, "low": 9.0, "close": 12.0, "volume": 5,
+    first_version = {"open": 10.0, "high": 13.0, "low": 9.0, "close": 12.0, "volume": 5,
              "instrument_id": 10}  # fmt: skip
-    told = {name: type(plain[name])(value) for name, value in change.items()}
-    assert conflict["published"] == plain
-    assert conflict["version"] == plain | told
+    changed = {name: type(first_version[name])(value) for name, value in change.items()}
+    assert conflict["published"] == first_version
+    assert conflict["version"] == first_version | changed
     assert (conflict["source_file_id"], conflict["record_no"]) == (second, 2)
     assert conflict["published_file_id"] == first
     assert (conflict["symbol"], conflict["root"], conflict["timeframe"]) == ("ZL.v.0", "ZL", "1h")
     assert conflict["ts_event"] == dt.datetime(2025, 1, 6, 16, tzinfo=dt.UTC)
     assert conflict["load_id"] == outcome.load_id
 
-    held = table(project)
-    assert held["source_file_id"].to_list() == [first, first, second]
-    assert held.select(plain.keys()).row(1, named=True) == plain
+    rows = table(project)
+    assert rows["source_file_id"].to_list() == [first, first, second]
+    assert rows.select(first_version.keys()).row(1, named=True) == first_version
     assert books(project)["b.json"] == (2, 1, 0, 0, 1, 0, 0)
     assert failed_checks(outcome) == {("no_overlapping_loads_disagree", "ZL|1h")}
     assert outcome.has_failures
 
 
-def test_a_conflict_within_one_file_keeps_the_first_record(project: Project, drive: Path) -> None:
+def test_load_publishes_the_first_record_if_a_file_conflicts_with_itself(
+    project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0), record(0, volume="7"), record(0), record(0, volume="7")])
     load_once(project)
     assert books(project) == {"a.json": (4, 1, 1, 0, 2, 0, 0)}
@@ -150,7 +154,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "why"), MALFORMED, ids=lambda part: str(part)[:40])
-def test_a_malformed_bar_is_set_aside_as_it_was_read(
+def test_load_quarantines_a_malformed_bar_as_read(
     project: Project, drive: Path, change: dict[str, Any], why: str
 ) -> None:
     bad = record(1, **change)
@@ -167,7 +171,9 @@ def test_a_malformed_bar_is_set_aside_as_it_was_read(
     assert outcome.has_failures
 
 
-def test_an_undefined_price_of_a_dbn_record_is_set_aside(project: Project, drive: Path) -> None:
+def test_load_quarantines_a_dbn_record_with_an_undefined_price(
+    project: Project, drive: Path
+) -> None:
     records = bars(4)
     records["close"][2] = 2**63 - 1
     put_job(drive, {"a.dbn.zst": dbn_file(records)})
@@ -178,7 +184,7 @@ def test_an_undefined_price_of_a_dbn_record_is_set_aside(project: Project, drive
     assert '"close": 9223372036854775807' in row["record"]
 
 
-def test_a_malformed_bar_beside_a_sound_one_of_its_key_is_no_conflict(
+def test_malformed_bar_is_no_conflict_with_a_valid_bar_of_its_key(
     project: Project, drive: Path
 ) -> None:
     put_lines(drive, [record(0), record(1, volume="-1"), record(1)])
@@ -186,7 +192,7 @@ def test_a_malformed_bar_beside_a_sound_one_of_its_key_is_no_conflict(
     assert books(project) == {"a.json": (3, 2, 0, 1, 0, 0, 0)}
 
 
-def test_a_negative_price_is_sound(project: Project, drive: Path) -> None:
+def test_load_publishes_negative_prices(project: Project, drive: Path) -> None:
     prices = {"open": "-37.000000000", "high": "-36.500000000", "low": "-40.320000000",
               "close": "-37.630000000"}  # fmt: skip
     put_lines(drive, [record(0, **prices)])
@@ -194,7 +200,7 @@ def test_a_negative_price_is_sound(project: Project, drive: Path) -> None:
     assert table(project)["low"].to_list() == [-40.32]
 
 
-def test_a_second_load_publishes_nothing(project: Project, drive: Path) -> None:
+def test_second_load_publishes_nothing(project: Project, drive: Path) -> None:
     put_job(drive, {"a.dbn.zst": dbn_file(bars(24))})
     assert load_once(project).published == 24
     before = query(project, "SELECT * FROM `market_data.databento_futures_ohlcv_1h`")
@@ -206,7 +212,9 @@ def test_a_second_load_publishes_nothing(project: Project, drive: Path) -> None:
     assert after.sort("ts_event").equals(before.sort("ts_event"))
 
 
-def test_chosen_partitions_load_alone_and_the_rest_later(project: Project, drive: Path) -> None:
+def test_load_publishes_the_chosen_partitions_and_later_the_rest(
+    project: Project, drive: Path
+) -> None:
     lines = [record(n, symbol) for n in range(3) for symbol in ("ZL.v.0", "ZS.v.0", "XX.v.0")]
     put_lines(drive, lines)
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
@@ -223,7 +231,9 @@ def test_chosen_partitions_load_alone_and_the_rest_later(project: Project, drive
     assert set(table(project)["root"]) == {"ZL", "ZS"}
 
 
-def test_partitions_are_named_by_roots_and_timeframes_of_the_universe(project: Project) -> None:
+def test_choose_partitions_fails_on_roots_or_timeframes_outside_the_universe(
+    project: Project,
+) -> None:
     universe = project.universe
     assert choose_partitions(universe) is None
     assert choose_partitions(universe, ("ZL",)) == [("ZL", "1d"), ("ZL", "1h"), ("ZL", "1m")]
@@ -234,7 +244,9 @@ def test_partitions_are_named_by_roots_and_timeframes_of_the_universe(project: P
         choose_partitions(universe, (), ("2h",))
 
 
-def test_roots_outside_the_universe_are_counted_and_left_out(project: Project, drive: Path) -> None:
+def test_load_counts_but_does_not_publish_roots_outside_the_universe(
+    project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0), record(0, "XX.v.0"), record(1, "XX.v.0")])
     outcome = load_once(project)
     assert books(project) == {"a.json": (3, 1, 0, 0, 0, 2, 0)}
@@ -243,14 +255,16 @@ def test_roots_outside_the_universe_are_counted_and_left_out(project: Project, d
     assert load_once(project).load_id is None
 
 
-def test_a_file_of_other_roots_alone_is_in_the_books(project: Project, drive: Path) -> None:
+def test_books_include_a_file_of_only_roots_outside_the_universe(
+    project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0, "XX.v.0"), record(1, "XX.v.0")])
     load_once(project)
     assert books(project) == {"a.json": (2, 0, 0, 0, 0, 2, 0)}
     assert load_once(project).load_id is None
 
 
-def test_records_that_name_no_root_are_set_aside(project: Project, drive: Path) -> None:
+def test_load_quarantines_records_without_a_root(project: Project, drive: Path) -> None:
     lines = [record(0), record(1, None), "{ not a record"]
     put_lines(drive, lines)
     outcome = load_once(project)
@@ -264,7 +278,7 @@ def test_records_that_name_no_root_are_set_aside(project: Project, drive: Path) 
     assert books(project) == {"a.json": (3, 1, 0, 2, 0, 0, 0)}
 
 
-def test_the_canary_keeps_a_rotten_file_out_of_an_empty_table(
+def test_canary_stops_a_file_without_valid_bars_if_the_table_is_empty(
     project: Project, drive: Path
 ) -> None:
     put_lines(drive, [record(0, volume="-1"), record(1, volume="-1")])
@@ -280,7 +294,7 @@ def test_the_canary_keeps_a_rotten_file_out_of_an_empty_table(
     assert books(project)["a.json"] == (2, 0, 0, 0, 0, 0, 2)
 
 
-def test_the_canary_flies_no_more_once_the_table_holds_bars(project: Project, drive: Path) -> None:
+def test_canary_is_skipped_if_the_table_has_bars(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)], "z.json")
     load_once(project)
     put_lines(drive, [record(1, volume="-1")])
@@ -289,7 +303,9 @@ def test_the_canary_flies_no_more_once_the_table_holds_bars(project: Project, dr
     assert books(project)["a.json"] == (1, 0, 0, 1, 0, 0, 0)
 
 
-def test_jobs_that_cover_the_same_dates_are_named(project: Project, drive: Path) -> None:
+def test_load_reports_overlaps_if_two_jobs_cover_the_same_hours(
+    project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0), record(1), record(2)])
     put_lines(drive, [record(1), record(2), record(3)], job=LATER_JOB)
     (overlap,) = load_once(project).overlaps
@@ -298,14 +314,14 @@ def test_jobs_that_cover_the_same_dates_are_named(project: Project, drive: Path)
     assert (overlap.first.hour, overlap.last.hour) == (16, 17)
 
 
-def test_jobs_one_after_the_other_do_not_overlap(project: Project, drive: Path) -> None:
+def test_load_reports_no_overlap_if_jobs_follow_each_other(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     put_lines(drive, [record(2), record(3)], job=LATER_JOB)
     put_lines(drive, [record(1, "ZS.v.0")], "s.json", job=LATER_JOB)
     assert load_once(project).overlaps == []
 
 
-def test_what_is_loaded_later_overlaps_what_is_in_the_table(project: Project, drive: Path) -> None:
+def test_load_reports_overlaps_with_published_bars(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)
     put_lines(drive, [record(1), record(2)], job=LATER_JOB)
@@ -313,18 +329,20 @@ def test_what_is_loaded_later_overlaps_what_is_in_the_table(project: Project, dr
     assert (overlap.job, overlap.other_job) == (LATER_JOB, JOB)
 
 
-def test_every_row_traces_to_the_bytes_of_its_file(project: Project, drive: Path) -> None:
+def test_published_and_quarantined_rows_name_the_sha256_of_their_file(
+    project: Project, drive: Path
+) -> None:
     first = put_lines(drive, [record(0), record(1, volume="-1")])
     second = put_lines(drive, [record(1), record(0, "ZS.v.0")], "b.json", LATER_JOB)
     load_once(project)
-    entered = query(project, "SELECT id, path FROM `ops.source_files` ORDER BY path").rows()
-    assert entered == [(first, f"{JOB}/a.json"), (second, f"{LATER_JOB}/b.json")]
+    files = query(project, "SELECT id, path FROM `ops.source_files` ORDER BY path").rows()
+    assert files == [(first, f"{JOB}/a.json"), (second, f"{LATER_JOB}/b.json")]
     assert set(table(project)["source_file_id"]) == {first, second}
     bad = query(project, "SELECT source_file_id, record FROM `ops.quarantined_bars`")
     assert bad.rows() == [(first, record(1, volume="-1"))]
 
 
-def test_what_is_published_is_what_went_in(project: Project, drive: Path) -> None:
+def test_load_publishes_exactly_the_bars_written(project: Project, drive: Path) -> None:
     records = bars(48)
     put_job(drive, {"a.dbn.zst": dbn_file(records)})
     load_once(project)
