@@ -1,12 +1,12 @@
 """Dagster: thin assets, checks, jobs and sensors over the verbs below."""
 
-# ruff: noqa: E402  the filters have to stand before Dagster is imported
+# ruff: noqa: E402  the filters have to be set before Dagster is imported
 import warnings
 
 import databento  # noqa: F401  its import shows every DeprecationWarning; the filters come after
 
-# What Dagster's own modules still have to mend, and that partitioned asset checks are a preview
-# and automation sensors pass beta parameters: all pinned, so a user need not read of it each time.
+# Dagster's own modules use deprecated functions, partitioned asset checks are a preview, and
+# automation sensors take beta parameters. All versions are pinned, so users need not read of it.
 warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"dagster")
 
 import dagster as dg

@@ -1,4 +1,4 @@
-"""The assets, left to right: drive, raw partitions, raw tables, what is built of them."""
+"""Every asset, in the order of the graph: drive, raw partitions, raw tables, built tables."""
 
 from cbi_assets.pipeline.audit.audit_asset import report as audit_report
 from cbi_assets.pipeline.built.built_assets import built_tables

@@ -9,9 +9,9 @@ from cbi_assets.checks import CHECKS, Check, CheckContext, run_checks
 from cbi_assets.ledger.check_results import record_results
 from cbi_assets.pipeline.asset_keys import ASSET_TABLES, table_key
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
-from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import to_check_result
+from cbi_assets.pipeline.warehouse_pool import POOL
 
 
 def _asset_check(check: Check) -> dg.AssetChecksDefinition:

@@ -1,5 +1,8 @@
-"""The BigQuery resource, in a module of its own: its parent takes two seconds to import, which the
-command line does not owe anybody."""
+"""The BigQuery resource.
+
+It has a module of its own because its base class takes two seconds to import, which a command that
+does not need it should not pay for.
+"""
 
 import base64
 import json
@@ -17,14 +20,14 @@ from cbi_assets.warehouse.bigquery.connection import Options, connect
 
 
 class BigQuery(BigQueryResource):
-    """BigQuery as the settings ask for it; what is configured here wins over them.
+    """BigQuery as the settings configure it; the resource's own configuration overrides them.
 
-    Unlike its parent it hands credentials to the client and leaves the process environment alone,
-    and it knows an emulator's endpoint, on loopback only.
+    Unlike its base class it passes credentials to the client instead of setting environment
+    variables, and it supports an emulator's endpoint on loopback.
     """
 
     def options(self, settings: Settings) -> Options:
-        """The options of a connection. Raises UsageError where the settings do not lead to one."""
+        """Return a connection's options. Raises UsageError if the settings are incomplete."""
         given: dict[str, Any] = {}
         if self.project:
             given["cbi_bq_project"] = self.project
@@ -37,7 +40,7 @@ class BigQuery(BigQueryResource):
 
     @contextmanager
     def get_client(self) -> Iterator[bigquery.Client]:
-        """An open client, for assets of one's own beside the project's."""
+        """Yield an open client, for your own assets."""
         with connect(self.options(load_settings())) as connection:
             yield connection.client
 
@@ -47,8 +50,8 @@ def _service_account_key(encoded: str) -> dict[str, str]:
         key = json.loads(base64.b64decode(encoded))
     except ValueError as error:
         raise UsageError(
-            f"gcp_credentials: not a service account's JSON key in base64 ({error})."
+            f"not a service account's JSON key in base64 ({error})", subject="gcp_credentials"
         ) from None
     if not isinstance(key, dict):
-        raise UsageError("gcp_credentials: not a service account's JSON key in base64.")
+        raise UsageError("not a service account's JSON key in base64", subject="gcp_credentials")
     return key

@@ -1,47 +1,47 @@
-"""Jobs: everything on the drive in one run, one partition, and the matrix."""
+"""Jobs: load the whole drive in one run, load one partition, build the matrix."""
 
 import dagster as dg
 from pydantic import Field
 
+from cbi_assets.formatting import number, plural
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import RAW_KEY
 from cbi_assets.pipeline.built.built_assets import built_tables
 from cbi_assets.pipeline.partitions import parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
-from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.reporting import raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL
 from cbi_assets.verbs import load
 
 
 class LoadConfig(dg.Config):
-    """`partitions` such as `ZL|1h`; empty for everything on the drive."""
+    """The partitions to load, such as `ZL|1h`; empty for everything on the drive."""
 
     partitions: list[str] = Field(default_factory=list)
 
 
-@dg.op(pool=POOL, description="Load partitions in one go and report each of them.")
+@dg.op(pool=POOL, description="Load partitions in one transaction and report each of them.")
 def load_partitions(
     context: dg.OpExecutionContext,
     config: LoadConfig,
     project: ProjectResource,
     clock: Clock,
 ) -> None:
-    """Load, then report every partition that was touched."""
+    """Load, then report every partition that changed."""
     chosen = [parse_partition_key(key) for key in config.partitions] or None
     with project.session(clock.now()) as session:
         PendingEvents(session.home).add(chosen or ())
         outcome = load(session, chosen)
         report_tables(context, session, outcome, plot_load(session, outcome))
     raise_if_stopped(outcome)
-    context.log.info(
-        f"{outcome.published:,} bars published in {len(outcome.partitions)} partitions"
-    )
+    bars, partitions = number(outcome.published), plural(len(outcome.partitions), "partition")
+    context.log.info("%s bars published in %s", bars, partitions)
 
 
-@dg.job(description="Load all that is new on the drive, or the partitions named, in one run.")
+@dg.job(description="Load everything new on the drive, or the named partitions, in one run.")
 def load_drive() -> None:
-    """One run, however many partitions."""
+    """Load in one run, however many partitions."""
     load_partitions()
 
 
@@ -54,6 +54,6 @@ load_partition = dg.define_asset_job(
 build_matrix = dg.define_asset_job(
     "build_matrix",
     selection=[built_tables],
-    description="Bring sessions, rolls, continuous series and daily_ml_matrix in step with the "
-    "bars, and check them.",
+    description="Update sessions, rolls, continuous series and daily_ml_matrix from the bars, and "
+    "check them.",
 )

@@ -1,7 +1,7 @@
-"""Column lineage: what each column of a table is made of, down to the raw bars and staging.
+"""Column lineage: which columns each column is computed from, down to raw bars and staging.
 
-A column is made of those that its value is worked out from or chosen by. The keys that only bring
-rows together are not among them, nor what is written down here as a constant or the clock.
+A column's sources are those that its value is computed from or selected by. Keys that only join
+rows are not sources; constants and the clock are listed in OTHER_ORIGINS.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from cbi_assets.tables import (
 )
 
 Sources = dict[str, tuple[str, ...]]
-"""Columns, by the id of the table that has them: `market_data.roll_calendar`."""
+"""Column names, by the id of their table, such as `market_data.roll_calendar`."""
 
 Lines = dict[str, Sources]
-"""Sources, by the column that is made of them."""
+"""The sources of each column of a table."""
 
 FILES: Final = "drive.inventory"
-"""What stands for the files themselves, as a table's id; its columns are those of the files."""
+"""The files themselves, as if they were a table with the files' columns."""
 
 LOADED: Final = "raw.databento_ohlcv"
-"""What stands for the loaded partitions, with the columns of the raw tables."""
+"""The loaded partitions, as if they were a table with the raw tables' columns."""
 
 _ALL = [RAW[timeframe].id for timeframe in TIMEFRAMES]
 _FINE = [RAW["1h"].id, RAW["1m"].id]
@@ -41,13 +41,13 @@ _PRICES = "open high low close"
 
 
 def _same(columns: str, *tables: str) -> Iterator[tuple[str, Sources]]:
-    """Each column of the like-named one."""
+    """Yield each column with the column of the same name in these tables as its source."""
     for name in columns.split():
         yield name, dict.fromkeys(tables, (name,))
 
 
 def _of(columns: str, sources: Mapping[str, str]) -> Iterator[tuple[str, Sources]]:
-    """Each column of all these."""
+    """Yield each column with all of these as its sources."""
     for name in columns.split():
         yield name, {table: tuple(found.split()) for table, found in sources.items()}
 
@@ -61,7 +61,7 @@ def _derived(timeframe: str) -> Lines:
         *_of("load_ids", dict.fromkeys(sources, "load_id")),
     ]
     if timeframe == "4h":
-        # the 1h bars stand in where they hold more volume
+        # a session is built from its 1h bars if those have more volume
         lines += _of("built_from", dict.fromkeys(sources, "volume"))
     return dict(lines)
 
@@ -76,7 +76,7 @@ _SESSIONS_LINES = [
     *_of("load_ids", dict.fromkeys(_ALL, "load_id")),
 ]
 
-# which contract leads is decided by volume, from the trade date before
+# the front month is chosen by the volumes of the trade date before
 _ROLL_LINES = [
     *_same("root", SESSIONS.id),
     *_of(
@@ -98,7 +98,7 @@ _CONTINUOUS_LINES = [
         for line in _of(
             name,
             {
-                # a roll is adjusted for by both contracts' closes
+                # the adjustment at a roll is computed from both contracts' closes
                 SESSIONS.id: name if name == "close" else f"{name} close",
                 **_ADJUSTED_BY,
                 YAHOO_BRIDGE.id: name,
@@ -119,7 +119,7 @@ _MATRIX_LINES = [
     *_of("market_data", {SESSIONS.id: f"{_PRICES} volume vwap realized_vol_1h"}),
     *_of("pivots", {SESSIONS.id: "high low close"}),
     *_of("fibonacci", {SESSIONS.id: "high low trade_date"}),
-    # the one feature that looks inside a session
+    # the only feature computed from bars within a session
     *_of("golden_zone", dict.fromkeys(_FINE, "ts_event high low close volume")),
     *_of("crush", {SESSIONS.id: "close"}),
     *_of("macro policy", {MACRO_OBSERVATIONS.id: "series_id reference_date available_at value"}),
@@ -130,7 +130,10 @@ _MATRIX_LINES = [
 
 
 def _macro_lines() -> Lines:
-    """What macro.yaml's series are read from: a long file has one value a row, a wide one many."""
+    """Return the columns that macro.yaml's series are read from.
+
+    A long file has one value per row, a wide one has many.
+    """
     long = {
         "indicators": ("time", ("indicator",), "value"),
         "currency": ("date", ("from_currency", "to_currency"), "rate"),
@@ -146,7 +149,7 @@ def _macro_lines() -> Lines:
             elif origin.layout in declared:
                 dates[declared[origin.layout]] = None
                 values |= dict.fromkeys(origin.names)
-            else:  # cot: contract.column; the open interest tells whether a zero was measured
+            else:  # cot: contract.column; open interest shows whether a zero was measured
                 dates["report_date"] = names["contract_code"] = values["open_interest"] = None
                 values |= dict.fromkeys(name.rpartition(".")[2] for name in origin.names)
     return {
@@ -178,21 +181,21 @@ LINEAGE: Final[dict[str, Lines]] = {
     MACRO_OBSERVATIONS.id: _macro_lines(),
     YAHOO_BRIDGE.id: _bridge_lines(),
 }
-"""What each column is made of, by table."""
+"""Each table's columns with their sources, by table id."""
 
 _FILE_HASH = "the file's own sha256"
-_LOAD = "the load"
+_LOAD = "the load's id"
 
-MADE_OF_NOTHING: Final[dict[str, dict[str, str]]] = {
+OTHER_ORIGINS: Final[dict[str, dict[str, str]]] = {
     **{
         spec.id: {"built_from": "always 1m"}
         for timeframe, spec in DERIVED.items()
         if timeframe != "4h"
     },
     CONTINUOUS.id: {
-        "method": "one of three series: none, difference, ratio",
-        "source": "which of the two tables the row is of",
-        "close_kind": "which of the two tables the row is of",
+        "method": "constant per series: none, difference or ratio",
+        "source": "constant per source table",
+        "close_kind": "constant per source table",
     },
     DAILY_ML_MATRIX.id: {"ingestion_ts": "the clock"},
     MACRO_OBSERVATIONS.id: {"source_file_id": _FILE_HASH, "load_id": _LOAD},
@@ -203,4 +206,4 @@ MADE_OF_NOTHING: Final[dict[str, dict[str, str]]] = {
         "loaded_at": "the clock",
     },
 }
-"""The columns that are made of no other one, by table, and where their value comes from."""
+"""The columns without a source column, by table id, and where their value comes from."""

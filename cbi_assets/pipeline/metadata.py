@@ -1,4 +1,4 @@
-"""Metadata that people see in Dagster: tables, schemas, books, samples."""
+"""Metadata of assets and their runs: columns, lineage, books, samples."""
 
 from __future__ import annotations
 
@@ -7,21 +7,57 @@ from typing import Any
 
 import dagster as dg
 
-from cbi_assets import formatting
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.drive.inventory import by_folder
 from cbi_assets.drive.survey import Survey
+from cbi_assets.formatting import markdown_table, span
 from cbi_assets.ledger.books import LOAD_COUNTS
 from cbi_assets.load.load import PartitionLoad
 from cbi_assets.load.partition_profiles import PartitionProfile
-from cbi_assets.pipeline.lineage import LINEAGE, MADE_OF_NOTHING
+from cbi_assets.pipeline.lineage import LINEAGE, OTHER_ORIGINS
 from cbi_assets.tables import DAILY_ML_MATRIX, Column, TableSpec
 from cbi_assets.warehouse.base import JobCost
 
+_REFUSED_LISTED = 50
+
+
+def table_metadata(spec: TableSpec) -> dict[str, Any]:
+    """Return what a table's asset shows without a run: columns, name, key, lineage by column.
+
+    The lineage is also given in words, because Dagster's open-source UI draws none by column.
+    """
+    lines = LINEAGE.get(spec.id, {})
+    others = OTHER_ORIGINS.get(spec.id, {})
+    lineage = {
+        column: [
+            dg.TableColumnDep(dg.AssetKey(table.split(".")), name)
+            for table, names in sources.items()
+            for name in names
+        ]
+        for column, sources in lines.items()
+    }
+    in_words = [
+        {
+            "column": column.name,
+            "computed from": "; ".join(
+                f"{table}: {', '.join(names)}" for table, names in lines[column.name].items()
+            )
+            if column.name in lines
+            else others.get(column.name, "unknown"),
+        }
+        for column in spec.columns
+    ]
+    return {
+        "dagster/column_schema": column_schema(spec),
+        "dagster/column_lineage": dg.TableColumnLineage(lineage),
+        "dagster/table_name": spec.id,
+        "key": ", ".join(spec.key),
+        "column sources": rows_as_markdown(in_words),
+    }
+
 
 def column_schema(spec: TableSpec) -> dg.TableSchema:
-    """A table's columns with types, descriptions and units; a STRUCT's fields behind it, as
-    `pivots.P`."""
+    """Return a table's columns, each STRUCT followed by its fields, such as `pivots.P`."""
     return dg.TableSchema(
         columns=[
             _column(name, shown)
@@ -34,65 +70,25 @@ def column_schema(spec: TableSpec) -> dg.TableSchema:
     )
 
 
-def table_metadata(spec: TableSpec) -> dict[str, Any]:
-    """What an asset shows of its table without a run: columns, name, key, and lineage by column.
-
-    Dagster's free page draws no column lineage, so a table says the same in words.
-    """
-    lines = LINEAGE.get(spec.id, {})
-    lineage = dg.TableColumnLineage(
-        {
-            column: [
-                dg.TableColumnDep(dg.AssetKey(table.split(".")), name)
-                for table, names in sources.items()
-                for name in names
-            ]
-            for column, sources in lines.items()
-        }
-    )
-    told = [
-        {
-            "column": column.name,
-            "made of": "; ".join(
-                f"{table}: {', '.join(found)}" for table, found in lines[column.name].items()
-            )
-            if column.name in lines
-            else MADE_OF_NOTHING.get(spec.id, {}).get(column.name, "not written down"),
-        }
-        for column in spec.columns
-    ]
-    return {
-        "dagster/column_schema": column_schema(spec),
-        "dagster/column_lineage": lineage,
-        "dagster/table_name": spec.id,
-        "key": ", ".join(spec.key),
-        "what each column is made of": markdown_table(told),
-    }
-
-
-def markdown_table(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Return rows as a Markdown table; a dash if there are none."""
-    if not rows:
-        return dg.MetadataValue.md("–")
-    columns = list(rows[0])
-    cells = [[_cell(row[name]) for name in columns] for row in rows]
-    return dg.MetadataValue.md(formatting.markdown_table(columns, cells))
-
-
 def inventory_metadata(survey: Survey) -> dict[str, Any]:
-    """What lies on the drive: folder says and content says, side by side."""
-    troubles = [{"path": f.path, "why": f.reason} for f in survey.refused]
+    """Return the counts of a survey, its folders, and the files that were refused."""
     return {
         "files": len(survey.files),
         "files read": survey.read,
         "records on the drive": sum(content.records for content in survey.contents.values()),
-        "folders": markdown_table([row.shown() for row in by_folder(survey)]),
-        "refused": markdown_table(troubles[:50]),
+        "folders": rows_as_markdown([row.shown() for row in by_folder(survey)]),
+        "refused": refused_files(survey),
     }
 
 
+def refused_files(survey: Survey) -> dg.MarkdownMetadataValue:
+    """Return the refused files of a survey, each with its reason."""
+    refused = survey.refused[:_REFUSED_LISTED]
+    return rows_as_markdown([{"path": file.path, "reason": file.reason} for file in refused])
+
+
 def cost_metadata(cost: JobCost | None) -> dict[str, Any]:
-    """What a load cost where the warehouse bills; of the whole load, not of one partition."""
+    """Return what a load cost, all partitions together; empty if the warehouse bills nothing."""
     if cost is None:
         return {}
     return {
@@ -108,10 +104,13 @@ def partition_metadata(
     load: PartitionLoad | None,
     plots: Mapping[str, dg.MarkdownMetadataValue],
 ) -> dict[str, Any]:
-    """What a partition holds and, after a load, what the load did to it."""
+    """Return what a partition contains and, after a load, its rows before and after and its books.
+
+    `profile` is None if the partition has no bars.
+    """
     metadata: dict[str, Any] = {"dagster/partition_row_count": profile.row_count if profile else 0}
     if profile is None:
-        metadata["note"] = "No file on the drive holds bars of this root in this timeframe."
+        metadata["note"] = "No file on the drive has bars of this root in this timeframe."
     else:
         metadata |= {
             "first bar": profile.first_ts_event.isoformat(),
@@ -120,52 +119,63 @@ def partition_metadata(
             "symbols": profile.symbols,
             "files": profile.files,
             **plots,
-            "newest bars": markdown_table(profile.sample),
+            "newest bars": rows_as_markdown(profile.sample),
         }
     if load is not None:
         metadata |= {
             "rows before": load.rows_before,
             "rows after": load.rows_after,
-            "books": markdown_table(
+            "books": rows_as_markdown(
                 [{name: getattr(load, name) for name in ("files", *LOAD_COUNTS)}]
             ),
         }
     return metadata
 
 
-def _column(name: str, column: Column) -> dg.TableColumn:
-    return dg.TableColumn(
-        name,
-        # its fields are listed, with their types
-        "STRUCT" if column.fields else column.type,
-        description=column.description,
-        tags={"unit": column.unit.replace(" ", "_")} if column.unit else None,
-        constraints=dg.TableColumnConstraints(nullable=not column.required),
-    )
+def built_metadata(
+    outcome: BuildOutcome, table: TableSpec, row_count: int, plots: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a build wrote into a table and which roots it skipped.
+
+    `row_count` is that of the whole table, roots that were not built included; `plots` are of the
+    matrix.
+    """
+    done = next((item for item in outcome.replaced if item.spec is table), None)
+    counts = {"rows written": done.written, "rows removed": done.removed} if done else {}
+    if table is not DAILY_ML_MATRIX:
+        return {"dagster/row_count": row_count, **counts}
+    return {
+        **counts,
+        "dagster/row_count": row_count,
+        "trade dates": span(outcome.first, outcome.last) or "none",
+        "rows by root": rows_as_markdown(
+            [{"root": root, "rows": count} for root, count in outcome.rows.items()]
+        ),
+        "not rebuilt": rows_as_markdown(
+            [{"root": root, "reason": "; ".join(why)} for root, why in outcome.skipped.items()]
+        ),
+        **plots,
+    }
+
+
+def rows_as_markdown(rows: Sequence[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
+    """Return rows as a Markdown table; a dash if there are none."""
+    if not rows:
+        return dg.MetadataValue.md("–")
+    columns = list(rows[0])
+    cells = [[_cell(row[name]) for name in columns] for row in rows]
+    return dg.MetadataValue.md(markdown_table(columns, cells))
 
 
 def _cell(value: Any) -> str:
     return "" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def built_metadata(
-    outcome: BuildOutcome, table: TableSpec, rows: int, plots: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What a build wrote into a table, and what it left as it was. `rows` are held now, those of
-    roots that it did not look at among them; `plots` are the matrix'."""
-    done = next((item for item in outcome.replaced if item.spec is table), None)
-    counts = {"rows written": done.written, "rows removed": done.removed} if done else {}
-    if table is not DAILY_ML_MATRIX:
-        return {"dagster/row_count": rows, **counts}
-    return {
-        **counts,
-        "dagster/row_count": rows,
-        "trade dates": f"{outcome.first} to {outcome.last}" if outcome.first else "none",
-        "rows by root": markdown_table(
-            [{"root": root, "rows": held} for root, held in outcome.rows.items()]
-        ),
-        "not rebuilt": markdown_table(
-            [{"root": root, "why": "; ".join(why)} for root, why in outcome.skipped.items()]
-        ),
-        **plots,
-    }
+def _column(name: str, column: Column) -> dg.TableColumn:
+    return dg.TableColumn(
+        name,
+        "STRUCT" if column.fields else column.type,  # the fields follow, with their types
+        description=column.description,
+        tags={"unit": column.unit.replace(" ", "_")} if column.unit else None,
+        constraints=dg.TableColumnConstraints(nullable=not column.required),
+    )

@@ -1,4 +1,4 @@
-"""Partitions: a root and a timeframe, `ZL|1h`."""
+"""Partitions: a root and a timeframe, `ZL|1h`; or a root."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from cbi_assets.config.universe import load_universe, select_timeframes
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 
-_SYMBOLS = dg.StaticPartitionsDefinition(list(load_universe().roots))
+ROOTS = dg.StaticPartitionsDefinition(list(load_universe().roots))
+"""One partition per root."""
 
 
 def partitions_of(timeframes: tuple[Timeframe, ...]) -> dg.MultiPartitionsDefinition:
-    """Every root of the universe in these timeframes.
+    """Return the partitions of every root of the universe in these timeframes.
 
-    A table's partitions are those of its one timeframe, so that `ZL|1h` is one key everywhere.
+    A table's partitions name its only timeframe, too, so that `ZL|1h` is the same key everywhere.
     """
     return dg.MultiPartitionsDefinition(
-        {"symbol": _SYMBOLS, "timeframe": dg.StaticPartitionsDefinition(list(timeframes))}
+        {"symbol": ROOTS, "timeframe": dg.StaticPartitionsDefinition(list(timeframes))}
     )
 
 
@@ -25,12 +26,12 @@ BARS = partitions_of(TIMEFRAMES)
 
 
 def partition_key(partition: Partition) -> str:
-    """`ZL|1h`."""
+    """Return a partition's key, such as `ZL|1h`."""
     return "|".join(partition)
 
 
 def parse_partition_key(key: str) -> Partition:
-    """The root and timeframe of `ZL|1h`. Raises UsageError for an unknown one."""
+    """Return the root and timeframe of a key such as `ZL|1h`. Raises UsageError if unknown."""
     symbol, _, timeframe = key.partition("|")
     (root,) = load_universe().select((symbol,))
     return root, select_timeframes((timeframe,))[0]

@@ -1,7 +1,7 @@
-"""Small plots for Dagster's page: SVG inside Markdown, drawn here because a load has many of them.
+"""Small plots for Dagster's UI: SVG inside Markdown, drawn here because a load has many of them.
 
-Dagster shows Markdown of up to 1,000 characters at once and more of it after a click, so a plot is
-thinned to what fits. Its colours do on a light and on a dark page.
+Dagster's UI hides Markdown longer than 1,000 characters behind a click, so a plot is thinned to
+fit. Its colors work on a light and on a dark page.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 import polars as pl
 
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.load import LoadOutcome
+from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Warehouse
@@ -23,10 +24,10 @@ from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 Plots = dict[str, dg.MarkdownMetadataValue]
-"""Plots, by the name under which the page shows them."""
+"""Plots, by the name under which the UI shows them."""
 
-MOST: Final = 68
-"""Points or bars of a plot."""
+MAX_POINTS: Final = 68
+"""Points or bars of a plot, at most."""
 
 _WIDTH, _TOP, _BOTTOM, _HEIGHT = 360, 14, 70, 84
 _COLUMN = 24
@@ -34,15 +35,15 @@ _PERIODS: Final = {"1mo": "month", "1q": "quarter", "1y": "year"}
 
 
 def draw_bars(days: Sequence[dt.date], counts: Sequence[float]) -> dg.MarkdownMetadataValue:
-    """How many there are a month, or a quarter or year where there would be too many months.
+    """Draw the counts' sums by month; by quarter or year if there are too many months.
 
-    A period without any stands there empty.
+    A period without a count is drawn empty.
     """
     frame = pl.DataFrame({"day": days, "n": counts}, {"day": pl.Date, "n": pl.Float64})
     for step in _PERIODS:
         start = pl.col("day").dt.truncate(step)
         found = frame.group_by(start).agg(pl.col("n").sum()).sort("day").upsample("day", every=step)
-        if found.height <= MOST:
+        if found.height <= MAX_POINTS:
             break
     heights = found["n"].fill_null(0).to_list()
     most = max(heights) or 1
@@ -52,8 +53,8 @@ def draw_bars(days: Sequence[dt.date], counts: Sequence[float]) -> dg.MarkdownMe
         for height, right in zip(heights, edges[1:], strict=True)
     )
     shape = f"<path d='M0 {_BOTTOM}{steps}V{_BOTTOM}z' fill='steelblue'/>"
-    told = f"up to {most:,.0f} a {_PERIODS[step]}"
-    return _picture(shape, told, f"{min(days)}", f"{max(days)}")
+    caption = f"up to {most:,.0f} per {_PERIODS[step]}"
+    return _picture(shape, caption, f"{min(days)}", f"{max(days)}")
 
 
 def draw_line(
@@ -61,10 +62,13 @@ def draw_line(
     values: Sequence[float],
     spans: Sequence[tuple[str, dt.date, dt.date]] = (),
 ) -> dg.MarkdownMetadataValue:
-    """A line through the values, the newest one kept; `spans` (name, first and last day) are named
-    stretches behind it, every other one darker, for which it is drawn wider."""
+    """Draw a line through the values, thinned so that the newest one stays.
+
+    `spans` (name, first and last day) are drawn behind it, every other one darker; with them, the
+    plot is twice as wide.
+    """
     width = 2 * _WIDTH if spans else _WIDTH
-    every = -(-len(days) // MOST)
+    every = -(-len(days) // MAX_POINTS)
     kept = list(zip(days, values, strict=True))[::-1][::every][::-1]
     first, last = days[0], days[-1]
     low, high = min(values), max(values)
@@ -84,12 +88,12 @@ def draw_line(
         for place, (name, start, end) in enumerate(spans)
     )
     shape = f"<polyline points='{points}' fill='none' stroke='steelblue' stroke-width='1.5'/>"
-    told = f"{low:,.6g} to {high:,.6g}, last {values[-1]:,.6g}"
-    return _picture(behind + shape, told, f"{first}", f"{last}", width)
+    caption = f"{low:,.6g} to {high:,.6g}, last {values[-1]:,.6g}"
+    return _picture(behind + shape, caption, f"{first}", f"{last}", width)
 
 
 def draw_columns(names: Sequence[str], counts: Sequence[float]) -> dg.MarkdownMetadataValue:
-    """One column a name."""
+    """Draw one column per name."""
     most = max(counts) or 1
     shapes = "".join(
         f"<path d='M{place * _COLUMN} {_BOTTOM}v{-round(count * (_BOTTOM - _TOP) / most)}"
@@ -101,13 +105,13 @@ def draw_columns(names: Sequence[str], counts: Sequence[float]) -> dg.MarkdownMe
 
 
 def plot_bars(warehouse: Warehouse, table: str, roots: Collection[str]) -> dict[str, Plots]:
-    """By root: its bars over time, and the close of what traded most on each trade date.
+    """Plot, by root, the number of bars over time and the close of each date's most traded symbol.
 
-    `table` is the id of a table of bars; a root without a bar in it has no plot.
+    `table` is the id of a table of bars; a root without bars has no plots.
     """
-    found = warehouse.query(load_sql("report/plots", table=table), {"roots": sorted(roots)})
+    by_date = warehouse.query(load_sql("report/plots", table=table), {"roots": sorted(roots)})
     plots: dict[str, Plots] = {}
-    for key, rows in found.partition_by("root", as_dict=True, maintain_order=True).items():
+    for key, rows in by_date.partition_by("root", as_dict=True, maintain_order=True).items():
         days, bars, closes = (rows[name].to_list() for name in ("trade_date", "bars", "close"))
         drawn = {"bars over time": draw_bars(days, bars)}
         priced = [
@@ -120,31 +124,33 @@ def plot_bars(warehouse: Warehouse, table: str, roots: Collection[str]) -> dict[
 
 
 def plot_load(session: Session, outcome: LoadOutcome) -> dict[Partition, Plots]:
-    """Plot every partition that a load looked at."""
-    looked_at: dict[Any, set[str]] = {}
+    """Plot every partition that a load profiled."""
+    profiled: dict[Timeframe, set[str]] = {}
     for profile in outcome.profiles:
-        looked_at.setdefault(profile.timeframe, set()).add(profile.root)
+        profiled.setdefault(profile.timeframe, set()).add(profile.root)
     return {
         (root, timeframe): drawn
-        for timeframe, roots in looked_at.items()
+        for timeframe, roots in profiled.items()
         for root, drawn in plot_bars(session.warehouse, RAW[timeframe].id, roots).items()
     }
 
 
 @dataclass(frozen=True)
-class BuiltStock:
-    """What the built tables hold after a build: rows by table, and plots of the matrix."""
+class BuiltProfile:
+    """The built tables after a build: row counts by table id, and plots of the matrix."""
 
-    rows: dict[str, int]
+    row_counts: dict[str, int]
     plots: Plots
 
 
-def look_at_built(session: Session) -> BuiltStock:
-    """Count the built tables' rows, of every root; plot the matrix: rows by root, and the traded
-    roots' close with the regimes behind it."""
+def profile_built(session: Session) -> BuiltProfile:
+    """Count the built tables' rows and plot the matrix.
+
+    The plots are its rows by root, and the close of each traded root with the regimes behind it.
+    """
     traded = [root for root, spec in session.universe.roots.items() if spec.tier == 1]
     warehouse = session.warehouse
-    rows = {spec.id: rows_by_root(warehouse, spec) for spec in BUILT}
+    by_table = {spec.id: rows_by_root(warehouse, spec) for spec in BUILT}
     closes = warehouse.query(
         "SELECT symbol, data_date, market_data.close AS close, regime_name "
         f"FROM `{DAILY_ML_MATRIX.id}` WHERE symbol IN UNNEST(@roots) "
@@ -152,8 +158,8 @@ def look_at_built(session: Session) -> BuiltStock:
         {"roots": traded},
     ).filter(pl.col("close").is_not_null())
     plots = {}
-    if held := rows[DAILY_ML_MATRIX.id]:
-        plots["rows of each root"] = draw_columns(list(held), list(held.values()))
+    if counts := by_table[DAILY_ML_MATRIX.id]:
+        plots["rows of each root"] = draw_columns(list(counts), list(counts.values()))
     for key, own in closes.partition_by("symbol", as_dict=True, maintain_order=True).items():
         days, names = own["data_date"].to_list(), own["regime_name"].to_list()
         starts = [n for n in range(len(days)) if n == 0 or names[n] != names[n - 1]]
@@ -162,25 +168,26 @@ def look_at_built(session: Session) -> BuiltStock:
             (names[n] or "no regime", days[n], end) for n, end in zip(starts, ends, strict=True)
         ]
         plots[f"{key[0]}: close and regimes"] = draw_line(days, own["close"].to_list(), spans)
-    return BuiltStock({table: sum(counts.values()) for table, counts in rows.items()}, plots)
+    row_counts = {table: sum(counts.values()) for table, counts in by_table.items()}
+    return BuiltProfile(row_counts, plots)
 
 
 def _picture(
-    shapes: str, told: str, left: str = "", right: str = "", width: int = _WIDTH
+    shapes: str, caption: str, left: str = "", right: str = "", width: int = _WIDTH
 ) -> dg.MarkdownMetadataValue:
     svg = (
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{_HEIGHT}' "
-        f"font-family='sans-serif' font-size='10' fill='gray'>{shapes}<text y='10'>{told}</text>"
+        f"font-family='sans-serif' font-size='10' fill='gray'>{shapes}<text y='10'>{caption}</text>"
     )
     if left:
         svg += (
             f"<text y='{_HEIGHT - 2}'>{left}</text>"
             f"<text x='{width}' y='{_HEIGHT - 2}' text-anchor='end'>{right}</text>"
         )
-    # between pointed brackets a Markdown address may hold blanks, but no such brackets itself
+    # in angle brackets a Markdown address may contain blanks, but no such brackets
     encoded = f"{svg}</svg>".replace("%", "%25").replace("#", "%23")
     encoded = encoded.replace("<", "%3C").replace(">", "%3E")
-    return dg.MetadataValue.md(f"![{told}](<data:image/svg+xml,{encoded}>)")
+    return dg.MetadataValue.md(f"![{caption}](<data:image/svg+xml,{encoded}>)")
 
 
 def _text(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Resources: the project as its settings say, and the clock."""
+"""Resources: the project that the settings describe, and the clock."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -12,13 +12,13 @@ from cbi_assets.session import WAIT_SECONDS, Project, Session, open_session
 
 
 class ProjectResource(dg.ConfigurableResource[None]):
-    """Opens the project from the environment or `.env`; BigQuery by the resource beside it."""
+    """Opens the project from the environment or `.env`, and BigQuery through its own resource."""
 
-    # pipeline.bigquery.BigQuery, which is not imported here: see there
+    # a BigQuery of pipeline.bigquery_resource, which takes two seconds to import
     bigquery: dg.ResourceDependency[Any]
 
     def get(self) -> Project:
-        """The project."""
+        """Return the project."""
         project = Project()
         if project.settings.cbi_warehouse == "bigquery":
             return replace(project, bigquery=self.bigquery.options(project.settings))
@@ -32,12 +32,12 @@ class ProjectResource(dg.ConfigurableResource[None]):
 
 
 class Clock(dg.ConfigurableResource[None]):
-    """The clock, an argument of everything that needs one."""
+    """The clock; everything that needs the time takes it as an argument."""
 
     fixed: str | None = None
 
     def now(self) -> dt.datetime:
-        """The instant `fixed` names, else the present one, UTC."""
+        """Return the time that `fixed` gives, else the current time, UTC."""
         if self.fixed:
             return dt.datetime.fromisoformat(self.fixed)
         return dt.datetime.now(dt.UTC)

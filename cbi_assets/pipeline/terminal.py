@@ -13,7 +13,7 @@ from cbi_assets.load.staging.load_staging import StagingOutcome
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata
-from cbi_assets.pipeline.plots import look_at_built, plot_load
+from cbi_assets.pipeline.plots import plot_load, profile_built
 from cbi_assets.pipeline.reporting import raise_if_stopped, report_checks, report_tables
 from cbi_assets.pipeline.staging.staging_assets import staging_metadata
 from cbi_assets.pipeline.to_dagster import to_evaluations
@@ -25,13 +25,15 @@ def record_build(session: Session, outcome: BuildOutcome) -> None:
     """Log a build's materializations and checks into the home's instance."""
     if not outcome.replaced:
         return
-    stock = look_at_built(session)
+    profile = profile_built(session)
     with open_instance(session.home) as instance:
         for table in BUILT:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     table_key(table.id),
-                    metadata=built_metadata(outcome, table, stock.rows[table.id], stock.plots),
+                    metadata=built_metadata(
+                        outcome, table, profile.row_counts[table.id], profile.plots
+                    ),
                 )
             )
         for evaluation in to_evaluations(outcome.checks):

@@ -49,6 +49,7 @@ def test_load_exits_0_and_prints_one_json_document_if_nothing_fails(cbi: Cbi, dr
     first = cbi("load", "--json")
     assert first.returncode == 0, first.stderr
     document = json.loads(first.stdout)
+    assert "auditing 3 records" in first.stderr
     assert document["published"] == 2
     assert [part["root"] for part in document["partitions"]] == ["ZL"]
     assert [(book["records"], book["duplicates"]) for book in document["books"]] == [(3, 1)]

@@ -1,4 +1,4 @@
-"""Dagster's BigQuery resource: the settings' connection, and nothing done to the environment."""
+"""Dagster's BigQuery resource connects as the settings say and leaves the environment alone."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ def settings(**given: Any) -> Settings:
     return Settings(_env_file=None, cbi_bq_project="from-settings", **given)  # type: ignore[call-arg]
 
 
-def test_it_is_dagsters_own_kind() -> None:
+def test_resource_is_a_dagster_bigquery_resource() -> None:
     assert issubclass(BigQuery, BigQueryResource)
 
 
-def test_what_is_configured_wins_over_the_settings() -> None:
+def test_configuration_overrides_the_settings() -> None:
     assert BigQuery().options(settings()).project == "from-settings"
     assert BigQuery().options(settings()).location == "us-central1"
     options = BigQuery(project="mine", location="EU").options(settings())
     assert (options.project, options.location) == ("mine", "EU")
 
 
-def test_a_key_is_handed_over_and_the_environment_left_alone() -> None:
+def test_key_is_passed_on_without_touching_the_environment() -> None:
     before = dict(os.environ)
     key = base64.b64encode(json.dumps({"client_email": "a@b"}).encode()).decode()
     options = BigQuery(gcp_credentials=key).options(settings())
@@ -41,13 +41,13 @@ def test_a_key_is_handed_over_and_the_environment_left_alone() -> None:
     assert dict(os.environ) == before
 
 
-@pytest.mark.parametrize("key", ["no base64 at all!", base64.b64encode(b"[1]").decode()])
-def test_a_key_that_is_none_is_told(key: str) -> None:
+@pytest.mark.parametrize("key", ["not base64!", base64.b64encode(b"[1]").decode()])
+def test_options_raise_on_an_invalid_key(key: str) -> None:
     with pytest.raises(UsageError, match=r"^gcp_credentials: not a service account's JSON key"):
         BigQuery(gcp_credentials=key).options(settings())
 
 
-def test_a_client_for_assets_of_ones_own(
+def test_get_client_serves_your_own_assets(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CBI_BQ_ENDPOINT", emulator.rest)
@@ -65,7 +65,7 @@ def test_a_client_for_assets_of_ones_own(
     assert dict(os.environ) == before
 
 
-def test_the_project_connects_as_the_resource_says(
+def test_project_connects_as_the_resource_configures(
     emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CBI_BQ_ENDPOINT", emulator.rest)

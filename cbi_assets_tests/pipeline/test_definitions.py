@@ -1,4 +1,4 @@
-"""The definitions load as Dagster loads them, and the project's dagster.yaml governs."""
+"""The definitions load in Dagster, and the project's dagster.yaml configures the instance."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cbi_assets.definitions import defs
 from cbi_assets.pipeline.asset_checks import ASSET_CHECKS
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.instance import prepare_instance, project_file
-from cbi_assets.pipeline.raw.drive_asset import POOL
+from cbi_assets.pipeline.warehouse_pool import POOL
 from cbi_assets.session import Project
 from cbi_assets.tables import (
     BUILT,
@@ -62,7 +62,7 @@ def test_asset_keys_are_the_tables_names() -> None:
     }
 
 
-def test_raw_partitions_are_root_and_timeframe() -> None:
+def test_partitions_are_roots_and_timeframes() -> None:
     graph = defs.resolve_asset_graph()
     raw = graph.get(RAW_KEY).partitions_def
     assert raw is not None
@@ -90,7 +90,7 @@ def test_every_check_of_an_asset_is_defined_and_errors_block() -> None:
     assert not found
 
 
-def test_everything_that_opens_the_warehouse_is_in_its_pool() -> None:
+def test_every_step_that_opens_the_warehouse_is_in_its_pool() -> None:
     opened = [*(defs.assets or ()), *(defs.asset_checks or ())]
     for definition in opened:
         assert isinstance(definition, dg.AssetsDefinition)
@@ -100,7 +100,9 @@ def test_everything_that_opens_the_warehouse_is_in_its_pool() -> None:
     assert loading.pool == POOL
 
 
-def test_instance_follows_dagster_yaml(instance: dg.DagsterInstance, project: Project) -> None:
+def test_dagster_yaml_configures_the_instance(
+    instance: dg.DagsterInstance, project: Project
+) -> None:
     concurrency = instance.get_concurrency_config()
     assert concurrency.pool_config.pool_granularity is not None
     assert concurrency.pool_config.pool_granularity.value == "op"
@@ -112,7 +114,7 @@ def test_instance_follows_dagster_yaml(instance: dg.DagsterInstance, project: Pr
     assert instance.run_monitoring_enabled
 
 
-def test_all_of_dagsters_state_is_in_the_home(
+def test_dagsters_state_is_only_in_the_home(
     instance: dg.DagsterInstance, project: Project, tmp_path: Path
 ) -> None:
     instance.get_runs()
@@ -123,7 +125,7 @@ def test_all_of_dagsters_state_is_in_the_home(
     assert set(tmp_path.rglob("*.db")) == set(databases)
 
 
-def test_a_changed_dagster_yaml_is_copied_again(project: Project) -> None:
+def test_prepare_instance_overwrites_a_changed_dagster_yaml(project: Project) -> None:
     home = prepare_instance(project.home)
     (home / "dagster.yaml").write_text("telemetry: {enabled: true}\n")
     prepare_instance(project.home)

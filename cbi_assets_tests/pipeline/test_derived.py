@@ -1,4 +1,4 @@
-"""The derived tables as assets: a partition a root, downstream of the raw tables."""
+"""The derived tables as assets: one partition per root, downstream of the raw tables."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cbi_assets.config.universe import load_universe
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.built.derived_assets import DERIVED_TABLES
-from cbi_assets.pipeline.raw.drive_asset import POOL
 from cbi_assets.pipeline.raw.table_assets import RAW_TABLES
+from cbi_assets.pipeline.warehouse_pool import POOL
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DERIVED, RAW
 from cbi_assets.warehouse.base import Statement
@@ -24,7 +24,7 @@ from cbi_assets_tests.load.lines import put_lines, record
 
 @pytest.fixture
 def materialize(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Any:
-    """Materialize one root of a derived table, in process; give the metadata's values."""
+    """Materialize one root of a derived table, in process, and return the metadata's values."""
 
     def run(timeframe: DerivedTimeframe, root: str) -> dict[str, Any]:
         result = dg.materialize(
@@ -43,7 +43,7 @@ def materialize(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("timeframe", DERIVED_TIMEFRAMES)
-def test_an_asset_follows_its_table(timeframe: DerivedTimeframe) -> None:
+def test_asset_has_its_tables_key_and_columns(timeframe: DerivedTimeframe) -> None:
     asset = DERIVED_TABLES[timeframe]
     assert asset.key == table_key(DERIVED[timeframe].id)
     assert asset.op.pool == POOL
@@ -53,7 +53,7 @@ def test_an_asset_follows_its_table(timeframe: DerivedTimeframe) -> None:
     assert [column.name for column in schema.columns] == list(DERIVED[timeframe].column_names)
 
 
-def test_a_root_rests_on_its_own_raw_partitions(resources: dict[str, Any]) -> None:
+def test_root_depends_on_its_own_raw_partitions(resources: dict[str, Any]) -> None:
     assets = [*RAW_TABLES.values(), *DERIVED_TABLES.values()]
     known = dg.Definitions(assets=assets, resources=resources)
     graph = known.resolve_asset_graph()
@@ -72,7 +72,7 @@ def test_a_root_rests_on_its_own_raw_partitions(resources: dict[str, Any]) -> No
     assert list(found.partitions_subset.get_partition_keys()) == ["ZL|1h"]
 
 
-def test_a_partition_is_derived_and_told_of(
+def test_materializing_a_root_derives_its_bars_and_reports_them(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     put_lines(drive, [record(0), record(24), record(0, "ZS.v.0")])
@@ -87,35 +87,35 @@ def test_a_partition_is_derived_and_told_of(
         "last bar": "2025-01-07T15:00:00+00:00",
         "trade dates": "2025-01-06 to 2025-01-07",
         "symbols": 1,
-        "made of 1m bars": 1,
-        "made of 1h bars": 1,
+        "from 1m bars": 1,
+        "from 1h bars": 1,
         "sessions derived": 2,
         "bars derived": 2,
-        "left as it was": "no",
+        "skipped": "no",
     }
     assert set(query(project, f"SELECT root FROM `{DERIVED['4h'].id}`")["root"]) == {"ZL"}
-    # each asset fills its own table and no other
+    # each asset fills only its own table
     assert query(project, f"SELECT root FROM `{DERIVED['5m'].id}`").is_empty()
     assert materialize("5m", "ZL")["dagster/partition_row_count"] == 2
     assert materialize("4h", "ZL")["bars derived"] == 0
 
 
-def test_a_root_without_bars_says_so(materialize: Any, project: Project) -> None:
+def test_materializing_a_root_without_bars_notes_it(materialize: Any, project: Project) -> None:
     found = materialize("15m", "MES")
     assert found["dagster/partition_row_count"] == 0
-    assert found["note"] == "No bars of this root are held that these could be made of."
+    assert found["note"] == "The raw tables have no bars of this root to derive these from."
 
 
-def test_a_root_with_a_failed_check_says_so(
+def test_materializing_a_root_with_a_failed_check_skips_it(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     put_lines(drive, [record(0)])
     load_once(project)
-    spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE TRUE"
+    broken = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE TRUE"
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
-        warehouse.transact([Statement(spoilt)])
+        warehouse.transact([Statement(broken)])
         verbs.check(session)
     found = materialize("4h", "ZL")
-    assert "ohlc_is_consistent on ZL|1h" in found["left as it was"]
+    assert "ohlc_is_consistent on ZL|1h" in found["skipped"]
     assert found["dagster/partition_row_count"] == 0

@@ -1,4 +1,4 @@
-"""Column lineage: whole, true to the tables' columns and to the assets' own graph, down to bars."""
+"""Column lineage: complete, and consistent with the tables' columns and the assets' graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cbi_assets.config.sources import load_sources
 from cbi_assets.definitions import defs
 from cbi_assets.load.staging.layouts import is_bridge, observe
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY, table_key
-from cbi_assets.pipeline.lineage import FILES, LINEAGE, LOADED, MADE_OF_NOTHING
+from cbi_assets.pipeline.lineage import FILES, LINEAGE, LOADED, OTHER_ORIGINS
 from cbi_assets.tables import (
     BUILT,
     DAILY_ML_MATRIX,
@@ -42,15 +42,15 @@ def test_every_table_of_an_asset_has_lineage() -> None:
 
 
 @by_table
-def test_every_column_is_made_of_something_or_says_of_what_else(spec: TableSpec) -> None:
-    made, other = set(LINEAGE[spec.id]), set(MADE_OF_NOTHING.get(spec.id, {}))
+def test_every_column_has_sources_or_another_origin(spec: TableSpec) -> None:
+    made, other = set(LINEAGE[spec.id]), set(OTHER_ORIGINS.get(spec.id, {}))
     assert made | other == set(spec.column_names)
     assert not made & other
     assert all(names for line in LINEAGE[spec.id].values() for names in line.values())
 
 
 @by_table
-def test_what_it_is_made_of_exists(spec: TableSpec) -> None:
+def test_every_source_column_exists(spec: TableSpec) -> None:
     for column, line in LINEAGE[spec.id].items():
         assert line, column
         for table, names in line.items():
@@ -60,7 +60,7 @@ def test_what_it_is_made_of_exists(spec: TableSpec) -> None:
 
 
 @by_table
-def test_what_it_is_made_of_lies_upstream(spec: TableSpec) -> None:
+def test_every_source_table_is_upstream(spec: TableSpec) -> None:
     graph = defs.resolve_asset_graph()
     found = dg.AssetSelection.assets(table_key(spec.id)).upstream().resolve(graph)
     for line in LINEAGE[spec.id].values():
@@ -68,22 +68,22 @@ def test_what_it_is_made_of_lies_upstream(spec: TableSpec) -> None:
 
 
 @by_table
-def test_every_asset_upstream_gives_a_column(spec: TableSpec) -> None:
+def test_every_parent_asset_is_a_source(spec: TableSpec) -> None:
     used = {table_key(table) for line in LINEAGE[spec.id].values() for table in line}
     graph = defs.resolve_asset_graph()
     parents = set(graph.get(table_key(spec.id)).parent_keys)
     if spec is DAILY_ML_MATRIX:
-        # the chain behind the matrix is the calendar's, worked out of the sessions beside it
+        # the matrix reads the calendar's contracts, which are computed from the sessions
         parents -= {table_key("market_data.roll_calendar")}
     assert parents <= used
 
 
-def test_the_stand_ins_are_the_assets() -> None:
+def test_files_and_loaded_partitions_are_assets() -> None:
     assert (table_key(FILES), table_key(LOADED)) == (INVENTORY_KEY, RAW_KEY)
 
 
 def origins(table: str, column: str) -> Iterator[tuple[str, str]]:
-    """Where a column's lineage ends: at raw tables, at staging's, or nowhere."""
+    """Yield where a column's lineage ends: at raw tables, at staging's, or nowhere."""
     if table in RAW_IDS or table in (MACRO_OBSERVATIONS.id, YAHOO_BRIDGE.id):
         yield table, column
         return
@@ -93,7 +93,7 @@ def origins(table: str, column: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("column", [n for n in DAILY_ML_MATRIX.column_names if n != "ingestion_ts"])
-def test_the_matrix_ends_at_raw_bars_or_observations(column: str) -> None:
+def test_matrix_columns_lead_back_to_raw_bars_or_observations(column: str) -> None:
     ends = {table for table, _ in origins(DAILY_ML_MATRIX.id, column)}
     assert ends
     if column in ("macro", "policy"):
@@ -102,14 +102,14 @@ def test_the_matrix_ends_at_raw_bars_or_observations(column: str) -> None:
         assert ends <= RAW_IDS  # and so no price from Yahoo
 
 
-def test_a_price_ends_at_prices() -> None:
+def test_prices_lead_back_to_prices() -> None:
     ends = set(origins(DAILY_ML_MATRIX.id, "crush"))
     assert ends == {(table, "close") for table in RAW_IDS}
     (yahoo,) = {end for end in origins(BUILT[2].id, "close") if end[0] == YAHOO_BRIDGE.id}
     assert yahoo[1] == "close"
 
 
-def test_staging_is_read_from_columns_that_tell_its_layouts() -> None:
+def test_staging_sources_are_the_columns_that_identify_its_layouts() -> None:
     found = {
         name
         for line in LINEAGE[MACRO_OBSERVATIONS.id].values()
@@ -139,7 +139,7 @@ def test_staging_is_read_from_columns_that_tell_its_layouts() -> None:
 
 
 @by_table
-def test_it_shows_without_a_run(spec: TableSpec) -> None:
+def test_asset_shows_its_lineage_without_a_run(spec: TableSpec) -> None:
     metadata: dict[str, Any] = dict(defs.resolve_asset_graph().get(table_key(spec.id)).metadata)
     shown = metadata["dagster/column_lineage"].deps_by_column
     assert set(shown) == set(LINEAGE[spec.id])
@@ -149,8 +149,8 @@ def test_it_shows_without_a_run(spec: TableSpec) -> None:
             for table, names in LINEAGE[spec.id][column].items()
             for name in names
         }
-    told = metadata["what each column is made of"].value
-    assert all(f"| {name} | " in told for name in spec.column_names)
+    in_words = metadata["column sources"].value
+    assert all(f"| {name} | " in in_words for name in spec.column_names)
     listed = {column.name for column in metadata["dagster/column_schema"].columns}
     assert set(spec.column_names) <= listed
     assert all(

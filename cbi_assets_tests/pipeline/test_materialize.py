@@ -1,7 +1,8 @@
-"""What Dagster shows of a load: partitions, metadata, checks; and what it holds back."""
+"""What Dagster shows of a load: partitions, metadata, checks; and what it blocks."""
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,13 @@ def evaluations(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None
 
 
 def fill(drive: Path) -> None:
-    """Two bars of ZL and one of ZS by the hour, one of ZL by the minute; a malformed one of ZL."""
+    """Put two 1h bars of ZL and one of ZS, one 1m bar of ZL, and a malformed one on the drive."""
     lines = [record(0), record(1), record(1), record(2, volume="-1"), record(0, "ZS.v.0")]
     put_lines(drive, lines)
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
 
 
-def test_materializing_a_partition_loads_only_it(
+def test_materializing_a_partition_loads_only_that(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
@@ -103,7 +104,7 @@ def test_materializing_a_partition_loads_only_it(
     assert set(evaluations(result)) == {(name, "ZL|1h") for name in NAMES}
 
 
-def test_each_evaluation_states_its_finding(
+def test_each_check_shows_expected_actual_sample_and_sql(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
@@ -116,7 +117,7 @@ def test_each_evaluation_states_its_finding(
         assert "```sql" in evaluation.metadata["sql"].value
 
 
-def test_materializing_again_adds_new_bars(materialize: Any, project: Project, drive: Path) -> None:
+def test_later_load_adds_to_the_partition(materialize: Any, project: Project, drive: Path) -> None:
     fill(drive)
     materialize(raw_alone(), "ZL|1h")
     put_lines(drive, [record(5)], "b.json")
@@ -125,7 +126,7 @@ def test_materializing_again_adds_new_bars(materialize: Any, project: Project, d
     assert (metadata["rows before"], metadata["rows after"]) == (2, 3)
 
 
-def test_a_partition_without_a_file_succeeds_with_a_note(
+def test_partition_without_a_file_succeeds_with_a_note(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
@@ -145,11 +146,11 @@ def test_step_fails_if_the_canary_stops_the_load(
     assert not result.success
     (failure,) = result.get_step_failure_events()
     assert (
-        "the canary found no sound bar" in failure.step_failure_data.user_failure_data.description
+        "the canary found no valid bar" in failure.step_failure_data.user_failure_data.description
     )
 
 
-def test_load_drive_reports_all_partitions_in_one_run(
+def test_load_drive_reports_every_partition_in_one_run(
     project: Project, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
 ) -> None:
     fill(drive)
@@ -162,7 +163,19 @@ def test_load_drive_reports_all_partitions_in_one_run(
     assert instance.get_runs_count() == 1
 
 
-def test_a_load_on_the_command_line_is_recorded_in_dagster(
+def test_log_messages_of_a_load_are_in_the_runs_event_log(
+    project: Project, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
+) -> None:
+    fill(drive)
+    job = defs.resolve_job_def("load_drive")
+    result = job.execute_in_process(instance=instance, resources=resources)
+    logged = [entry for entry in instance.all_logs(result.run_id) if not entry.is_dagster_event]
+    (entry,) = [entry for entry in logged if entry.user_message.startswith("auditing 5 records")]
+    assert entry.level == logging.INFO
+    assert entry.step_key == "load_partitions"
+
+
+def test_record_load_shows_every_partition(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     fill(drive)
@@ -181,11 +194,11 @@ def test_a_load_on_the_command_line_is_recorded_in_dagster(
     assert len(checks) == len(NAMES)
 
 
-def test_next_load_reports_what_a_killed_one_did_not(
+def test_next_load_reports_what_was_not_recorded(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     fill(drive)
-    load_once(project)  # and killed before Dagster had a word of it
+    load_once(project)  # and killed before it was recorded in Dagster
     again = load_once(project)
     assert again.load_id is None
     assert {result.partition for result in again.checks} == {"ZL|1h", "ZS|1h", "ZL|1m"}
@@ -195,28 +208,27 @@ def test_next_load_reports_what_a_killed_one_did_not(
     assert load_once(project).checks == []
 
 
-def spoil(project: Project) -> None:
+def break_bars(project: Project) -> None:
     with open_warehouse(project) as warehouse:
         sql = f"UPDATE `{RAW['1h'].id}` SET high = low - 1 WHERE root = 'ZL'"
         warehouse.transact([Statement(sql)])
 
 
-def test_a_raw_tables_checks_run_by_partition_and_errors_block(
+def test_table_and_its_checks_run_by_partition(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)
     load_once(project)
-    spoil(project)
+    break_bars(project)
     selection = dg.AssetSelection.assets(HOURLY)
-    sound, bad = (materialize(selection, key) for key in ("ZS|1h", "ZL|1h"))
-    assert sound.success
-    assert {name for name, _ in evaluations(sound)} == NAMES | {
+    good, bad = (materialize(selection, key) for key in ("ZS|1h", "ZL|1h"))
+    assert good.success
+    assert {name for name, _ in evaluations(good)} == NAMES | {
         SPEC_CHECK,
         "minute_rebuilds_hourly",
     }
     assert (
-        materializations(sound)[HOURLY.to_user_string(), "ZS|1h"]["dagster/partition_row_count"]
-        == 1
+        materializations(good)[HOURLY.to_user_string(), "ZS|1h"]["dagster/partition_row_count"] == 1
     )
     failed = {e.check_name: e for e in bad.get_asset_check_evaluations() if not e.passed}
     assert failed["ohlc_is_consistent"].severity == dg.AssetCheckSeverity.ERROR
@@ -236,7 +248,7 @@ def test_build_skips_a_root_with_a_failed_check(
 ) -> None:
     fill(drive)
     load_once(project)
-    spoil(project)
+    break_bars(project)
     materialize(dg.AssetSelection.assets(HOURLY), "ZL|1h")
     result = materialize(BUILD)
     assert result.success
@@ -244,12 +256,12 @@ def test_build_skips_a_root_with_a_failed_check(
     assert "| ZL | " in metadata["not rebuilt"]
     assert "ohlc_is_consistent on ZL\\|1h |" in metadata["not rebuilt"]
     assert metadata["dagster/row_count"] == 1
-    held = query(project, f"SELECT symbol FROM `{DAILY_ML_MATRIX.id}`")
-    assert held["symbol"].to_list() == ["ZS"]
+    rows = query(project, f"SELECT symbol FROM `{DAILY_ML_MATRIX.id}`")
+    assert rows["symbol"].to_list() == ["ZS"]
     assert set(evaluations(result).values()) == {True}
 
 
-def test_matrix_check_fails_on_duplicate_rows(
+def test_matrix_check_fails_on_a_repeated_row(
     materialize: Any, project: Project, drive: Path
 ) -> None:
     fill(drive)

@@ -1,4 +1,4 @@
-"""The sensor asks for one run with just what new, stable files touch."""
+"""The drive's sensor requests one run for just the partitions of new files that are complete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tick() -> Tick:
 
 
 def skipped(found: dg.SensorResult | dg.SkipReason) -> tuple[str, str | None]:
-    """Why a tick asked for nothing, and its cursor; None where it leaves it as it is."""
+    """Return why a tick requested no run, and its cursor; None if that is unchanged."""
     if isinstance(found, dg.SkipReason):
         return found.skip_message or "", None
     assert not found.run_requests
@@ -56,19 +56,19 @@ def partitions(request: dg.RunRequest) -> list[str]:
     return found
 
 
-def test_a_file_is_ready_at_its_second_look(tick: Tick, drive: Path) -> None:
+def test_sensor_requests_a_run_at_the_second_tick_that_sees_a_file(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0"), record(0, "XX.v.0")])
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
     why, cursor = skipped(tick(None))
-    assert why == "2 new files; waiting for their size to hold still."
+    assert why == "2 new files, waiting until they stop changing."
     request, cursor = requested(tick(cursor))
     assert partitions(request) == ["ZL|1h", "ZL|1m", "ZS|1h"]
     assert json.loads(cursor or "") == {}
     why, _ = skipped(tick(cursor))
-    assert why == "Nothing new among 2 files."
+    assert why == "Nothing new in 2 files."
 
 
-def test_the_run_it_asks_for_loads_them(
+def test_requested_run_loads_the_files(
     tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     from cbi_assets.definitions import defs
@@ -81,17 +81,17 @@ def test_the_run_it_asks_for_loads_them(
     assert table(project).height == 2
 
 
-def test_a_growing_file_is_left_until_it_stands_still(tick: Tick, drive: Path) -> None:
+def test_sensor_waits_until_a_file_stops_growing(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
     put_lines(drive, [record(0), record(1)])
     why, cursor = skipped(tick(cursor))
-    assert "waiting for their size" in why
+    assert "waiting until they stop changing" in why
     request, _ = requested(tick(cursor))
     assert partitions(request) == ["ZL|1h"]
 
 
-def test_a_ready_file_does_not_wait_for_a_growing_one(tick: Tick, drive: Path) -> None:
+def test_sensor_requests_a_ready_file_while_another_grows(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
     put_lines(drive, [record(0, "ZS.v.0")], "b.json")
@@ -102,7 +102,9 @@ def test_a_ready_file_does_not_wait_for_a_growing_one(tick: Tick, drive: Path) -
     assert partitions(request) == ["ZS|1h"]
 
 
-def test_only_what_is_new_is_asked_for(tick: Tick, project: Project, drive: Path) -> None:
+def test_sensor_requests_only_the_partitions_of_new_files(
+    tick: Tick, project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0, "ZS.v.0")])
     load_once(project)
     put_lines(drive, [record(0)], "b.json")
@@ -111,7 +113,7 @@ def test_only_what_is_new_is_asked_for(tick: Tick, project: Project, drive: Path
     assert partitions(request) == ["ZL|1h"]
 
 
-def test_an_unmounted_drive_keeps_the_cursor(tick: Tick, drive: Path) -> None:
+def test_sensor_keeps_the_cursor_if_the_drive_is_not_mounted(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
     away = drive.with_name("away")
@@ -123,7 +125,9 @@ def test_an_unmounted_drive_keeps_the_cursor(tick: Tick, drive: Path) -> None:
     requested(tick(cursor))
 
 
-def test_a_home_at_work_keeps_the_cursor(tick: Tick, project: Project, drive: Path) -> None:
+def test_sensor_keeps_the_cursor_if_the_home_is_locked(
+    tick: Tick, project: Project, drive: Path
+) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
     with exclusive_lock(project.home):
@@ -133,7 +137,7 @@ def test_a_home_at_work_keeps_the_cursor(tick: Tick, project: Project, drive: Pa
     requested(tick(cursor))
 
 
-def test_a_burst_of_files_is_one_run(tick: Tick, drive: Path) -> None:
+def test_sensor_requests_one_run_for_400_files(tick: Tick, drive: Path) -> None:
     for number in range(400):
         put_lines(drive, [record(number % 8, ("ZL.v.0", "ZS.v.0")[number % 2])], f"{number}.json")
     _, cursor = skipped(tick(None))
@@ -143,7 +147,7 @@ def test_a_burst_of_files_is_one_run(tick: Tick, drive: Path) -> None:
     skipped(tick(cursor))
 
 
-def test_the_runs_key_is_of_the_files_and_their_times(tick: Tick, drive: Path) -> None:
+def test_run_key_differs_if_a_file_changed(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
     first, cursor = requested(tick(cursor))
@@ -155,14 +159,16 @@ def test_the_runs_key_is_of_the_files_and_their_times(tick: Tick, drive: Path) -
 
 
 @pytest.mark.parametrize("text", ["a foreign file", record(0, "XX.v.0"), record(0, rtype=32)])
-def test_a_file_without_wanted_bars_asks_for_nothing(tick: Tick, drive: Path, text: str) -> None:
+def test_sensor_requests_nothing_for_a_file_without_wanted_bars(
+    tick: Tick, drive: Path, text: str
+) -> None:
     put_lines(drive, [text])
     _, cursor = skipped(tick(None))
     why, cursor = skipped(tick(cursor))
-    assert why == "1 new files, none with bars of the universe that are new."
+    assert why == "1 new file, without new bars of the universe."
     why, _ = skipped(tick(cursor))
-    assert why == "Nothing new among 1 files."
+    assert why == "Nothing new in 1 file."
 
 
-def test_an_empty_drive_is_nothing_new(tick: Tick) -> None:
-    assert skipped(tick(None)) == ("Nothing new among 0 files.", "{}")
+def test_sensor_requests_nothing_for_an_empty_drive(tick: Tick) -> None:
+    assert skipped(tick(None)) == ("Nothing new in 0 files.", "{}")

@@ -1,4 +1,4 @@
-"""The assets of staging show what each table holds and the books behind it."""
+"""The assets of staging show each table's row count and the books of its files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _macro_file(drive: Path) -> None:
     ).write_parquet(folder / "macro.parquet")
 
 
-def test_the_assets_hang_behind_the_inventory() -> None:
+def test_staging_assets_depend_on_the_inventory() -> None:
     keys = {asset.key.to_user_string() for asset in STAGING_ASSETS}
     assert keys == {
         "raw_intelligence/macro_observations",
@@ -38,7 +38,7 @@ def test_the_assets_hang_behind_the_inventory() -> None:
         assert asset.asset_deps[asset.key] == {INVENTORY_KEY}
 
 
-def test_each_shows_its_own_rows_and_books(
+def test_each_asset_shows_its_own_rows_and_books(
     instance: dg.DagsterInstance, resources: dict[str, Any]
 ) -> None:
     result = dg.materialize(

@@ -1,4 +1,4 @@
-"""What `cbi check` finds, in Dagster."""
+"""What commands in a terminal record in Dagster."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cbi_assets_tests.load.lines import put_lines, record
 def evaluations(
     instance: dg.DagsterInstance,
 ) -> dict[tuple[str, str], dg.AssetCheckEvaluation]:
-    """The newest evaluation of every check that Dagster has one of, by table and name."""
+    """Return the newest evaluation of every check, by table and name."""
     keys = [key for check in defs.asset_checks or () for key in check.check_keys]
     found = instance.event_log_storage.get_asset_check_summary_records(keys)
     return {
@@ -33,7 +33,7 @@ def evaluations(
     }
 
 
-def test_record_checks_shows_every_check_of_an_asset(
+def test_record_checks_shows_every_result_on_an_asset(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     minutes = [record(n, timeframe="1m", volume="1") for n in range(60)]
@@ -50,13 +50,13 @@ def test_record_checks_shows_every_check_of_an_asset(
     assert shown[hourly, "minute_rebuilds_hourly"].partition in ("ZL|1h", "ZS|1h")
     assert shown[hourly, "table_matches_its_spec"].partition is None
     assert shown["daily_ml_matrix", "regime_covers_every_row"].passed
-    # the ledger's tables are no assets; nothing is held of the bridge, and that is shown
+    # the ledger's tables are not assets; the bridge is empty, and that is shown, too
     assert {table for table, _ in shown} == {
         key.asset_key.path[-1] for check in defs.asset_checks or () for key in check.check_keys
     }
 
 
-def test_cbi_check_shows_failures_in_dagster(
+def test_cbi_check_shows_failing_partitions_last(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0")])
@@ -66,7 +66,7 @@ def test_cbi_check_shows_failures_in_dagster(
     )
     assert finished.returncode == 0, finished.stderr
     shown = evaluations(instance)
-    # whichever of the two is written last: the page shows what fails
+    # the page shows the newest evaluation: the failing one
     assert shown["databento_futures_ohlcv_1h", "coverage_is_uniform"].partition == "ZL|1h"
     assert not shown["databento_futures_ohlcv_1h", "coverage_is_uniform"].passed
     assert shown["databento_futures_ohlcv_1h", "no_duplicate_bars"].passed

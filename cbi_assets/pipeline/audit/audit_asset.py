@@ -3,9 +3,9 @@
 import dagster as dg
 
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, table_key
-from cbi_assets.pipeline.metadata import markdown_table
-from cbi_assets.pipeline.raw.drive_asset import POOL
+from cbi_assets.pipeline.metadata import rows_as_markdown
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL
 from cbi_assets.report import take_audit, write_audit
 from cbi_assets.tables import (
     CONTINUOUS,
@@ -49,7 +49,7 @@ def report(
             "sound": not audit.has_failures,
             "bars in the raw tables": audit.raw_rows,
             "results that fail": audit.failed_results,
-            "decisions that need action": markdown_table(decisions),
+            "decisions that need action": rows_as_markdown(decisions),
             "next step": f"{audit.next_step.command} ({audit.next_step.why})",
             "changed since last time": len(audit.since.changes),
             "page": dg.MetadataValue.path(str(written.html)),

@@ -1,5 +1,4 @@
-"""What `cbi build` makes of the raw tables, in one step: sessions, rolls, continuous series and
-features/daily_ml_matrix."""
+"""The assets that `cbi build` fills in one step: sessions, rolls, continuous series and matrix."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -9,9 +8,9 @@ import dagster as dg
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import built_metadata, table_metadata
-from cbi_assets.pipeline.plots import look_at_built
-from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
+from cbi_assets.pipeline.plots import profile_built
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.tables import (
     BUILT,
     CONTINUOUS,
@@ -30,14 +29,14 @@ MATRIX_KEY = table_key(DAILY_ML_MATRIX.id)
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=dt.timedelta(days=11), warn_window=dt.timedelta(days=5)
 )
-"""When the tables should have been built again. Two trade dates lie up to four days apart, so that
-five days without a build are more than a long weekend. The bars' own measure is five trade dates
-(`bars_are_fresh`), which span up to eleven days over Christmas: this one never fails before it.
+"""How old a build may be. Two trade dates are up to four days apart, so five days without a build
+are more than a long weekend. The bars' own limit is five trade dates (`bars_are_fresh`), which span
+up to eleven days over Christmas: this policy never fails before that check.
 
-Raw tables have no policy: they follow the drive, and a day without a delivery is no fault."""
+Raw tables have no policy: they follow the drive, and a day without a delivery is not an error."""
 
-# An unpartitioned asset is not held back by one partition's failed check: the condition says so,
-# and the build asks the warehouse again.
+# Dagster does not keep an unpartitioned asset from running if a check failed on one partition
+# upstream, so the condition does. The build itself looks up failed checks in the warehouse again.
 _CONDITION = (
     dg.AutomationCondition.any_deps_updated().since_last_handled()
     & ~dg.AutomationCondition.any_deps_match(
@@ -63,7 +62,7 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         key=table_key(table.id),
         deps=[table_key(dep.id) for dep in _DEPS[table.id]],
         group_name=table.dataset,
-        kinds={WAREHOUSE, "table", "polars"},
+        kinds={WAREHOUSE_KIND, "table", "polars"},
         owners=["team:quant" if is_matrix else "team:market-data"],
         automation_condition=_CONDITION,
         freshness_policy=FRESHNESS,
@@ -76,14 +75,14 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
 def built_tables(
     context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Bring them in step with the bars; a root with a failed check upstream keeps its old rows."""
+    """Update them from the bars; a root with a failed check upstream keeps its rows."""
     with project.session(clock.now()) as session:
         outcome = build(session)
-        stock = look_at_built(session)
+        profile = profile_built(session)
     for root, reasons in outcome.skipped.items():
-        context.log.warning(f"{root} was not rebuilt: {'; '.join(reasons)}")
+        context.log.warning("%s was not rebuilt: %s", root, "; ".join(reasons))
     for table in BUILT:
         yield dg.MaterializeResult(
             asset_key=table_key(table.id),
-            metadata=built_metadata(outcome, table, stock.rows[table.id], stock.plots),
+            metadata=built_metadata(outcome, table, profile.row_counts[table.id], profile.plots),
         )

@@ -1,23 +1,20 @@
-"""market_data/futures_ohlcv_5m, _15m, _30m, _4h: bars made of the raw ones, a partition a root."""
+"""The assets of market_data/futures_ohlcv_5m, _15m, _30m and _4h, one partition per root."""
 
 from typing import Any
 
 import dagster as dg
 
 from cbi_assets.build.derive import derive
-from cbi_assets.config.universe import load_universe
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe, Timeframe
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import table_metadata
+from cbi_assets.pipeline.partitions import ROOTS
 from cbi_assets.pipeline.plots import plot_bars
-from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.tables import DERIVED, RAW, TableSpec
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
-
-ROOTS = dg.StaticPartitionsDefinition(list(load_universe().roots))
-"""A partition a root."""
 
 
 def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
@@ -34,8 +31,8 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
             )
             for source in sources
         ],
-        group_name="market_data",
-        kinds={WAREHOUSE, "table", "polars"},
+        group_name=spec.dataset,
+        kinds={WAREHOUSE_KIND, "table", "polars"},
         owners=["team:market-data"],
         pool=POOL,
         description=spec.description,
@@ -47,15 +44,16 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
         root = context.partition_key
         with project.session(clock.now()) as session:
             outcome = derive(session, (root,), timeframes=(timeframe,))
-            held = _profile(session.warehouse, spec, root)
-        for reason in outcome.skipped.get(root, []):
-            context.log.warning(f"{root} was left as it was: {reason}")
+            profile = _profile(session.warehouse, spec, root)
+        reasons = "; ".join(outcome.skipped.get(root, []))
+        if reasons:
+            context.log.warning("%s was skipped: %s", root, reasons)
         return dg.MaterializeResult(
             metadata={
-                **held,
+                **profile,
                 "sessions derived": outcome.sessions[timeframe],
                 "bars derived": outcome.rows[timeframe],
-                "left as it was": "; ".join(outcome.skipped.get(root, [])) or "no",
+                "skipped": reasons or "no",
             }
         )
 
@@ -63,13 +61,14 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
 
 
 def _profile(warehouse: Warehouse, spec: TableSpec, root: str) -> dict[str, Any]:
+    """Return what the table contains of a root."""
     rows = warehouse.query(
         load_sql("build/derived_profile", table=spec.id), {"roots": [root]}
     ).to_dicts()
     if not rows:
         return {
             "dagster/partition_row_count": 0,
-            "note": "No bars of this root are held that these could be made of.",
+            "note": "The raw tables have no bars of this root to derive these from.",
         }
     (row,) = rows
     return {
@@ -78,11 +77,11 @@ def _profile(warehouse: Warehouse, spec: TableSpec, root: str) -> dict[str, Any]
         "last bar": row["last_ts_event"].isoformat(),
         "trade dates": f"{row['first_trade_date']} to {row['last_trade_date']}",
         "symbols": row["symbols"],
-        "made of 1m bars": row["from_minutes"],
-        "made of 1h bars": row["from_hours"],
+        "from 1m bars": row["from_minutes"],
+        "from 1h bars": row["from_hours"],
         **plot_bars(warehouse, spec.id, [root])[root],
     }
 
 
 DERIVED_TABLES = {timeframe: _derived_table(timeframe) for timeframe in DERIVED_TIMEFRAMES}
-"""The assets of the derived tables, by timeframe."""
+"""The derived tables' assets, by timeframe."""

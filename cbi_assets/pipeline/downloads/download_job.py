@@ -14,9 +14,9 @@ from cbi_assets.downloads.plan_files import find_plan
 from cbi_assets.downloads.poll_jobs import poll_jobs, read_active_jobs
 from cbi_assets.errors import CbiError, ServiceError
 from cbi_assets.formatting import dollars, plural
-from cbi_assets.pipeline.metadata import markdown_table
-from cbi_assets.pipeline.raw.drive_asset import POOL
+from cbi_assets.pipeline.metadata import rows_as_markdown
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL
 
 
 class DownloadConfig(dg.Config):
@@ -57,7 +57,7 @@ def download_requests(
             "submitted": outcome.submitted,
             "downloaded": len(outcome.fetched),
             "active": len(outcome.active),
-            "jobs": markdown_table(
+            "jobs": rows_as_markdown(
                 [
                     {"root": row.root, "schema": row.schema, "job": row.job_id,
                      "state": row.state, "cost": dollars(row.spent_usd), "folder": row.folder}

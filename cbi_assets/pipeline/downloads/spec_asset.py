@@ -11,9 +11,9 @@ from cbi_assets.downloads.wanted import Scope
 from cbi_assets.files import write_atomically
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.asset_keys import table_key
-from cbi_assets.pipeline.metadata import markdown_table
-from cbi_assets.pipeline.raw.drive_asset import POOL
+from cbi_assets.pipeline.metadata import rows_as_markdown
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL
 from cbi_assets.tables import RAW
 
 SPEC_KEY = dg.AssetKey(["downloads", "spec"])
@@ -56,8 +56,8 @@ def spec(
         "requests": len(plan.requests),
         "through": str(plan.through),
         "figures": plan.basis,
-        "by timeframe": markdown_table(rows_by_timeframe(plan)),
-        "by root": markdown_table(rows_by_root(plan)),
+        "by timeframe": rows_as_markdown(rows_by_timeframe(plan)),
+        "by root": rows_as_markdown(rows_by_root(plan)),
         "page": dg.MetadataValue.path(str(page)),
     }
     known = {"bars": plan.records, "bytes uncompressed": plan.bytes, "USD": plan.cost_usd}

@@ -1,6 +1,4 @@
-"""drive/inventory: what lies on the drive, told from content."""
-
-import os
+"""The asset drive/inventory: what is on the drive, detected from content."""
 
 import dagster as dg
 
@@ -8,11 +6,7 @@ from cbi_assets.load.load import inventory as take_inventory
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY
 from cbi_assets.pipeline.metadata import inventory_metadata
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-
-POOL = "duckdb"
-
-WAREHOUSE = "bigquery" if os.environ.get("CBI_WAREHOUSE") == "bigquery" else "duckdb"
-"""The kind that assets in the warehouse show; `cbi ui` hands its settings over as variables."""
+from cbi_assets.pipeline.warehouse_pool import POOL
 
 
 @dg.asset(
@@ -21,14 +15,14 @@ WAREHOUSE = "bigquery" if os.environ.get("CBI_WAREHOUSE") == "bigquery" else "du
     kinds={"databento", "parquet"},
     owners=["team:market-data"],
     pool=POOL,
-    description="What lies on the external drive and in staging: schema, symbols, range and "
-    "encoding told from content, beside what the folders' names claim. New files are verified and "
+    description="Files on the external drive and in staging: schema, symbols, range and encoding "
+    "detected from content, next to what the folders' names claim. New files are verified and "
     "landed as Parquet; a file that has not changed is not opened again.",
 )
 def inventory(
     context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
 ) -> dg.MaterializeResult[None]:
-    """Survey the drive."""
+    """Scan the drive and staging."""
     with project.session(clock.now()) as session:
         survey = take_inventory(session)
     return dg.MaterializeResult(metadata=inventory_metadata(survey))

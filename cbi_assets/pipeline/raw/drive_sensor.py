@@ -1,4 +1,4 @@
-"""Sensors: new files on the drive become one run that loads exactly what they touch."""
+"""The sensor that watches the drive: one run loads exactly the partitions of the new files."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import dagster as dg
 
 from cbi_assets.drive.walk import Entry, walk
 from cbi_assets.errors import HomeBusyError, UsageError
+from cbi_assets.formatting import plural
 from cbi_assets.load.load import inventory
 from cbi_assets.pipeline.jobs import LoadConfig, load_drive
 from cbi_assets.pipeline.partitions import partition_key
@@ -14,32 +15,33 @@ from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project
 
 TICK_BYTES = 512 << 20
-"""How much new data one tick reads at the most; the rest waits for the next one."""
+"""How many new bytes one tick reads at most; the rest waits for the next tick."""
 
 Stamp = tuple[int, int]
+"""A file's size and modification time."""
 
 
 @dg.sensor(
     job=load_drive,
     minimum_interval_seconds=60,
-    description="Watches the drive. A file is ready when its size and time hold still across two "
-    "ticks; ready files are verified and landed, and one run loads the partitions they touch.",
+    description="Watches the drive. A file is ready if its size and modification time are the same "
+    "in two ticks; ready files are verified and landed, and one run loads the partitions they "
+    "touch.",
 )
 def new_drive_files(
     context: dg.SensorEvaluationContext, project: ProjectResource, clock: Clock
 ) -> dg.SensorResult | dg.SkipReason:
-    """Request a run for what stable new files touch.
+    """Request one run for the partitions of the new files that no longer change.
 
-    The cursor maps each file that is not landed yet to its size and time. An unmounted drive, or a
-    home at work, is a skip that leaves the cursor as it is.
+    The cursor maps each file that is not landed yet to its stamp. The tick is skipped, and the
+    cursor left unchanged, if the drive is not mounted or another process has the home's lock.
     """
     opened = project.get()
     try:
-        entries = [e for e in _listed(opened) if e.area == "drive"]
+        now = _list_drive(opened)
     except UsageError as error:
         return dg.SkipReason(str(error))
     seen: dict[str, Stamp] = {k: tuple(v) for k, v in json.loads(context.cursor or "{}").items()}
-    now = {entry.path: (entry.size, entry.mtime_ns) for entry in entries}
     try:
         with project.session(clock.now(), wait=0) as session:
             catalog = session.catalog
@@ -50,9 +52,9 @@ def new_drive_files(
             if not ready:
                 return dg.SensorResult(
                     skip_reason=dg.SkipReason(
-                        f"{len(waiting)} new files; waiting for their size to hold still."
+                        f"{plural(len(waiting), 'new file')}, waiting until they stop changing."
                         if waiting
-                        else f"Nothing new among {len(now)} files."
+                        else f"Nothing new in {plural(len(now), 'file')}."
                     ),
                     cursor=json.dumps(waiting),
                 )
@@ -68,7 +70,7 @@ def new_drive_files(
         return dg.SkipReason(str(error))
     left = {path: stamp for path, stamp in waiting.items() if path not in ready}
     if not touched:
-        reason = f"{len(ready)} new files, none with bars of the universe that are new."
+        reason = f"{plural(len(ready), 'new file')}, without new bars of the universe."
         return dg.SensorResult(skip_reason=dg.SkipReason(reason), cursor=json.dumps(left))
     return dg.SensorResult(
         run_requests=[
@@ -82,9 +84,13 @@ def new_drive_files(
     )
 
 
-def _listed(project: Project) -> list[Entry]:
+def _list_drive(project: Project) -> dict[str, Stamp]:
     settings = project.settings
-    return [e for e in walk(settings.cbi_drive, settings.staging) if isinstance(e, Entry)]
+    return {
+        entry.path: (entry.size, entry.mtime_ns)
+        for entry in walk(settings.cbi_drive, settings.staging)
+        if isinstance(entry, Entry) and entry.area == "drive"
+    }
 
 
 def _is_landed(stamp: str | None, now: Stamp) -> bool:
@@ -92,7 +98,7 @@ def _is_landed(stamp: str | None, now: Stamp) -> bool:
 
 
 def _within_budget(ready: dict[str, Stamp]) -> dict[str, Stamp]:
-    """The first files of `ready`, in path order, up to TICK_BYTES; at least one."""
+    """Return the first files of `ready`, in path order, up to TICK_BYTES; at least one."""
     chosen: dict[str, Stamp] = {}
     total = 0
     for path, stamp in sorted(ready.items()):

@@ -1,15 +1,15 @@
-"""raw/databento_ohlcv: one partition a root and timeframe; materializing it loads just that."""
+"""The asset raw/databento_ohlcv: materializing a root and timeframe loads just that partition."""
 
 import dagster as dg
 
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY
-from cbi_assets.pipeline.metadata import column_schema, markdown_table
+from cbi_assets.pipeline.metadata import column_schema, refused_files
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
-from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
 from cbi_assets.pipeline.reporting import metadata_by_partition, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.tables import RAW
 from cbi_assets.verbs import load
 
@@ -19,13 +19,13 @@ from cbi_assets.verbs import load
     partitions_def=BARS,
     deps=[INVENTORY_KEY],
     group_name="raw",
-    kinds={"databento", WAREHOUSE},
+    kinds={"databento", WAREHOUSE_KIND},
     owners=["team:market-data"],
     pool=POOL,
     metadata={"dagster/column_schema": column_schema(RAW["1h"])},
     description="Databento bars of one root in one timeframe. Materializing `ZL|1h` lands what is "
     "new on the drive, audits its bars and publishes them with their books in one transaction; "
-    "then the table's checks run. A partition without a file says so and is no error.",
+    "then the table's checks run. A partition without a file on the drive succeeds, with a note.",
 )
 def databento_ohlcv(
     context: dg.AssetExecutionContext,
@@ -35,17 +35,14 @@ def databento_ohlcv(
     """Load one partition."""
     partition = parse_partition_key(context.partition_key)
     with project.session(clock.now()) as session:
-        PendingEvents(session.home).add([partition])  # checked even if nothing of it is new
+        PendingEvents(session.home).add([partition])  # checked even if nothing in it is new
         outcome = load(session, [partition])
         raise_if_stopped(outcome)
         plots = plot_load(session, outcome)
         report_tables(context, session, outcome, plots, own=partition)
-    refused = [
-        {"path": f.path, "why": f.reason} for f in outcome.survey.files if f.verdict == "refused"
-    ]
     return dg.MaterializeResult(
         metadata={
             **metadata_by_partition(outcome, partition, plots),
-            "refused files": markdown_table(refused[:20]),
+            "refused files": refused_files(outcome.survey),
         }
     )

@@ -1,4 +1,4 @@
-"""The raw tables: their assets take stock of what is published; loading happens one step before."""
+"""The assets of the raw tables: they profile what is published; raw/databento_ohlcv loads it."""
 
 import dagster as dg
 
@@ -8,8 +8,8 @@ from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.metadata import partition_metadata, table_metadata
 from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.plots import plot_bars
-from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.tables import RAW
 
 
@@ -20,8 +20,8 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
         key=table_key(spec.id),
         partitions_def=partitions_of((timeframe,)),
         deps=[dg.AssetDep(RAW_KEY, partition_mapping=dg.IdentityPartitionMapping())],
-        group_name="market_data",
-        kinds={WAREHOUSE, "table"},
+        group_name=spec.dataset,
+        kinds={WAREHOUSE_KIND, "table"},
         owners=["team:market-data"],
         pool=POOL,
         description=spec.description,
@@ -34,13 +34,11 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
         with project.session(clock.now()) as session:
             profiles = profile_partitions(session.warehouse, timeframe, [root])
             plots = plot_bars(session.warehouse, spec.id, [root])
-        return dg.MaterializeResult(
-            metadata=partition_metadata(
-                profiles[0] if profiles else None, None, plots.get(root, {})
-            )
-        )
+        profile = profiles[0] if profiles else None
+        return dg.MaterializeResult(metadata=partition_metadata(profile, None, plots.get(root, {})))
 
     return raw_table
 
 
 RAW_TABLES = {timeframe: _raw_table(timeframe) for timeframe in TIMEFRAMES}
+"""The raw tables' assets, by timeframe."""

@@ -1,13 +1,13 @@
-"""What staging gives: macro observations and the Yahoo bridge, judged row by row."""
+"""The assets that staging's files fill: macro observations and the Yahoo bridge."""
 
 from typing import Any
 
 import dagster as dg
 
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, table_key
-from cbi_assets.pipeline.metadata import markdown_table, table_metadata
-from cbi_assets.pipeline.raw.drive_asset import POOL, WAREHOUSE
+from cbi_assets.pipeline.metadata import rows_as_markdown, table_metadata
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.tables import MACRO_OBSERVATIONS, YAHOO_BRIDGE, TableSpec
 from cbi_assets.verbs import load_staging
 from cbi_assets.warehouse.base import Warehouse
@@ -19,24 +19,24 @@ _BOOKS = (
 
 
 def staging_metadata(warehouse: Warehouse, spec: TableSpec) -> dict[str, Any]:
-    """What a table that staging fills holds, and the books of the files behind it."""
-    held = warehouse.query(f"SELECT COUNT(*) AS held FROM `{spec.id}`")["held"].item()
+    """Return a table's row count, and the books of the staging files that fill it."""
+    rows = warehouse.query(f"SELECT COUNT(*) AS row_count FROM `{spec.id}`")
     books = [
         row
         for row in warehouse.query(_BOOKS).to_dicts()
         if (row["layout"] == "bridge") == (spec is YAHOO_BRIDGE)
     ]
-    return {"dagster/row_count": held, "books": markdown_table(books)}
+    return {"dagster/row_count": rows["row_count"].item(), "books": rows_as_markdown(books)}
 
 
-def _staging_table(spec: TableSpec, group: str) -> dg.AssetsDefinition:
+def _staging_table(spec: TableSpec) -> dg.AssetsDefinition:
     @dg.asset(
         key=table_key(spec.id),
         deps=[INVENTORY_KEY],
         automation_condition=dg.AutomationCondition.any_deps_updated().since_last_handled()
         & ~dg.AutomationCondition.in_progress(),
-        group_name=group,
-        kinds={WAREHOUSE, "table", "parquet"},
+        group_name=spec.dataset,
+        kinds={WAREHOUSE_KIND, "table", "parquet"},
         owners=["team:market-data"],
         pool=POOL,
         description=spec.description,
@@ -55,6 +55,6 @@ def _staging_table(spec: TableSpec, group: str) -> dg.AssetsDefinition:
     return staging_table
 
 
-MACRO_ASSET = _staging_table(MACRO_OBSERVATIONS, "raw_intelligence")
-BRIDGE_ASSET = _staging_table(YAHOO_BRIDGE, "market_data")
+MACRO_ASSET = _staging_table(MACRO_OBSERVATIONS)
+BRIDGE_ASSET = _staging_table(YAHOO_BRIDGE)
 STAGING_ASSETS = [MACRO_ASSET, BRIDGE_ASSET]
