@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.demo import run_demo
-from cbi_assets.demo.run import DATASET, FIRST, LAST
+from cbi_assets.demo.run import DATASET, FIRST, LAST, run_demo
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.market.sessions import trade_dates

@@ -15,7 +15,7 @@ from cbi_assets.cli.app import Json, app, now_utc
 from cbi_assets.config.settings import load_settings
 
 if TYPE_CHECKING:
-    from cbi_assets.demo import DemoOutcome
+    from cbi_assets.demo.run import DemoOutcome
     from cbi_assets.warehouse.findings import Finding
 
 
@@ -59,7 +59,7 @@ def demo(
 ) -> None:
     """Generate a small synthetic drive and run every step on it. Example: cbi demo"""
     from cbi_assets.cli.console import print_json, reading
-    from cbi_assets.demo import run_demo
+    from cbi_assets.demo.run import run_demo
 
     with reading() as progress:
         outcome = run_demo(home, progress)

@@ -55,7 +55,8 @@ def show_load(outcome: LoadOutcome, by_file: pl.DataFrame, staged: StagingOutcom
     if checks:
         show_checks(checks)
     passed = not (outcome.has_failures or staged.has_failures)
-    say_verdict(passed, _describe(outcome, staged), count_results(checks)[1])
+    failed, warned = count_results(checks)
+    say_verdict(passed, _describe(outcome, staged, failed), warned)
 
 
 def load_document(
@@ -121,7 +122,7 @@ def _show_staging(outcome: StagingOutcome) -> None:
         table("Staging", columns, rows)
 
 
-def _describe(outcome: LoadOutcome, staged: StagingOutcome) -> str:
+def _describe(outcome: LoadOutcome, staged: StagingOutcome, failed_checks: int) -> str:
     """Return what was published, and what went wrong."""
     if outcome.load_id is None:
         done = "nothing new on the drive, 0 bars published"

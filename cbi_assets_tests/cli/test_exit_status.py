@@ -15,9 +15,9 @@ import pytest
 import typer
 from filelock import FileLock
 
-from cbi_assets import demo
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.cli import app, main
+from cbi_assets.demo import run as demo
 from cbi_assets.errors import AuditError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load import copy_tables as moving
