@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from cbi_assets.config.settings import Settings
@@ -15,6 +16,10 @@ from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 
 MakeProject = Callable[..., Project]
+
+# On a busy machine any example can take longer than Hypothesis' default deadline of 200 ms.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 ACCEPTANCE = acceptance(os.environ)
 """A real project to test on, in a run of `make bigquery-acceptance`; else None."""

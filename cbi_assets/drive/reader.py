@@ -181,7 +181,7 @@ class Reader:
     def _stream(self, bars: BarFile, file_no: int) -> tuple[list[Part], int]:
         """Read all records. Return the parts not yet added to the lander, and the record count.
 
-        A small file is held back until it is verified; a large one is added as it is read.
+        A small file is added only after it is verified, a large one as it is read.
         """
         pending: list[Part] = []
         nbytes = records = 0
