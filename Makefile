@@ -35,6 +35,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 # A Chromium for the tests that look at pages: the machine's own, Debian's, or Playwright's.
 browser: $(READY)
