@@ -1,4 +1,4 @@
-"""`cbi build` fills the table, the same however often; a window replaces itself alone."""
+"""`cbi build` writes the matrix; again, it writes the same, and a window only its own rows."""
 
 from __future__ import annotations
 
@@ -34,40 +34,39 @@ def matrix(project: Project) -> pl.DataFrame:
 
 @pytest.fixture(autouse=True)
 def _loaded(project: Project, drive: Path) -> None:
-    """A bar of ZL and ZS at 15:00 UTC of four trade dates."""
+    """Load a bar of ZL and of ZS at 15:00 UTC on each of four trade dates."""
     hours = (0, 24, 48, 72)
     put_lines(drive, [record(n, symbol) for n in hours for symbol in ("ZL.v.0", "ZS.v.0")])
     load_once(project)
 
 
-def test_a_build_writes_a_row_a_trade_date(project: Project) -> None:
+def test_build_writes_one_row_per_trade_date(project: Project) -> None:
     outcome = run(project)
     assert outcome.rows == {"ZL": 4, "ZS": 4}
     assert (outcome.first, outcome.last) == (MON, THU)
     assert matrix(project).columns == list(DAILY_ML_MATRIX.column_names)
-    # every session is high 13, low 9, close 12: P = 34/3
     row = matrix(project).row(1, named=True)
     assert (row["symbol"], row["data_date"]) == ("ZL", TUE)
-    assert row["pivots"]["P"] == 34 / 3
+    assert row["pivots"]["P"] == (13 + 9 + 12) / 3  # the prior session's high, low, close
     assert row["market_data"]["volume"] == 5
 
 
-def test_a_second_build_writes_the_same(project: Project) -> None:
+def test_second_build_writes_the_same_rows(project: Project) -> None:
     run(project)
     before = matrix(project)
     run(project, LATER)
     assert matrix(project).equals(before)
 
 
-def spoil(project: Project) -> None:
-    """Rows that a build would not have written."""
+def corrupt(project: Project) -> None:
+    """Change every row of the matrix, so that a build replaces those it covers."""
     with open_warehouse(project) as warehouse:
         sql = f"UPDATE `{DAILY_ML_MATRIX.id}` SET regime_name = 'none' WHERE TRUE"
         warehouse.transact([Statement(sql)])
 
 
-def written(project: Project, root: str) -> dict[dt.date, bool]:
-    """Each date of a root, and whether the later build wrote it."""
+def was_rewritten(project: Project, root: str) -> dict[dt.date, bool]:
+    """Return for each date of a root whether the later build wrote its row."""
     rows = matrix(project).filter(pl.col("symbol") == root)
     return {row["data_date"]: row["ingestion_ts"] == LATER for row in rows.to_dicts()}
 
@@ -81,87 +80,86 @@ def written(project: Project, root: str) -> dict[dt.date, bool]:
         (dt.date(2025, 2, 1), None, []),
     ],
 )
-def test_a_window_replaces_itself_alone(
+def test_build_replaces_only_the_rows_of_its_window(
     project: Project, start: dt.date | None, end: dt.date | None, replaced: list[dt.date]
 ) -> None:
     run(project)
-    whole = matrix(project).drop("ingestion_ts")
-    spoil(project)
+    before = matrix(project).drop("ingestion_ts")
+    corrupt(project)
     run(project, LATER, start=start, end=end)
     expected = {day: day in replaced for day in (MON, TUE, WED, THU)}
-    assert written(project, "ZL") == written(project, "ZS") == expected
-    # the rows at its start know what came before the window
-    mended = pl.col("data_date").is_in(replaced)
-    assert matrix(project).drop("ingestion_ts").filter(mended).equals(whole.filter(mended))
+    assert was_rewritten(project, "ZL") == was_rewritten(project, "ZS") == expected
+    # the window's first rows depend on sessions before it
+    in_window = pl.col("data_date").is_in(replaced)
+    assert matrix(project).drop("ingestion_ts").filter(in_window).equals(before.filter(in_window))
 
 
-def test_a_root_is_built_alone(project: Project) -> None:
+def test_build_replaces_only_the_rows_of_its_roots(project: Project) -> None:
     run(project)
-    spoil(project)
+    corrupt(project)
     outcome = run(project, LATER, roots=("ZS",))
     assert outcome.rows == {"ZS": 4}
-    assert set(written(project, "ZL").values()) == {False}
-    assert set(written(project, "ZS").values()) == {True}
+    assert set(was_rewritten(project, "ZL").values()) == {False}
+    assert set(was_rewritten(project, "ZS").values()) == {True}
 
 
 @pytest.fixture
-def meal(project: Project, drive: Path) -> None:
-    """A bar of ZM on each of the four trade dates, too."""
+def _meal_loaded(project: Project, drive: Path) -> None:
+    """Load a bar of ZM on each of the four trade dates, too."""
     put_lines(drive, [record(n, "ZM.v.0") for n in (0, 24, 48, 72)], "meal.json")
     load_once(project)
 
 
-def crushes(project: Project) -> list[float | None]:
+def board_crush(project: Project) -> list[float | None]:
     rows = matrix(project).filter(pl.col("symbol") == "ZL")
     return rows["crush"].struct["board_crush"].to_list()
 
 
-@pytest.mark.usefixtures("meal")
-def test_soybean_oil_built_alone_has_its_crush_and_no_other_row(project: Project) -> None:
+@pytest.mark.usefixtures("_meal_loaded")
+def test_build_of_zl_computes_its_crush_and_writes_no_other_root(project: Project) -> None:
     outcome = run(project, roots=("ZL",))
     assert outcome.rows == {"ZL": 4}
     assert set(matrix(project)["symbol"]) == {"ZL"}
-    # every close is 12: 2.2·12 + 11·12 − 12 = 26.4 + 132 − 12
-    assert crushes(project) == [pytest.approx(146.4)] * 4
+    # every close is 12
+    assert board_crush(project) == [pytest.approx(2.2 * 12 + 11 * 12 - 12)] * 4
 
 
-@pytest.mark.usefixtures("meal")
-def test_soybean_oil_has_the_same_row_alone_and_beside_the_others(project: Project) -> None:
+@pytest.mark.usefixtures("_meal_loaded")
+def test_build_of_zl_writes_the_same_rows_as_a_build_of_all_roots(project: Project) -> None:
     run(project)
-    whole = matrix(project).filter(pl.col("symbol") == "ZL")
+    all_roots = matrix(project).filter(pl.col("symbol") == "ZL")
     run(project, roots=("ZL",))
-    assert matrix(project).filter(pl.col("symbol") == "ZL").equals(whole)
+    assert matrix(project).filter(pl.col("symbol") == "ZL").equals(all_roots)
 
 
-@pytest.mark.usefixtures("meal")
+@pytest.mark.usefixtures("_meal_loaded")
 @pytest.mark.parametrize("roots", [(), ("ZL",)])
-def test_no_crush_rests_on_bars_that_failed_a_check(
+def test_crush_is_null_if_the_bars_of_a_leg_failed_a_check(
     project: Project, roots: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
-    spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZM'"
+    invalid = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZM'"
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
-        warehouse.transact([Statement(spoilt)])
+        warehouse.transact([Statement(invalid)])
         verbs.check(session)
     outcome = run(project, roots=roots)
     assert outcome.rows["ZL"] == 4
     assert ("ZM" in outcome.skipped) == (not roots)
-    assert crushes(project) == [None] * 4
+    assert board_crush(project) == [None] * 4
     assert "ZL's crush stays empty: the bars of ZM failed a check" in caplog.messages
 
 
-def test_only_bars_of_a_leg_write_nothing(project: Project) -> None:
+def test_build_of_zl_writes_nothing_if_only_other_roots_have_bars(project: Project) -> None:
     with open_warehouse(project) as warehouse:
-        gone = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE root = 'ZL'"
-        warehouse.transact([Statement(gone)])
+        deletion = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE root = 'ZL'"
+        warehouse.transact([Statement(deletion)])
     assert run(project, roots=("ZL",)).rows == {}
     assert matrix(project).is_empty()
 
 
-def test_the_projects_regimes_name_the_rows(project: Project) -> None:
+def test_rows_get_the_projects_regimes_and_a_check_fails_on_those_without(project: Project) -> None:
     run(project)
-    # the test's dates lie in January 2025, before the 20th
-    assert set(matrix(project)["regime_name"]) == {"trump_anticipation_2024"}
+    assert set(matrix(project)["regime_name"]) == {"trump_anticipation_2024"}  # to 2025-01-19
     text = "regimes: [{name: mine, start_date: 2025-01-07, end_date: 2025-01-31, weight: 2}]"
     outcome = run(replace(project, regimes=parse_regimes(text)))
     assert outcome.has_failures
@@ -170,27 +168,27 @@ def test_the_projects_regimes_name_the_rows(project: Project) -> None:
     assert matrix(project)["regime_name"].to_list() == [None, "mine", "mine", "mine"] * 2
 
 
-def test_rows_of_dates_that_are_gone_leave(project: Project) -> None:
+def test_build_removes_rows_of_dates_without_bars(project: Project) -> None:
     run(project)
     with open_warehouse(project) as warehouse:
-        gone = (
+        deletion = (
             "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE trade_date > '2025-01-07'"
         )
-        warehouse.transact([Statement(gone)])
+        warehouse.transact([Statement(deletion)])
     run(project, LATER)
     assert set(matrix(project)["data_date"]) == {MON, TUE}
 
 
-def test_rows_leave_when_no_bar_is_left(project: Project) -> None:
+def test_build_removes_all_rows_if_no_bars_are_left(project: Project) -> None:
     run(project)
     with open_warehouse(project) as warehouse:
-        gone = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE TRUE"
-        warehouse.transact([Statement(gone)])
+        deletion = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE TRUE"
+        warehouse.transact([Statement(deletion)])
     run(project, LATER)
     assert matrix(project).is_empty()
 
 
-def test_an_empty_home_builds_nothing(make_project: object) -> None:
+def test_build_writes_nothing_in_an_empty_home(make_project: object) -> None:
     empty = make_project("empty")  # type: ignore[operator]
     outcome = run(empty)
     assert outcome.rows == {}

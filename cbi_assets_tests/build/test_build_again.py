@@ -1,8 +1,9 @@
-"""Building again: only what changed is touched, and the tables are those of a whole rebuild."""
+"""A build after changes writes only the rows that changed, and equals a full rebuild."""
 
 from __future__ import annotations
 
 import datetime as dt
+import math
 from pathlib import Path
 
 import polars as pl
@@ -29,7 +30,7 @@ def run(project: Project, now: dt.datetime = NOW, **options: object) -> BuildOut
 
 
 def tables(project: Project) -> dict[str, pl.DataFrame]:
-    """The built tables, in order, without the clock."""
+    """Return the built tables, sorted by key, without the time of their build."""
     return {
         spec.id: query(project, f"SELECT * FROM `{spec.id}`")
         .sort(spec.key)
@@ -38,16 +39,16 @@ def tables(project: Project) -> dict[str, pl.DataFrame]:
     }
 
 
-def written(outcome: BuildOutcome) -> dict[str, tuple[int, int]]:
+def written_and_removed(outcome: BuildOutcome) -> dict[str, tuple[int, int]]:
     return {item.spec.name: (item.written, item.removed) for item in outcome.replaced}
 
 
 def hours(*places: int, symbol: str = "ZL.v.0", **change: object) -> list[str]:
-    """Bars at 15:00 UTC and the hours after it on Monday, in hours from there."""
+    """Return bars that start so many hours after Monday, 15:00 UTC."""
     return [record(place, symbol, **change) for place in places]
 
 
-def test_a_new_day_touches_that_day(project: Project, drive: Path) -> None:
+def test_build_writes_only_the_new_day(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 1, 24) + hours(0, 24, symbol="ZS.v.0"))
     load_once(project)
     run(project)
@@ -55,7 +56,7 @@ def test_a_new_day_touches_that_day(project: Project, drive: Path) -> None:
     load_once(project)
     outcome = run(project, LATER)
     assert outcome.sessions_built == 1
-    assert written(outcome) == {
+    assert written_and_removed(outcome) == {
         "futures_sessions_1d": (1, 0),
         "roll_calendar": (0, 0),
         "databento_futures_continuous_1d": (1, 0),
@@ -66,17 +67,17 @@ def test_a_new_day_touches_that_day(project: Project, drive: Path) -> None:
     )
     assert fresh.select("symbol", "data_date").rows() == [("ZL", WED)]
     before = tables(project)
-    whole = run(project, LATER, whole=True)
-    assert whole.sessions_built == 5
-    assert set(written(whole).values()) == {(0, 0)}
+    rebuild = run(project, LATER, whole=True)
+    assert rebuild.sessions_built == 5
+    assert set(written_and_removed(rebuild).values()) == {(0, 0)}
     assert all(tables(project)[name].equals(rows) for name, rows in before.items())
 
 
-def test_a_late_bar_recomputes_what_rests_on_it(
+def test_late_bar_changes_only_the_rows_that_depend_on_it(
     project: Project, drive: Path, make_project: MakeProject
 ) -> None:
-    """A late bar of Monday makes Monday's session, and Tuesday's pivots; Wednesday's weekly pivot
-    stands on the week before, and its own on Tuesday: untouched."""
+    """Monday's late bar changes Monday's session and Tuesday's pivots. Wednesday's pivots depend on
+    Tuesday and on the week before, so its row stays."""
     put_lines(drive, hours(0, 24, 48))
     load_once(project)
     run(project)
@@ -86,20 +87,19 @@ def test_a_late_bar_recomputes_what_rests_on_it(
     assert outcome.sessions_built == 1
     rows = query(project, f"SELECT * FROM `{DAILY_ML_MATRIX.id}`").sort("data_date")
     assert rows.filter(pl.col("ingestion_ts") == LATER)["data_date"].to_list() == [MON, TUE]
-    # Tuesday's P rests on Monday's high 14, low 9, close 12
-    assert rows.row(1, named=True)["pivots"]["P"] == pytest.approx(35 / 3)
-    other = make_project("whole")
-    load_once(other)
-    run(other)
-    ids = ("load_ids", "source")  # each home's loads have their own names
+    # Tuesday's P is (high + low + close) / 3 of Monday
+    assert rows.row(1, named=True)["pivots"]["P"] == pytest.approx((14 + 9 + 12) / 3)
+    rebuilt = make_project("rebuilt")
+    load_once(rebuilt)
+    run(rebuilt)
+    ids = ("load_ids", "source")  # each home's loads have their own IDs
+    expected = tables(rebuilt)
     for name, found in tables(project).items():
-        assert found.drop(ids, strict=False).equals(tables(other)[name].drop(ids, strict=False)), (
-            name
-        )
+        assert found.drop(ids, strict=False).equals(expected[name].drop(ids, strict=False)), name
 
 
-def test_a_corrected_bar_is_taken_in(project: Project, drive: Path) -> None:
-    """Its file is taken out and another comes in: as many bars, of as much volume, other prices."""
+def test_build_replaces_the_session_of_a_corrected_bar(project: Project, drive: Path) -> None:
+    """Its file is unloaded and another loaded, with as many bars and volume but other prices."""
     put_lines(drive, hours(0, 24))
     wrong = put_lines(drive, hours(48), job=LATER_JOB)
     load_once(project)
@@ -116,7 +116,7 @@ def test_a_corrected_bar_is_taken_in(project: Project, drive: Path) -> None:
     assert rows.filter(pl.col("ingestion_ts") == LATER)["data_date"].to_list() == [WED]
 
 
-def test_what_is_unloaded_leaves_the_built_tables(project: Project, drive: Path) -> None:
+def test_build_removes_rows_of_unloaded_dates(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 24))
     last = put_lines(drive, hours(48), job=LATER_JOB)
     load_once(project)
@@ -124,13 +124,13 @@ def test_what_is_unloaded_leaves_the_built_tables(project: Project, drive: Path)
     with open_session(project, now=NOW) as session:
         unload(session, plan_unload(session, "file", last))
     outcome = run(project, LATER)
-    assert written(outcome)["daily_ml_matrix"] == (0, 1)
-    assert written(outcome)["futures_sessions_1d"] == (0, 1)
+    assert written_and_removed(outcome)["daily_ml_matrix"] == (0, 1)
+    assert written_and_removed(outcome)["futures_sessions_1d"] == (0, 1)
     assert set(tables(project)[DAILY_ML_MATRIX.id]["data_date"]) == {MON, TUE}
 
 
-def test_a_part_of_a_session_that_is_unloaded_is_noticed(project: Project, drive: Path) -> None:
-    """Two files of one load give Monday's session; one of them goes, the load's name stays."""
+def test_build_recomputes_a_session_if_a_part_was_unloaded(project: Project, drive: Path) -> None:
+    """Both files are of one load, so the session's load IDs do not change: only its bars do."""
     put_lines(drive, hours(0))
     second = put_lines(drive, hours(1), "b.json")
     load_once(project)
@@ -141,7 +141,9 @@ def test_a_part_of_a_session_that_is_unloaded_is_noticed(project: Project, drive
     assert tables(project)[SESSIONS.id]["bars"].to_list() == [1]
 
 
-def test_ten_rows_are_shown_and_nothing_is_published(project: Project, drive: Path) -> None:
+def test_preview_returns_the_newest_rows_and_publishes_nothing(
+    project: Project, drive: Path
+) -> None:
     put_lines(drive, hours(*range(0, 96, 24)) + hours(*range(0, 96, 24), symbol="ZS.v.0"))
     load_once(project)
     outcome = run(project, limit=3)
@@ -159,11 +161,11 @@ def test_ten_rows_are_shown_and_nothing_is_published(project: Project, drive: Pa
     assert all(rows.is_empty() for rows in tables(project).values())
 
 
-def test_a_row_of_the_preview_that_fails_a_check_is_told(project: Project, drive: Path) -> None:
+def test_preview_reports_failed_checks(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 24))
     load_once(project)
     with open_warehouse(project) as warehouse:
-        # the books know the load no more
+        # now the rows' load is not in the books
         warehouse.transact([Statement("UPDATE `ops.loads` SET load_id = 'X' WHERE TRUE")])
     outcome = run(project, limit=1)
     assert outcome.has_failures
@@ -172,10 +174,10 @@ def test_a_row_of_the_preview_that_fails_a_check_is_told(project: Project, drive
 
 
 @pytest.mark.both_warehouses
-def test_minutes_make_the_session_and_its_hours(project: Project, drive: Path) -> None:
+def test_session_is_built_from_minutes_and_else_from_hours(project: Project, drive: Path) -> None:
     """Two minutes of 15:00 UTC and one of 16:00 on Monday; the vendor's 1h bars of Tuesday."""
     minutes = [
-        record(0, timeframe="1m", volume="1"),  # typical (13+9+12)/3
+        record(0, timeframe="1m", volume="1"),  # high, low, close: 13, 9, 12
         record(1, timeframe="1m", high="16.000000000", close="15.000000000", volume="2"),
         record(60, timeframe="1m", open="15.000000000", high="15.000000000", volume="3"),
     ]
@@ -187,10 +189,11 @@ def test_minutes_make_the_session_and_its_hours(project: Project, drive: Path) -
     assert (monday["built_from"], tuesday["built_from"]) == ("1m", "1h")
     assert (monday["open"], monday["high"], monday["low"], monday["close"]) == (10, 16, 9, 12)
     assert (monday["volume"], monday["bars"]) == (6, 3)
-    # (34·1 + 40·2 + 36·3) / (3·6)
-    assert monday["vwap"] == 222 / 18
-    # hours of 10 → 15 and 15 → 12
-    returns = (pl.Series([1.5, 0.8]).log() ** 2).sum() ** 0.5
-    assert monday["realized_vol_1h"] == pytest.approx(returns)
+    # sum of (high + low + close) / 3 · volume, over the volume
+    weighted = (13 + 9 + 12) * 1 + (16 + 9 + 15) * 2 + (15 + 9 + 12) * 3
+    assert monday["vwap"] == weighted / (3 * 6)
+    # the hours go from open 10 to close 15, and on to close 12
+    squares = math.log(15 / 10) ** 2 + math.log(12 / 15) ** 2
+    assert monday["realized_vol_1h"] == pytest.approx(math.sqrt(squares))
     sources = tables(project)[DAILY_ML_MATRIX.id]["source"].struct["price_source"].to_list()
     assert [name[-3:] for name in sources] == ["_1m", "_1h"]

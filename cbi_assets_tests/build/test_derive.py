@@ -1,4 +1,4 @@
-"""Derived tables in the warehouse: made once, and again only where the bars below have changed."""
+"""Derived tables: each session is derived once, and again only if its raw bars changed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from cbi_assets.warehouse.sql_files import load_sql
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
-# Bars start on Monday 2025-01-06 at 15:00 UTC, 09:00 at Chicago: the first of a step of 4h.
+# Bars start on Monday 2025-01-06, 15:00 UTC (09:00 Chicago time), when a 4h bar starts too.
 MON, TUE, WED = (dt.date(2025, 1, day) for day in (6, 7, 8))
 DAY = 1_440
-"""A day's minutes, as `record` counts them."""
+"""Minutes in a day, which is how `record` counts places."""
 
 
 def run(project: Project, *roots: str, **options: Any) -> DeriveOutcome:
@@ -39,18 +39,18 @@ def bars(project: Project, timeframe: DerivedTimeframe) -> pl.DataFrame:
     return found.sort("symbol", "ts_event", "instrument_id")
 
 
-def everything(project: Project) -> dict[str, pl.DataFrame]:
+def derived_tables(project: Project) -> dict[str, pl.DataFrame]:
     return {timeframe: bars(project, timeframe) for timeframe in DERIVED_TIMEFRAMES}
 
 
-def is_whole(project: Project) -> bool:
-    """Whether the tables are what a derivation of everything makes of the raw ones."""
-    before = everything(project)
+def equals_full_derivation(project: Project) -> bool:
+    """Derive all sessions again and return whether the tables stayed the same."""
+    before = derived_tables(project)
     run(project, whole=True)
-    return all(before[t].equals(frame) for t, frame in everything(project).items())
+    return all(before[t].equals(frame) for t, frame in derived_tables(project).items())
 
 
-def take_out(project: Project, scope: Scope, value: str) -> None:
+def run_unload(project: Project, scope: Scope, value: str) -> None:
     with open_session(project, now=NOW) as session:
         unload(session, plan_unload(session, scope, value))
 
@@ -64,7 +64,7 @@ def put_later(drive: Path, lines: list[str], name: str = "b.json") -> str:
 
 
 @pytest.mark.both_warehouses
-def test_minutes_make_all_four(project: Project, drive: Path) -> None:
+def test_derive_fills_all_four_timeframes_from_minutes(project: Project, drive: Path) -> None:
     first, last = minutes(0, open="9.500000000"), minutes(4, close="11.250000000")
     put_lines(drive, [*first, *minutes(3), *last, *minutes(5, 29, 30, 239, 240)])
     load_once(project)
@@ -98,44 +98,45 @@ def test_minutes_make_all_four(project: Project, drive: Path) -> None:
     }
 
 
-def sources(project: Project) -> dict[dt.date, tuple[str, int]]:
-    """Each trade date's source and volume in the 4h table."""
+def sources_4h(project: Project) -> dict[dt.date, tuple[str, int]]:
+    """Return each trade date's source and volume in the 4h table; asserts one source per date."""
     rows = bars(project, "4h").group_by("trade_date", "built_from").agg(pl.col("volume").sum())
     assert rows["trade_date"].is_unique().all()
     return {date: (source, volume) for date, source, volume in rows.iter_rows()}
 
 
 @pytest.mark.both_warehouses
-def test_hours_stand_where_the_minutes_are_missing_or_hold_less(
+def test_4h_bars_come_from_hours_if_minutes_are_missing_or_have_less_volume(
     project: Project, drive: Path
 ) -> None:
-    # Monday: as much in minutes as in hours; Tuesday: less; Wednesday: no minutes at all
+    # volume in hours: 10, 11 and 5; in minutes: 2 · 5 on Monday and Tuesday, none on Wednesday
     put_lines(drive, [record(0, volume="10"), record(24, volume="11"), record(48)])
     put_lines(drive, minutes(0, 1, DAY, DAY + 1), "m.json")
     load_once(project)
     run(project)
-    assert sources(project) == {MON: ("1m", 10), TUE: ("1h", 11), WED: ("1h", 5)}
-    # the finer tables show the minutes that there are
+    assert sources_4h(project) == {MON: ("1m", 10), TUE: ("1h", 11), WED: ("1h", 5)}
+    # the finer tables have only what there is in minutes
     assert set(bars(project, "5m")["trade_date"]) == {MON, TUE}
     assert set(bars(project, "5m")["built_from"]) == {"1m"}
-    # the missing minute comes: now Tuesday's hold as much
-    put_later(drive, minutes(DAY + 2, volume="1"))
+    put_later(drive, minutes(DAY + 2, volume="1"))  # Tuesday has 2 · 5 + 1 in minutes now
     load_once(project)
     outcome = run(project)
-    assert sources(project) == {MON: ("1m", 10), TUE: ("1m", 11), WED: ("1h", 5)}
+    assert sources_4h(project) == {MON: ("1m", 10), TUE: ("1m", 11), WED: ("1h", 5)}
     assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 1)
-    assert is_whole(project)
+    assert equals_full_derivation(project)
 
 
-def test_minutes_that_hold_more_than_the_hours_stand(project: Project, drive: Path) -> None:
+def test_4h_bars_come_from_minutes_if_they_have_more_volume(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0, volume="9")])
     put_lines(drive, minutes(0, 1), "m.json")
     load_once(project)
     run(project)
-    assert sources(project) == {MON: ("1m", 10)}
+    assert sources_4h(project) == {MON: ("1m", 10)}
 
 
-def test_outrights_and_the_first_continuous_alone(project: Project, drive: Path) -> None:
+def test_derive_uses_outrights_and_continuous_symbols_of_rank_0(
+    project: Project, drive: Path
+) -> None:
     symbols = ["ZL.v.0", "ZL.v.1", "ZLH5", "ZLH5-ZLK5"]
     put_lines(drive, [record(0, symbol) for symbol in symbols])
     put_lines(drive, [record(0, symbol, "1m") for symbol in symbols], "m.json")
@@ -148,7 +149,7 @@ def test_outrights_and_the_first_continuous_alone(project: Project, drive: Path)
 
 @pytest.fixture
 def three_days(project: Project, drive: Path) -> Path:
-    """Two minutes and an hour of ZL, and an hour of ZS, on each of three trade dates; derived."""
+    """Load and derive three trade dates: each has two minutes and an hour of ZL and an hour of ZS."""
     put_lines(drive, minutes(*(day * DAY + n for day in range(3) for n in (0, 1))), "m.json")
     hours = [(24 * day, symbol) for day in range(3) for symbol in ("ZL.v.0", "ZS.v.0")]
     put_lines(drive, [record(place, symbol, volume="10") for place, symbol in hours])
@@ -157,86 +158,88 @@ def three_days(project: Project, drive: Path) -> Path:
     return drive
 
 
-def test_what_has_not_changed_is_left_as_it_is(
+def test_second_derive_writes_nothing(
     project: Project, three_days: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = everything(project)
+    before = derived_tables(project)
     with caplog.at_level("INFO", "cbi_assets"):
         outcome = run(project)
     assert outcome.sessions == outcome.rows == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
     assert caplog.messages == []
-    assert all(before[t].equals(frame) for t, frame in everything(project).items())
+    assert all(before[t].equals(frame) for t, frame in derived_tables(project).items())
 
 
-def test_a_late_bar_derives_its_session_alone(project: Project, three_days: Path) -> None:
+def test_late_minute_derives_only_its_session(project: Project, three_days: Path) -> None:
     put_later(three_days, minutes(DAY + 2, high="20.000000000"))
     load_once(project)
     outcome = run(project)
     assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 1)
     tuesday = bars(project, "5m").filter(pl.col("trade_date") == TUE)
-    assert tuesday.select("high", "volume").rows() == [(20.0, 15)]
-    assert is_whole(project)
+    assert tuesday.select("high", "volume").rows() == [(20.0, 3 * 5)]
+    assert equals_full_derivation(project)
 
 
-def test_a_late_hour_of_another_root(project: Project, three_days: Path) -> None:
+def test_late_hour_derives_only_its_4h_session(project: Project, three_days: Path) -> None:
     put_later(three_days, [record(25, "ZS.v.0")])
     load_once(project)
     assert run(project).sessions == {"5m": 0, "15m": 0, "30m": 0, "4h": 1}
-    assert is_whole(project)
+    assert equals_full_derivation(project)
 
 
-def test_a_corrected_bar_replaces_what_was_made_of_it(project: Project, drive: Path) -> None:
+def test_derive_replaces_the_bars_of_a_corrected_session(project: Project, drive: Path) -> None:
     wrong = put_lines(drive, minutes(0, 1, high="99.000000000"), "m.json")
     put_lines(drive, minutes(DAY), "n.json")
     load_once(project)
     run(project)
-    take_out(project, "file", wrong)
+    run_unload(project, "file", wrong)
     (drive / "GLBX-20250110-AAAAAAAAAA" / "m.json").unlink()
-    # the same starts and volumes: only prices and the load tell it from the wrong one
+    # the same starts and volumes: only the load ID shows that prices changed
     put_later(drive, minutes(0, 1))
     load_once(project)
     outcome = run(project)
     assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 1)
     assert bars(project, "4h")["high"].to_list() == [13.0, 13.0]
-    assert is_whole(project)
+    assert equals_full_derivation(project)
 
 
 @pytest.mark.both_warehouses
-def test_bars_that_were_taken_out_leave_the_derived_ones(project: Project, drive: Path) -> None:
-    # Monday is of both files, Tuesday of the second alone
+def test_derive_removes_bars_of_unloaded_files(project: Project, drive: Path) -> None:
+    # Monday is in both files, Tuesday only in the second
     put_lines(drive, minutes(0), "m.json")
     second = put_later(drive, minutes(1, DAY), "n.json")
     load_once(project)
     run(project)
-    take_out(project, "file", second)
+    run_unload(project, "file", second)
     outcome = run(project)
-    # one load put both there: only the volume tells
+    # both files are of one load: only the volume shows the change
     assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 2)
     assert bars(project, "5m").select("trade_date", "volume").rows() == [(MON, 5)]
-    assert is_whole(project)
+    assert equals_full_derivation(project)
 
 
-def test_the_last_bars_gone_empty_the_tables(project: Project, three_days: Path) -> None:
+def test_derive_empties_the_tables_if_no_raw_bars_are_left(
+    project: Project, three_days: Path
+) -> None:
     with open_warehouse(project) as warehouse:
         for timeframe in ("1m", "1h"):
             table = f"market_data.databento_futures_ohlcv_{timeframe}"
             warehouse.transact([Statement(f"DELETE FROM `{table}` WHERE TRUE")])
     run(project)
-    assert all(frame.is_empty() for frame in everything(project).values())
+    assert all(frame.is_empty() for frame in derived_tables(project).values())
 
 
-def test_batches_however_small_make_the_same(
+def test_derive_writes_the_same_in_small_batches(
     project: Project, three_days: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = everything(project)
+    before = derived_tables(project)
     with caplog.at_level("INFO", "cbi_assets"):
         outcome = run(project, whole=True, batch_bars=1)
     assert outcome.sessions == {"5m": 3, "15m": 3, "30m": 3, "4h": 6}
     assert caplog.messages == ["deriving bars of 1 sessions"] * 6
-    assert all(before[t].equals(frame) for t, frame in everything(project).items())
+    assert all(before[t].equals(frame) for t, frame in derived_tables(project).items())
 
 
-def test_a_root_or_a_timeframe_alone(project: Project, drive: Path) -> None:
+def test_derive_writes_only_the_chosen_root_or_timeframe(project: Project, drive: Path) -> None:
     assert run(project, "ZS").rows == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
     put_lines(drive, [record(0), record(0, "ZS.v.0")])
     put_lines(drive, minutes(0), "m.json")
@@ -250,11 +253,11 @@ def test_a_root_or_a_timeframe_alone(project: Project, drive: Path) -> None:
     assert set(bars(project, "4h")["root"]) == {"ZL", "ZS"}
 
 
-def test_a_root_with_a_failed_check_is_left_as_it_was(project: Project, three_days: Path) -> None:
-    spoilt = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZS'"
+def test_derive_skips_a_root_if_a_check_failed(project: Project, three_days: Path) -> None:
+    invalid = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZS'"
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
-        warehouse.transact([Statement(spoilt)])
+        warehouse.transact([Statement(invalid)])
         verbs.check(session)
     before = bars(project, "4h")
     outcome = run(project, whole=True)
@@ -264,8 +267,8 @@ def test_a_root_with_a_failed_check_is_left_as_it_was(project: Project, three_da
     assert run(project, "ZS").sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
 
 
-def test_the_evening_before_a_long_weekend_is_found(project: Project, drive: Path) -> None:
-    # Martin Luther King's weekend: Sunday evening and Monday trade for Tuesday 2025-01-21
+def test_derive_finds_the_evening_before_a_holiday(project: Project, drive: Path) -> None:
+    # before Martin Luther King Jr. Day: Sunday evening and Monday have trade date 2025-01-21
     sunday = {"ts_event": "2025-01-19T23:00:00.000000000Z"}
     monday = {"ts_event": "2025-01-20T15:00:00.000000000Z"}
     put_lines(drive, [record(0, "MES.v.0", **hour) for hour in (sunday, monday)])
@@ -277,20 +280,19 @@ def test_the_evening_before_a_long_weekend_is_found(project: Project, drive: Pat
     assert run(project).sessions["4h"] == 0
 
 
-def test_a_table_that_lost_bars_on_the_way_is_not_published(
+def test_derive_publishes_nothing_if_old_bars_were_not_deleted(
     project: Project, three_days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = everything(project)
+    before = derived_tables(project)
 
-    def lossy(name: str, **tables: str) -> str:
-        # the transaction keeps the old bars beside the new ones
+    def delete_nothing(name: str, **tables: str) -> str:
         if name == "build/delete_derived":
             return "DELETE FROM `market_data.futures_ohlcv_5m` WHERE FALSE"
         return load_sql(name, **tables)
 
-    monkeypatch.setattr(module, "load_sql", lossy)
+    monkeypatch.setattr(module, "load_sql", delete_nothing)
     with pytest.raises(
         AuditError, match=r"futures_ohlcv_5m: would contain 6 bars, 3 were derived\. "
     ):
         run(project, whole=True)
-    assert all(before[t].equals(frame) for t, frame in everything(project).items())
+    assert all(before[t].equals(frame) for t, frame in derived_tables(project).items())

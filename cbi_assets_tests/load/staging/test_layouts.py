@@ -1,4 +1,4 @@
-"""A staging file is what its columns hold, whatever its name says."""
+"""A staging file's layout is detected from its columns, not from its name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def frame(**columns: Any) -> pl.DataFrame:
         {"date": DAY, "symbol": "zl", "Close": 1.0},
     ],
 )
-def test_a_price_table_is_known_by_its_content(columns: dict[str, Any]) -> None:
+def test_prices_of_detects_price_tables_by_columns_and_symbols(columns: dict[str, Any]) -> None:
     assert prices_of(frame(**columns), ROOTS) is not None
 
 
@@ -55,16 +55,16 @@ def test_a_price_table_is_known_by_its_content(columns: dict[str, Any]) -> None:
         {"date": DAY, "symbol": "VIX", "open": 1.0, "close": 1.0},
         {"report_date": DAY, "contract_code": "ZL", "open_interest": 1.0},
         {"date": DAY, "zl_events": 1},
-        {"date": DAY, "rates_close": 1.0},  # `es` inside a word is no root
+        {"date": DAY, "rates_close": 1.0},  # `es` inside a word is not a root
         {"date": DAY, "symbol": "ZLOTY", "close": 1.0},
         {"date": DAY, "symbol": None, "close": 1.0},
     ],
 )
-def test_what_is_no_price_table(columns: dict[str, Any]) -> None:
+def test_prices_of_is_none_for_other_tables(columns: dict[str, Any]) -> None:
     assert prices_of(frame(**columns), ROOTS) is None
 
 
-def test_one_symbol_of_the_universe_among_others_makes_it_one() -> None:
+def test_prices_of_names_the_symbol_if_one_of_several_is_in_the_universe() -> None:
     rows = pl.DataFrame({"symbol": ["VIX", "ZL"], "close": [1.0, 2.0]})
     assert prices_of(rows, ROOTS) == "it contains prices of futures of the universe (symbol ZL)"
 
@@ -79,14 +79,14 @@ def indicators(**changes: Any) -> pl.DataFrame:
     return frame(**row | changes)
 
 
-def only(rows: pl.DataFrame, declared: tuple[DeclaredFile, ...] = ()) -> dict[str, Any]:
+def observe_one(rows: pl.DataFrame, declared: tuple[DeclaredFile, ...] = ()) -> dict[str, Any]:
     _, found = observe("any.parquet", rows, declared)
     (row,) = found.to_dicts()
     return row
 
 
-def test_a_sound_indicator() -> None:
-    assert only(indicators()) == {
+def test_observe_reads_an_indicator() -> None:
+    assert observe_one(indicators()) == {
         "row_no": 1,
         "item": "vix_index_fred",
         "source": "FRED",
@@ -113,20 +113,22 @@ def test_a_sound_indicator() -> None:
         ({"value": 0.0}, None),
     ],
 )
-def test_faults_of_a_row(changes: dict[str, Any], fault: str | None) -> None:
-    row = only(indicators(**changes))
+def test_observe_reports_an_invalid_date_or_value(
+    changes: dict[str, Any], fault: str | None
+) -> None:
+    row = observe_one(indicators(**changes))
     assert row["fault"] == fault
     assert (row["value"] is None) == (fault == NO_NUMBER)
 
 
 @pytest.mark.parametrize("name", [None, "", "  "])
-def test_a_blank_source_is_none(name: str | None) -> None:
-    assert only(indicators(source_name=name))["source"] is None
+def test_observe_reads_a_blank_source_as_none(name: str | None) -> None:
+    assert observe_one(indicators(source_name=name))["source"] is None
 
 
-def test_a_currency_pair() -> None:
+def test_observe_names_a_currency_pair() -> None:
     rows = frame(date=DAY, from_currency="USD", to_currency="BRL", rate=5.4, source_name="X")
-    row = only(rows)
+    row = observe_one(rows)
     assert (row["item"], row["value"], row["reference_date"]) == ("USD/BRL", 5.4, DAY)
 
 
@@ -143,14 +145,15 @@ def cot(**changes: list[float]) -> pl.DataFrame:
 
 
 def faults(rows: pl.DataFrame) -> dict[str, set[str | None]]:
+    """Return the faults of each item, None for rows without one."""
     _, found = observe("cot.parquet", rows, ())
-    held: dict[str, set[str | None]] = {}
+    by_item: dict[str, set[str | None]] = {}
     for row in found.to_dicts():
-        held.setdefault(row["item"], set()).add(row["fault"])
-    return held
+        by_item.setdefault(row["item"], set()).add(row["fault"])
+    return by_item
 
 
-def test_a_column_of_zeros_was_not_measured() -> None:
+def test_positions_are_not_measured_if_all_rows_are_zero() -> None:
     assert faults(cot()) == {
         "ZL.managed_money_long": {NOT_MEASURED},
         "ZL.commercial_net": {None},
@@ -158,46 +161,46 @@ def test_a_column_of_zeros_was_not_measured() -> None:
     }
 
 
-def test_one_value_in_the_column_and_its_zeros_are_values() -> None:
+def test_zero_positions_are_values_if_another_row_is_not_zero() -> None:
     assert faults(cot(managed_money_long=[0.0, 1.0]))["ZL.managed_money_long"] == {None}
 
 
-def test_zeros_where_nobody_held_anything_are_values() -> None:
-    held = faults(cot(open_interest=[0.0, 0.0]))
-    assert held["ZL.managed_money_long"] == {None}
-    assert held["ZL.open_interest"] == {None}
+def test_zero_positions_are_values_if_open_interest_is_zero() -> None:
+    found = faults(cot(open_interest=[0.0, 0.0]))
+    assert found["ZL.managed_money_long"] == {None}
+    assert found["ZL.open_interest"] == {None}
 
 
-def test_each_contract_is_judged_by_itself() -> None:
+def test_zero_positions_are_detected_per_contract() -> None:
     other = cot(managed_money_long=[5.0, 6.0]).with_columns(contract_code=pl.lit("ZS"))
-    held = faults(pl.concat([cot(), other]))
-    assert held["ZL.managed_money_long"] == {NOT_MEASURED}
-    assert held["ZS.managed_money_long"] == {None}
+    found = faults(pl.concat([cot(), other]))
+    assert found["ZL.managed_money_long"] == {NOT_MEASURED}
+    assert found["ZS.managed_money_long"] == {None}
 
 
-def test_a_declared_file_is_known_by_its_columns_in_any_order() -> None:
+def test_declared_file_is_detected_by_its_columns_in_any_order() -> None:
     declared = DeclaredFile(
         id="mine", source="me", date="day", columns=("day", "a", "b"), reason="mine"
     )
     layout, found = observe("x.parquet", frame(b=2.0, a=1, day=DAY), (declared,))
     assert layout == "mine"
     assert found.select("item", "source", "value").rows() == [("b", "me", 2.0), ("a", "me", 1.0)]
-    assert only(frame(a=1, day=DAY), (declared,))["fault"] == NO_SOURCE
+    assert observe_one(frame(a=1, day=DAY), (declared,))["fault"] == NO_SOURCE
 
 
-def test_a_declared_file_is_known_by_its_name() -> None:
+def test_declared_file_is_detected_by_its_name() -> None:
     declared = DeclaredFile(id="mine", source="me", date="day", name="my_*.parquet", reason="mine")
     assert observe("my_1.parquet", frame(day=DAY, a=1.0), (declared,))[0] == "mine"
     assert observe("other.parquet", frame(day=DAY, a=1.0), (declared,))[0] == "unknown"
 
 
-def test_a_file_of_no_known_layout() -> None:
-    assert only(frame(date=DAY, symbol="VIX", close=1.0))["fault"] == NO_SOURCE
-    row = only(frame(date=DAY, reading=1.0, source_name="FRED"))
+def test_observe_reports_an_unknown_layout_or_a_missing_source() -> None:
+    assert observe_one(frame(date=DAY, symbol="VIX", close=1.0))["fault"] == NO_SOURCE
+    row = observe_one(frame(date=DAY, reading=1.0, source_name="FRED"))
     assert (row["fault"], row["source"]) == (UNKNOWN_LAYOUT, "FRED")
 
 
-def test_the_bridge_is_known_by_its_columns() -> None:
+def test_bridge_is_detected_by_its_columns() -> None:
     stitch = load_sources().stitch
     assert stitch is not None
     names = list(stitch.columns.model_dump().values())

@@ -1,4 +1,4 @@
-"""Staging is loaded row by row, once, in one transaction, with books that balance."""
+"""A load of staging publishes each file's valid rows once, with books that balance."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ TEN = "ten_year_treasury"
 BOOKS = ["observations", "published", "duplicates", "refused", "conflicts"]
 
 
-def run_all(session: Session, run: Runner) -> list[CheckResult]:
+def run_checks_of(session: Session, run: Runner) -> list[CheckResult]:
     """Run all checks of one runner."""
     return run_checks(CheckContext(session), checks_run_by(run))
 
@@ -68,8 +68,8 @@ def indicators(path: Path, *rows: tuple[str | None, str, str, float | None]) -> 
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def yahoo(path: Path, *rows: tuple[str, float]) -> None:
-    """A bridge file: close between a low one below and a high one above."""
+def write_bridge(path: Path, *rows: tuple[str, float]) -> None:
+    """Write a bridge file of (date, close): open = close, high = close + 1, low = close - 1."""
     pl.DataFrame(
         [
             {
@@ -95,14 +95,14 @@ def books(project: Project) -> dict[tuple[str, str], list[Any]]:
     return {(r["path"], r["source"]): [r["verdict"], *(r[n] for n in BOOKS)] for r in rows}
 
 
-def held(project: Project) -> list[tuple[Any, ...]]:
+def published_observations(project: Project) -> list[tuple[Any, ...]]:
     rows = query(project, "SELECT * FROM `raw_intelligence.macro_observations`")
     columns = ("series_id", "reference_date", "available_at", "value")
     return rows.select(columns).sort(columns).rows()
 
 
 @pytest.mark.both_warehouses
-def test_good_rows_load_and_bad_ones_are_listed(project: Project, staging: Path) -> None:
+def test_load_publishes_valid_rows_and_lists_the_others(project: Project, staging: Path) -> None:
     file_id = indicators(
         staging / "macro.parquet",
         ("FRED", TEN, "2025-01-02", 4.5),
@@ -121,9 +121,9 @@ def test_good_rows_load_and_bad_ones_are_listed(project: Project, staging: Path)
         ("macro.parquet", ""): ["refused", 1, 0, 0, 1, 0],
         ("macro.parquet", "Yahoo_Finance"): ["refused", 1, 0, 0, 1, 0],
     }
-    # H.15 of Thursday comes out on Friday at 16:15 Eastern
-    known = dt.datetime(2025, 1, 3, 21, 15, tzinfo=dt.UTC)
-    assert held(project) == [(TEN, day("2025-01-02"), known, 4.5)]
+    # Thursday's H.15 is published on Friday, 16:15 Eastern
+    available_at = dt.datetime(2025, 1, 3, 21, 15, tzinfo=dt.UTC)
+    assert published_observations(project) == [(TEN, day("2025-01-02"), available_at, 4.5)]
     listed = query(project, "SELECT * FROM `ops.refused_observations`").sort("row_no")
     assert listed.select("source_file_id", "row_no", "verdict", "series_id").rows() == [
         (file_id, 3, "refused", TEN),
@@ -136,11 +136,11 @@ def test_good_rows_load_and_bad_ones_are_listed(project: Project, staging: Path)
     assert record["indicator"] == "soybean_oil"
     assert record["value"] == 49.7
     with open_session(project, now=NOW) as session:
-        assert all(r.passed for r in run_all(session, run_observations))
-        assert all(r.passed for r in run_all(session, run_bridge))
+        assert all(r.passed for r in run_checks_of(session, run_observations))
+        assert all(r.passed for r in run_checks_of(session, run_bridge))
 
 
-def test_the_same_bytes_are_loaded_once_under_any_name(project: Project, staging: Path) -> None:
+def test_load_reads_identical_files_once_under_any_name(project: Project, staging: Path) -> None:
     indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     (staging / "b.parquet").write_bytes((staging / "a.parquet").read_bytes())
     first = load(project)
@@ -148,29 +148,33 @@ def test_the_same_bytes_are_loaded_once_under_any_name(project: Project, staging
     (staging / "a.parquet").unlink()
     second = load(project, LATER)
     assert (second.load_id, second.entries, second.known) == (None, [], 1)
-    assert len(held(project)) == 1
+    assert len(published_observations(project)) == 1
 
 
 @pytest.mark.both_warehouses
-def test_a_changed_file_adds_vintages_and_replaces_nothing(project: Project, staging: Path) -> None:
+def test_load_adds_vintages_of_a_changed_file(project: Project, staging: Path) -> None:
     path = staging / "macro.parquet"
     indicators(path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.6))
     load(project)
-    before = held(project)
+    before = published_observations(project)
     second = indicators(path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.7))
     load(project, LATER)
-    assert held(project) == sorted([*before, (TEN, day("2025-01-03"), LATER, 4.7)])
+    assert published_observations(project) == sorted(
+        [*before, (TEN, day("2025-01-03"), LATER, 4.7)]
+    )
     rows = query(project, "SELECT * FROM `ops.staging_files`").filter(file_id=second)
     assert rows.select(BOOKS).rows() == [(2, 1, 1, 0, 0)]
 
 
-def test_other_rules_judge_the_files_anew(make_project: MakeProject, staging: Path) -> None:
+def test_load_validates_files_again_if_the_rules_changed(
+    make_project: MakeProject, staging: Path
+) -> None:
     rows = {"date": [day("2025-01-02")], "close": [17.0], "symbol": ["VIX"]}
     pl.DataFrame(rows).write_parquet(staging / "vix_daily.parquet")
     indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     project = make_project()
     load(project)
-    before = held(project)
+    before = published_observations(project)
     assert books(project)["vix_daily.parquet", ""] == ["refused", 1, 0, 0, 1, 0]
     declared = DeclaredFile(
         id="vix_daily", source="Cboe", date="date", name="vix_daily.parquet", reason="I asked them"
@@ -194,20 +198,20 @@ def test_other_rules_judge_the_files_anew(make_project: MakeProject, staging: Pa
     )
     with open_session(trusting, now=LATER) as session:
         load_staging(session)
-        assert run_all(session, run_observations)[0].passed
+        assert run_checks_of(session, run_observations)[0].passed
     assert books(project) == {
         ("vix_daily.parquet", "Cboe"): ["loaded", 1, 1, 0, 0, 0],
         ("macro.parquet", "FRED"): ["loaded", 1, 1, 0, 0, 0],
     }
-    assert held(project)[:-1] == before
-    assert held(project)[-1][0] == "vix_index"
+    assert published_observations(project)[:-1] == before
+    assert published_observations(project)[-1][0] == "vix_index"
     assert query(project, "SELECT * FROM `ops.refused_observations`").is_empty()
     seen = query(project, "SELECT seen_at FROM `ops.staging_files`")["seen_at"].to_list()
     assert seen == [NOW, NOW]
 
 
 @pytest.mark.parametrize("name", ["zl_daily_aggregated.parquet", "cftc_cot.parquet"])
-def test_a_price_table_is_blocked_under_any_name(
+def test_load_blocks_a_price_table_under_any_name(
     project: Project, staging: Path, name: str
 ) -> None:
     indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
@@ -215,12 +219,12 @@ def test_a_price_table_is_blocked_under_any_name(
     pl.DataFrame(rows).write_parquet(staging / name)
     load(project)
     assert books(project)[name, ""] == ["blocked", 3, 0, 0, 3, 0]
-    assert len(held(project)) == 1
+    assert len(published_observations(project)) == 1
     assert query(project, "SELECT * FROM `ops.refused_observations`").is_empty()
 
 
 @pytest.mark.parametrize("cut", [0, 10, -20])
-def test_a_damaged_file_is_one_line_and_stops_no_other(
+def test_load_reports_a_damaged_file_in_one_line_and_loads_the_others(
     project: Project, staging: Path, cut: int
 ) -> None:
     indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
@@ -234,39 +238,39 @@ def test_a_damaged_file_is_one_line_and_stops_no_other(
     assert note == "note.txt: not Parquet. Export it as Parquet, or move it away."
     assert outcome.has_failures
     assert books(project)["bad.parquet", ""] == ["unread", 0, 0, 0, 0, 0]
-    assert len(held(project)) == 1
+    assert len(published_observations(project)) == 1
 
 
-def test_a_flipped_bit_is_no_silent_value(project: Project, staging: Path) -> None:
+def test_load_reports_a_file_with_a_flipped_bit(project: Project, staging: Path) -> None:
     path = staging / "macro.parquet"
     indicators(path, *(("FRED", TEN, f"2025-01-{n:02}", n / 7) for n in range(1, 29)))
     table = pl.read_parquet(path).to_arrow()
     plain = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
     pq.write_table(table, path, **plain)
-    whole = path.read_bytes()
-    place = whole.index(struct.pack("<d", 3 / 7))
-    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    content = bytearray(path.read_bytes())
+    content[content.index(struct.pack("<d", 3 / 7))] ^= 1
+    path.write_bytes(content)
     assert len(load(project).troubles) == 1
-    assert held(project) == []
+    assert published_observations(project) == []
 
 
-def test_a_file_that_the_system_will_not_read(project: Project, staging: Path) -> None:
+def test_load_skips_folders_and_broken_links(project: Project, staging: Path) -> None:
     indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     (staging / "gone.parquet").symlink_to(staging / "nowhere")
     folder = staging / "folder.parquet"
     folder.mkdir()
     assert load(project).load_id is not None
-    assert len(held(project)) == 1
+    assert len(published_observations(project)) == 1
 
 
-def test_without_staging_nothing_happens(project: Project, drive: Path) -> None:
+def test_load_does_nothing_without_a_staging_folder(project: Project, drive: Path) -> None:
     assert load(project) == StagingOutcome()
 
 
 @pytest.mark.both_warehouses
-def test_the_bridge_ends_before_databentos_history(project: Project, staging: Path) -> None:
+def test_load_refuses_bridge_rows_from_the_boundary_on(project: Project, staging: Path) -> None:
     days = [("2006-12-29", 30.0), ("2010-06-04", 38.0), ("2010-06-06", 1.0), ("2025-01-02", 40.0)]
-    yahoo(staging / "anything.parquet", *days)
+    write_bridge(staging / "anything.parquet", *days)
     load(project)
     assert books(project) == {("anything.parquet", "Yahoo_Finance"): ["partly", 4, 2, 0, 2, 0]}
     rows = query(project, "SELECT * FROM `market_data.yahoo_zl_historical_2000_2010`").sort("date")
@@ -283,10 +287,12 @@ def test_the_bridge_ends_before_databentos_history(project: Project, staging: Pa
 
 
 @pytest.mark.both_warehouses
-def test_the_stitch_is_recorded_from_rows_that_no_table_has(
+def test_record_stitch_compares_closes_after_the_boundary_from_the_file(
     project: Project, staging: Path
 ) -> None:
-    yahoo(staging / "y.parquet", ("2010-06-04", 40.0), ("2010-06-07", 39.0), ("2025-01-02", 41.0))
+    write_bridge(
+        staging / "y.parquet", ("2010-06-04", 40.0), ("2010-06-07", 39.0), ("2025-01-02", 41.0)
+    )
     load(project)
     closes = pl.DataFrame({"date": [day("2010-06-07"), day("2025-01-02")], "close": [38.0, 41.0]})
     with open_session(project, now=LATER) as session:
@@ -297,18 +303,18 @@ def test_the_stitch_is_recorded_from_rows_that_no_table_has(
         assert row["seam_move"] == pytest.approx(-0.05)
         assert row["inside_move"] == pytest.approx(-0.025)
         assert row["typical_move"] is None
-        assert all(r.passed for r in run_all(session, run_bridge))
+        assert all(r.passed for r in run_checks_of(session, run_bridge))
         (staging / "y.parquet").unlink()
         assert record_stitch(session, closes) is None
         assert warehouse.query("SELECT * FROM `ops.stitch_statistics`").height == 1
 
 
-def spoil(project: Project, *statements: str) -> None:
+def run_sql(project: Project, *statements: str) -> None:
     with open_warehouse(project) as warehouse:
         warehouse.transact([Statement(sql) for sql in statements])
 
 
-def observation(source: str, series_id: str, file_id: str) -> str:
+def insert_observation(source: str, series_id: str, file_id: str) -> str:
     return (
         "INSERT INTO `raw_intelligence.macro_observations` (source, series_id, reference_date, "
         f"available_at, value, source_file_id, load_id) SELECT '{source}', '{series_id}', "
@@ -317,7 +323,9 @@ def observation(source: str, series_id: str, file_id: str) -> str:
 
 
 ANY_FILE = "(SELECT MAX(file_id) FROM `ops.staging_files`)"
-COPY = "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = DATE '2010-06-04'"
+UPDATE_BRIDGE = (
+    "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = DATE '2010-06-04'"
+)
 
 
 @pytest.mark.parametrize(
@@ -325,17 +333,17 @@ COPY = "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = D
     [
         (
             "no_price_from_staging",
-            observation("FRED", "zl_close", ANY_FILE),
+            insert_observation("FRED", "zl_close", ANY_FILE),
             "this source may not give this series",
         ),
         (
             "no_price_from_staging",
-            observation("Yahoo_Finance", TEN, ANY_FILE),
+            insert_observation("Yahoo_Finance", TEN, ANY_FILE),
             "this source may not give this series",
         ),
         (
             "no_price_from_staging",
-            observation("FRED", TEN, "'no such file'"),
+            insert_observation("FRED", TEN, "'no such file'"),
             "its file is not in ops.staging_files",
         ),
         (
@@ -349,22 +357,22 @@ COPY = "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = D
         ),
         (
             "yahoo_only_before_2010_06_06",
-            COPY.format("date = DATE '2010-06-07'"),
+            UPDATE_BRIDGE.format("date = DATE '2010-06-07'"),
             "the bridge ends before 2010-06-06",
         ),
         (
             "yahoo_only_before_2010_06_06",
-            observation("Yahoo_Finance", TEN, ANY_FILE),
+            insert_observation("Yahoo_Finance", TEN, ANY_FILE),
             "Yahoo may give only the bridge",
         ),
         (
             "stitch_is_documented",
-            COPY.format("scale = 2.0"),
+            UPDATE_BRIDGE.format("scale = 2.0"),
             "not stitched as sources.yaml says",
         ),
         (
             "stitch_is_documented",
-            COPY.format("close_kind = 'last_trade'"),
+            UPDATE_BRIDGE.format("close_kind = 'last_trade'"),
             "not stitched as sources.yaml says",
         ),
         (
@@ -386,16 +394,16 @@ COPY = "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = D
         ),
     ],
 )
-def test_each_check_finds_what_deserves_it(
+def test_check_fails_and_names_the_problem(
     project: Project, staging: Path, check: str, sql: str, fault: str
 ) -> None:
     indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
-    yahoo(staging / "y.parquet", ("2010-06-04", 40.0))
+    write_bridge(staging / "y.parquet", ("2010-06-04", 40.0))
     load(project)
 
     def failed() -> list[tuple[str, list[str]]]:
         with open_session(project, now=NOW) as session:
-            results = run_all(session, run_observations) + run_all(session, run_bridge)
+            results = run_checks_of(session, run_observations) + run_checks_of(session, run_bridge)
         for result in results:
             assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
         return [(r.name, [row["problem"] for row in r.sample]) for r in results if r.failed]
@@ -404,17 +412,19 @@ def test_each_check_finds_what_deserves_it(
         no_bars = pl.DataFrame(schema={"date": pl.Date, "close": pl.Float64})
         record_stitch(session, no_bars)
     assert failed() == []
-    spoil(project, sql)
+    run_sql(project, sql)
     assert (check, [fault]) in failed()
 
 
-def test_books_that_do_not_balance_publish_nothing(project: Project, staging: Path) -> None:
+def test_load_publishes_nothing_if_the_books_do_not_balance(
+    project: Project, staging: Path
+) -> None:
     indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     load(project)
-    spoil(project, "UPDATE `ops.staging_files` SET duplicates = 1 WHERE TRUE")
+    run_sql(project, "UPDATE `ops.staging_files` SET duplicates = 1 WHERE TRUE")
     indicators(staging / "b.parquet", ("FRED", TEN, "2025-01-03", 4.6))
     with pytest.raises(
         AuditError, match=r"^a\.parquet: 1 observations in the books, 1 in the tables"
     ):
         load(project, LATER)
-    assert len(held(project)) == 1
+    assert len(published_observations(project)) == 1

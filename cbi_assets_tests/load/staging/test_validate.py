@@ -1,4 +1,4 @@
-"""Every observation is validated once, by rules that can be said in a sentence."""
+"""Observations are published, or refused or in conflict for a stated reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.config.macro import parse_macro
@@ -38,12 +38,12 @@ series:
         max_age_days: 5, from: [{layout: indicators, names: [mixed], day: other}]}
 """)
 DAY = dt.date(2025, 1, 2)
-RULE = dt.datetime(2025, 1, 3, 12, tzinfo=dt.UTC)
-SEEN = dt.datetime(2025, 11, 30, tzinfo=dt.UTC)
+PUBLISHED_AT = dt.datetime(2025, 1, 3, 12, tzinfo=dt.UTC)
+SEEN_AT = dt.datetime(2025, 11, 30, tzinfo=dt.UTC)
 
 
 def observation(row_no: int = 1, **changes: Any) -> dict[str, Any]:
-    sound = {
+    valid = {
         "row_no": row_no,
         "item": "rate",
         "source": "FRED",
@@ -51,27 +51,30 @@ def observation(row_no: int = 1, **changes: Any) -> dict[str, Any]:
         "value": 4.5,
         "fault": None,
     }
-    return sound | changes
+    return valid | changes
 
 
-def held(value: float, source: str = "FRED", at: dt.datetime = RULE, new: bool = False) -> Any:
-    return ("rate", DAY, at, value, source, new)
+def published(
+    value: float, source: str = "FRED", at: dt.datetime = PUBLISHED_AT, is_new: bool = False
+) -> Any:
+    """Return a published observation, as a row of PUBLISHED_SCHEMA."""
+    return ("rate", DAY, at, value, source, is_new)
 
 
-def validated(rows: list[dict[str, Any]], *before: Any) -> pl.DataFrame:
+def run_validate(rows: list[dict[str, Any]], *existing: Any) -> pl.DataFrame:
     frame = pl.DataFrame(rows, schema=OBSERVATION_SCHEMA)
-    known = pl.DataFrame(list(before), schema=PUBLISHED_SCHEMA, orient="row")
-    return validate("indicators", frame, known, SOURCES, MACRO, SEEN).observations
+    before = pl.DataFrame(list(existing), schema=PUBLISHED_SCHEMA, orient="row")
+    return validate("indicators", frame, before, SOURCES, MACRO, SEEN_AT).observations
 
 
-def verdicts(*rows: dict[str, Any], before: tuple[Any, ...] = ()) -> list[tuple[str, Any]]:
-    return validated(list(rows), *before).select("verdict", "reason").rows()
+def verdicts(*rows: dict[str, Any], existing: tuple[Any, ...] = ()) -> list[tuple[str, Any]]:
+    return run_validate(list(rows), *existing).select("verdict", "reason").rows()
 
 
-def test_a_sound_one_is_published_from_its_publication_on() -> None:
-    (row,) = validated([observation()]).to_dicts()
+def test_valid_observation_is_available_from_its_publication() -> None:
+    (row,) = run_validate([observation()]).to_dicts()
     assert (row["verdict"], row["series_id"], row["source_key"]) == ("published", "rate", "FRED")
-    assert row["available_at"] == RULE
+    assert row["available_at"] == PUBLISHED_AT
 
 
 @pytest.mark.parametrize(
@@ -85,24 +88,24 @@ def test_a_sound_one_is_published_from_its_publication_on() -> None:
         ({"fault": "odd"}, "odd"),
         ({"item": "wheat"}, "no series of macro.yaml takes wheat"),
         ({"source": "CFTC_API"}, "CFTC may not give macro"),
-        # the first reason that holds stands
+        # the first reason is given
         ({"source": None, "fault": "odd", "item": "wheat"}, "it names no source"),
         ({"source": "Yahoo_Finance", "item": "wheat"}, "Yahoo_Finance: no Yahoo here"),
     ],
 )
-def test_refused(changes: dict[str, Any], reason: str) -> None:
+def test_observation_is_refused_with_a_reason(changes: dict[str, Any], reason: str) -> None:
     assert verdicts(observation(**changes)) == [("refused", reason)]
 
 
-def test_a_bad_row_takes_no_other_with_it() -> None:
+def test_refused_rows_do_not_affect_others() -> None:
     rows = [observation(1, source=None, value=9.0), observation(2), observation(3, item="wheat")]
     assert [verdict for verdict, _ in verdicts(*rows)] == ["refused", "published", "refused"]
 
 
-def test_two_series_under_one_name_are_told_by_the_day() -> None:
+def test_series_is_chosen_by_date_if_two_share_a_name() -> None:
     days = [dt.date(2025, 1, 1), dt.date(2025, 1, 2), dt.date(2025, 2, 1)]
     rows = [observation(n, item="mixed", reference_date=d) for n, d in enumerate(days, 1)]
-    found = validated(rows).select("series_id", "verdict", "reason").rows()
+    found = run_validate(rows).select("series_id", "verdict", "reason").rows()
     assert found == [
         ("month", "published", None),
         ("day", "published", None),
@@ -110,48 +113,47 @@ def test_two_series_under_one_name_are_told_by_the_day() -> None:
     ]
 
 
-def test_equal_values_of_a_date_are_one_the_first_rows() -> None:
+def test_first_row_is_published_if_values_of_a_date_are_equal() -> None:
     rows = [observation(1), observation(2, item="rate_fred"), observation(3, source="fred_api")]
     assert verdicts(*rows) == [("published", None), ("duplicate", None), ("duplicate", None)]
 
 
-def test_different_values_of_a_date_in_a_file_are_all_in_conflict() -> None:
+def test_all_rows_are_in_conflict_if_values_of_a_date_differ_in_a_file() -> None:
     reason = "2 different values for one date in this file"
     rows = [observation(1), observation(2, value=4.6), observation(3)]
     assert verdicts(*rows) == [("conflict", reason)] * 3
 
 
-def test_a_refused_value_conflicts_with_nothing() -> None:
+def test_refused_value_causes_no_conflict() -> None:
     rows = [observation(1), observation(2, value=4.6, source="Yahoo_Finance")]
     assert [verdict for verdict, _ in verdicts(*rows)] == ["published", "refused"]
 
 
-def test_what_is_held_already_is_a_duplicate() -> None:
-    assert verdicts(observation(), before=(held(4.5),)) == [("duplicate", None)]
+def test_value_is_duplicate_if_published_already() -> None:
+    assert verdicts(observation(), existing=(published(4.5),)) == [("duplicate", None)]
 
 
-def test_a_changed_value_is_a_vintage_known_since_the_file_was_seen() -> None:
-    (row,) = validated([observation(value=4.6)], held(4.5)).to_dicts()
-    assert (row["verdict"], row["available_at"]) == ("published", SEEN)
+def test_changed_value_is_a_vintage_available_since_its_file_was_seen() -> None:
+    (row,) = run_validate([observation(value=4.6)], published(4.5)).to_dicts()
+    assert (row["verdict"], row["available_at"]) == ("published", SEEN_AT)
 
 
-def test_the_last_vintage_is_what_counts() -> None:
-    later = SEEN - dt.timedelta(days=1)
-    before = (held(4.6, at=later), held(4.5))
-    assert verdicts(observation(value=4.6), before=before) == [("duplicate", None)]
-    assert verdicts(observation(value=4.5), before=before) == [("published", None)]
+def test_values_are_compared_with_the_latest_vintage() -> None:
+    vintages = (published(4.6, at=SEEN_AT - dt.timedelta(days=1)), published(4.5))
+    assert verdicts(observation(value=4.6), existing=vintages) == [("duplicate", None)]
+    assert verdicts(observation(value=4.5), existing=vintages) == [("published", None)]
 
 
 @pytest.mark.parametrize(
-    ("before", "reason"),
+    ("existing", "reason"),
     [
-        (held(4.4, source="BIS"), "BIS has 4.4 for this date"),
-        (held(4.4, new=True), "another file of this load has 4.4 for this date"),
-        (held(4.4, at=SEEN), "4.4 is published for this date and not yet available"),
+        (published(4.4, source="BIS"), "BIS has 4.4 for this date"),
+        (published(4.4, is_new=True), "another file of this load has 4.4 for this date"),
+        (published(4.4, at=SEEN_AT), "4.4 is published for this date and not yet available"),
     ],
 )
-def test_what_is_held_stays_where_nothing_says_which_is_right(before: Any, reason: str) -> None:
-    assert verdicts(observation(), before=(before,)) == [("conflict", reason)]
+def test_value_is_in_conflict_if_it_differs_and_is_no_vintage(existing: Any, reason: str) -> None:
+    assert verdicts(observation(), existing=(existing,)) == [("conflict", reason)]
 
 
 ROWS = st.lists(
@@ -168,26 +170,27 @@ ROWS = st.lists(
 KEY = ["series_id", "reference_date", "available_at"]
 
 
+@settings(deadline=None)
 @given(ROWS, ROWS)
-def test_books_balance_and_keys_are_unique_over_two_files(
+def test_verdicts_balance_and_keys_are_unique_over_two_files(
     first: list[dict[str, Any]], second: list[dict[str, Any]]
 ) -> None:
-    known = pl.DataFrame(schema=PUBLISHED_SCHEMA)
+    existing = pl.DataFrame(schema=PUBLISHED_SCHEMA)
     for n, rows in enumerate((first, second)):
         frame = pl.DataFrame(
             [observation(i, **row) for i, row in enumerate(rows, 1)], schema=OBSERVATION_SCHEMA
         )
-        seen = SEEN + dt.timedelta(days=n)
-        found = validate("indicators", frame, known, SOURCES, MACRO, seen)
-        told = found.observations
-        assert told["row_no"].to_list() == list(range(1, len(rows) + 1))
-        assert set(told["verdict"]) <= set(VERDICTS)
-        kept = told["verdict"].is_in(["published", "duplicate"])
-        assert told.filter(kept)["reason"].null_count() == kept.sum()
-        assert told.filter(~kept)["reason"].null_count() == 0
-        assert not told.filter(kept)["source"].is_in(["Yahoo_Finance", "CFTC_API"]).any()
-        new = found.published().with_columns(is_new=False).select(*PUBLISHED_SCHEMA)
-        known = pl.concat([known, new])
-        assert not known.select(KEY).is_duplicated().any()
-        again = validate("indicators", frame, known, SOURCES, MACRO, seen).published()
+        seen_at = SEEN_AT + dt.timedelta(days=n)
+        validated = validate("indicators", frame, existing, SOURCES, MACRO, seen_at)
+        found = validated.observations
+        assert found["row_no"].to_list() == list(range(1, len(rows) + 1))
+        assert set(found["verdict"]) <= set(VERDICTS)
+        accepted = found["verdict"].is_in(["published", "duplicate"])
+        assert found.filter(accepted)["reason"].null_count() == accepted.sum()
+        assert found.filter(~accepted)["reason"].null_count() == 0
+        assert not found.filter(accepted)["source"].is_in(["Yahoo_Finance", "CFTC_API"]).any()
+        new = validated.published().with_columns(is_new=False).select(*PUBLISHED_SCHEMA)
+        existing = pl.concat([existing, new])
+        assert not existing.select(KEY).is_duplicated().any()
+        again = validate("indicators", frame, existing, SOURCES, MACRO, seen_at).published()
         assert again.is_empty()
