@@ -149,7 +149,7 @@ def test_derive_uses_outrights_and_continuous_symbols_of_rank_0(
 
 @pytest.fixture
 def three_days(project: Project, drive: Path) -> Path:
-    """Load and derive three trade dates: each has two minutes and an hour of ZL and an hour of ZS."""
+    """Load and derive three trade dates of two minutes and an hour of ZL and an hour of ZS each."""
     put_lines(drive, minutes(*(day * DAY + n for day in range(3) for n in (0, 1))), "m.json")
     hours = [(24 * day, symbol) for day in range(3) for symbol in ("ZL.v.0", "ZS.v.0")]
     put_lines(drive, [record(place, symbol, volume="10") for place, symbol in hours])
