@@ -1,16 +1,18 @@
-# Two commands: `make demo` shows the main job on synthetic data, `make test` passes the tests.
+# Three commands: `make demo` shows the main job on synthetic data, `make test` passes the quick tests,
+# `make test-full` the others.
 # Any CPython ≥ 3.13 will do; PYTHON names one where the search below does not find it.
 PYTHON ?= $(shell for p in python3.13 python3.14 python3 "$$HOME/.pyenv/versions/"3.1[3-9]*/bin/python; do \
 	if "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 13))' >/dev/null 2>&1; then echo "$$p"; break; fi; done)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/pytest --numprocesses=auto --dist=worksteal
 # The tests' BigQuery emulator needs an older DuckDB than the product: it has an environment of its own.
 EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test lint browser ui dictionary bench bigquery-acceptance clean
+.PHONY: demo test test-full lint browser ui dictionary bench bigquery-acceptance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -28,8 +30,13 @@ $(EMULATOR_READY): requirements-emulator.txt
 demo: $(READY)
 	$(BIN)/cbi demo
 
+# Every verb and every SQL file on both warehouses, in the time of a coffee
 test: $(READY) $(EMULATOR_READY) lint browser
-	$(BIN)/pytest --numprocesses=auto --dist=worksteal
+	$(PYTEST) -m "not full" --every-sql
+
+# The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz
+test-full: $(READY) $(EMULATOR_READY) browser
+	$(PYTEST) -m full
 
 lint: $(READY)
 	$(BIN)/ruff check .

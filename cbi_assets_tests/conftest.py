@@ -14,6 +14,7 @@ from cbi_assets.config.settings import Settings
 from cbi_assets.session import Project
 from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
+from cbi_assets_tests.executed_sql import ExecutedSql
 
 MakeProject = Callable[..., Project]
 
@@ -25,16 +26,39 @@ ACCEPTANCE = acceptance(os.environ)
 """A real project to test on, in a run of `make bigquery-acceptance`; else None."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--every-sql`."""
+    parser.addoption(
+        "--every-sql",
+        action="store_true",
+        help="fail if an SQL file did not run on DuckDB or did not run on BigQuery",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Record from the start which SQL files run."""
+    plugin = ExecutedSql()
+    plugin.record()
+    config.pluginmanager.register(plugin, "executed-sql")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked `both_warehouses` on DuckDB and on BigQuery, what is marked `bigquery` on
-    BigQuery alone, and all else on DuckDB."""
-    if "warehouse" in metafunc.fixturenames:
-        marks = {mark.name for mark in metafunc.definition.iter_markers()}
-        if "both_warehouses" in marks:
-            names = ["bigquery"] if ACCEPTANCE else ["duckdb", "bigquery"]
-            metafunc.parametrize("warehouse", names, indirect=True)
-        elif "bigquery" in marks:
-            metafunc.parametrize("warehouse", ["bigquery"], indirect=True)
+    BigQuery alone, and all else on DuckDB.
+
+    The emulator is slow: on it, `both_warehouses` tests are part of the full run alone, unless they
+    are marked `both_warehouses(quick=True)`.
+    """
+    if "warehouse" not in metafunc.fixturenames:
+        return
+    marks = {mark.name: mark for mark in metafunc.definition.iter_markers()}
+    if both := marks.get("both_warehouses"):
+        is_quick = both.kwargs.get("quick", False)
+        on_bigquery = pytest.param("bigquery", marks=() if is_quick else pytest.mark.full)
+        names = [on_bigquery] if ACCEPTANCE else ["duckdb", on_bigquery]
+        metafunc.parametrize("warehouse", names, indirect=True)
+    elif "bigquery" in marks:
+        metafunc.parametrize("warehouse", ["bigquery"], indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ def main(folder: Path) -> None:
     """Serve until standard input closes."""
     install_extensions()
     gc.set_threshold(100_000)  # every query is a tree of small objects, and none of them stays
+    sys.modules["pandas"] = None  # type: ignore[assignment]  # or DuckDB looks for it for every value
 
     import uvicorn
     from local_bigquery import app
