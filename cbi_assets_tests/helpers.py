@@ -154,11 +154,17 @@ def query(project: Project, sql: str) -> pl.DataFrame:
 
 def paste(project: Project, sql: str) -> pl.DataFrame:
     """Run a check's SQL as it would run if pasted into the warehouse's own tool."""
+    return paste_all(project, [sql])[0]
+
+
+def paste_all(project: Project, texts: Sequence[str]) -> list[pl.DataFrame]:
+    """Run the SQL of several checks as `paste` does, with the warehouse opened once."""
     if project.settings.cbi_warehouse == "bigquery":
-        return query(project, sql)
+        with open_warehouse(project) as warehouse:
+            return [warehouse.query(sql) for sql in texts]
     with duckdb.connect(str(project.home.warehouse)) as opened:
         opened.execute("SET TimeZone = 'UTC'")
-        return opened.sql(sql).pl()
+        return [opened.sql(sql).pl() for sql in texts]
 
 
 def table(project: Project, timeframe: str = "1h") -> pl.DataFrame:

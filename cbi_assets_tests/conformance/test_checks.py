@@ -17,7 +17,7 @@ from cbi_assets.session import Project, open_session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR, SESSIONS
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste_all, query
 from cbi_assets_tests.load.lines import put_lines, record
 
 pytestmark = pytest.mark.both_warehouses
@@ -105,16 +105,15 @@ def test_checks_pass_and_fail_on_corrupted_rows(loaded: Project) -> None:
             assert verdicts == {"ZL": False, "ZS": name != "coverage_is_uniform"}, name
             assert all(result.sample for result in found if not result.passed), name
             failing += [result for result in found if not result.passed]
-            for table, copy in copies.items():
-                warehouse.transact(
-                    [
-                        Statement(f"DELETE FROM `{table}` WHERE TRUE"),
-                        Statement(f"INSERT INTO `{table}` SELECT * FROM `{copy}`"),
-                    ]
-                )
+            table = spoil.split("`")[1]
+            warehouse.transact(
+                [
+                    Statement(f"DELETE FROM `{table}` WHERE TRUE"),
+                    Statement(f"INSERT INTO `{table}` SELECT * FROM `{copies[table]}`"),
+                ]
+            )
     # pasted once the tables are restored, the SQL of each finds nothing, except ZL's years
-    for result in failing:
-        rows = paste(loaded, result.sql)
+    for result, rows in zip(failing, paste_all(loaded, [r.sql for r in failing]), strict=True):
         if "offenders" in rows.columns:
             case = (result.name, result.root)
             assert any(rows["offenders"]) == (case == ("coverage_is_uniform", "ZL")), case
