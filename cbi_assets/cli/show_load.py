@@ -132,7 +132,7 @@ def _describe(outcome: LoadOutcome, staged: StagingOutcome, failed_checks: int) 
         done = f"{bars} published in {partitions} (load {outcome.load_id})"
     quarantined = sum(part.quarantined for part in outcome.partitions) + outcome.unresolved
     counts = (
-        (count_results([*outcome.checks, *staged.checks])[0], "check failed", "checks failed"),
+        (failed_checks, "check failed", "checks failed"),
         (_count_refused(outcome.survey, staged), "file refused", "files refused"),
         (len(outcome.stopped), "timeframe stopped by its canary", "timeframes stopped"),
         (quarantined, "record quarantined", "records quarantined"),
