@@ -1,17 +1,17 @@
-"""What goes up to BigQuery, in bytes and seconds, against the plain ways, in one run.
+"""Compare what `cbi load` uploads to BigQuery with simpler ways, in bytes and seconds.
 
     python benchmarks/bigquery.py [--bars 500000] [--runs 3] [--work DIR]
 
 Makes a drive of one-minute bars as DBN+zstd and starts the BigQuery emulator, then compares
 
-  bytes    what a load sends (the landing zone's Parquet and the small staged frames) with the
-           newline-delimited JSON of the rows that it publishes, which `bq load` would send, plain
+  bytes    what a load uploads (the landing zone's Parquet and the small staged frames) with the
+           newline-delimited JSON of the rows it publishes, which `bq load` would upload, plain
            and gzipped
-  seconds  staging the landed packs, and the whole load (landing, canary, audit, publication,
+  seconds  staging the landed packs, and a complete load (landing, canary, audit, publication,
            checks), with the client's `load_table_from_dataframe` of the same rows
 
-and prints medians and ratios. On the emulator, which is one process beside this one on the same
-cores: its seconds say nothing of BigQuery's own.
+and prints medians and ratios. The emulator is another process on the same cores, so its seconds do
+not predict those of BigQuery.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PROJECT = "benchmark"
 
 
 def make_drive(drive: Path, bars: int) -> None:
-    """Write one job: `bars` one-minute bars of MES, a file a month."""
+    """Write one job of `bars` one-minute bars of MES, one file per month."""
     import numpy as np
 
     schema, dataset = "ohlcv-1m", "GLBX.MDP3"
@@ -63,76 +63,76 @@ def make_drive(drive: Path, bars: int) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Run `work` and return how long it took, in seconds."""
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
 
-def project_of(emulator: Emulator, home: Path, drive: Path) -> Project:
-    """A project with an empty home and an empty warehouse."""
+def empty_project(emulator: Emulator, home: Path, drive: Path) -> Project:
+    """Return a project with an empty home and an empty warehouse."""
     shutil.rmtree(home, ignore_errors=True)
     settings = emulator.empty_project(PROJECT) | {"cbi_home": home, "cbi_drive": drive}
     return Project(Settings(_env_file=None, **settings))  # type: ignore[call-arg]
 
 
 def main() -> None:
-    """Run it and print the tables."""
+    """Run the benchmark and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bars", type=int, default=500_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--work", type=Path)
-    given = parser.parse_args()
-    work = given.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
     drive = work / "drive"
     if not drive.exists():
-        make_drive(drive, given.bars)
+        make_drive(drive, options.bars)
 
-    whole, staging, plain, sent = [], [], [], 0
+    loads, stagings, clients, uploaded = [], [], [], 0
     rows = pl.DataFrame()
     with run_emulator(work / "emulator") as emulator:
-        for _ in range(given.runs):
-            project = project_of(emulator, work / "home", drive)
+        for _ in range(options.runs):
+            project = empty_project(emulator, work / "home", drive)
             with open_session(project, now=NOW) as session:
                 started = time.perf_counter()
                 outcome = load(session)
-                whole.append(time.perf_counter() - started)
+                loads.append(time.perf_counter() - started)
                 assert outcome.cost is not None
-                sent = outcome.cost.bytes_uploaded
+                uploaded = outcome.cost.bytes_uploaded
                 warehouse, catalog = session.warehouse, session.catalog
                 landing = project.home.landing
                 packs = [pack_path(landing, p.timeframe, p.pack) for p in catalog.packs()]
-                staging.append(seconds(lambda: warehouse.stage_parquet("bench", packs)))  # noqa: B023
+                stagings.append(seconds(lambda: warehouse.stage_parquet("bench", packs)))  # noqa: B023
                 rows = warehouse.query(f"SELECT * FROM `{RAW['1m'].id}`")
             frame = rows.to_pandas()
             with emulator.client(PROJECT) as client:
                 target = "ops_staging.plain"
                 client.delete_table(target, not_found_ok=True)
-                plain.append(
+                clients.append(
                     seconds(lambda: client.load_table_from_dataframe(frame, target).result())  # noqa: B023
                 )
     text = io.BytesIO()
     rows.write_ndjson(text)
     ndjson, zipped = len(text.getvalue()), len(gzip.compress(text.getvalue(), 6))
 
-    print(f"{rows.height:,} bars, medians of {given.runs}")
-    print(f"{'':42}{'bytes':>14}{'a row':>8}{'ratio':>8}")
+    print(f"{rows.height:,} bars, medians of {options.runs}")
+    print(f"{'':42}{'bytes':>14}{'per row':>8}{'ratio':>8}")
     for name, size in (
-        ("a load sends", sent),
+        ("uploaded by a load", uploaded),
         ("NDJSON of the published rows", ndjson),
         ("NDJSON, gzipped", zipped),
     ):
-        print(f"{name:42}{size:14,}{size / rows.height:8.1f}{sent / size:8.3f}")
-    base = statistics.median(plain)
+        print(f"{name:42}{size:14,}{size / rows.height:8.1f}{uploaded / size:8.3f}")
+    base = statistics.median(clients)
     print(f"{'':42}{'seconds':>14}{'':>8}{'ratio':>8}")
-    for name, taken in (
-        ("client's load_table_from_dataframe", plain),
-        ("staging the landed packs", staging),
-        ("the whole load", whole),
+    for name, times in (
+        ("client's load_table_from_dataframe", clients),
+        ("staging the landed packs", stagings),
+        ("complete load", loads),
     ):
-        median = statistics.median(taken)
+        median = statistics.median(times)
         print(f"{name:42}{median:14.2f}{'':>8}{median / base:8.2f}")
-    if given.work is None:
+    if options.work is None:
         shutil.rmtree(work)
 
 

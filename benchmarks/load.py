@@ -1,16 +1,16 @@
-"""`cbi load` against the plain tools, as whole processes, in one run.
+"""Compare `cbi load` with DuckDB, Polars and databento reading the same files, as processes.
 
     python benchmarks/load.py [--bars 5000000] [--runs 3] [--work DIR] [--only json|dbn]
 
-Makes a drive of daily JSON files (≥ 1 GB and thousands of files at the default size) and one of
-the same bars as DBN+zstd, then times, in turn:
+Makes a drive of daily JSON files (at the default size, over 1 GB in thousands of files) and one of
+the same bars as DBN+zstd, then times in turn:
 
   cbi load             an empty home; inventory, landing, audit, publication, checks, Dagster events
   DuckDB               typed read_json of all files into a table of a new database file
   Polars               scan_ndjson of all files with the same columns, collected
   DBNStore.to_df       of each DBN file
   cbi load, again      nothing new
-  import dagster       Python's and Dagster's own start
+  import dagster       the start of Python and Dagster
 
 and prints the median seconds, the ratios of medians, and the peak memory of one process.
 """
@@ -74,14 +74,14 @@ print(total)
 
 @dataclass
 class Timed:
-    """One process: wall seconds and its peak memory in MiB."""
+    """A process's wall seconds and peak memory in MiB."""
 
     seconds: float
     peak: float
 
 
 def run(command: list[str], environment: dict[str, str] | None = None) -> Timed:
-    """Run a command to its end and time it from outside. Raises where it fails."""
+    """Run a command to its end and time it from outside. Raises SystemExit if it fails."""
     started = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -90,16 +90,16 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> Timed:
         stderr=subprocess.PIPE,
     )
     assert process.stderr is not None
-    told = process.stderr.read()
+    errors = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - started
     if status:
-        raise SystemExit(f"{command[:4]} failed: {told.decode()[-800:]}")
+        raise SystemExit(f"{command[:4]} failed: {errors.decode()[-800:]}")
     return Timed(seconds, usage.ru_maxrss / 1024)
 
 
 def make_drives(work: Path, bars: int) -> None:
-    """Write the JSON drive, a file a root and day, and the DBN drive, a file a month."""
+    """Write the JSON drive, one file per root and day, and the DBN drive, one file per month."""
     import numpy as np
 
     from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
@@ -124,12 +124,12 @@ def make_drives(work: Path, bars: int) -> None:
             texts[name] = encode_text(dbn, "json", schema, mapped)
         folder = f"databento_{root.lower()}/GLBX-20251118-{'ABCD'[place] * 10}"
         write_job(work / "json/TrainingData/raw" / folder, texts, dataset, schema, mapped)
-    together = np.concatenate(parts)
-    together = together[np.argsort(together["ts_event"], kind="stable")]
-    month = (together["ts_event"] // 10**9).astype("datetime64[s]").astype("datetime64[M]")
+    merged = np.concatenate(parts)
+    merged = merged[np.argsort(merged["ts_event"], kind="stable")]
+    month = (merged["ts_event"] // 10**9).astype("datetime64[s]").astype("datetime64[M]")
     files = {
         f"glbx-mdp3-{value}.{schema}.dbn.zst": encode_dbn(
-            together[month == value], dataset, schema, mapped
+            merged[month == value], dataset, schema, mapped
         )
         for value in np.unique(month)
     }
@@ -137,7 +137,8 @@ def make_drives(work: Path, bars: int) -> None:
     write_job(work / "dbn/TrainingData/raw" / folder, files, dataset, schema, mapped)
 
 
-def cbi(work: Path, drive: str, fresh: bool) -> Timed:
+def time_load(work: Path, drive: str, fresh: bool) -> Timed:
+    """Time `cbi load` of a drive, into an empty home if `fresh`."""
     home = work / f"home_{drive}"
     if fresh:
         shutil.rmtree(home, ignore_errors=True)
@@ -146,6 +147,7 @@ def cbi(work: Path, drive: str, fresh: bool) -> Timed:
 
 
 def main() -> None:
+    """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bars", type=int, default=5_000_000)
     parser.add_argument("--runs", type=int, default=3)
@@ -159,7 +161,7 @@ def main() -> None:
     work = options.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
     if not (work / "json").exists():
         print(f"making {options.bars:,} bars under {work} …", flush=True)
-        # a process of its own: the peak memory of a child starts from its parent's
+        # in a separate process, because a child's peak memory starts from its parent's
         making = [sys.executable, __file__, "--make", "--work", str(work)]
         subprocess.run([*making, "--bars", str(options.bars)], check=True)
     texts = sorted((work / "json").rglob("*.ohlcv-1m.json"))
@@ -171,8 +173,8 @@ def main() -> None:
     times: dict[str, list[Timed]] = {}
     for _ in range(options.runs):
         if options.only != "dbn":
-            times.setdefault("cbi load (JSON)", []).append(cbi(work, "json", fresh=True))
-            times.setdefault("cbi load again", []).append(cbi(work, "json", fresh=False))
+            times.setdefault("cbi load (JSON)", []).append(time_load(work, "json", fresh=True))
+            times.setdefault("cbi load again", []).append(time_load(work, "json", fresh=False))
             target = work / "plain.duckdb"
             target.unlink(missing_ok=True)
             times.setdefault("DuckDB read_json", []).append(
@@ -180,7 +182,7 @@ def main() -> None:
             )
             times.setdefault("Polars scan_ndjson", []).append(run([*plain, POLARS_PLAIN, files]))
         if options.only != "json":
-            times.setdefault("cbi load (DBN)", []).append(cbi(work, "dbn", fresh=True))
+            times.setdefault("cbi load (DBN)", []).append(time_load(work, "dbn", fresh=True))
             pattern = str(work / "dbn/TrainingData/raw/*/*/*.dbn.zst")
             times.setdefault("DBNStore.to_df", []).append(run([*plain, TO_DF, pattern]))
         times.setdefault("import dagster", []).append(run([*plain, "import dagster"]))
@@ -199,8 +201,8 @@ def main() -> None:
         if ours in median:
             print(f"{label}: {median[ours] / median[other]:.2f}")
     if "cbi load again" in median:
-        over = median["cbi load again"] - median["import dagster"]
-        print(f"rerun above Python's and Dagster's start (aim ≤ 2 s): {over:.2f} s")
+        excess = median["cbi load again"] - median["import dagster"]
+        print(f"rerun, above the start of Python and Dagster (aim ≤ 2 s): {excess:.2f} s")
     print(json.dumps({"bars": options.bars, "medians": median}))
     if options.work is None:
         shutil.rmtree(work)

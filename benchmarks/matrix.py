@@ -1,20 +1,20 @@
-"""`cbi build` against a plain pandas version of the pivots and the volatility alone, in one run.
+"""Compare `cbi build` with a pandas version of only the pivots and the volatility.
 
     python benchmarks/matrix.py [--roots 32] [--years 15] [--runs 3] [--work DIR] [--stages]
 
-Makes a home whose 1h table holds the volume-led continuous symbol of each root, of a random walk in
-the sector's hours, with a new contract each quarter, and a value a business day of each macro
-series. Then times, each in a process of its own and without its imports:
+Makes a home whose 1h table contains the continuous symbol by volume (`ROOT.v.0`) of each root, a
+random walk in the sector's hours with a new contract each quarter, and one value per business day
+of each macro series. Then times, each in a separate process and without its imports:
 
   plain pandas    reads the bars, sessions by trade date, the five pivots, 20-day volatility, its
                   rank and its median over 252 days; writes nothing
-  whole build     the built tables empty: 4h bars, sessions, rolls, continuous series, all of
+  full build      into empty tables: 4h bars, sessions, rolls, continuous series, all of
                   daily_ml_matrix, the transaction and the checks
-  one more day    of bars of every root has come
-  nothing new     the same build once more
+  one more day    a build after one more day of bars of every root
+  nothing new     the same build again
 
-and prints the median seconds, the ratios of medians, and the peak memory of one process. Processor
-seconds stand beside the wall's: they say more on a machine that has other work, too.
+and prints the median seconds, the ratios of medians, and the peak memory of one process. It prints
+processor seconds too, which vary less on a busy machine.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DAY = "day.parquet"
 NOW = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)
 FIRST = dt.date(2010, 6, 7)
 
-# what takes the time, as module:function; a line counts what it calls
+# the functions timed with --stages, as module:function; each includes the functions it calls
 STAGES = (
     "build.build:failed_upstream",
     "build.build:read_inventory",
@@ -70,19 +70,19 @@ STAGES = (
 
 
 class Clock:
-    """Wall and processor seconds (of all threads) since it was made."""
+    """Wall and processor seconds (of all threads) since the object was created."""
 
     def __init__(self) -> None:
-        self.started, self.worked = time.perf_counter(), time.process_time()
+        self.started, self.started_cpu = time.perf_counter(), time.process_time()
 
     def read(self) -> dict[str, float]:
-        """Both, by name."""
+        """Return both by name."""
         seconds = time.perf_counter() - self.started
-        return {"seconds": seconds, "cpu": time.process_time() - self.worked}
+        return {"seconds": seconds, "cpu": time.process_time() - self.started_cpu}
 
 
 def open_project(work: Path) -> Any:
-    """The project, with a home under `work`."""
+    """Return a project with its home under `work`."""
     from cbi_assets.config.settings import Settings
     from cbi_assets.session import Project
 
@@ -90,8 +90,7 @@ def open_project(work: Path) -> Any:
 
 
 def make_home(work: Path, roots: int, years: int) -> None:
-    """Fill the 1h table but for its last trade date, which goes to a Parquet file, and the macro
-    observations."""
+    """Fill the 1h table and the macro observations, and write the last trade date's bars to DAY."""
     import polars as pl
 
     from cbi_assets.market.sessions import trade_dates
@@ -107,7 +106,7 @@ def make_home(work: Path, roots: int, years: int) -> None:
         warehouse = session.warehouse
 
         def fill(table: str, rows: pl.DataFrame) -> None:
-            staged = warehouse.stage_frame("filling", rows)
+            staged = warehouse.stage_frame("rows", rows)
             columns = ", ".join(rows.columns)
             sql = f"INSERT INTO `{table}` ({columns}) SELECT {columns} FROM `{staged}`"
             warehouse.transact([Statement(sql)])
@@ -123,7 +122,7 @@ def make_home(work: Path, roots: int, years: int) -> None:
 
 
 def make_bars(project: Any, root: str, place: int, last: dt.date) -> Any:
-    """Rows of the raw 1h table: a random walk of `ROOT.v.0`."""
+    """Return rows of the raw 1h table: a random walk of `ROOT.v.0`."""
     import polars as pl
 
     from cbi_assets.demo.synthetic_bars import bar_starts, random_walk
@@ -151,7 +150,7 @@ def make_bars(project: Any, root: str, place: int, last: dt.date) -> Any:
         pl.lit(f"{root}.v.0").alias("symbol"),
         pl.lit("continuous").alias("kind"),
         pl.lit(None, pl.String).alias("contract"),
-        # the vendor's mapping changes at a midnight UTC
+        # the vendor changes instrument IDs at midnight UTC
         (place * 1_000 + (day.year() - FIRST.year) * 4 + day.quarter())
         .cast(pl.Int64)
         .alias("instrument_id"),
@@ -164,7 +163,7 @@ def make_bars(project: Any, root: str, place: int, last: dt.date) -> Any:
 
 
 def make_books(loads: list[str]) -> Any:
-    """Rows of ops.loads, so that a check finds the loads that rows rest on."""
+    """Return rows of ops.loads, so that the checks find the loads that the rows name."""
     import polars as pl
 
     counts = ("records", "published", "duplicates", "quarantined", "conflicts", "reopened")
@@ -178,7 +177,7 @@ def make_books(loads: list[str]) -> Any:
 
 
 def make_observations(project: Any, last: dt.date) -> Any:
-    """A value each business day of every series, known the evening after."""
+    """Return one value per series and business day, available at 22:00 UTC on the next day."""
     import polars as pl
 
     days = pl.select(
@@ -200,7 +199,7 @@ def make_observations(project: Any, last: dt.date) -> Any:
 
 
 def plain(work: Path) -> dict[str, Any]:
-    """What one would write with pandas for the pivots and the volatility, root by root."""
+    """Compute the pivots and the volatility with pandas, one root at a time."""
     import duckdb
     import numpy as np
     import pandas as pd
@@ -234,8 +233,8 @@ def plain(work: Path) -> dict[str, Any]:
 
 
 def build(work: Path) -> dict[str, Any]:
-    """One build, with a clock at each of STAGES."""
-    import pandas_market_calendars  # noqa: F401  a build imports it late; the plain version's pandas is outside its clock, too
+    """Time one build and each of its STAGES."""
+    import pandas_market_calendars  # noqa: F401  imported before the clock starts, as pandas is in plain()
 
     from cbi_assets.verbs import build
 
@@ -257,7 +256,7 @@ def build(work: Path) -> dict[str, Any]:
 
 
 def watch_stages() -> dict[str, float]:
-    """Put a clock around each of STAGES; gives the processor seconds by stage, as they add up."""
+    """Time each of STAGES from now on; return their processor seconds, updated as they run."""
     took: dict[str, float] = {}
 
     def watched(stage: str, call: Callable[..., Any]) -> Callable[..., Any]:
@@ -282,7 +281,7 @@ def watch_stages() -> dict[str, float]:
 
 
 def add_day(work: Path) -> dict[str, Any]:
-    """Put the day that was kept back into the 1h table."""
+    """Insert the bars of DAY into the 1h table."""
     import polars as pl
 
     from cbi_assets.tables import RAW
@@ -309,47 +308,49 @@ STEPS = {"plain": plain, "build": build, "add": add_day}
 
 
 def run(step: str, work: Path) -> dict[str, Any]:
-    """Run a step in a process of its own: what it tells, and its peak memory in MiB."""
+    """Run a step in a separate process; return its output and its peak memory in MiB."""
     command = [sys.executable, __file__, "--step", step, "--work", str(work)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    told = process.stdout.read()
+    output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the step {step} failed")
-    return {**json.loads(told), "peak": usage.ru_maxrss / 1024}
+    return {**json.loads(output), "peak": usage.ru_maxrss / 1024}
 
 
 def main() -> None:
-    """Run it and print the tables."""
+    """Run the benchmark and print its tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--roots", type=int, default=32)
     parser.add_argument("--years", type=int, default=15)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--stages", action="store_true", help="print where the time goes, too")
-    parser.add_argument("--step", choices=("make", *STEPS), help="only this, in --work")
-    given = parser.parse_args()
-    work = given.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
-    if given.step == "make":
-        make_home(work, given.roots, given.years)
+    parser.add_argument(
+        "--stages", action="store_true", help="print the processor seconds of each stage, too"
+    )
+    parser.add_argument("--step", choices=("make", *STEPS), help="run only this step, in --work")
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp(prefix="cbi-bench-"))
+    if options.step == "make":
+        make_home(work, options.roots, options.years)
         return
-    if given.step:
-        print(json.dumps(STEPS[given.step](work)))
+    if options.step:
+        print(json.dumps(STEPS[options.step](work)))
         return
     made = work / "made"
     if not (made / DAY).exists():
-        print(f"making {given.years} years of 1h bars of {given.roots} roots …", flush=True)
-        size = ["--roots", str(given.roots), "--years", str(given.years)]
+        print(f"making {options.years} years of 1h bars of {options.roots} roots …", flush=True)
+        size = ["--roots", str(options.roots), "--years", str(options.years)]
         making = [sys.executable, __file__, "--step", "make", "--work", str(made), *size]
         subprocess.run(making, check=True)
     found: dict[str, list[dict[str, Any]]] = {}
-    for _ in range(given.runs):
+    for _ in range(options.runs):
         own = work / "run"
         shutil.rmtree(own, ignore_errors=True)
         shutil.copytree(made, own)
         found.setdefault("plain pandas", []).append(run("plain", own))
-        found.setdefault("whole build", []).append(run("build", own))
+        found.setdefault("full build", []).append(run("build", own))
         run("add", own)
         found.setdefault("one more day", []).append(run("build", own))
         found.setdefault("nothing new", []).append(run("build", own))
@@ -364,13 +365,13 @@ def main() -> None:
             f"{name:16}{median[name]:10.2f}{min(seconds):8.2f}{max(seconds):8.2f}"
             f"{cpu[name]:8.2f}{peak:10.0f}{runs[-1]['rows']:10,}"
         )
-    derived = statistics.median(r["stages"]["build.build:derive"] for r in found["whole build"])
-    without = median["whole build"] - derived
-    print(f"the whole build / plain pandas: {median['whole build'] / median['plain pandas']:.2f}")
+    derived = statistics.median(r["stages"]["build.build:derive"] for r in found["full build"])
+    without = median["full build"] - derived
+    print(f"full build / plain pandas: {median['full build'] / median['plain pandas']:.2f}")
     print(f"without the 4h bars / plain pandas (aim < 1): {without / median['plain pandas']:.2f}")
-    print(f"the whole build / plain pandas, CPU: {cpu['whole build'] / cpu['plain pandas']:.2f}")
+    print(f"full build / plain pandas, CPU: {cpu['full build'] / cpu['plain pandas']:.2f}")
     print(f"one more day (aim ≤ 1 s): {median['one more day']:.2f} s")
-    if given.stages:
+    if options.stages:
         names = list(found)[1:]
         print(
             f"\n{'processor seconds by stage, last run':44}"
@@ -379,7 +380,7 @@ def main() -> None:
         for stage in STAGES:
             took = [found[name][-1]["stages"].get(stage, 0.0) for name in names]
             print(f"{stage:44}" + "".join(f"{each:14.3f}" for each in took))
-    if given.work is None:
+    if options.work is None:
         shutil.rmtree(work)
 
 
