@@ -46,9 +46,9 @@ def report(
     ]
     return dg.MaterializeResult(
         metadata={
-            "sound": not audit.has_failures,
+            "passed": not audit.has_failures,
             "bars in the raw tables": audit.raw_rows,
-            "results that fail": audit.failed_results,
+            "failing check results": audit.failed_results,
             "decisions that need action": rows_as_markdown(decisions),
             "next step": f"{audit.next_step.command} ({audit.next_step.why})",
             "changed since last time": len(audit.since.changes),
