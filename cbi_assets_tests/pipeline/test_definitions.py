@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from cbi_assets.checks import CHECKS
+from cbi_assets.config.universe import load_universe
 from cbi_assets.definitions import defs
 from cbi_assets.pipeline.asset_checks import ASSET_CHECKS
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
@@ -66,7 +67,7 @@ def test_partitions_are_roots_and_timeframes() -> None:
     graph = defs.resolve_asset_graph()
     raw = graph.get(RAW_KEY).partitions_def
     assert raw is not None
-    assert raw.get_num_partitions() == 32 * 3
+    assert raw.get_num_partitions() == 3 * len(load_universe().roots)
     assert "ZL|1h" in raw.get_partition_keys()
     hourly = graph.get(table_key(RAW["1h"].id)).partitions_def
     assert hourly is not None

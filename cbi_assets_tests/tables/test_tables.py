@@ -156,5 +156,5 @@ def test_polars_schema_matches_the_rows_a_table_returns(spec: TableSpec) -> None
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"CREATE SCHEMA {spec.dataset}")
         connection.execute(to_duckdb(spec.create_statement()))
-        rows = connection.execute(f"SELECT * FROM {spec.id}").pl()
+        rows = connection.sql(f"SELECT * FROM {spec.id}").pl()
     assert rows.schema == spec.polars_schema
