@@ -140,6 +140,11 @@ def test_method_is_volume_on_the_deadline_if_the_new_month_traded_more() -> None
     assert found.rolls["method"].to_list() == ["volume"]
 
 
+def test_method_is_deadline_on_the_deadline_if_both_months_traded_the_same() -> None:
+    found = chained({FRI: {K: 9, N: 5}, NEXT_MON: {K: 5, N: 5}, NEXT_TUE: {K: 9, N: 5}})
+    assert found.rolls.select("roll_date", "method").rows() == [(NEXT_TUE, "deadline")]
+
+
 def test_no_contract_is_active_from_a_deadline_until_a_later_month_traded() -> None:
     found = chained({FRI: {K: 9}, NEXT_MON: {K: 9}, NEXT_TUE: {N: 1}, NEXT_WED: {N: 1}})
     assert found.front_months.rows() == [("ZL", NEXT_MON, K), ("ZL", NEXT_WED, N)]

@@ -82,9 +82,15 @@ def test_day_of_mourning_is_a_trade_date_except_of_equities(mourning: str, next_
         assert day(mourning) not in trade_dates(closed)
 
 
-@pytest.mark.parametrize("start", ["1999-12-31T12:00Z", "1970-01-01T00:00Z", "2041-01-02T12:00Z"])
+@pytest.mark.parametrize("start", [
+    "1999-12-31T12:00Z",
+    "1970-01-01T00:00Z",
+    "2040-12-31T23:00Z",  # 17:00 in Chicago, the end of the last trade date
+    "2041-01-02T12:00Z",
+])  # fmt: skip
 def test_trade_date_is_null_outside_2000_to_2040(start: str) -> None:
     assert trade_date(start) is None
+    assert trade_date("2040-12-31T22:59Z") == dt.date(2040, 12, 31)
 
 
 def test_trade_date_is_null_for_null() -> None:
