@@ -1,4 +1,4 @@
-"""Alerts: events that need a person, sent once and again only if they change."""
+"""Alerts: events that need action, sent once and again only if they change."""
 
 from cbi_assets.alerts.addresses import Address, read_addresses
 from cbi_assets.alerts.alert import Event, Kind

@@ -29,7 +29,7 @@ def run_rolls(context: CheckContext, checks: Sequence[Check]) -> list[CheckResul
     """Compare our front months with the vendor's.
 
     On trade dates for which the 1d or 1h table contains both the vendor's symbol (ROOT.v.0) and the
-    outright that it stood for.
+    outright that it mapped to.
     """
     roots = context.roots_in(checks[0].table)
     params = {"roots": roots, "percent": MATCH_PERCENT}

@@ -21,7 +21,7 @@ from cbi_assets.tables import (
 )
 
 SPEC_CHECK: Final = "table_matches_its_spec"
-"""The check that every table has; it says nothing of a table's rows."""
+"""The check that every table has; it is about the table's structure, not its rows."""
 
 
 def _raw_checks(timeframe: Timeframe) -> tuple[Check, ...]:

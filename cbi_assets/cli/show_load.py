@@ -114,8 +114,8 @@ def _show_books(by_file: pl.DataFrame) -> None:
 
 def _show_staging(outcome: StagingOutcome) -> None:
     """Print one row per source of a staging file, with its verdict."""
-    for trouble in outcome.troubles:
-        say(f"not read: {trouble}")
+    for problem in outcome.problems:
+        say(f"not read: {problem}")
     if outcome.entries:
         columns = ("path", "source", "verdict", *STAGING_COUNTS, "reason")
         rows = [[getattr(entry, name) for name in columns] for entry in outcome.entries]
@@ -143,4 +143,4 @@ def _describe(outcome: LoadOutcome, staged: StagingOutcome, failed_checks: int) 
 
 
 def _count_refused(survey: Survey, staged: StagingOutcome) -> int:
-    return len(survey.refused) + len(survey.unreadable) + len(staged.troubles)
+    return len(survey.refused) + len(survey.unreadable) + len(staged.problems)

@@ -33,7 +33,7 @@ def _check_zone(name: str) -> str:
 
 
 class NotBefore(YamlModel):
-    """Reference dates from `first` to `last`, whose values came out at `at` (local) or later."""
+    """Reference dates `first` to `last`, whose values were published at `at` (local) or later."""
 
     first: dt.date
     last: dt.date

@@ -29,7 +29,7 @@ def poll_jobs(rows: list[JobRow], clients: Clients, now: dt.datetime) -> list[Jo
         assert row.job_id is not None
         state = states.get(row.job_id) or get_job(clients, row.job_id).state
         if state != row.state:
-            told = row.expired_message if state == "expired" else row.told
-            row = replace(row, state=state, told=told, updated_at=now)
+            reason = row.expired_message if state == "expired" else row.told
+            row = replace(row, state=state, told=reason, updated_at=now)
         polled.append(row)
     return polled

@@ -16,8 +16,7 @@ logger = logging.getLogger(__name__)
 def record_cost(session: Session, load_id: str | None) -> JobCost | None:
     """Return what the session has cost so far, recorded in ops.load_costs if a load published.
 
-    Returns None if nothing is billed, or if the service does not say: the load is published all
-    the same.
+    Returns None if nothing is billed, or if the cost cannot be read: the load is published anyway.
     """
     try:
         cost = session.warehouse.cost()

@@ -1,1 +1,1 @@
-"""Audit what is new on the drive and publish it, or take it out again."""
+"""Audit what is new on the drive and publish it, or unload it again."""

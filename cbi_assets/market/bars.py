@@ -35,7 +35,7 @@ PRICE_UNIT: Final = 1_000_000_000
 """Raw prices are int64 multiples of 1e-9 of the native unit."""
 
 UNDEFINED_PRICE: Final = 2**63 - 1
-"""The raw price that stands for an undefined price."""
+"""The raw price that means "undefined"."""
 
 PRICES: Final = ("open", "high", "low", "close")
 

@@ -64,12 +64,12 @@ def coverage_figure(months: pl.DataFrame) -> dict[str, Any]:
 
     `months` is one timeframe's of `Audit.months`. Consecutive months of one step are one mark.
     """
-    held, possible = pl.col("held"), pl.col("possible")
+    covered, possible = pl.col("held"), pl.col("possible")
     no, some, half, all_ = SHARES
     share = (
-        pl.when(held == 0).then(pl.lit(no))
-        .when(held == possible).then(pl.lit(all_))
-        .when(2 * held >= possible).then(pl.lit(half))
+        pl.when(covered == 0).then(pl.lit(no))
+        .when(covered == possible).then(pl.lit(all_))
+        .when(2 * covered >= possible).then(pl.lit(half))
         .otherwise(pl.lit(some))
     )  # fmt: skip
     runs = (

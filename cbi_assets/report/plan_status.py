@@ -29,11 +29,11 @@ def needs_of(project: Project, wanted: Wanted) -> pl.DataFrame:
     of the root that the universe does not count.
     """
     also_held: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for holding in wanted.published:
-        if not holding.counts:
-            name = "contracts" if holding.series == "outright" else holding.series
-            dates = f"{name} on {holding.trade_dates:,} dates"
-            also_held[holding.root, holding.timeframe].append(dates)
+    for found in wanted.published:
+        if not found.counts:
+            name = "contracts" if found.series == "outright" else found.series
+            dates = f"{name} on {found.trade_dates:,} dates"
+            also_held[found.root, found.timeframe].append(dates)
     roots = project.universe.roots
     rows = [
         {

@@ -33,11 +33,11 @@ def coverage_section(audit: Audit) -> Section:
         if months.is_empty():
             blocks.append(Text(f"No {timeframe} bars are published."))
             continue
-        held, possible = int(months["held"].sum()), int(months["possible"].sum())
+        covered, possible = int(months["held"].sum()), int(months["possible"].sum())
         text = (
             f"{plural(months['root'].n_unique(), 'root')} from {months['month'][0]:%B %Y} to "
-            f"{months['month'][-1]:%B %Y}: {number(held)} of {number(possible)} trade dates have a "
-            f"{timeframe} bar ({percent(held, possible)})."
+            f"{months['month'][-1]:%B %Y}: {number(covered)} of {number(possible)} trade dates "
+            f"have a {timeframe} bar ({percent(covered, possible)})."
         )
         title = f"Coverage of {timeframe} bars, root by month"
         blocks.append(Figure(f"coverage-{timeframe}", title, text, coverage_figure(months)))

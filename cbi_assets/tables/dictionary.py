@@ -16,7 +16,7 @@ from cbi_assets.tables import ALL_TABLES, Column, TableSpec, canonical_type
 _HEAD = """\
 # Data dictionary
 
-Written by `make dictionary` from the specs in `cbi_assets/tables/`, which also make the
+Written by `make dictionary` from the specs in `cbi_assets/tables/`, which also define the
 tables; don't edit it by hand. Types are GoogleSQL's. Names are the same on BigQuery (dataset) and
 DuckDB (schema). Timestamps are UTC. An unknown value is NULL, never 0.
 """

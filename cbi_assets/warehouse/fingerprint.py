@@ -1,7 +1,7 @@
 """Fingerprint a table by month, independent of row order and equal on both warehouses.
 
 Each row is written as text and hashed; the hashes are XORed and summed. Because the warehouses
-print decimals differently, a float is written as three integers that hold all of its bits.
+print decimals differently, a float is written as three integers that contain all of its bits.
 """
 
 from __future__ import annotations

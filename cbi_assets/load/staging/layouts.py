@@ -163,9 +163,9 @@ def _reference(kind: pl.DataType, when: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
         return when, missing
     if isinstance(kind, pl.Datetime):
         # A reference date is at midnight; any other time is when somebody read the value.
-        whole = when == when.dt.truncate("1d")
-        odd = pl.when(~whole).then(pl.lit(NOT_A_DAY))
-        return pl.when(whole).then(when.dt.date()), pl.coalesce(missing, odd)
+        is_midnight = when == when.dt.truncate("1d")
+        odd = pl.when(~is_midnight).then(pl.lit(NOT_A_DAY))
+        return pl.when(is_midnight).then(when.dt.date()), pl.coalesce(missing, odd)
     if kind == pl.String:
         day = when.str.to_date("%Y-%m-%d", strict=False)
         return day, pl.when(day.is_null()).then(pl.lit(NO_DATE))

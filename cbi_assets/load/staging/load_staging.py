@@ -40,20 +40,20 @@ class StagingOutcome:
     """What a load of staging did.
 
     `load_id` is None if nothing was new. `entries` are the books of the files validated now, one
-    per source. `troubles` has a line per file that could not be read. `known` counts the files
+    per source. `problems` has a line per file that could not be read. `known` counts the files
     validated before.
     """
 
     load_id: str | None = None
     entries: list[Entry] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     known: int = 0
     checks: list[CheckResult] = field(default_factory=list)
 
     @property
     def has_failures(self) -> bool:
-        """Whether a file could not be read or a check failed; refused rows are no failure."""
-        return bool(self.troubles) or any(result.failed for result in self.checks)
+        """Whether a file could not be read or a check failed; refused rows are not failures."""
+        return bool(self.problems) or any(result.failed for result in self.checks)
 
 
 def load_staging_files(session: Session) -> StagingOutcome:
@@ -61,7 +61,7 @@ def load_staging_files(session: Session) -> StagingOutcome:
 
     A file is identified by its bytes and validated once. When sources.yaml, macro.yaml or the
     universe's roots change, all files in the folder are validated again, in the order in which they
-    were first seen. Rows of a file that is gone stay. A file that cannot be read stops no other.
+    were first seen. Rows of deleted files stay. A file that cannot be read stops none of the others.
 
     Raises AuditError if the books do not balance; then nothing was published.
     """
@@ -79,12 +79,12 @@ def load_staging_files(session: Session) -> StagingOutcome:
             f"FROM `{STAGING_FILES.id}` GROUP BY file_id"
         ).iter_rows()
     }
-    troubles: list[str] = []
+    problems: list[str] = []
     todo: dict[str, StagingFile] = {}
     known = 0
     for found in fetch_all(staging):
         if isinstance(found, SourceError):
-            troubles.append(str(found))
+            problems.append(str(found))
         elif recorded.get(found.id, ("", now))[0] == rules:
             known += 1
         elif found.id in todo:
@@ -94,7 +94,7 @@ def load_staging_files(session: Session) -> StagingOutcome:
         else:
             todo[found.id] = found
     if not todo:
-        return StagingOutcome(troubles=troubles, known=known)
+        return StagingOutcome(problems=problems, known=known)
     revalidated = [file_id for file_id in todo if file_id in recorded]
     files = sorted(todo.values(), key=lambda f: (recorded.get(f.id, ("", now))[1], f.path))
     books = _Validation(session, revalidated).run(
@@ -106,7 +106,7 @@ def load_staging_files(session: Session) -> StagingOutcome:
             _publication(project, warehouse, books, revalidated, rules, load_id, now), version
         )
     )
-    return StagingOutcome(load_id, books.entries, [*troubles, *books.troubles], known)
+    return StagingOutcome(load_id, books.entries, [*problems, *books.problems], known)
 
 
 def rules_hash(project: Project) -> str:
@@ -144,7 +144,7 @@ class _Validation:
             try:
                 frame = decode(file)
             except SourceError as error:
-                self._books.troubles.append(str(error))
+                self._books.problems.append(str(error))
                 self._books.entries.append(unreadable_entry(file, str(error), seen[file.id]))
                 continue
             logger.info("validating %s rows of %s", f"{frame.height:,}", file.path)
@@ -189,7 +189,9 @@ def _publication(
     params = {"load_id": load_id, "loaded_at": now}
     statements: list[Statement] = []
     if revalidated:
-        chosen = warehouse.stage_frame("staging_anew", pl.DataFrame({"file_id": revalidated}))
+        chosen = warehouse.stage_frame(
+            "staging_revalidated", pl.DataFrame({"file_id": revalidated})
+        )
         for spec, column in (
             (MACRO_OBSERVATIONS, "source_file_id"),
             (YAHOO_BRIDGE, "source_file_id"),

@@ -44,7 +44,7 @@ class Books:
     bars: list[pl.DataFrame] = field(default_factory=list)
     refused: list[pl.DataFrame] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def ledger(self, rules: str) -> pl.DataFrame:
         """Return the entries as rows of ops.staging_files."""

@@ -57,7 +57,7 @@ def validate(
     A row is refused for the first of: no source, a refused source, an unknown source, what its
     layout found, no series of that name and date, a kind that the source may not give.
 
-    Of equal values of one series and date, the first row's counts. Different values inside one file
+    Of equal values of one series and date, the first is published. Different values inside one file
     are all in conflict, since nothing says which was published when. A value equal to the published
     one is a duplicate. A different value of the same source is a vintage, known from `seen_at` on,
     when the file was first seen. A different value of another source, or of another file of the

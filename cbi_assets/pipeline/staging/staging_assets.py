@@ -48,8 +48,8 @@ def _staging_table(spec: TableSpec) -> dg.AssetsDefinition:
         with project.session(clock.now()) as session:
             outcome = load_staging(session)
             metadata = staging_metadata(session.warehouse, spec)
-        for trouble in outcome.troubles:
-            context.log.warning(trouble)
+        for problem in outcome.problems:
+            context.log.warning(problem)
         return dg.MaterializeResult(metadata=metadata)
 
     return staging_table

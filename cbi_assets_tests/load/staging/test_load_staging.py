@@ -231,7 +231,7 @@ def test_load_reports_a_damaged_file_in_one_line_and_loads_the_others(
     (staging / "bad.parquet").write_bytes((staging / "good.parquet").read_bytes()[:cut])
     (staging / "note.txt").write_text("mind the gap")
     outcome = load(project)
-    bad, note = outcome.troubles
+    bad, note = outcome.problems
     assert bad.startswith("bad.parquet: damaged Parquet (")
     assert bad.endswith("Export it again.")
     assert "\n" not in bad
@@ -250,7 +250,7 @@ def test_load_reports_a_file_with_a_flipped_bit(project: Project, staging: Path)
     content = bytearray(path.read_bytes())
     content[content.index(struct.pack("<d", 3 / 7))] ^= 1
     path.write_bytes(content)
-    assert len(load(project).troubles) == 1
+    assert len(load(project).problems) == 1
     assert published_observations(project) == []
 
 

@@ -1,4 +1,4 @@
--- Compare our front month with the contract that ROOT.v.0 stands for, on trade dates where both
+-- Compare our front month with the contract that ROOT.v.0 maps to, on trade dates where both
 -- are known. The vendor's is that of the session's last bar: the outright with its instrument id
 -- on that UTC day. One row per root and mismatched trade date; without one, one row per root.
 -- Reads $table, $daily, $hourly. Parameters: roots, percent.
