@@ -61,7 +61,7 @@ def load_staging_files(session: Session) -> StagingOutcome:
 
     A file is identified by its bytes and validated once. When sources.yaml, macro.yaml or the
     universe's roots change, all files in the folder are validated again, in the order in which they
-    were first seen. Rows of deleted files stay. A file that cannot be read stops none of the others.
+    were first seen. Rows of deleted files stay. An unreadable file stops no other.
 
     Raises AuditError if the books do not balance; then nothing was published.
     """
