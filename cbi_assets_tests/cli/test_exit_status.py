@@ -124,7 +124,7 @@ def other_dagster(machine: Machine) -> None:
     machine.resources.enter_context(FileLock(machine.project.home.root / "ui.lock"))
 
 
-# demo and copy themselves are tested in test_demo.py and bigquery/test_moving.py
+# demo and copy themselves are tested in test_demo.py and bigquery/test_copy_tables.py
 
 
 def demo_done(machine: Machine, **skipped: list[str]) -> None:

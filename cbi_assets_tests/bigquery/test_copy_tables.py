@@ -1,4 +1,4 @@
-"""Moving house: what one warehouse holds is in the other, all of it or nothing."""
+"""`cbi copy` publishes all rows of one warehouse in the other, or none."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 
-def held(project: Project, name: Any) -> dict[str, list[dict[str, Any]]]:
-    """Every row of every table, in an order of its own."""
+def all_rows(project: Project, name: Any) -> dict[str, list[dict[str, Any]]]:
+    """Return every row of every table, sorted."""
     found = {}
     with exclusive_lock(project.home), project.open_warehouse(name) as warehouse:
         for spec in COPIED:
@@ -31,8 +31,8 @@ def held(project: Project, name: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 @pytest.fixture
-def moving(project: Project, drive: Path, emulator: Emulator) -> Project:
-    """A DuckDB home with bars, duplicates, a conflict, a malformed bar and a matrix, and the
+def copied(project: Project, drive: Path, emulator: Emulator) -> Project:
+    """Return a DuckDB home with bars, a duplicate, a conflict, an invalid bar and a matrix, and the
     settings of an empty BigQuery project."""
     put_lines(drive, [*(record(n) for n in range(4)), record(9, volume="-1")])
     clash = [record(0, "ZS.v.0"), record(0, "ZS.v.0", close="11.000000000")]
@@ -49,28 +49,28 @@ def copy(project: Project, to: Any) -> list[Any]:
         return copy_warehouse(session, to)
 
 
-def test_there_and_back(moving: Project) -> None:
-    ours = held(moving, "duckdb")
-    copies = copy(moving, "bigquery")
+def test_copy_to_bigquery_and_back_keeps_every_row(copied: Project) -> None:
+    ours = all_rows(copied, "duckdb")
+    copies = copy(copied, "bigquery")
     rows = {name: len(found) for name, found in ours.items()}
     assert rows["market_data.databento_futures_ohlcv_1h"] == 5
     assert rows["ops.bar_conflicts"] == rows["ops.quarantined_bars"] == 1
     assert rows["features.daily_ml_matrix"] > 0
     assert {copy.table_id: copy.rows for copy in copies} == rows
-    assert held(moving, "bigquery") == ours
+    assert all_rows(copied, "bigquery") == ours
 
-    with pytest.raises(UsageError, match="holds rows already"):
-        copy(moving, "bigquery")
-    moving.home.warehouse.unlink()
-    copy(moving, "duckdb")
-    assert held(moving, "duckdb") == ours
+    with pytest.raises(UsageError, match="has rows already"):
+        copy(copied, "bigquery")
+    copied.home.warehouse.unlink()
+    copy(copied, "duckdb")
+    assert all_rows(copied, "duckdb") == ours
 
-    there = Project(moving.settings.model_copy(update={"cbi_warehouse": "bigquery"}))
-    assert load_once(there).published == 0  # the ledger moved too
+    there = Project(copied.settings.model_copy(update={"cbi_warehouse": "bigquery"}))
+    assert load_once(there).published == 0  # the ledger was copied too
 
 
-def test_a_copy_that_is_not_equal_is_not_published(
-    moving: Project, monkeypatch: pytest.MonkeyPatch
+def test_copy_that_differs_from_its_source_is_not_published(
+    copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = DuckDBWarehouse.query
 
@@ -81,14 +81,16 @@ def test_a_copy_that_is_not_equal_is_not_published(
         return frame
 
     monkeypatch.setattr(DuckDBWarehouse, "query", one_more)
-    with pytest.raises(AuditError, match=r"ops\.loads: what was copied of it is not what"):
-        copy(moving, "bigquery")
+    with pytest.raises(
+        AuditError, match=r"ops\.loads: what was copied of it differs from the source"
+    ):
+        copy(copied, "bigquery")
     monkeypatch.undo()
-    assert set(map(len, held(moving, "bigquery").values())) == {0}
+    assert set(map(len, all_rows(copied, "bigquery").values())) == {0}
 
 
-def test_rows_that_come_in_meanwhile_stop_the_copy(
-    moving: Project, monkeypatch: pytest.MonkeyPatch
+def test_copy_stops_if_the_target_gets_rows_meanwhile(
+    copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
     stage = BigQueryWarehouse.stage_parquet
@@ -104,8 +106,8 @@ def test_rows_that_come_in_meanwhile_stop_the_copy(
 
     monkeypatch.setattr(BigQueryWarehouse, "stage_parquet", intrude)
     with pytest.raises(AuditError, match=r"ops\.load_costs: would contain 1 rows, expected 0"):
-        copy(moving, "bigquery")
+        copy(copied, "bigquery")
     monkeypatch.undo()
-    counts = {name: len(rows) for name, rows in held(moving, "bigquery").items()}
+    counts = {name: len(rows) for name, rows in all_rows(copied, "bigquery").items()}
     assert counts.pop("ops.load_costs") == 1
     assert set(counts.values()) == {0}
