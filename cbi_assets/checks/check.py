@@ -178,11 +178,11 @@ def run_sql_checks(
         by_root = found.partition_by("root", as_dict=True)
         for root in roots:
             sql = render_check_sql(warehouse, file, names, params, frames, root)
-            results.append(_judge(context, check, root, by_root.get((root,)), sql))
+            results.append(_to_result(context, check, root, by_root.get((root,)), sql))
     return results
 
 
-def _judge(
+def _to_result(
     context: CheckContext, check: Check, root: str, rows: pl.DataFrame | None, sql: str
 ) -> CheckResult:
     if rows is None:

@@ -95,8 +95,8 @@ def test_check_fails_if_a_row_knows_tomorrows_close(project: Project) -> None:
 )
 def test_check_compares_every_column(project: Project, column: str, value: str) -> None:
     results = run(project, set_matrix(column, value, DAYS[0]))
-    held = column == "golden_zone"  # it is NULL as it stands
-    assert results["ZL"].passed == held
+    is_unchanged = column == "golden_zone"  # it is NULL already
+    assert results["ZL"].passed == is_unchanged
 
 
 def test_check_fails_if_a_row_is_missing(project: Project) -> None:

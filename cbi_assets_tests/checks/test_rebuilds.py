@@ -65,11 +65,11 @@ def test_check_fails_if_a_tick_or_a_lot_differs(
     result = rebuild(project, drive, "1d", [*HOURS, record(0, **{**DAY, **change})])
     assert result.failed
     assert result.actual == "1 mismatched bar of 1 compared"
-    (told,) = result.sample
-    assert paste(project, result.sql).drop("offenders").to_dicts() == [told]
+    (row,) = result.sample
+    assert paste(project, result.sql).drop("offenders").to_dicts() == [row]
     (name,) = change
-    assert told[f"stated_{name}"] == float(change[name])
-    assert told[f"stated_{name}"] != told[f"rebuilt_{name}"]
+    assert row[f"stated_{name}"] == float(change[name])
+    assert row[f"stated_{name}"] != row[f"rebuilt_{name}"]
 
 
 def test_days_in_only_one_table_are_not_compared(project: Project, drive: Path) -> None:

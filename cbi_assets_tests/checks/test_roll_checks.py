@@ -163,7 +163,7 @@ def test_every_holding_period_is_compared(project: Project) -> None:
 def test_dates_between_a_deadline_and_a_late_roll_are_not_compared(
     project: Project, first: bool
 ) -> None:
-    # nothing is held on the three dates from the deadline on
+    # there is no front month on the three dates from the deadline on
     rolls = [roll(DAYS[13], H, M, DAYS[10])]
     if not first:
         rolls = [roll(DAYS[2], U, H, dt.date(2024, 9, 20)), *rolls]

@@ -235,12 +235,12 @@ def test_table_and_its_checks_run_by_partition(
     assert failed["ohlc_is_consistent"].metadata["actual"].value == "2 inconsistent bars"
     assert "ZL.v.0" in str(failed["ohlc_is_consistent"].metadata["sample"].value)
     assert not bad.success  # it blocks
-    kept = query(
+    stored = query(
         project,
         "SELECT partition_key FROM `ops.check_results` "
         "WHERE check_name = 'ohlc_is_consistent' AND NOT passed",
     )
-    assert kept["partition_key"].to_list() == ["ZL|1h"]
+    assert stored["partition_key"].to_list() == ["ZL|1h"]
 
 
 def test_build_skips_a_root_with_a_failed_check(
