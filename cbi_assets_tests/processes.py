@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from cbi_assets.market.sessions import trade_dates
 
@@ -33,15 +35,21 @@ class Moment:
     """A moment of the `nth` call of `what` ("module:function" or "module:Class.method").
 
     `when` is `before` or `after` that call, or inside its transaction: `at statement k` when k
-    statements have run, `at commit` when all have.
+    statements have run, `at commit` when all have. `is_quick` if the quick tests kill then too.
     """
 
     what: str
     when: str = "before"
     nth: int = 1
+    is_quick: bool = False
 
     def __str__(self) -> str:
         return f"{self.when} call {self.nth} of {self.what.partition(':')[2]}"
+
+
+def quick_and_full(moments: Iterable[Moment]) -> list[Any]:
+    """Return the moments as a test's parameters, with those that are not quick marked `full`."""
+    return [pytest.param(m, marks=[] if m.is_quick else pytest.mark.full) for m in moments]
 
 
 def start_cbi(

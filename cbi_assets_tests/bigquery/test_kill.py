@@ -18,7 +18,7 @@ from cbi_assets.tables import RAW
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.load.lines import put_lines, record
-from cbi_assets_tests.processes import Moment, run_cbi
+from cbi_assets_tests.processes import Moment, quick_and_full, run_cbi
 
 pytestmark = pytest.mark.bigquery
 
@@ -35,7 +35,9 @@ MOMENTS = [
     Moment(f"{WAREHOUSE}.stage_parquet", "after", 2),
     Moment(f"{WAREHOUSE}.stage_query", "after", 6),
     Moment(f"{WAREHOUSE}.transact", "before", 2),
-    Moment(f"{JOBS}._submit", "after", 2),  # the transaction runs on without the load
+    Moment(
+        f"{JOBS}._submit", "after", 2, is_quick=True
+    ),  # the transaction runs on without the load
     Moment(f"{WAREHOUSE}.transact", "after", 2),
     Moment(f"{VERBS}:record_results"),
     Moment(f"{WAREHOUSE}.transact", "before", 4),
@@ -82,7 +84,7 @@ def undisturbed(emulator: Emulator, filled: Path, empty_home: Path) -> dict[str,
     return found
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+@pytest.mark.parametrize("moment", quick_and_full(MOMENTS), ids=str)
 def test_killed_load_is_completed_by_the_next(
     moment: Moment,
     undisturbed: dict[str, Any],

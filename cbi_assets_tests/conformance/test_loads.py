@@ -30,7 +30,7 @@ from cbi_assets_tests.helpers import (
 )
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
-pytestmark = pytest.mark.both_warehouses
+pytestmark = pytest.mark.both_warehouses(quick=True)
 
 HOURLY = RAW["1h"].id
 

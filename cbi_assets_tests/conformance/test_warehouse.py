@@ -18,7 +18,7 @@ from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.drift import differences
 from cbi_assets_tests.helpers import NOW, open_warehouse
 
-pytestmark = pytest.mark.both_warehouses
+pytestmark = pytest.mark.both_warehouses(quick=True)
 
 THINGS = TableSpec(
     dataset="ops",

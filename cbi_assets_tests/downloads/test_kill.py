@@ -18,7 +18,7 @@ from cbi_assets_tests.databento_api.buying import approve_as_ada, make_plan, req
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import query
-from cbi_assets_tests.processes import SERVER, Moment
+from cbi_assets_tests.processes import SERVER, Moment, quick_and_full
 
 BUY, FETCH = "cbi_assets.downloads.buy", "cbi_assets.downloads.fetch"
 RUN, FILES = "cbi_assets.downloads.download_run", "cbi_assets.databento_api.job_files"
@@ -33,7 +33,7 @@ MOMENTS = [
     Moment(f"{BUY}:record_intent"),
     Moment(f"{BUY}:record_intent", "after"),
     Moment(f"{BUY}:submit_job"),
-    Moment(f"{BUY}:submit_job", "after"),
+    Moment(f"{BUY}:submit_job", "after", is_quick=True),
     Moment(f"{RUN}:write_jobs", "before"),
     Moment(f"{RUN}:write_jobs", "after"),
     Moment(f"{BUY}:record_intent", "after", 2),
@@ -42,13 +42,13 @@ MOMENTS = [
     Moment(f"{FETCH}:get_job", "after"),
     Moment(f"{FETCH}:list_files", "after"),
     Moment(f"{FILES}:_FileDownload._write", "after"),
-    Moment(f"{FILES}:_FileDownload._get", "after", 3),
+    Moment(f"{FILES}:_FileDownload._get", "after", 3, is_quick=True),
     Moment(f"{FILES}:_verify_manifest"),
     Moment(f"{FILES}:_verify_manifest", "after"),
     Moment(f"{FILES}:_sync", "after"),
     Moment(f"{FILES}:_sync", "after", 2),
     Moment(f"{FETCH}:fetch_job", "after"),
-    Moment(f"{RUN}:write_jobs", "after", 3),
+    Moment(f"{RUN}:write_jobs", "after", 3, is_quick=True),
     Moment(f"{FETCH}:fetch_job", "after", 2),
     Moment(FINISH),
     Moment(FINISH, "after"),
@@ -108,7 +108,7 @@ def vendor() -> Iterator[Vendor]:
         yield running
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+@pytest.mark.parametrize("moment", quick_and_full(MOMENTS), ids=str)
 def test_a_killed_download_is_finished_by_the_next(
     moment: Moment, approved: Path, drive: Path, vendor: Vendor, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets_tests.helpers import open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
-from cbi_assets_tests.processes import Moment, run_cbi
+from cbi_assets_tests.processes import Moment, quick_and_full, run_cbi
 
 LANDING, CATALOG = "cbi_assets.drive.landing", "cbi_assets.drive.catalog"
 VERBS, DUCKDB = "cbi_assets.verbs", "cbi_assets.warehouse.duckdb:DuckDBWarehouse"
@@ -28,7 +28,7 @@ TERMINAL, REPORTING = "cbi_assets.pipeline.terminal", "cbi_assets.pipeline.repor
 # Two timeframes: the first two transactions are the canaries', the third publishes.
 MOMENTS = [
     Moment(f"{LANDING}:pack_path"),  # the pack is written under a temporary name
-    Moment(f"{LANDING}:write_pack", "after"),
+    Moment(f"{LANDING}:write_pack", "after", is_quick=True),
     Moment(f"{LANDING}:write_pack", "after", 2),
     Moment(f"{CATALOG}:Catalog.record", "after"),
     Moment(f"{CATALOG}:Catalog.record", "before", 3),
@@ -37,14 +37,14 @@ MOMENTS = [
     Moment(f"{NOTE}.add"),
     Moment(f"{NOTE}.add", "after"),
     Moment(f"{DUCKDB}.transact", "at statement 4", 3),
-    Moment(f"{DUCKDB}.transact", "at statement 9", 3),
+    Moment(f"{DUCKDB}.transact", "at statement 9", 3, is_quick=True),
     Moment(f"{DUCKDB}.transact", "at commit", 3),
     Moment(f"{DUCKDB}.transact", "after", 3),
     Moment(f"{VERBS}:record_results"),
     Moment(f"{DUCKDB}.transact", "at commit", 4),
     Moment(f"{TERMINAL}:open_instance"),
     Moment(f"{REPORTING}:metadata_by_partition", "before", 2),
-    Moment(f"{NOTE}.remove"),
+    Moment(f"{NOTE}.remove", is_quick=True),
     Moment(f"{NOTE}.remove", "after"),
 ]
 
@@ -106,7 +106,7 @@ def uninterrupted(drive_with_jobs: Path, empty_home: Path) -> dict[str, list[dic
     return found
 
 
-@pytest.mark.parametrize("moment", MOMENTS, ids=str)
+@pytest.mark.parametrize("moment", quick_and_full(MOMENTS), ids=str)
 def test_next_load_completes_a_killed_one(
     moment: Moment,
     drive_with_jobs: Path,
