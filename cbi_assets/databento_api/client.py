@@ -23,6 +23,9 @@ from pydantic import SecretStr
 
 from cbi_assets.config.settings import Settings, is_loopback
 from cbi_assets.errors import ServiceError, UsageError
+from cbi_assets.library_warnings import ignore_library_warnings
+
+ignore_library_warnings()
 
 BASE_URL: Final = str(HistoricalGateway.BO1)
 """Databento's gateway, https."""

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from cbi_assets.drive.streams import CHUNK, DOWNLOAD_AGAIN, ZSTD_MAGIC, SourceStream, decompress
 from cbi_assets.errors import SourceError
+from cbi_assets.library_warnings import ignore_library_warnings
 from cbi_assets.market.bars import PRICES, RTYPES, Timeframe, timeframe_of
 
 Encoding = Literal["dbn", "json", "csv", "parquet"]
@@ -94,6 +95,7 @@ def _publisher_datasets() -> dict[int, str]:
     # Importing Databento's client takes half a second; only text without metadata.json needs it.
     from databento.common.publishers import Publisher
 
+    ignore_library_warnings()
     return {publisher.to_int(): publisher.dataset.value for publisher in Publisher}
 
 

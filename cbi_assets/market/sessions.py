@@ -9,13 +9,14 @@ regular hours since 2010 are listed here.
 from __future__ import annotations
 
 import datetime as dt
-import warnings
 from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+
+from cbi_assets.library_warnings import ignore_library_warnings
 
 Calendar = Literal["grains", "livestock", "equity", "energy", "metals", "fx"]
 
@@ -84,13 +85,8 @@ _LAST_FX_EARLY_CLOSE: Final = dt.date(2022, 12, 31)
 # In 2012 equities traded again from 15:30 to 16:30. No source says that they did not on this date.
 _EQUITY_MAY_HAVE_REOPENED: Final = dt.date(2012, 7, 3)
 
-# The library's modules use NumPy timedeltas that NumPy 2.5 deprecates, which no user can fix. The
-# filter is set at import: set in a function, it could be lost to another thread's catch_warnings.
-warnings.filterwarnings(
-    "ignore",
-    category=DeprecationWarning,
-    module=r"(exchange_calendars|pandas_market_calendars|pandas)\b",
-)
+# At import: set in a function, the filters could be lost to another thread's catch_warnings.
+ignore_library_warnings()
 
 
 def _library_calendar(name: str) -> Any:

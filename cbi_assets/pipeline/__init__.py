@@ -3,13 +3,15 @@
 # ruff: noqa: E402  the filters have to be set before Dagster is imported
 import warnings
 
-import databento  # noqa: F401  its import shows every DeprecationWarning; the filters come after
+import databento  # noqa: F401  so that its filter comes before ours
 
-# Dagster's own modules use deprecated functions, partitioned asset checks are a preview, and
-# automation sensors take beta parameters. All versions are pinned, so users need not read of it.
-warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"dagster")
+from cbi_assets.library_warnings import ignore_library_warnings
+
+ignore_library_warnings()
 
 import dagster as dg
 
+# Partitioned asset checks are a preview, and automation sensors take beta parameters. All versions
+# are pinned, so users need not read of it.
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
