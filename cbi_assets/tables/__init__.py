@@ -3,12 +3,7 @@
 from typing import Final
 
 from cbi_assets.tables.derived_tables import CONTINUOUS, DERIVED, ROLL_CALENDAR, SESSIONS
-from cbi_assets.tables.download_tables import (
-    APPROVAL_USES,
-    APPROVALS,
-    DOWNLOAD_JOBS,
-    DOWNLOADS,
-)
+from cbi_assets.tables.download_tables import APPROVAL_USES, APPROVALS, DOWNLOAD_JOBS, DOWNLOADS
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 from cbi_assets.tables.ops_tables import (
     BAR_CONFLICTS,

@@ -23,12 +23,7 @@ DERIVED: Final[dict[DerivedTimeframe, TableSpec]] = {
         + "; never across trade dates or contracts; no bar without a trade.",
         columns=(
             Column("ts_event", "TIMESTAMP", "start of the bar", unit="UTC"),
-            Column(
-                "bar_end",
-                "TIMESTAMP",
-                "end of the bar, exclusive",
-                unit="UTC",
-            ),
+            Column("bar_end", "TIMESTAMP", "end of the bar, exclusive", unit="UTC"),
             Column("trade_date", "DATE", "exchange trade date"),
             Column("root", "STRING", "product root"),
             Column("symbol", "STRING", "the vendor's symbol"),
@@ -97,25 +92,12 @@ ROLL_CALENDAR = TableSpec(
         Column("to_contract", "STRING", "new contract"),
         Column("method", "STRING", "volume, or deadline if the old contract reached its deadline"),
         Column("decided_on", "DATE", "the trade date before, whose data decided it"),
-        Column(
-            "deadline",
-            "DATE",
-            "old contract's first notice day or last trade day",
-            required=False,
-        ),
-        Column(
-            "from_close",
-            "FLOAT64",
-            "old contract's close on decided_on",
-            required=False,
-            unit=NATIVE,
-        ),
+        Column("deadline", "DATE", "old contract's first notice day or last trade day", False),
+        Column("from_close", "FLOAT64", "old contract's close on decided_on", False, unit=NATIVE),
         Column(
             "from_volume", "INT64", "old contract's volume on decided_on", False, unit="contracts"
         ),
-        Column(
-            "to_close", "FLOAT64", "new contract's close on decided_on", required=False, unit=NATIVE
-        ),
+        Column("to_close", "FLOAT64", "new contract's close on decided_on", False, unit=NATIVE),
         Column(
             "to_volume", "INT64", "new contract's volume on decided_on", False, unit="contracts"
         ),

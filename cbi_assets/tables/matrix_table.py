@@ -65,8 +65,7 @@ _PIVOTS: Final = (
     _price("S2", "second support: P - (H-L)"),
     _price("distance_to_P", "close - P, signed"),
     _price(
-        "distance_to_nearest_pivot",
-        "smallest absolute distance of close from P, R1, R2, S1, S2",
+        "distance_to_nearest_pivot", "smallest absolute distance of close from P, R1, R2, S1, S2"
     ),
     _price(
         "weekly_pivot_distance",

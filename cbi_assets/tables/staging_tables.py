@@ -33,25 +33,11 @@ YAHOO_BRIDGE = TableSpec(
     columns=(
         Column("date", "DATE", "trade date"),
         Column("root", "STRING", "product root"),
-        Column(
-            "open",
-            "FLOAT64",
-            "the day's first price; NULL if close_only",
-            required=False,
-            unit=NATIVE,
-        ),
-        Column(
-            "high", "FLOAT64", "the day's high; NULL if close_only", required=False, unit=NATIVE
-        ),
+        Column("open", "FLOAT64", "the day's first price; NULL if close_only", False, unit=NATIVE),
+        Column("high", "FLOAT64", "the day's high; NULL if close_only", False, unit=NATIVE),
         Column("low", "FLOAT64", "the day's low; NULL if close_only", required=False, unit=NATIVE),
         Column("close", "FLOAT64", "the day's close", unit=NATIVE),
-        Column(
-            "volume",
-            "INT64",
-            "contracts traded; NULL if close_only",
-            required=False,
-            unit="contracts",
-        ),
+        Column("volume", "INT64", "contracts traded; NULL if close_only", False, unit="contracts"),
         Column("close_kind", "STRING", "settlement: the settlement price, not the last trade"),
         Column("close_only", "BOOL", "whether only the close is usable"),
         Column("scale", "FLOAT64", "factor by which Yahoo's prices were multiplied"),
@@ -76,15 +62,11 @@ STAGING_FILES = TableSpec(
         Column("file_id", "STRING", "sha256 of the bytes"),
         Column("path", "STRING", "path in staging when it was read"),
         Column("source", "STRING", "source as stated in its rows; empty if they state none"),
-        Column(
-            "layout",
-            "STRING",
-            "layout detected from its columns: indicators, cot, bridge, prices, …",
-        ),
+        Column("layout", "STRING", "layout by its columns: indicators, cot, bridge, prices, …"),
         Column(
             "file_verdict",
             "STRING",
-            "verdict on the file: loaded, partly, refused, blocked or unread",
+            "file's verdict: loaded, partly, refused, blocked or unread",
         ),
         Column("verdict", "STRING", "verdict on the source's rows, one of the same"),
         Column("reason", "STRING", "why rows of the source were refused; empty if none was"),
@@ -92,19 +74,9 @@ STAGING_FILES = TableSpec(
         Column("observations", "INT64", "values in these rows"),
         Column("published", "INT64", "observations published from this file"),
         Column("duplicates", "INT64", "observations equal to a published one"),
-        Column(
-            "refused", "INT64", "observations refused; listed one by one unless the file is blocked"
-        ),
-        Column(
-            "conflicts",
-            "INT64",
-            "observations in conflict with another value of the same date; listed",
-        ),
-        Column(
-            "rules_hash",
-            "STRING",
-            "hash of the rules used; if they change, the file is validated again",
-        ),
+        Column("refused", "INT64", "refused observations; listed unless the file is blocked"),
+        Column("conflicts", "INT64", "observations that differ from another of the date; listed"),
+        Column("rules_hash", "STRING", "hash of the rules; if it changes, the file is read again"),
         Column("load_id", "STRING", "load that validated it"),
         Column("seen_at", "TIMESTAMP", "when these bytes were first seen", unit="UTC"),
         Column("loaded_at", "TIMESTAMP", "when it was validated", unit="UTC"),
@@ -121,9 +93,7 @@ REFUSED_OBSERVATIONS = TableSpec(
         Column("row_no", "INT64", "row in the file, from 1"),
         Column("item", "STRING", "name of the series in the file; empty if it has none"),
         Column("source", "STRING", "source as stated in the row", required=False),
-        Column(
-            "series_id", "STRING", "matching series of macro.yaml; NULL if none", required=False
-        ),
+        Column("series_id", "STRING", "matching series of macro.yaml; NULL if none", False),
         Column("verdict", "STRING", "refused or conflict"),
         Column("reason", "STRING", "why it was not published"),
         Column("record", "STRING", "the row as read, JSON"),

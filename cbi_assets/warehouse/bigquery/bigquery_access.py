@@ -24,12 +24,7 @@ from cbi_assets.config.settings import Settings
 from cbi_assets.errors import UsageError
 from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import STAGING
-from cbi_assets.warehouse.bigquery.connection import (
-    Connection,
-    Options,
-    connect,
-    find_credentials,
-)
+from cbi_assets.warehouse.bigquery.connection import Connection, Options, connect, find_credentials
 from cbi_assets.warehouse.bigquery.error_translation import (
     CLIENT_ERRORS,
     last_failure,
@@ -69,9 +64,7 @@ def check_bigquery(settings: Settings) -> Iterator[Finding]:
         yield Finding.of_error("credentials", error)
         return
     options = replace(
-        options,
-        patience=min(_TIMEOUT, options.patience),
-        timeout=min(_TIMEOUT, options.timeout),
+        options, patience=min(_TIMEOUT, options.patience), timeout=min(_TIMEOUT, options.timeout)
     )
     with translate_errors(), connect(options) as connection:
         yield from _Probe(connection, _member(credentials)).findings()
