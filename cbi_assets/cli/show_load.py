@@ -75,7 +75,12 @@ def load_document(
         "spent": outcome.cost,
         "books": by_file.to_dicts(),
         "checks": [check_document(result) for result in (*outcome.checks, *staged.checks)],
-        "staging": {name: value for name, value in vars(staged).items() if name != "checks"},
+        "staging": {
+            "load_id": staged.load_id,
+            "entries": staged.entries,
+            "troubles": staged.problems,
+            "known": staged.known,
+        },
     }
 
 
