@@ -101,8 +101,9 @@ def test_materialized_partition_shows_its_books_and_checks(page: Page, served: S
 
     page.get_by_text("no_overlapping_loads_disagree").first.click()
     expect(page.get_by_text("This is a blocking asset check.")).to_be_visible()
-    expect(page.get_by_text("bars in conflict: 1")).to_be_visible()
-    expect(page.get_by_text("no bars in conflict")).to_be_visible()
+    expect(page.get_by_text("ZL|1h: 1 conflicting bar, expected none").first).to_be_visible()
+    expect(page.get_by_text("1 conflicting bar", exact=True)).to_be_visible()
+    expect(page.get_by_text("none", exact=True)).to_be_visible()
     page.get_by_text("[Show Markdown]").click()
     sql = page.get_by_role("dialog").locator("code").inner_text()
     with duckdb.connect(str(served.home / "warehouse.duckdb")) as opened:
