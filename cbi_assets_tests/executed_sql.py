@@ -5,8 +5,9 @@ With `--every-sql`, a session fails if a file did not run on one of the two.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
-from functools import wraps
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 
 FOLDER = Path(cbi_assets.warehouse.__file__).parent / "sql"
 FILES = {path.relative_to(FOLDER).as_posix(): path for path in FOLDER.rglob("*.sql")}
-BY_COMMENT = {path.read_text().partition("\n")[0]: name for name, path in FILES.items()}
-"""The files by their first line, which is a comment that goes with the SQL wherever it runs."""
+BY_COMMENT = {re.split(r"[$\n]", path.read_text())[0]: name for name, path in FILES.items()}
+"""The files by their first line, as far as it has no placeholder: a comment that stays with the SQL
+wherever it runs."""
+
+NOT_NEEDED = {("duckdb", "load/record_cost.sql")}
+"""DuckDB bills nothing."""
 
 WAREHOUSES = {"duckdb": DuckDBWarehouse, "bigquery": BigQueryWarehouse}
 
@@ -37,11 +42,12 @@ class ExecutedSql:
     @property
     def missing(self) -> list[Execution]:
         """What did not run."""
-        return sorted({(name, file) for name in WAREHOUSES for file in FILES} - self.executed)
+        needed = {(name, file) for name in WAREHOUSES for file in FILES} - NOT_NEEDED
+        return sorted(needed - self.executed)
 
     def record(self) -> None:
         """Record from now on what the warehouses run without an error."""
-        assert len(BY_COMMENT) == len(FILES), "two SQL files start with the same line"
+        assert len(BY_COMMENT) == len(FILES), "two SQL files start with the same comment"
         for name, kind in WAREHOUSES.items():
             vars_of = vars(kind)
             for method in ("query", "stage_query", "transact"):
@@ -58,8 +64,7 @@ class ExecutedSql:
                 args = (list(statements), *args[1:])
             result = method(warehouse, *args, **options)
             texts = [s.sql for s in args[0]] if takes_statements else [args[place]]
-            lines = {line for text in texts for line in text.splitlines() if line[:3] == "-- "}
-            self.executed |= {(name, BY_COMMENT[line]) for line in lines & BY_COMMENT.keys()}
+            self.executed |= {(name, file) for text in texts for file in _files_in(text)}
             return result
 
         return recording
@@ -88,3 +93,13 @@ class ExecutedSql:
     @staticmethod
     def _judges(of: Any) -> bool:
         return bool(of.config.getoption("every_sql"))
+
+
+@cache
+def _files_in(text: str) -> frozenset[str]:
+    comments = [line for line in text.splitlines() if line.startswith("-- ")]
+    return frozenset(
+        file
+        for start, file in BY_COMMENT.items()
+        if any(comment.startswith(start) for comment in comments)
+    )
