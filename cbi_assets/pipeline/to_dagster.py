@@ -6,6 +6,7 @@ the latter: an asset check returns a result, while events logged by other runs a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -82,20 +83,18 @@ def _metadata(result: CheckResult) -> dict[str, Any]:
 
 
 def _sample_table(rows: Sequence[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Return rows as Dagster's own table, which takes neither dates nor nulls."""
+    """Return rows as Dagster's own table, whose records must all have the same fields."""
     columns = list(rows[0]) if rows else ["offending row"]
-    records = [
-        dg.TableRecord(
-            {
-                name: value if isinstance(value, str | int | float | bool) else str(value)
-                for name, value in row.items()
-                if value is not None
-            }
-        )
-        for row in rows
-    ]
+    records = [dg.TableRecord({name: _cell(row[name]) for name in columns}) for row in rows]
     schema = dg.TableSchema(columns=[dg.TableColumn(name) for name in columns])
     return dg.MetadataValue.table(records, schema)
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    """Return a value that JSON can carry; Dagster's page reads neither dates nor NaN."""
+    if value is None or isinstance(value, str | int):
+        return value
+    return value if isinstance(value, float) and math.isfinite(value) else str(value)
 
 
 def _list(roots: Sequence[str]) -> str:

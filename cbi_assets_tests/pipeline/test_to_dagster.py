@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from dataclasses import replace
 
 import dagster as dg
@@ -56,6 +58,18 @@ def test_a_raw_table_has_one_evaluation_per_partition_with_failures_last() -> No
     assert shown["offending rows"] == 2
     assert shown["sql"] == "```sql\nSELECT 1\n```"
     assert "roots" not in shown
+
+
+def test_sample_has_the_same_fields_in_every_record() -> None:
+    known = {"symbol": "ZL.v.0", "date": dt.date(2025, 1, 6), "close": 12.5, "copies": 2}
+    unknown = {"symbol": None, "date": None, "close": math.nan, "copies": None}
+    (evaluation,) = to_evaluations([replace(FAILING, sample=[known, unknown])])
+    sample = evaluation.metadata["sample"]
+    assert isinstance(sample, dg.TableMetadataValue)
+    assert [record.data for record in sample.records] == [
+        {"symbol": "ZL.v.0", "date": "2025-01-06", "close": 12.5, "copies": 2},
+        {"symbol": None, "date": None, "close": "nan", "copies": None},
+    ]
 
 
 def test_another_table_has_one_evaluation_for_all_roots() -> None:
