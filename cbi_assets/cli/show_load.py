@@ -43,6 +43,8 @@ def show_load(outcome: LoadOutcome, by_file: pl.DataFrame, staged: StagingOutcom
     show_unread(outcome.survey)
     for unlisted in outcome.survey.unreadable:
         say(f"refused: {unlisted.path}: {unlisted.reason}")
+    for unlisted in outcome.survey.skipped:
+        say(f"skipped: {unlisted.path}: {unlisted.reason}")
     for reason in outcome.stopped.values():
         say(f"stopped: {reason}")
     if outcome.cost is not None:

@@ -38,7 +38,7 @@ BAR_COLUMNS = (
 FIRST_RECORDS = 20
 """How many records are tried for a readable one, so that one bad record does not decide."""
 
-MAX_HEADER = 256 << 20
+MAX_HEADER: Final = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -138,21 +138,26 @@ def sniff(head: bytes) -> Detected:
 
 def _decompressed_head(head: bytes) -> bytes:
     """Decompress the first zstd frames. Raises SourceError if they yield nothing."""
-    parts: list[bytes] = []
+    out = bytearray()
+    wanted = CHUNK
     try:
         for part in decompress(iter([head])):
-            parts.append(part)
-            if sum(map(len, parts)) >= CHUNK:
+            out += part
+            if len(out) >= 8 and out.startswith(b"DBN"):
+                wanted = max(CHUNK, min(dbn_header_length(out), MAX_HEADER))
+            if len(out) >= wanted:
                 break
     except SourceError:
-        if not parts:
+        if not out:
             raise
-    return b"".join(parts)
+    return bytes(out)
 
 
 def dbn_metadata(head: bytes) -> databento_dbn.Metadata:
     """Decode a DBN header. Raises SourceError unless `head` contains a complete, valid one."""
     length = dbn_header_length(head)
+    if length > MAX_HEADER:
+        raise SourceError(f"unreadable DBN header ({length:,} bytes long)", remedy=DOWNLOAD_AGAIN)
     if len(head) < length:
         raise SourceError("truncated: it ends inside the DBN header", remedy=DOWNLOAD_AGAIN)
     try:
@@ -161,7 +166,7 @@ def dbn_metadata(head: bytes) -> databento_dbn.Metadata:
         raise SourceError(f"unreadable DBN header ({error})", remedy=DOWNLOAD_AGAIN) from None
 
 
-def dbn_header_length(head: bytes) -> int:
+def dbn_header_length(head: bytes | bytearray) -> int:
     """Return the length of a DBN header in bytes, given its first 8 bytes."""
     return 8 + int.from_bytes(head[4:8], "little")
 

@@ -13,14 +13,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.drive.canonical import FileContext
-from cbi_assets.drive.formats import BAR_COLUMNS, FileFormat, dbn_header_length, dbn_metadata
+from cbi_assets.drive.formats import (
+    BAR_COLUMNS,
+    MAX_HEADER,
+    FileFormat,
+    dbn_header_length,
+    dbn_metadata,
+)
 from cbi_assets.drive.records import Piece, dbn_records
 from cbi_assets.drive.sidecars import mappings_of_metadata
-from cbi_assets.drive.streams import DOWNLOAD_AGAIN, SourceStream, decompress, line_blocks
+from cbi_assets.drive.streams import (
+    DOWNLOAD_AGAIN,
+    MAX_LINE,
+    SourceStream,
+    decompress,
+    line_blocks,
+)
 from cbi_assets.errors import SourceError
 
 BLOCK_BYTES = 8 << 20
 _RECORDS = 131_072
+_LINE_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -95,12 +108,12 @@ def _check_lengths(records: npt.NDArray[Any], first: int) -> None:
 
 def read_dbn_header(chunks: Iterator[bytes]) -> bytes:
     """Return bytes from the start until they contain the whole DBN header, or all there are."""
-    head = b""
+    head = bytearray()
     for chunk in chunks:
         head += chunk
-        if len(head) >= 8 and len(head) >= dbn_header_length(head):
+        if len(head) >= 8 and len(head) >= min(dbn_header_length(head), MAX_HEADER):
             break
-    return head
+    return bytes(head)
 
 
 def _text_pieces(context: FileContext, chunks: Iterator[bytes], has_header: bool) -> Iterator[Part]:
@@ -109,11 +122,27 @@ def _text_pieces(context: FileContext, chunks: Iterator[bytes], has_header: bool
         if first == 1 and has_header:
             first = 2
             block = block[block.index(b"\n") + 1 :]
-        # Unlike bytes.count, NumPy releases the interpreter's lock.
-        lines = int(np.count_nonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")))
-        if lines:
-            yield Part(context, Piece(context.file_no, first, lines, block), len(block))
-        first += lines
+        ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + 1
+        _check_line_lengths(ends, first)
+        start = 0
+        for at in range(0, len(ends), _RECORDS):
+            lines = min(_RECORDS, len(ends) - at)
+            end = int(ends[at + lines - 1])
+            text = block[start:end]
+            # A short line takes as much memory as a full one once it is decoded.
+            nbytes = max(len(text), lines * _LINE_BYTES)
+            yield Part(context, Piece(context.file_no, first, lines, text), nbytes)
+            first, start = first + lines, end
+
+
+def _check_line_lengths(ends: npt.NDArray[Any], first: int) -> None:
+    lengths = np.diff(ends, prepend=0)
+    long = np.flatnonzero(lengths > MAX_LINE)
+    if long.size:
+        raise SourceError(
+            f"line {first + int(long[0]):,} is longer than {MAX_LINE >> 20} MiB: not a record",
+            remedy=DOWNLOAD_AGAIN,
+        )
 
 
 def _parquet_pieces(context: FileContext, copy: Path) -> Iterator[Part]:

@@ -11,7 +11,7 @@ import polars as pl
 from cbi_assets.drive.formats import dbn_metadata
 from cbi_assets.drive.pieces import read_dbn_header
 from cbi_assets.drive.sidecars import Sidecars, mappings_of_metadata, read_sidecars
-from cbi_assets.drive.streams import decompress
+from cbi_assets.drive.streams import decompress, open_regular, read_sidecar
 from cbi_assets.drive.walk import AreaPath, Entry
 from cbi_assets.errors import SourceError
 
@@ -32,7 +32,7 @@ class Siblings:
         if key not in self._sidecars:
             folder = entry.file.parent
             names = [sibling.name for sibling in self._entries[key]]
-            self._sidecars[key] = read_sidecars(names, lambda name: (folder / name).read_bytes())
+            self._sidecars[key] = read_sidecars(names, lambda name: read_sidecar(folder / name))
         return self._sidecars[key]
 
     def mappings(self, entry: Entry) -> pl.DataFrame | None:
@@ -55,7 +55,7 @@ def _dbn_mappings(files: Iterable[Path]) -> pl.DataFrame | None:
 
 
 def _header_mappings(file: Path) -> pl.DataFrame:
-    with open(file, "rb") as raw:
+    with open_regular(file) as raw:
         chunks = iter(lambda: raw.read(1 << 16), b"")
         if file.name.endswith(".zst"):
             chunks = decompress(chunks)

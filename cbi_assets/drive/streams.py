@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import os
+import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import IO, Final
+from pathlib import Path
+from typing import IO, Final, Protocol
 
 import zstandard
 
@@ -19,7 +22,16 @@ from cbi_assets.errors import SourceError, UnreadableError
 
 CHUNK = 1 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-MAX_LINE = 64 << 20
+MAX_LINE: Final = 1 << 20
+MAX_SIDECAR: Final = 16 << 20
+MAX_RATIO: Final = 1_000
+"""How many times its size a file of bars may expand to. Genuine ones expand 3 to 30 times."""
+
+_FREE_BYTES: Final = 16 << 20
+_ZSTD_STEP: Final = 2 << 10
+"""Bytes given to zstd at a time: it returns up to 32,768 times as many at once."""
+
+_ZIP_STEP: Final = 4 << 10
 DOWNLOAD_AGAIN: Final = "Download the file again."
 DOWNLOAD_ZIP_AGAIN: Final = "Download the zip again."
 CHECK_DRIVE: Final = "Check its permissions and the drive."
@@ -32,6 +44,13 @@ _READ_ERRORS = (
 """What the system, zipfile and its decompressors raise when bytes cannot be read."""
 
 
+class Readable(Protocol):
+    """What bytes can be read from."""
+
+    def read(self, nbytes: int, /) -> bytes | None:
+        """Return up to so many bytes, none at the end."""
+
+
 @dataclass
 class SourceStream:
     """The bytes of one source, read once. `size` and `sha256` are final after the last chunk.
@@ -39,7 +58,7 @@ class SourceStream:
     `problem` and `remedy` word the error for bytes that cannot be read.
     """
 
-    stream: IO[bytes]
+    stream: Readable
     expected_size: int
     check_unchanged: Callable[[], None] = lambda: None
     problem: str = "cannot be read: {}"
@@ -82,9 +101,62 @@ class SourceStream:
             reason = getattr(error, "strerror", None) or error
             kind = UnreadableError if isinstance(error, OSError) else SourceError
             raise kind(self.problem.format(reason), remedy=self.remedy) from None
+        chunk = chunk or b""  # None from a file without an end that has nothing to read yet
         self._digest.update(chunk)
         self.size += len(chunk)
+        if self.size > self.expected_size:
+            self.check_unchanged()
+            raise SourceError("continues after the size that the system lists: not a regular file")
         return chunk
+
+
+class _SmallReads:
+    """Read a zip member a few bytes at a time.
+
+    Except for deflate, zipfile decompresses at once all the input that a read asks for, which may
+    expand many thousand times.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def read(self, nbytes: int) -> bytes:
+        parts: list[bytes] = []
+        while nbytes and (part := self._stream.read(min(nbytes, _ZIP_STEP))):
+            parts.append(part)
+            nbytes -= len(part)
+        return b"".join(parts)
+
+
+def _open_regular(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a pipe waits for a writer.
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError("not a regular file")
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file without a buffer. Raises OSError if it is missing or another kind."""
+    return open(path, "rb", buffering=0, opener=_open_regular)
+
+
+def read_sidecar(path: Path) -> bytes:
+    """Return the bytes of a small file. Raises SourceError if it exceeds `MAX_SIDECAR`."""
+    with open_regular(path) as raw:
+        return _read_limited(raw)
+
+
+def _read_limited(raw: Readable) -> bytes:
+    parts: list[bytes] = []
+    left = MAX_SIDECAR + 1
+    while left and (part := raw.read(min(left, CHUNK))):
+        parts.append(part)
+        left -= len(part)
+    if not left:
+        raise SourceError(f"larger than {MAX_SIDECAR >> 20} MiB")
+    return b"".join(parts)
 
 
 @contextmanager
@@ -99,7 +171,7 @@ def open_file(entry: Entry) -> Iterator[SourceStream]:
         At its end, if it is no longer as it was listed.
     """
     try:
-        raw = open(entry.file, "rb", buffering=0)  # noqa: SIM115 - closed below
+        raw = open_regular(entry.file)
     except OSError as error:
         raise UnreadableError(
             f"cannot be read: {error.strerror or error}", remedy=CHECK_DRIVE
@@ -115,34 +187,48 @@ def open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[Sou
         raw = archive.open(info)
     except _READ_ERRORS as error:
         raise SourceError(_DAMAGED_ZIP.format(error), remedy=DOWNLOAD_ZIP_AGAIN) from None
+    if info.file_size > max(_FREE_BYTES, MAX_RATIO * info.compress_size):
+        raise _expands()
     with raw:
-        yield SourceStream(raw, info.file_size, problem=_DAMAGED_ZIP, remedy=DOWNLOAD_ZIP_AGAIN)
+        yield SourceStream(
+            _paced(raw, info), info.file_size, problem=_DAMAGED_ZIP, remedy=DOWNLOAD_ZIP_AGAIN
+        )
+
+
+def _paced(raw: IO[bytes], info: zipfile.ZipInfo) -> Readable:
+    bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    return raw if bounded else _SmallReads(raw)
 
 
 def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """Return all bytes of one small member. Raises SourceError if the zip is damaged there."""
     try:
-        return archive.read(name)
+        with archive.open(name) as raw:
+            return _read_limited(_paced(raw, archive.getinfo(name)))
     except _READ_ERRORS as error:
         raise SourceError(_DAMAGED_ZIP.format(error), remedy=DOWNLOAD_ZIP_AGAIN) from None
 
 
 def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress zstd frame by frame.
+    """Decompress zstd frame by frame, in pieces of at most 64 MiB.
 
-    Raises SourceError for bytes that are not zstd, and for a stream that ends inside a frame, which
-    the zstandard library itself accepts.
+    Raises SourceError for bytes that are not zstd, for a stream that ends inside a frame, which the
+    zstandard library itself accepts, and for one that expands more than `MAX_RATIO` times.
     """
     decompressor = zstandard.ZstdDecompressor()
     frame = decompressor.decompressobj()
     inside_frame = False
-    for chunk in chunks:
-        rest = chunk
+    taken = given = 0
+    for rest in _steps(chunks):
+        taken += len(rest)
         while rest:
             try:
                 out = frame.decompress(rest)
             except zstandard.ZstdError as error:
                 raise SourceError(f"damaged zstd data ({error})", remedy=DOWNLOAD_AGAIN) from None
+            given += len(out)
+            if given > max(_FREE_BYTES, MAX_RATIO * taken):
+                raise _expands()
             if out:
                 yield out
             inside_frame, rest = True, b""
@@ -153,11 +239,23 @@ def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise SourceError("truncated: it ends inside a zstd frame", remedy=DOWNLOAD_AGAIN)
 
 
+def _steps(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    for chunk in chunks:
+        for start in range(0, len(chunk), _ZSTD_STEP):
+            yield chunk[start : start + _ZSTD_STEP]
+
+
+def _expands() -> SourceError:
+    return SourceError(
+        f"expands to more than {MAX_RATIO:,} times its size: not bars", remedy=DOWNLOAD_AGAIN
+    )
+
+
 def line_blocks(chunks: Iterator[bytes], target: int) -> Iterator[bytes]:
     """Cut a byte stream into blocks of whole lines, about `target` bytes each.
 
-    A line break is appended if the last line has none. Raises SourceError for a line of more than
-    `MAX_LINE` bytes.
+    A line break is appended if the last line has none. Raises SourceError if a whole block has
+    none.
     """
     parts: list[bytes] = []
     nbytes = 0
@@ -169,10 +267,7 @@ def line_blocks(chunks: Iterator[bytes], target: int) -> Iterator[bytes]:
         block = b"".join(parts)
         cut = block.rfind(b"\n") + 1
         if not cut:
-            if nbytes > MAX_LINE:
-                raise SourceError(f"no line break in {MAX_LINE >> 20} MiB: not a text of bars")
-            parts = [block]
-            continue
+            raise SourceError(f"no line break in {len(block) >> 20} MiB: not a text of bars")
         yield block[:cut]
         parts, nbytes = [block[cut:]], nbytes - cut
     if nbytes:

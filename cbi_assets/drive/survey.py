@@ -63,6 +63,11 @@ class Survey:
         return [file for file in self.files if file.verdict == "refused"]
 
     @property
+    def skipped(self) -> list[Unlisted]:
+        """Links to folders and special files, which were not read."""
+        return [item for item in self.unlisted if item.is_skipped]
+
+    @property
     def unreadable(self) -> list[Unlisted]:
         """Folders and files that the system cannot list."""
         return [item for item in self.unlisted if item.is_error]

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from cbi_assets.errors import FileChangingError, UsageError
 
 Area = Literal["drive", "staging"]
+
+MAX_DEPTH: Final = 64
+"""Folders nested deeper than this are named, not read; a job is about five folders deep."""
+
+_SYSTEM_FOLDER = re.compile(
+    r"\$recycle\.bin|recycle[rd]|lost\+found|found\.\d{3}|backups\.backupdb|__macosx"
+    r"|system volume information|[@#]recycle|[@#]snapshot|@eadir|network trash folder"
+    r"|temporary items",
+    re.IGNORECASE,
+)
+_SPECIAL_FILES: Final = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
 
 AreaPath = tuple[Area, str]
 """A path relative to its area's root, and the area."""
@@ -39,8 +58,8 @@ class Entry:
     def check_unchanged(self) -> None:
         """Raise FileChangingError if the size or time is no longer as listed."""
         try:
-            stat = os.stat(self.file)
-            unchanged = (stat.st_size, stat.st_mtime_ns) == (self.size, self.mtime_ns)
+            now = os.stat(self.file)
+            unchanged = (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
         except OSError:
             unchanged = False
         if not unchanged:
@@ -52,16 +71,29 @@ class Entry:
 
 @dataclass(frozen=True)
 class Unlisted:
-    """A path without an Entry: an empty folder, or (`is_error`) one that the system cannot read."""
+    """A path without an Entry.
+
+    An empty or a system folder, one that could not be read (`is_error`), or one that was passed
+    over although it may lead to bars (`is_skipped`): a link to a folder, a named pipe, a device.
+    """
 
     area: Area
     path: str
     reason: str
     is_error: bool = False
+    is_skipped: bool = False
+
+
+def is_passed_over(folder: str) -> bool:
+    """Whether a folder of this name is hidden, or one in which a system keeps deleted files."""
+    hidden = folder.startswith(".") and folder not in (".", "..")
+    return hidden or _SYSTEM_FOLDER.fullmatch(folder) is not None
 
 
 def walk(drive: Path | None, staging: Path | None) -> Iterator[Entry | Unlisted]:
-    """Yield every file of the drive, then of staging, in path order, except dot files.
+    """Yield every regular file of the drive, then of staging, in path order, except dot files.
+
+    A link to a file yields the file; a link to a folder is not followed, since it could loop.
 
     Raises
     ------
@@ -81,8 +113,14 @@ def walk(drive: Path | None, staging: Path | None) -> Iterator[Entry | Unlisted]
         yield from _walk("staging", staging, staging, skip=None)
 
 
-def _walk(area: Area, root: Path, folder: Path, skip: Path | None) -> Iterator[Entry | Unlisted]:
+def _walk(
+    area: Area, root: Path, folder: Path, skip: Path | None, depth: int = 0
+) -> Iterator[Entry | Unlisted]:
     relative = _relative(folder, root)
+    if depth > MAX_DEPTH:
+        reason = f"more than {MAX_DEPTH} folders deep: not read. Move its files up."
+        yield Unlisted(area, relative, reason, is_error=True)
+        return
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
@@ -96,21 +134,40 @@ def _walk(area: Area, root: Path, folder: Path, skip: Path | None) -> Iterator[E
             continue
         is_empty = False
         path = Path(entry.path)
-        if entry.is_dir(follow_symlinks=False):
-            if skip is None or path != skip:
-                yield from _walk(area, root, path, skip)
-            continue
-        try:
-            stat = entry.stat()
-        except OSError as error:
-            reason = f"cannot be read: {error.strerror}."
-            yield Unlisted(area, _relative(path, root), reason, is_error=True)
-            continue
-        if os.path.isdir(entry.path):
-            continue  # following a link to a folder could loop forever
-        yield Entry(area, _relative(path, root), path, stat.st_size, stat.st_mtime_ns)
+        if not entry.is_dir(follow_symlinks=False):
+            yield _examine(area, root, entry)
+        elif is_passed_over(entry.name):
+            yield Unlisted(area, _relative(path, root), "system folder, not read")
+        elif skip is None or path != skip:
+            yield from _walk(area, root, path, skip, depth + 1)
     if is_empty:
         yield Unlisted(area, relative, "empty folder")
+
+
+def _examine(area: Area, root: Path, entry: os.DirEntry[str]) -> Entry | Unlisted:
+    """Return the Entry of a regular file or of a link to one; never open it."""
+    path = Path(entry.path)
+    relative = _relative(path, root)
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            reason = "a link that leads back to itself: not read."
+            return Unlisted(area, relative, reason, is_skipped=True)
+        return Unlisted(area, relative, f"cannot be read: {error.strerror}.", is_error=True)
+    if stat.S_ISREG(status.st_mode):
+        return Entry(area, relative, path, status.st_size, status.st_mtime_ns)
+    if stat.S_ISDIR(status.st_mode):
+        reason = f"a link to the folder {_shown(path)}: not followed."
+        if not path.resolve().is_relative_to(root.resolve()):
+            reason += " Copy the folder here to load its files."
+        return Unlisted(area, relative, reason, is_skipped=True)
+    kind = next((name for test, name in _SPECIAL_FILES if test(status.st_mode)), "a special file")
+    return Unlisted(area, relative, f"{kind}, not a regular file: not read.", is_skipped=True)
+
+
+def _shown(link: Path) -> str:
+    return os.fsencode(os.readlink(link)).decode("utf-8", errors="backslashreplace")
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 
 from cbi_assets.drive.sidecars import Sidecars, read_sidecars
 from cbi_assets.drive.streams import read_member
+from cbi_assets.drive.walk import is_passed_over
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Member:
 
 
 def list_members(archive: zipfile.ZipFile) -> Iterator[Member]:
-    """Yield a zip's files by folder and name, except dot files and macOS's resource forks."""
+    """Yield a zip's files by folder and name, except hidden ones and those in system folders."""
     by_folder: dict[str, list[zipfile.ZipInfo]] = defaultdict(list)
     for info in archive.infolist():
         if not info.is_dir():
@@ -38,7 +39,7 @@ def list_members(archive: zipfile.ZipFile) -> Iterator[Member]:
         names = [info.filename.removeprefix(prefix) for info in infos]
         sidecars = read_sidecars(names, partial(_read, archive, prefix))
         for name, info in sorted(zip(names, infos, strict=True), key=lambda pair: pair[0]):
-            if not name.startswith(".") and not folder.startswith("__MACOSX"):
+            if not name.startswith(".") and not any(map(is_passed_over, folder.split("/"))):
                 yield Member(info, name, sidecars)
 
 
