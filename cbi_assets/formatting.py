@@ -4,6 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
+from unicodedata import category
+
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def printable(text: str) -> str:
+    """Return text with control, bidirectional and half-surrogate characters escaped, as `\\n`."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if category(char) in _UNPRINTABLE else char
+        for char in text
+    )
 
 
 def number(value: float | None) -> str:

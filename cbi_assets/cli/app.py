@@ -15,6 +15,7 @@ import typer
 from cbi_assets.cli import completion
 from cbi_assets.cli.terminal_log import log_to_terminal
 from cbi_assets.errors import CbiError
+from cbi_assets.formatting import printable
 
 if TYPE_CHECKING:
     from cbi_assets.drive.survey import Progress
@@ -117,7 +118,7 @@ def exit_on_error(run: Callable[[], int | None]) -> Callable[[], None]:
 def _exit(text: str, status: int) -> None:
     if _DEBUG:
         traceback.print_exc()
-    sys.stderr.write(f"cbi: {' '.join(text.splitlines())}\n")
+    sys.stderr.write(f"cbi: {printable(' '.join(text.splitlines()))}\n")
     sys.exit(status)
 
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.table import Table
 from rich.text import Text
 
-from cbi_assets.formatting import plural
+from cbi_assets.formatting import plural, printable
 
 # A file or a pipe has no width; a terminal keeps its own.
 console = Console(
@@ -25,7 +25,7 @@ console = Console(
 
 def say(message: str) -> None:
     """Print one line on stderr, without interpreting markup."""
-    console.print(Text(message), soft_wrap=True)
+    console.print(Text(printable(message)), soft_wrap=True)
 
 
 def say_verdict(passed: bool, text: str, warnings: int = 0) -> None:
@@ -43,7 +43,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> 
         )
         shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(format_cell(value)) for value in row))
+        shown.add_row(*(Text(printable(format_cell(value))) for value in row))
     console.print(shown)
 
 

@@ -22,9 +22,11 @@ import pyarrow as pa
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.canonical import REQUIRED, FileContext, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
+from cbi_assets.drive.faults import is_fault_of_file, reason_of
 from cbi_assets.drive.formats import FileFormat
 from cbi_assets.drive.pieces import Part
 from cbi_assets.drive.records import Piece, decode
+from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import Calendar
 
@@ -32,6 +34,14 @@ BATCH_BYTES = 16 << 20
 PACK_RECORDS = 500_000
 _IN_FLIGHT = 3
 _THREADS = 2
+
+
+@dataclass(frozen=True)
+class _DecodedBatch:
+    """Decoded rows, and by file number why a file's records could not be decoded at all."""
+
+    frames: list[pl.DataFrame]
+    undecodable: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,8 @@ class Lander:
         self._pieces: list[Piece] = []
         self._files: dict[int, FileContext] = {}
         self._batch_bytes = 0
-        self._decoding: deque[tuple[Timeframe, Future[pl.DataFrame]]] = deque()
+        self._decoding: deque[tuple[Timeframe, Future[_DecodedBatch]]] = deque()
+        self._undecodable: dict[int, str] = {}
         self._packing: dict[Timeframe, list[pl.DataFrame]] = {}
         self._writing: deque[Future[_Written]] = deque()
         self._written: list[Pack] = []
@@ -94,14 +105,24 @@ class Lander:
         """Close a file without recording it."""
         self._open.discard(file_no)
 
-    def commit(self) -> None:
-        """Write all pending packs and record every completed file in the catalog."""
+    def commit(self) -> dict[str, str]:
+        """Write all pending packs and record every completed file in the catalog.
+
+        Returns, by source_file_id, why the completed files were refused whose records could not be
+        decoded; none of their records land.
+        """
         self._submit()
         self._collect(0)
         for timeframe in list(self._packing):
             self._write(timeframe)
         self._await_writes(0)
-        by_file: dict[int, list[Slice]] = {content.file_no: [] for content, _ in self._done}
+        done = [item for item in self._done if item[0].file_no not in self._undecodable]
+        refused = {
+            content.source_file_id: (record, self._undecodable[content.file_no])
+            for content, record in self._done
+            if content.file_no in self._undecodable
+        }
+        by_file: dict[int, list[Slice]] = {content.file_no: [] for content, _ in done}
         still_open = [s for s in self._slices if s.file_no in self._open]
         for landed in self._slices:
             if landed.file_no in by_file:
@@ -109,14 +130,14 @@ class Lander:
         slices = [s for of_file in by_file.values() for s in of_file]
         needed = {s.pack for s in (*slices, *still_open)}
         self._catalog.record(
-            files=[record for _, record in self._done],
-            contents=[
-                self._counted(content, by_file[content.file_no]) for content, _ in self._done
-            ],
+            files=[record for _, record in done]
+            + [replace(record, verdict="refused", reason=why) for record, why in refused.values()],
+            contents=[self._counted(content, by_file[content.file_no]) for content, _ in done],
             packs=[pack for pack in self._written if pack.pack in needed],
             slices=slices,
         )
         self._slices, self._written, self._done = still_open, [], []
+        return {source_file_id: why for source_file_id, (_, why) in refused.items()}
 
     def _counted(self, content: Content, slices: Sequence[Slice]) -> Content:
         """Return the content of a file with what decoding its records found."""
@@ -151,14 +172,18 @@ class Lander:
         """Await decoded batches, oldest first, until `left` are running."""
         while len(self._decoding) > left:
             timeframe, job = self._decoding.popleft()
+            batch = job.result()
+            self._undecodable |= batch.undecodable
             frames = self._packing.setdefault(timeframe, [])
-            frames.append(job.result())
+            frames += batch.frames
             if sum(frame.height for frame in frames) >= PACK_RECORDS:
                 self._write(timeframe)
 
     def _write(self, timeframe: Timeframe) -> None:
         """Start writing one pack."""
         frames = self._packing.pop(timeframe)
+        if not frames:
+            return
         self._writing.append(self._pool.submit(self._write_frames, timeframe, frames))
         self._await_writes(_IN_FLIGHT - 1)
 
@@ -197,8 +222,25 @@ def _decode_batch(
     pieces: list[Piece],
     files: list[FileContext],
     calendars: Mapping[str, Calendar],
-) -> pl.DataFrame:
-    return canonicalise(decode(file_format, pieces), file_format.rtype, files, calendars)
+) -> _DecodedBatch:
+    """Decode a batch, or, if that fails, each of its files alone, so that only one is refused."""
+    try:
+        decoded = decode(file_format, pieces)
+        return _DecodedBatch([canonicalise(decoded, file_format.rtype, files, calendars)], {})
+    except BaseException as error:
+        if not is_fault_of_file(error):
+            raise
+        if len(files) == 1:
+            why = f"its records cannot be decoded ({reason_of(error)}). {DOWNLOAD_AGAIN}"
+            return _DecodedBatch([], {files[0].file_no: why})
+    alone = [
+        _decode_batch(
+            file_format, [p for p in pieces if p.file_no == file.file_no], [file], calendars
+        )
+        for file in files
+    ]
+    undecodable = {file_no: why for batch in alone for file_no, why in batch.undecodable.items()}
+    return _DecodedBatch([frame for batch in alone for frame in batch.frames], undecodable)
 
 
 def pack_path(landing: Path, timeframe: str, pack: str) -> Path:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.bar_file import BarFile, SourceFile
 from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, StagingDetails
+from cbi_assets.drive.faults import guarded_parts, source_errors
 from cbi_assets.drive.formats import (
     PARQUET,
     ZIP,
@@ -32,6 +32,7 @@ from cbi_assets.drive.streams import DOWNLOAD_ZIP_AGAIN, SourceStream, open_file
 from cbi_assets.drive.walk import Entry
 from cbi_assets.drive.zip_members import Member, list_members
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
+from cbi_assets.formatting import printable
 from cbi_assets.market.sessions import Calendar
 
 
@@ -61,7 +62,11 @@ class Reader:
 
     def commit(self) -> None:
         """Commit everything read so far to the landing zone and the catalog."""
-        self._lander.commit()
+        refused = self._lander.commit()
+        self._landed -= refused.keys()
+        for n, record in enumerate(self._records):
+            if record.verdict == "bars" and (reason := refused.get(record.source_file_id or "")):
+                self._records[n] = replace(record, verdict="refused", reason=reason)
         self._catalog.record(self._records)
         self._records = []
 
@@ -90,7 +95,8 @@ class Reader:
 
     def _read_file(self, entry: Entry, record: FileRecord) -> None:
         with open_file(entry) as source:
-            detected = sniff_source(source)
+            with source_errors():
+                detected = sniff_source(source)
             if detected is ZIP:
                 source.drain()
                 self._read_zip(entry, replace(record, source_file_id=source.sha256))
@@ -102,7 +108,7 @@ class Reader:
     def _read_zip(self, entry: Entry, record: FileRecord) -> None:
         try:
             archive = zipfile.ZipFile(entry.file)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        except Exception as error:  # Python's zipfile raises a dozen types on damaged zips.
             self._refuse(record, f"the zip cannot be opened: {error}. {DOWNLOAD_ZIP_AGAIN}")
             return
         with archive:
@@ -122,14 +128,18 @@ class Reader:
             try:
                 with open_member(archive, member.info) as source:
                     file = SourceFile(record, source, member.sidecars)
-                    self._take(file, sniff_source(source))
+                    with source_errors():
+                        detected = sniff_source(source)
+                    self._take(file, detected)
             except SourceError as error:
                 self._refuse(record, str(error))
 
     def _take(self, file: SourceFile, detected: Detected) -> None:
         if detected is PARQUET:
             with self._copied(file.source) as copy:
-                self._take_detected(file, sniff_parquet(copy), copy)
+                with source_errors():
+                    detected = sniff_parquet(copy)
+                self._take_detected(file, detected, copy)
         else:
             self._take_detected(file, detected)
 
@@ -185,8 +195,10 @@ class Reader:
         """
         pending: list[Part] = []
         nbytes = records = 0
-        context = bars.context(file_no)
-        for part in pieces_of(bars.format, context, bars.file.source, bars.parquet_copy):
+        with source_errors():
+            context = bars.context(file_no)
+        parts = pieces_of(bars.format, context, bars.file.source, bars.parquet_copy)
+        for part in guarded_parts(parts):
             records += part.piece.count
             nbytes += part.nbytes
             pending.append(part)
@@ -210,7 +222,7 @@ class Reader:
             copy.unlink(missing_ok=True)
 
     def _refuse(self, record: FileRecord, reason: str) -> None:
-        self._records.append(replace(record, verdict="refused", reason=reason))
+        self._records.append(replace(record, verdict="refused", reason=printable(reason)))
 
 
 def _staging_record(entry: Entry, record: FileRecord) -> FileRecord:
@@ -218,7 +230,7 @@ def _staging_record(entry: Entry, record: FileRecord) -> FileRecord:
     reason = "staging is not Databento: its prices are never loaded"
     try:
         footer = pq.read_metadata(entry.file)
-    except (pa.ArrowException, OSError):
+    except Exception:
         return replace(record, verdict="staging", reason=f"{reason}; not Parquet")
     columns = tuple(footer.schema.names[:12])
     details = StagingDetails("parquet", footer.num_rows, columns)

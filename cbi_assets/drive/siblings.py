@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from cbi_assets.drive.faults import source_errors
 from cbi_assets.drive.formats import dbn_metadata
 from cbi_assets.drive.pieces import read_dbn_header
 from cbi_assets.drive.sidecars import Sidecars, mappings_of_metadata, read_sidecars
@@ -48,8 +49,9 @@ def _dbn_mappings(files: Iterable[Path]) -> pl.DataFrame | None:
     for file in files:
         if ".dbn" in file.name:
             try:
-                found.append(_header_mappings(file))
-            except (OSError, SourceError):
+                with source_errors():
+                    found.append(_header_mappings(file))
+            except SourceError:
                 continue  # The file is refused, with the reason, when it is read itself.
     return pl.concat(found).unique() if found else None
 

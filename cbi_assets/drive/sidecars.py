@@ -11,13 +11,9 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.drive.faults import is_fault_of_file, reason_of
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.errors import SourceError
-
-_INVALID = (
-    OSError, SourceError, ValueError, KeyError, TypeError, AttributeError, RecursionError,
-)  # fmt: skip
-"""What reading a sidecar raises if it is not the JSON that Databento writes."""
 
 _JOB_ID = re.compile(r"^[A-Z0-9]+-\d{8}-[A-Z0-9]{10}$")
 
@@ -94,26 +90,31 @@ def read_sidecars(names: Iterable[str], read: Callable[[str], bytes]) -> Sidecar
         try:
             found = parse(json.loads(read(name)))
             parts |= {key: value for key, value in found.items() if value is not None}
-        except _INVALID as error:
-            problems[name] = f"{name} is not what Databento writes ({error}): it was ignored"
+        except BaseException as error:
+            if not is_fault_of_file(error):
+                raise
+            reason = reason_of(error)
+            problems[name] = f"{name} is not what Databento writes ({reason}): it was ignored"
     return Sidecars(problems=problems, **parts)
 
 
 def _manifest(document: Any) -> dict[str, Any]:
     listed = {
-        item["filename"]: Listed(int(item["size"]), item["hash"].removeprefix("sha256:"))
+        _text(item["filename"]): Listed(
+            int(item["size"]), _text(item["hash"]).removeprefix("sha256:")
+        )
         for item in document["files"]
     }
-    return {"job_id": document.get("job_id"), "listed": listed}
+    return {"job_id": _job_id(document), "listed": listed}
 
 
 def _metadata(document: Any) -> dict[str, Any]:
-    return {"job_id": document.get("job_id"), "dataset": document["query"]["dataset"]}
+    return {"job_id": _job_id(document), "dataset": _text(document["query"]["dataset"])}
 
 
 def _symbology(document: Any) -> dict[str, Any]:
     rows = [
-        (int(interval["s"]), _date(interval["d0"]), _date(interval["d1"]), symbol)
+        (int(interval["s"]), _date(interval["d0"]), _date(interval["d1"]), _text(symbol))
         for symbol, intervals in document["result"].items()
         for interval in intervals
         if interval["s"]
@@ -124,6 +125,19 @@ def _symbology(document: Any) -> dict[str, Any]:
 def _condition(document: Any) -> dict[str, Any]:
     days = tuple(_date(item["date"]) for item in document if item["condition"] == "missing")
     return {"missing_days": days}
+
+
+def _job_id(document: Any) -> str | None:
+    job_id = document.get("job_id")
+    return None if job_id is None else _text(job_id)
+
+
+def _text(value: Any) -> str:
+    """Return a text. Raises for any other type, and for half a surrogate pair."""
+    if not isinstance(value, str):
+        raise TypeError(f"a text is needed, not {type(value).__name__}")
+    value.encode()
+    return value
 
 
 def _date(text: str) -> dt.date:
