@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,9 +12,17 @@ import polars as pl
 
 from cbi_assets.drive.canonical import FileContext
 from cbi_assets.drive.catalog import Content, FileRecord, FormatDetails, Verdict
-from cbi_assets.drive.formats import Detected, FileFormat, Rejected, dataset_of_publisher
+from cbi_assets.drive.formats import (
+    Detected,
+    FileFormat,
+    Rejected,
+    dataset_of_publisher,
+    empty_format,
+)
 from cbi_assets.drive.sidecars import Sidecars, job_of
 from cbi_assets.drive.streams import SourceStream
+
+_CLAIMED_SCHEMA = re.compile(r"\.(ohlcv-\w+)\.")
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,22 @@ class SourceFile:
         """The job's id, from a sidecar or else from the name of the file's folder."""
         return self.sidecars.job_id or job_of(self.record.path)
 
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return self.record.path.rpartition("/")[2]
+
+    def empty_format(self, found: Rejected) -> Detected:
+        """Return the format of a file without a record that the job's manifest lists.
+
+        Return `found` if the manifest does not list it, or the job's schema is unknown.
+        """
+        named = _CLAIMED_SCHEMA.search(self.name)
+        schema = self.sidecars.schema or (named[1] if named else "")
+        if not found.is_empty or self.name not in self.sidecars.listed:
+            return found
+        return empty_format(found, self.name, schema) or found
+
     def rejected(self, found: Rejected) -> FileRecord:
         """Return the record of a file that does not load. Reads it to its end, for the hash."""
         self.source.drain()
@@ -38,8 +63,7 @@ class SourceFile:
     def verify(self) -> None:
         """Read to the end. Raises SourceError if the bytes differ from the job's manifest."""
         self.source.drain()
-        name = self.record.path.rpartition("/")[2]
-        self.sidecars.verify(name, self.source.size, self.source.sha256)
+        self.sidecars.verify(self.name, self.source.size, self.source.sha256)
 
     def entry(
         self, verdict: Verdict, found: Detected, dataset: str | None, reason: str = ""

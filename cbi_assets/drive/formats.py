@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -64,6 +64,11 @@ class FileFormat:
     text: TextFormat | None = None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether it is a text without a record, which shows nothing of how records are written."""
+        return self.text is None and self.encoding in ("json", "csv")
+
+    @property
     def timeframe(self) -> Timeframe:
         """The timeframe of the bars."""
         timeframe = timeframe_of(self.schema)
@@ -81,6 +86,7 @@ class Rejected:
     compression: Compression = "none"
     schema: str | None = None
     dataset: str | None = None
+    is_empty: bool = False  # well-formed as far as it goes, but without a record
 
 
 Detected = FileFormat | Rejected
@@ -115,7 +121,7 @@ def sniff_source(source: SourceStream) -> Detected:
 def sniff(head: bytes) -> Detected:
     """Detect a file's format from its first bytes, up to a mebibyte of them."""
     if not head:
-        return _refused("the file is empty")
+        return replace(_refused("the file is empty"), is_empty=True)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return ZIP
     if head.startswith(b"PAR1"):
@@ -128,7 +134,7 @@ def sniff(head: bytes) -> Detected:
         except SourceError as error:
             return Rejected("refused", str(error), compression=compression)
         if not head:
-            return _refused("the file is empty", compression=compression)
+            return replace(_refused("the file is empty", "", compression), is_empty=True)
     if head.startswith(b"DBN"):
         return _sniff_dbn(head, compression)
     if head.lstrip()[:1] in (b"{", b"["):
@@ -246,7 +252,10 @@ def _sniff_csv(head: bytes, compression: Compression) -> Detected:
         undecided = undecided or found
     if missing:
         return _refused(f"the CSV has no column {', '.join(missing)}", "csv", compression)
-    return undecided or _refused("a CSV header without a readable record", "csv", compression)
+    if undecided:
+        return undecided
+    rejected = _refused("a CSV header without a readable record", "csv", compression)
+    return replace(rejected, is_empty=b"\n" not in head.strip())
 
 
 def _is_pretty(prices: Iterable[object]) -> bool | None:
@@ -285,7 +294,7 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
         reason = f"Parquet of another source ({rows} rows: {', '.join(names[:6])} …)"
         return Rejected("other", reason, "parquet")
     if rows == 0:
-        return _refused("Parquet without a record", "parquet")
+        return replace(_refused("Parquet without a record", "parquet"), is_empty=True)
     head = next(parquet.iter_batches(batch_size=1, columns=["rtype", "publisher_id"]), None)
     if head is None or not head.num_rows:
         return _refused("damaged Parquet: its first record is missing", "parquet")
@@ -306,6 +315,21 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
 
 def _refused(problem: str, encoding: str = "", compression: Compression = "none") -> Rejected:
     return Rejected("refused", f"{problem}. {DOWNLOAD_AGAIN}", encoding, compression)
+
+
+def empty_format(found: Rejected, name: str, schema: str) -> FileFormat | None:
+    """Return the format of a file without a record, whose job asked for bars of `schema`.
+
+    None for other schemas, and for a name of another format: an empty DBN file has a header.
+    """
+    rtype = next((number for number, known in RTYPES.items() if known == schema), None)
+    encoding = found.encoding or name.removesuffix(".zst").rpartition(".")[2]
+    if rtype is None or timeframe_of(schema) is None:
+        return None
+    for known in ("json", "csv", "parquet"):
+        if encoding == known and (found.encoding or known != "parquet"):
+            return FileFormat(known, found.compression, schema, rtype)
+    return None
 
 
 def _foreign_record(

@@ -28,7 +28,13 @@ from cbi_assets.drive.landing import Lander
 from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of
 from cbi_assets.drive.siblings import Siblings
 from cbi_assets.drive.sidecars import SIDECARS, Sidecars
-from cbi_assets.drive.streams import DOWNLOAD_ZIP_AGAIN, SourceStream, open_file, open_member
+from cbi_assets.drive.streams import (
+    DOWNLOAD_AGAIN,
+    DOWNLOAD_ZIP_AGAIN,
+    SourceStream,
+    open_file,
+    open_member,
+)
 from cbi_assets.drive.walk import Entry
 from cbi_assets.drive.zip_members import Member, list_members
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
@@ -147,6 +153,8 @@ class Reader:
         self, file: SourceFile, detected: Detected, parquet_copy: Path | None = None
     ) -> None:
         """Land a file of bars, or record why it does not load. Raises SourceError if damaged."""
+        if isinstance(detected, Rejected):
+            detected = file.empty_format(detected)
         if isinstance(detected, FileFormat):
             bars = BarFile(file, detected, parquet_copy)
             if bars.dataset in self._rules.datasets:
@@ -172,6 +180,8 @@ class Reader:
         file_no = self._lander.begin()
         try:
             pending, records = self._stream(bars, file_no)
+            if records and bars.format.is_empty:
+                raise SourceError("records after a part without any", remedy=DOWNLOAD_AGAIN)
             bars.file.verify()
         except SourceError:
             self._lander.abandon(file_no)

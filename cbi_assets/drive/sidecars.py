@@ -42,6 +42,7 @@ class Sidecars:
 
     job_id: str | None = None
     dataset: str | None = None
+    schema: str | None = None
     listed: Mapping[str, Listed] = field(default_factory=dict)
     mappings: pl.DataFrame | None = None
     missing_days: tuple[dt.date, ...] = ()
@@ -109,7 +110,13 @@ def _manifest(document: Any) -> dict[str, Any]:
 
 
 def _metadata(document: Any) -> dict[str, Any]:
-    return {"job_id": _job_id(document), "dataset": _text(document["query"]["dataset"])}
+    query = document["query"]
+    schema = query.get("schema")
+    return {
+        "job_id": _job_id(document),
+        "dataset": _text(query["dataset"]),
+        "schema": None if schema is None else _text(schema),
+    }
 
 
 def _symbology(document: Any) -> dict[str, Any]:
