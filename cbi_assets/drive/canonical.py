@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.drive.formats import dataset_of_publisher
+from cbi_assets.drive.grammar import is_symbol
 from cbi_assets.drive.records import Decoded
 from cbi_assets.market.bars import PRICES, Columns, is_suspect
 from cbi_assets.market.sessions import Calendar, trade_date_of
@@ -74,7 +75,7 @@ def canonicalise(
             ),
         ),
     )
-    frame = _resolve_symbols(frame, files)
+    frame = _reject_symbols(_resolve_symbols(frame, files))
     frame = _add_contract_and_date(frame, calendars)
     frame = _resolve_datasets(frame, files)
     frame = frame.with_columns(pl.col("root", "symbol").fill_null(""))
@@ -94,6 +95,19 @@ def _lacks_identity(files: Sequence[FileContext]) -> pl.Expr:
     of_file = pl.col("file_no").replace_strict(accepted, return_dtype=pl.String)
     needed = ("trade_date", "instrument_id", "publisher_id", "dataset")
     return pl.any_horizontal(pl.col(needed).is_null()) | pl.col("dataset").ne_missing(of_file)
+
+
+def _reject_symbols(frame: pl.DataFrame) -> pl.DataFrame:
+    """Give a fault to each record whose symbol, wherever it comes from, cannot be one."""
+    names = frame["symbol"].drop_nulls().unique().to_list()
+    wrong = {name: f"symbol {name!r}" for name in names if not is_symbol(name)}
+    if not wrong:
+        return frame
+    fault = pl.col("symbol").replace_strict(wrong, default=None, return_dtype=pl.String)
+    return frame.with_columns(
+        fault=pl.coalesce("fault", fault),
+        symbol=pl.when(~pl.col("symbol").is_in(list(wrong))).then("symbol"),
+    )
 
 
 def _resolve_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:

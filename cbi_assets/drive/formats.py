@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
 
 import databento_dbn
 import pyarrow as pa
@@ -224,6 +226,8 @@ def _sniff_csv(head: bytes, compression: Compression) -> Detected:
     columns = tuple(rows[0])
     if len(set(columns) & set(BAR_COLUMNS)) < 3:
         return Rejected("other", "not a format of Databento's")
+    if twice := _twice(columns):
+        return _refused(f"the CSV has the column {twice} twice", "csv", compression)
     missing = [name for name in BAR_COLUMNS if name not in columns]
     undecided: FileFormat | None = None
     for row in rows[1:]:
@@ -271,9 +275,36 @@ def _csv_values(line: bytes) -> list[str]:
         return []
 
 
+def _is_utc(dtype: pa.DataType) -> bool:
+    """Whether a type is a timestamp with a known zone, which Parquet stores as UTC.
+
+    Without one it is somebody's local time.
+    """
+    if not pa.types.is_timestamp(dtype) or dtype.tz is None:
+        return False
+    try:
+        return bool(_OFFSET.fullmatch(dtype.tz)) or ZoneInfo(dtype.tz) is not None
+    except (KeyError, ValueError, OSError):  # An unknown zone is a KeyError.
+        return False
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    if pa.types.is_dictionary(dtype):
+        dtype = dtype.value_type
+    is_string = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return pa.types.is_null(dtype) or any(fits(dtype) for fits in is_string)
+
+
+def _twice(names: Sequence[str]) -> str | None:
+    """Return the first name that occurs more than once."""
+    return next((name for n, name in enumerate(names) if name in names[:n]), None)
+
+
+_OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
 _NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 _PARQUET_TYPES: dict[str, tuple[Callable[[Any], bool], ...]] = {
-    "ts_event": (pa.types.is_timestamp, pa.types.is_integer),
+    "ts_event": (_is_utc, pa.types.is_integer),
+    "symbol": (_is_text,),
     **dict.fromkeys(PRICES, _NUMBERS),
 }
 
@@ -293,6 +324,8 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
     if not {"rtype", "publisher_id", "instrument_id"} <= set(names):
         reason = f"Parquet of another source ({rows} rows: {', '.join(names[:6])} …)"
         return Rejected("other", reason, "parquet")
+    if twice := _twice(names):
+        return _refused(f"the Parquet has the column {twice} twice", "parquet")
     if rows == 0:
         return replace(_refused("Parquet without a record", "parquet"), is_empty=True)
     head = next(parquet.iter_batches(batch_size=1, columns=["rtype", "publisher_id"]), None)
@@ -304,7 +337,7 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
         return _foreign_record(rtype, publisher_id, "parquet", "none")
     if missing := [name for name in BAR_COLUMNS if name not in names]:
         return _refused(f"the Parquet has no column {', '.join(missing)}", "parquet")
-    for name in BAR_COLUMNS:
+    for name in (*BAR_COLUMNS, *({"symbol"} & set(names))):
         dtype = types.field(name).type
         if not any(fits(dtype) for fits in _PARQUET_TYPES.get(name, (pa.types.is_integer,))):
             return _refused(

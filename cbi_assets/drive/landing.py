@@ -38,10 +38,10 @@ _THREADS = 2
 
 @dataclass(frozen=True)
 class _DecodedBatch:
-    """Decoded rows, and by file number why a file's records could not be decoded at all."""
+    """Decoded rows, and by file number why a file of the batch must not load."""
 
     frames: list[pl.DataFrame]
-    undecodable: dict[int, str]
+    refused: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Lander:
         self._files: dict[int, FileContext] = {}
         self._batch_bytes = 0
         self._decoding: deque[tuple[Timeframe, Future[_DecodedBatch]]] = deque()
-        self._undecodable: dict[int, str] = {}
+        self._refused: dict[int, str] = {}
         self._packing: dict[Timeframe, list[pl.DataFrame]] = {}
         self._writing: deque[Future[_Written]] = deque()
         self._written: list[Pack] = []
@@ -108,19 +108,19 @@ class Lander:
     def commit(self) -> dict[str, str]:
         """Write all pending packs and record every completed file in the catalog.
 
-        Returns, by source_file_id, why the completed files were refused whose records could not be
-        decoded; none of their records land.
+        Returns, by source_file_id, why completed files were refused after all, which only decoding
+        shows: a record cannot be decoded, or a JSON key occurs twice. None of their records land.
         """
         self._submit()
         self._collect(0)
         for timeframe in list(self._packing):
             self._write(timeframe)
         self._await_writes(0)
-        done = [item for item in self._done if item[0].file_no not in self._undecodable]
+        done = [item for item in self._done if item[0].file_no not in self._refused]
         refused = {
-            content.source_file_id: (record, self._undecodable[content.file_no])
+            content.source_file_id: (record, self._refused[content.file_no])
             for content, record in self._done
-            if content.file_no in self._undecodable
+            if content.file_no in self._refused
         }
         by_file: dict[int, list[Slice]] = {content.file_no: [] for content, _ in done}
         still_open = [s for s in self._slices if s.file_no in self._open]
@@ -173,7 +173,7 @@ class Lander:
         while len(self._decoding) > left:
             timeframe, job = self._decoding.popleft()
             batch = job.result()
-            self._undecodable |= batch.undecodable
+            self._refused = batch.refused | self._refused
             frames = self._packing.setdefault(timeframe, [])
             frames += batch.frames
             if sum(frame.height for frame in frames) >= PACK_RECORDS:
@@ -226,7 +226,8 @@ def _decode_batch(
     """Decode a batch, or, if that fails, each of its files alone, so that only one is refused."""
     try:
         decoded = decode(file_format, pieces)
-        return _DecodedBatch([canonicalise(decoded, file_format.rtype, files, calendars)], {})
+        frame = canonicalise(decoded, file_format.rtype, files, calendars)
+        return _DecodedBatch([frame], decoded.refused)
     except BaseException as error:
         if not is_fault_of_file(error):
             raise
@@ -239,8 +240,8 @@ def _decode_batch(
         )
         for file in files
     ]
-    undecodable = {file_no: why for batch in alone for file_no, why in batch.undecodable.items()}
-    return _DecodedBatch([frame for batch in alone for frame in batch.frames], undecodable)
+    refused = {file_no: why for batch in alone for file_no, why in batch.refused.items()}
+    return _DecodedBatch([frame for batch in alone for frame in batch.frames], refused)
 
 
 def pack_path(landing: Path, timeframe: str, pack: str) -> Path:

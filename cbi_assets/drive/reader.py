@@ -70,10 +70,7 @@ class Reader:
         """Commit everything read so far to the landing zone and the catalog."""
         refused = self._lander.commit()
         self._landed -= refused.keys()
-        for n, record in enumerate(self._records):
-            if record.verdict == "bars" and (reason := refused.get(record.source_file_id or "")):
-                self._records[n] = replace(record, verdict="refused", reason=reason)
-        self._catalog.record(self._records)
+        self._catalog.record([_refused_copy(record, refused) for record in self._records])
         self._records = []
 
     def close(self) -> None:
@@ -118,7 +115,12 @@ class Reader:
             self._refuse(record, f"the zip cannot be opened: {error}. {DOWNLOAD_ZIP_AGAIN}")
             return
         with archive:
-            count = sum(not info.is_dir() for info in archive.infolist())
+            names = [info.filename for info in archive.infolist() if not info.is_dir()]
+            count = len(names)
+            if count != len(set(names)):
+                twice = next(name for name in names if names.count(name) > 1)
+                self._refuse(record, f"{twice!r} is in the zip twice. {DOWNLOAD_ZIP_AGAIN}")
+                return
             self._records.append(replace(record, verdict="zip", reason=f"{count} files inside"))
             for member in list_members(archive):
                 self._read_member(archive, record, member)
@@ -233,6 +235,12 @@ class Reader:
 
     def _refuse(self, record: FileRecord, reason: str) -> None:
         self._records.append(replace(record, verdict="refused", reason=printable(reason)))
+
+
+def _refused_copy(record: FileRecord, refused: Mapping[str, str]) -> FileRecord:
+    """Return the record of a file, refused if it is a copy of one that decoding refused."""
+    reason = refused.get(record.source_file_id or "")
+    return replace(record, verdict="refused", reason=reason) if reason else record
 
 
 def _staging_record(entry: Entry, record: FileRecord) -> FileRecord:

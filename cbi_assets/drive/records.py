@@ -1,17 +1,16 @@
 """Decode batches of records of any format into columns.
 
-The fast path decodes a whole block of lines with Arrow's readers. A block that they reject, or in
-which they count anything but one record per line, is decoded again line by line, so that each line
-becomes a record or a fault with its line number.
+The fast path decodes a whole block of lines with Arrow's readers, which are laxer than the grammar.
+A block that is not proven to follow it in every record is decoded again line by line, so that each
+line becomes a record or a fault with its line number. Both ways accept the same records.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import databento_dbn
@@ -24,7 +23,24 @@ import pyarrow.csv
 import pyarrow.json
 
 from cbi_assets.drive.formats import Encoding, FileFormat, TextFormat
-from cbi_assets.market.bars import PRICES, UNDEFINED_PRICE, Columns, prices_from_raw
+from cbi_assets.drive.grammar import (
+    DECIMAL,
+    INTEGER,
+    LIMITS,
+    MAX_INT64,
+    TIMESTAMP,
+    UNSIGNED,
+    DuplicateKeyError,
+    all_match,
+    parse_decimal,
+    parse_id,
+    parse_int64,
+    parse_json,
+    parse_symbol,
+    parse_timestamp,
+)
+from cbi_assets.drive.streams import DOWNLOAD_AGAIN
+from cbi_assets.market.bars import PRICE_UNIT, PRICES, UNDEFINED_PRICE, Columns, prices_from_raw
 
 DECODED: Final[Columns] = {
     "file_no": pl.Int32,
@@ -42,8 +58,6 @@ DECODED: Final[Columns] = {
 """Columns of a decoded batch; `ts_ns` is UTC, prices are in native units."""
 
 _DBN_DTYPE = np.dtype(databento_dbn.OHLCVMsg._dtypes)
-_MAX_INT64 = 2**63 - 1
-_MAX_RTYPE = 255
 
 _JSON_SCHEMA = pa.schema(
     [
@@ -52,7 +66,7 @@ _JSON_SCHEMA = pa.schema(
             pa.struct(
                 [
                     ("ts_event", pa.string()),
-                    ("rtype", pa.int16()),
+                    ("rtype", pa.int64()),
                     ("publisher_id", pa.int64()),
                     ("instrument_id", pa.int64()),
                 ]
@@ -61,6 +75,9 @@ _JSON_SCHEMA = pa.schema(
         *((name, pa.string()) for name in (*PRICES, "volume", "symbol")),
     ]
 )
+_QUOTES = 2 * (len(("hd", "ts_event", *LIMITS, *PRICES, "volume"))) + 2 * 6
+"""How many quotes a record without a symbol takes: ten keys, and six values that are strings."""
+_SYMBOL_QUOTES = 4
 
 
 @dataclass(frozen=True)
@@ -78,10 +95,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A decoded batch. `raw(row)` returns the record of a row as it was read."""
+    """A decoded batch. `raw(row)` returns the record of a row as it was read.
+
+    `refused` is why a file must not load at all, by its number.
+    """
 
     frame: pl.DataFrame
     raw: Callable[[int], str]
+    refused: dict[int, str] = field(default_factory=dict)
 
 
 def dbn_records(ts_out: bool) -> np.dtype[Any]:
@@ -154,27 +175,40 @@ def _decode_parquet(pieces: list[Piece]) -> Decoded:
 def _parquet_frame(piece: Piece) -> pl.DataFrame:
     table = piece.payload
     columns: dict[str, Any] = dict(_numbered([piece]))
-    for name in ("rtype", "publisher_id", "instrument_id"):
-        columns[name] = pl.Series(name, table[name]).cast(DECODED[name], strict=False)
-    timestamps = table["ts_event"]
-    if pa.types.is_timestamp(timestamps.type):
-        columns["ts_ns"] = pl.Series("ts_ns", timestamps).dt.timestamp("ns")
-    else:
-        columns["ts_ns"] = pl.Series("ts_ns", timestamps).cast(pl.Int64, strict=False)
+    for name, limit in LIMITS.items():
+        values = pl.Series(name, table[name]).cast(pl.Int64, strict=False)
+        columns[name] = values.set(~values.is_between(0, limit), None)
+    columns["ts_ns"] = _nanoseconds(table["ts_event"])
     for name in PRICES:
         price = table[name]
         if pa.types.is_integer(price.type):
-            filled = pc.fill_null(price.cast(pa.int64()), UNDEFINED_PRICE)
-            columns[name] = prices_from_raw(filled.to_numpy())
+            raw = pl.Series(name, price).cast(pl.Int64, strict=False)
+            columns[name] = prices_from_raw(raw.fill_null(UNDEFINED_PRICE).to_numpy())
         elif pa.types.is_decimal(price.type):
-            columns[name] = pl.Series(name, price.cast(pa.string()).cast(pa.float64()))
+            columns[name] = _defined(price.cast(pa.string()))
         else:
-            floats = pl.Series(name, price.cast(pa.float64()))
-            columns[name] = floats.replace([float("nan"), float("inf"), float("-inf")], None)
+            columns[name] = _defined(price)
     columns["volume"] = pl.Series("volume", table["volume"]).cast(pl.Int64, strict=False)
     if "symbol" in table.column_names:
         columns["symbol"] = pl.Series("symbol", table["symbol"].cast(pa.string()))
     return _assemble(columns, table.num_rows)
+
+
+def _nanoseconds(timestamps: pa.ChunkedArray) -> pl.Series:
+    """Return nanoseconds since 1970, UTC; null where 64 bits cannot hold them."""
+    if not pa.types.is_timestamp(timestamps.type):
+        return pl.Series("ts_ns", timestamps).cast(pl.Int64, strict=False)
+    per_unit = {"s": 10**9, "ms": 10**6, "us": 10**3, "ns": 1}[timestamps.type.unit]
+    counts = pl.Series("ts_ns", timestamps.cast(pa.int64()))
+    limit = MAX_INT64 // per_unit
+    return counts.set(~counts.is_between(-limit, limit), None) * per_unit
+
+
+def _defined(prices: pa.ChunkedArray) -> pl.Series:
+    """Return prices as Float64; null for NaN and for what no raw price can express."""
+    floats = pl.Series("price", prices.cast(pa.float64()))
+    limit = MAX_INT64 / PRICE_UNIT
+    return floats.set(~floats.is_between(-limit, limit), None)
 
 
 def _decode_text(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> Decoded:
@@ -188,16 +222,51 @@ def _decode_text(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> D
         return _shown(lines[row])
 
     try:
-        columns = _read_json(block) if encoding == "json" else _read_csv(block, text)
-        if len(columns["rtype"]) == total and not columns["rtype"].null_count:
-            converted = _convert(columns, text)
-            return Decoded(_assemble(converted | _numbered(pieces), total), raw)
-    except pa.ArrowException:
-        pass
-    return _decode_lines(encoding, text, pieces)
+        plain = _plain(block)
+        read = _read_json if encoding == "json" else _read_csv
+        columns = _convert(read(plain, total, text), text)
+        return Decoded(_assemble(columns | _numbered(pieces), total), raw)
+    except (_NotPlainError, pa.ArrowException):
+        return _decode_lines(encoding, text, pieces)
 
 
-def _read_json(block: bytes) -> dict[str, pa.ChunkedArray]:
+class _NotPlainError(Exception):
+    """A block that has to be decoded line by line: it is not written as Databento writes it."""
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise _NotPlainError
+
+
+def _plain(block: bytes) -> bytes:
+    """Return a block of ASCII, its lines ended by a line feed alone."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+    _require(block.isascii() and b"\r" not in block and b"\0" not in block)
+    return block
+
+
+def _count(characters: npt.NDArray[np.uint8], character: str) -> int:
+    return int(np.count_nonzero(characters == ord(character)))
+
+
+def _read_json(block: bytes, total: int, text: TextFormat) -> dict[str, pa.ChunkedArray]:
+    """Read one record per line. Whether any has a key twice follows from counting quotes.
+
+    Each line starts and ends with a brace, and within one JSON value no `}` is followed by a `{`:
+    so each of the `total` lines is one of the `total` records. Every record has all fields, which
+    takes a fixed number of quotes, and there are no more than those.
+    """
+    characters = np.frombuffer(block, dtype=np.uint8)
+    ends = np.flatnonzero(characters == ord("\n"))
+    _require(
+        b"\\" not in block
+        and ends.size == total > 0
+        and block.startswith(b"{")
+        and bool((characters[ends - 1] == ord("}")).all())
+        and bool((characters[ends[:-1] + 1] == ord("{")).all())
+    )
     table = pa.json.read_json(
         pa.BufferReader(block),
         read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
@@ -207,14 +276,25 @@ def _read_json(block: bytes) -> dict[str, pa.ChunkedArray]:
     )
     header = table["hd"].combine_chunks()
     columns = {name: table[name] for name in (*PRICES, "volume", "symbol")}
-    for name in ("ts_event", "rtype", "publisher_id", "instrument_id"):
+    for name in ("ts_event", *LIMITS):
         columns[name] = pc.struct_field(header, name)
+    nulls = columns["symbol"].null_count
+    quotes = total * _QUOTES
+    if text.has_symbol:
+        quotes += total * _SYMBOL_QUOTES - 2 * nulls
+        _require(nulls == 0 or block.count(b'"symbol":null') == nulls)
+    else:
+        _require(nulls == total)
+    _require(
+        table.num_rows == total
+        and not any(column.null_count for name, column in columns.items() if name != "symbol")
+        and _count(characters, '"') == quotes
+    )
     return columns
 
 
-def _read_csv(block: bytes, text: TextFormat) -> dict[str, pa.ChunkedArray]:
-    types = dict.fromkeys(text.columns, pa.string())
-    types |= {"rtype": pa.int16(), "publisher_id": pa.int64(), "instrument_id": pa.int64()}
+def _read_csv(block: bytes, total: int, text: TextFormat) -> dict[str, pa.ChunkedArray]:
+    _require(b'"' not in block)
     table = pa.csv.read_csv(
         pa.BufferReader(block),
         read_options=pa.csv.ReadOptions(
@@ -222,37 +302,53 @@ def _read_csv(block: bytes, text: TextFormat) -> dict[str, pa.ChunkedArray]:
         ),
         parse_options=pa.csv.ParseOptions(ignore_empty_lines=False),
         convert_options=pa.csv.ConvertOptions(
-            column_types=types, strings_can_be_null=True, null_values=[""]
+            column_types=dict.fromkeys(text.columns, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
         ),
     )
     columns = {name: table[name] for name in text.columns}
     if "symbol" not in columns:
         columns["symbol"] = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
+    _require(
+        table.num_rows == total
+        and not any(columns[name].null_count for name in ("ts_event", *LIMITS, "volume"))
+    )
     return columns
 
 
 def _convert(columns: dict[str, pa.ChunkedArray], text: TextFormat) -> dict[str, Any]:
+    """Convert columns that follow the grammar in every value."""
+    _require_grammar(columns["ts_event"], TIMESTAMP if text.pretty_ts else INTEGER)
     timestamp_type = pa.timestamp("ns", "UTC") if text.pretty_ts else pa.int64()
     ts_ns = columns["ts_event"].cast(timestamp_type).cast(pa.int64())
     converted: dict[str, Any] = {"ts_ns": pl.Series("ts_ns", ts_ns)}
-    columns["symbol"].validate(full=True)  # Arrow's JSON reader accepts bytes that are not UTF-8.
     for name in PRICES:
+        _require_grammar(columns[name], DECIMAL if text.pretty_px else INTEGER)
         if text.pretty_px:
-            # A price without a point is a raw price or not a number: decode line by line.
-            if pc.all(pc.match_substring(columns[name], ".")).as_py() is False:
-                raise pa.ArrowInvalid(f"{name}: no decimal")
             converted[name] = pl.Series(name, columns[name].cast(pa.float64()))
         else:
             raw = pc.fill_null(columns[name].cast(pa.int64()), UNDEFINED_PRICE)
             converted[name] = prices_from_raw(raw.to_numpy())
+    _require_grammar(columns["volume"], INTEGER)
     converted["volume"] = pl.Series("volume", columns["volume"].cast(pa.int64()))
-    for name in ("rtype", "publisher_id", "instrument_id", "symbol"):
-        converted[name] = pl.Series(name, columns[name])
+    for name, limit in LIMITS.items():
+        if pa.types.is_string(columns[name].type):
+            _require_grammar(columns[name], UNSIGNED)
+        values = pl.Series(name, columns[name].cast(pa.int64()))
+        _require(bool(values.is_between(0, limit).all()))
+        converted[name] = values
+    converted["symbol"] = pl.Series("symbol", columns["symbol"])
     return converted
+
+
+def _require_grammar(column: pa.ChunkedArray, pattern: str) -> None:
+    _require(all_match(pl.Series(column), pattern))
 
 
 def _decode_lines(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> Decoded:
     rows: list[dict[str, Any]] = []
+    refused: dict[int, str] = {}
     for piece in pieces:
         for offset, line in enumerate(piece.payload.split(b"\n")[: piece.count]):
             if not line.strip():
@@ -260,77 +356,54 @@ def _decode_lines(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> 
             row: dict[str, Any] = {"file_no": piece.file_no, "record_no": piece.first + offset}
             try:
                 fields = _json_fields(line) if encoding == "json" else _csv_fields(line, text)
-                row |= _parse_fields(fields)
+                row |= _parse_fields(fields, text)
             except _UNREADABLE as error:
                 row["fault"] = f"unreadable {encoding.upper()} record: {_reason(error)}"
+                if isinstance(error, DuplicateKeyError):
+                    reason = f"line {row['record_no']:,}: {error}. {DOWNLOAD_AGAIN}"
+                    refused.setdefault(piece.file_no, reason)
             row["raw"] = _shown(line)
             rows.append(row)
     frame = pl.DataFrame(rows, schema=DECODED, orient="row")
     raw = frame["raw"]
-    return Decoded(frame.with_columns(raw=pl.lit(None, pl.String)), lambda row: raw[row])
+    frame = frame.with_columns(raw=pl.lit(None, pl.String))
+    return Decoded(frame, lambda row: raw[row], refused)
 
 
 def _json_fields(line: bytes) -> dict[str, Any]:
-    record = json.loads(line)
-    return {**record["hd"], **{k: v for k, v in record.items() if k != "hd"}}
+    record = parse_json(line.decode("utf-8"))
+    header = {name: record["hd"][name] for name in ("ts_event", *LIMITS)}
+    return {name: value for name, value in record.items() if name not in header} | header
 
 
 def _csv_fields(line: bytes, text: TextFormat) -> dict[str, Any]:
-    values = next(csv.reader([line.decode("utf-8").rstrip("\r")]))
+    values = next(csv.reader([line.decode("utf-8").removesuffix("\r")], strict=True))
     if len(values) != len(text.columns):
         raise ValueError(f"{len(values)} columns where the header has {len(text.columns)}")
-    return dict(zip(text.columns, values, strict=True))
+    fields: dict[str, Any] = dict(zip(text.columns, values, strict=True))
+    return fields | {"symbol": fields.get("symbol") or None}
 
 
-def _parse_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    ids = ("rtype", "publisher_id", "instrument_id")
-    row: dict[str, Any] = {name: _int64(fields[name]) for name in ids}
-    if abs(row["rtype"]) > _MAX_RTYPE:
-        raise ValueError(f"rtype {row['rtype']}")
-    row["ts_ns"] = _parse_timestamp(str(fields["ts_event"]))
-    row |= {name: _parse_price(fields[name]) for name in PRICES}
-    row["volume"] = _int64(fields["volume"])
-    symbol = fields.get("symbol")
-    str(symbol).encode()  # Raises for half a surrogate pair, which JSON can contain.
-    return row | {"symbol": str(symbol) if symbol else None}
+def _parse_fields(fields: dict[str, Any], text: TextFormat) -> dict[str, Any]:
+    row: dict[str, Any] = {name: parse_id(name, fields[name]) for name in LIMITS}
+    row["ts_ns"] = parse_timestamp(fields["ts_event"])
+    row |= {name: _parse_price(fields[name], text.pretty_px) for name in PRICES}
+    row["volume"] = parse_int64(fields["volume"])
+    row["symbol"] = parse_symbol(fields.get("symbol"))
+    str(row["symbol"]).encode()  # Raises for half a surrogate pair, which JSON can contain.
+    return row
 
 
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, csv.Error)
-_ISO = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z", re.ASCII)
-_INTEGER = re.compile(r"-?\d+", re.ASCII)
-_DECIMAL = re.compile(r"-?\d+\.\d+", re.ASCII)
 
 
-def _int64(value: Any) -> int:
-    text = str(value)
-    if not _INTEGER.fullmatch(text):
-        raise ValueError(f"{text!r} is no whole number")
-    number = int(text)
-    if abs(number) > _MAX_INT64:
-        raise ValueError(f"{number} does not fit 64 bits")
-    return number
-
-
-def _parse_timestamp(text: str) -> int:
-    if _INTEGER.fullmatch(text):
-        return _int64(text)
-    match = _ISO.fullmatch(text)
-    if not match:
-        raise ValueError(f"ts_event {text!r}")
-    seconds = np.datetime64(match[1], "s").astype(np.int64)
-    return _int64(int(seconds) * 1_000_000_000 + int((match[2] or "0").ljust(9, "0")))
-
-
-def _parse_price(value: Any) -> float | None:
+def _parse_price(value: Any, pretty: bool) -> float | None:
     if value is None or value == "":
         return None
-    text = str(value)
-    if _INTEGER.fullmatch(text):
-        price: float | None = prices_from_raw(np.array([_int64(text)], dtype=np.int64)).item()
-        return price
-    if _DECIMAL.fullmatch(text):
-        return float(text)
-    raise ValueError(f"price {text!r}")
+    if pretty or "." in str(value):
+        return parse_decimal(value)
+    price: float | None = prices_from_raw(np.array([parse_int64(value)], dtype=np.int64)).item()
+    return price
 
 
 def _reason(error: Exception) -> str:

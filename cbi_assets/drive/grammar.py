@@ -1,0 +1,129 @@
+"""The grammar of the values in a bar's record, written once for every way of reading them.
+
+The patterns are in the syntax that Python's `re` and Polars share, so that a whole column and a
+single value are held to the same rule. None of them allows a blank, a line break, an exponent, a
+hexadecimal digit, infinity or NaN.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+
+UNSIGNED: Final = r"(?:0|[1-9][0-9]{0,18})"
+"""A whole number without leading zeros."""
+
+INTEGER: Final = f"-?{UNSIGNED}"
+
+DECIMAL: Final = r"-?(?:0|[1-9][0-9]{0,9})\.[0-9]{1,9}"
+"""A pretty price: at least one and at most nine digits after the point, ten before it."""
+
+TIMESTAMP: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z"
+"""A pretty timestamp. Databento writes UTC as `Z` and no other offset."""
+
+SYMBOL: Final = r"[!-~](?:[ -~]{0,69}[!-~])?"
+"""1 to 71 printable ASCII characters (DBN's limit), with blanks only inside."""
+
+LIMITS: Final = {"rtype": 2**8 - 1, "publisher_id": 2**16 - 1, "instrument_id": 2**32 - 1}
+"""The largest value of each unsigned field of a record's header."""
+
+MAX_INT64: Final = 2**63 - 1
+
+_INTEGER, _DECIMAL, _TIMESTAMP, _SYMBOL = (
+    re.compile(pattern) for pattern in (INTEGER, DECIMAL, TIMESTAMP, SYMBOL)
+)
+
+
+class DuplicateKeyError(ValueError):
+    """A JSON object has a key twice, so that its readers disagree about its value."""
+
+
+def all_match(column: pl.Series, pattern: str) -> bool:
+    """Whether every value of a string column matches a pattern from end to end; nulls pass."""
+    return column.str.contains(rf"\A(?:{pattern})\z").all()
+
+
+def is_symbol(text: str) -> bool:
+    """Whether the text can be a symbol of Databento's."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
+def parse_json(text: str) -> Any:
+    """Parse JSON with each number as its text. Raises DuplicateKeyError, or ValueError."""
+    return json.loads(
+        text,
+        object_pairs_hook=_unique,
+        parse_int=_Number,
+        parse_float=_Number,
+        parse_constant=_reject_constant,
+    )
+
+
+class _Number(str):
+    """The text of a JSON number, which is not a JSON string."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DuplicateKeyError(f"the key {twice!r} occurs twice")
+    return found
+
+
+def _reject_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a number")
+
+
+def parse_id(name: str, value: Any) -> int:
+    """Return a field of a record's header. Raises ValueError unless it is within LIMITS."""
+    text = str(value)
+    if not _INTEGER.fullmatch(text) or not 0 <= int(text) <= LIMITS[name]:
+        raise ValueError(f"{name} {text!r}")
+    return int(text)
+
+
+def parse_int64(value: Any) -> int:
+    """Return a whole number of 64 bits. Raises ValueError for anything else."""
+    text = str(value)
+    if not _INTEGER.fullmatch(text):
+        raise ValueError(f"{text!r} is no whole number")
+    number = int(text)
+    if not -MAX_INT64 - 1 <= number <= MAX_INT64:
+        raise ValueError(f"{number} does not fit 64 bits")
+    return number
+
+
+def parse_timestamp(value: Any) -> int:
+    """Return nanoseconds since 1970, UTC, of a raw or a pretty timestamp. Raises ValueError."""
+    text = str(value)
+    if _INTEGER.fullmatch(text):
+        return parse_int64(text)
+    if not _TIMESTAMP.fullmatch(text):
+        raise ValueError(f"ts_event {text!r}")
+    seconds, _, fraction = text[:-1].partition(".")
+    whole = int(np.datetime64(seconds, "s").astype(np.int64))
+    number = whole * 1_000_000_000 + int(fraction.ljust(9, "0"))
+    if abs(number) > MAX_INT64:
+        raise ValueError(f"ts_event {text!r} does not fit 64 bits")
+    return number
+
+
+def parse_decimal(value: Any) -> float:
+    """Return a pretty price, rounded to the nearest float64. Raises ValueError."""
+    text = str(value)
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError(f"price {text!r}")
+    return float(text)
+
+
+def parse_symbol(value: Any) -> str | None:
+    """Return a symbol as it is written, not yet held to SYMBOL. Raises ValueError for no string."""
+    if value is not None and type(value) is not str:
+        raise ValueError(f"symbol {value!r}")
+    return value

@@ -1,0 +1,185 @@
+"""One grammar holds for every value, whichever way its record is decoded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from cbi_assets.config.universe import load_universe
+from cbi_assets.drive.canonical import FileContext, canonicalise
+from cbi_assets.drive.formats import FileFormat, sniff
+from cbi_assets.drive.grammar import LIMITS
+from cbi_assets.drive.records import Piece, _decode_lines, decode
+from cbi_assets_tests.helpers import DATASET, bars, text_file
+
+FORMS = [(encoding, pretty) for encoding in ("json", "csv") for pretty in (True, False)]
+FILES = {form: text_file(bars(4), form[0], pretty_px=form[1], pretty_ts=form[1]) for form in FORMS}
+FIELDS = (
+    "ts_event", "rtype", "publisher_id", "instrument_id",
+    "open", "high", "low", "close", "volume", "symbol",
+)  # fmt: skip
+CALENDARS = load_universe().calendars()
+Row = dict[str, Any]
+
+
+def format_of(form: tuple[str, bool]) -> FileFormat:
+    found = sniff(FILES[form])
+    assert isinstance(found, FileFormat)
+    return found
+
+
+def lines_of(form: tuple[str, bool]) -> list[bytes]:
+    return FILES[form].splitlines()[form[0] == "csv" :]
+
+
+def with_token(form: tuple[str, bool], field: str, token: str) -> bytes:
+    """Return the first record with one value replaced; in JSON, inside its quotes if it has any."""
+    line = lines_of(form)[0]
+    if form[0] == "csv":
+        values = line.decode().split(",")
+        values[FIELDS.index(field)] = token
+        return ",".join(values).encode()
+    record = json.loads(line)
+    place = record["hd"] if field in record["hd"] else record
+    quoted = isinstance(place[field], str)
+    place[field] = "@"
+    written = json.dumps(record, separators=(",", ":"))
+    return written.replace('"@"', f'"{token}"' if quoted else token).encode()
+
+
+def rows_of(form: tuple[str, bool], lines: Sequence[bytes], slow: bool = False) -> dict[int, Row]:
+    """Return the landed rows of these lines by line number, without their raw text."""
+    found = format_of(form)
+    pieces = [Piece(1, 1, len(lines), b"\n".join(lines) + b"\n")]
+    assert found.text is not None
+    decoded = _decode_lines(found.encoding, found.text, pieces) if slow else decode(found, pieces)
+    frame = canonicalise(decoded, found.rtype, [FileContext(1, DATASET, None)], CALENDARS)
+    # A record without a root has no trade date of its own; it is quarantined anyway.
+    frame = frame.with_columns(trade_date=pl.when(pl.col("root") != "").then("trade_date"))
+    numbers = frame["record_no"].to_list()
+    return dict(zip(numbers, frame.drop("record_no", "raw").to_dicts(), strict=True))
+
+
+NUMERIC = st.text("0123456789.-+eExXnaif_ TZ:", max_size=22)
+TOKENS = st.one_of(
+    NUMERIC,
+    st.from_regex(r"-?[0-9]{1,21}(\.[0-9]{0,11})?", fullmatch=True),
+    st.from_regex(
+        r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,10})?"
+        r"(Z|[+-]0[0-9]:?00)?",
+        fullmatch=True,
+    ),
+    st.text(st.characters(exclude_characters='\n"\\'), max_size=8),
+    st.sampled_from(["0x22", "1e3", "inf", "NaN", "null", "true", " 34", "34 ", "-0", "034"]),
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=1_000)
+@given(form=st.sampled_from(FORMS), field=st.sampled_from(FIELDS), token=TOKENS)
+@example(form=("csv", True), field="instrument_id", token="0x0A")
+@example(form=("csv", True), field="open", token="1e3")
+@example(form=("json", False), field="volume", token="0x64")
+@example(form=("json", True), field="ts_event", token="2025-01-06T15:00:00+06:00")
+def test_value_is_read_alike_alone_and_among_other_lines(
+    form: tuple[str, bool], field: str, token: str
+) -> None:
+    changed, others = with_token(form, field, token), lines_of(form)[1:]
+    expected = rows_of(form, [changed], slow=True)
+    assert rows_of(form, [changed]) == expected
+    for rest in (others, [*others, b"garbage"]):
+        assert rows_of(form, [changed, *rest]).get(1) == expected.get(1)
+        assert rows_of(form, [*rest, changed]).get(len(rest) + 1) == expected.get(1)
+
+
+FORBIDDEN = [
+    *(("rtype", token) for token in ("0x22", "34.0", "3.4e1", " 34", "34 ", "+34", "034", "256")),
+    *(("instrument_id", token) for token in ("0x0A", "-10", "4294967296", "1e1", "10 ")),
+    ("publisher_id", "65536"),
+    *(("volume", token) for token in ("0x64", "1e2", "100.0", " 100", "1_000", "", "१", "1,0")),
+    *(
+        (price, token)
+        for price in ("open", "close")
+        for token in (
+            "1e3", "1.0e400", "inf", "-Infinity", "nan", "0x2D", " 45.01", "45.01 ", "+45.01",
+            ".5", "45.", "045.010000000", "45.0100000000001", "99999999999.0", "45,01", "--1.0",
+        )
+    ),
+    *(
+        ("ts_event", token)
+        for token in (
+            "2025-01-06T15:00:00.000000000", "2025-01-06T15:00:00+00:00",
+            "2025-01-06T15:00:00-06:00", "2025-01-06 15:00:00Z", "2025-01-06",
+            "2025-01-06T15:00Z", "2025-02-30T15:00:00Z", "2025-01-06T24:00:00Z",
+            " 2025-01-06T15:00:00Z", "2025-01-06T15:00:00.0000000000Z",
+            "9999-01-01T00:00:00Z", "0x18180000", "1.7e18", "",
+        )
+    ),
+    *(("symbol", token) for token in (" ZL.v.0", "ZL.v.0 ", "ZL\tv", "ZL\x7f", "ZLé", "Z" * 72)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize(("field", "token"), FORBIDDEN)
+def test_value_outside_the_grammar_is_a_fault(
+    form: tuple[str, bool], field: str, token: str
+) -> None:
+    if form[0] == "json":
+        token = token.replace("\t", r"\t")
+        if field in LIMITS and token.strip() != token:
+            pytest.skip("JSON allows blanks around a number")
+    rows = rows_of(form, [with_token(form, field, token), *lines_of(form)[1:]])
+    assert rows[1]["fault"]
+    assert [rows[n]["fault"] for n in (2, 3, 4)] == [None] * 3
+
+
+@pytest.mark.parametrize("symbol", ["", r"ZL.v.0\n", r"\u0000", " "])
+def test_empty_symbol_and_control_characters_are_faults_in_json(symbol: str) -> None:
+    rows = rows_of(("json", True), [with_token(("json", True), "symbol", symbol)])
+    assert rows[1]["fault"] == f"symbol {json.loads(f'"{symbol}"')!r}"
+    assert rows[1]["symbol"] == ""
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+@pytest.mark.parametrize(
+    "symbol", ["ESZ5", "CLM5-CLU6", "RB:HO G6-H6", "CL:BF Z4-M5-Z5", "UD:CL: GN 2540925", "BRK.B"]
+)
+def test_symbols_of_databento_are_accepted(form: tuple[str, bool], symbol: str) -> None:
+    rows = rows_of(form, [with_token(form, "symbol", symbol)])
+    assert (rows[1]["fault"], rows[1]["symbol"]) == (None, symbol)
+
+
+@pytest.mark.parametrize("encoding", ["json", "csv"])
+@pytest.mark.parametrize("price", ["6000", "-6000", "0", "6000000000000"])
+def test_price_without_a_point_is_a_fault_in_a_pretty_file(encoding: str, price: str) -> None:
+    form = (encoding, True)
+    rows = rows_of(form, [*lines_of(form)[1:], with_token(form, "low", price)])
+    assert rows[4]["fault"] == f"unreadable {encoding.upper()} record: price '{price}'"
+
+
+def test_fields_of_the_header_are_not_overridden_from_outside_it() -> None:
+    form = ("json", True)
+    line = lines_of(form)[0].replace(b'"open"', b'"instrument_id":99,"ts_event":"0","open"')
+    assert rows_of(form, [line]) == rows_of(form, lines_of(form)[:1])
+
+
+@pytest.mark.parametrize("pretty", [True, False])
+@pytest.mark.parametrize("encoding", ["json", "csv"])
+def test_databentos_own_records_take_the_fast_path(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, pretty: bool
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("decoded line by line")
+
+    form = (encoding, pretty)
+    expected = rows_of(form, lines_of(form), slow=True)
+    monkeypatch.setattr("cbi_assets.drive.records._decode_lines", fail)
+    assert rows_of(form, lines_of(form)) == expected
+    assert rows_of(form, [line + b"\r" for line in lines_of(form)]) == expected
+    no_symbol = with_token(form, "symbol", "").replace(b'"symbol":""', b'"symbol":null')
+    assert rows_of(form, [no_symbol, *lines_of(form)[1:]])[1]["symbol"] == ""
