@@ -301,7 +301,7 @@ def _twice(names: Sequence[str]) -> str | None:
 
 
 _OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
-_NUMBERS = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+_NUMBERS = (pa.types.is_int64, pa.types.is_floating, pa.types.is_decimal)
 _PARQUET_TYPES: dict[str, tuple[Callable[[Any], bool], ...]] = {
     "ts_event": (_is_utc, pa.types.is_integer),
     "symbol": (_is_text,),

@@ -181,9 +181,8 @@ def _parquet_frame(piece: Piece) -> pl.DataFrame:
     columns["ts_ns"] = _nanoseconds(table["ts_event"])
     for name in PRICES:
         price = table[name]
-        if pa.types.is_integer(price.type):
-            raw = pl.Series(name, price).cast(pl.Int64, strict=False)
-            columns[name] = prices_from_raw(raw.fill_null(UNDEFINED_PRICE).to_numpy())
+        if pa.types.is_int64(price.type):
+            columns[name] = prices_from_raw(pc.fill_null(price, UNDEFINED_PRICE).to_numpy())
         elif pa.types.is_decimal(price.type):
             columns[name] = _defined(price.cast(pa.string()))
         else:
