@@ -13,14 +13,18 @@ import polars as pl
 from cbi_assets.drive.canonical import FileContext
 from cbi_assets.drive.catalog import Content, FileRecord, FormatDetails, Verdict
 from cbi_assets.drive.formats import (
+    UNDETECTED,
     Detected,
     FileFormat,
     Rejected,
     dataset_of_publisher,
     empty_format,
 )
-from cbi_assets.drive.sidecars import Sidecars, job_of
-from cbi_assets.drive.streams import SourceStream
+from cbi_assets.drive.lookalikes import is_named_like_bars
+from cbi_assets.drive.sidecars import UNREAD_SIDECARS, Sidecars, job_of
+from cbi_assets.drive.streams import DOWNLOAD_AGAIN, SourceStream
+from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
+from cbi_assets.formatting import printable
 
 _CLAIMED_SCHEMA = re.compile(r"\.(ohlcv-\w+)\.")
 
@@ -56,9 +60,43 @@ class SourceFile:
         return empty_format(found, self.name, schema) or found
 
     def rejected(self, found: Rejected) -> FileRecord:
-        """Return the record of a file that does not load. Reads it to its end, for the hash."""
-        self.source.drain()
+        """Return the record of a file that does not load. Reads it to its end, for the hash.
+
+        Raises SourceError if the bytes differ from the job's manifest.
+        """
+        self.verify()
+        found = self._refused_if_like_bars(found)
         return self.entry(found.verdict, found, found.dataset, found.reason)
+
+    def _refused_if_like_bars(self, found: Rejected) -> Rejected:
+        """Return a file of no known format as refused if its manifest or its name claims bars."""
+        if found.verdict == "zip":
+            return replace(found, verdict="refused", reason="a zip inside a zip. Unpack it.")
+        if found.verdict != "other":
+            return found
+        if self.name in self.sidecars.listed and self.name not in UNREAD_SIDECARS:
+            claim = "manifest.json lists it"
+        elif is_named_like_bars(self.name, found.encoding):
+            claim = "named like a file of bars"
+        else:
+            return found
+        reason = f"{claim}, but its content is not bars ({found.reason}). {DOWNLOAD_AGAIN}"
+        return replace(found, verdict="refused", reason=reason)
+
+    def refused(self, error: SourceError) -> FileRecord:
+        """Return the record of a file that cannot be read as bars. Reads it to its end.
+
+        Its manifest comes first: bytes that differ from it explain any other damage.
+        """
+        if not self.source.is_broken:
+            try:
+                self.verify()
+            except (FileChangingError, UnreadableError):
+                raise
+            except SourceError as first:
+                error = first
+        refused = self.entry("refused", UNDETECTED, None, printable(str(error)))
+        return replace(refused, source_file_id=None) if self.source.is_broken else refused
 
     def verify(self) -> None:
         """Read to the end. Raises SourceError if the bytes differ from the job's manifest."""

@@ -16,7 +16,16 @@ import databento_dbn
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cbi_assets.drive.streams import CHUNK, DOWNLOAD_AGAIN, ZSTD_MAGIC, SourceStream, decompress
+from cbi_assets.drive.dbn_header import MAX_HEADER, dbn_header_length, dbn_metadata
+from cbi_assets.drive.lookalikes import UTF8_MARK, unread_format
+from cbi_assets.drive.streams import (
+    CHUNK,
+    DOWNLOAD_AGAIN,
+    ZSTD_MAGIC,
+    SourceStream,
+    decompress,
+    is_skippable,
+)
 from cbi_assets.errors import SourceError
 from cbi_assets.library_warnings import ignore_library_warnings
 from cbi_assets.market.bars import PRICES, RTYPES, Timeframe, timeframe_of
@@ -39,8 +48,6 @@ BAR_COLUMNS = (
 
 FIRST_RECORDS = 20
 """How many records are tried for a readable one, so that one bad record does not decide."""
-
-MAX_HEADER: Final = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,7 @@ class Rejected:
 Detected = FileFormat | Rejected
 
 ZIP: Final = Rejected("zip", "a zip", "zip")
+UNDETECTED: Final = Rejected("refused", "")
 PARQUET: Final = Rejected("other", "Parquet", "parquet")
 """A Parquet file before `sniff_parquet` has read the footer at its end."""
 
@@ -117,11 +125,18 @@ def sniff_source(source: SourceStream) -> Detected:
     head = source.head()
     if head.startswith(b"DBN") and len(head) >= 8:
         head = source.head(min(dbn_header_length(head), MAX_HEADER))
+    start = 0
+    while is_skippable(head[start:]) and start < MAX_HEADER:
+        start += 8 + int.from_bytes(head[start + 4 : start + 8], "little")
+        head = source.head(min(start, MAX_HEADER) + CHUNK)
     return sniff(head)
 
 
 def sniff(head: bytes) -> Detected:
-    """Detect a file's format from its first bytes, up to a mebibyte of them."""
+    """Detect a file's format from its first bytes, up to a mebibyte of them.
+
+    What starts like bars or like an archive and cannot be read is refused, not ignored.
+    """
     if not head:
         return replace(_refused("the file is empty"), is_empty=True)
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
@@ -129,14 +144,29 @@ def sniff(head: bytes) -> Detected:
     if head.startswith(b"PAR1"):
         return PARQUET
     compression: Compression = "none"
-    if head.startswith(ZSTD_MAGIC):
-        compression = "zstd"
+    starts_like = ""
+    if head.startswith(ZSTD_MAGIC) or is_skippable(head):
+        compression, starts_like = "zstd", "zstd"
         try:
             head = _decompressed_head(head)
         except SourceError as error:
             return Rejected("refused", str(error), compression=compression)
         if not head:
             return replace(_refused("the file is empty", "", compression), is_empty=True)
+    if head.startswith(UTF8_MARK):
+        starts_like = starts_like or "a text with a byte order mark"
+        head = head.removeprefix(UTF8_MARK)
+    found = _sniff_content(head, compression)
+    if isinstance(found, FileFormat) or found.verdict != "other":
+        return found
+    if why := unread_format(head, BAR_COLUMNS):
+        return replace(found, verdict="refused", reason=why)
+    if starts_like:
+        return replace(found, verdict="refused", reason=f"{starts_like}, but not of bars")
+    return found
+
+
+def _sniff_content(head: bytes, compression: Compression) -> Detected:
     if head.startswith(b"DBN"):
         return _sniff_dbn(head, compression)
     if head.lstrip()[:1] in (b"{", b"["):
@@ -159,24 +189,6 @@ def _decompressed_head(head: bytes) -> bytes:
         if not out:
             raise
     return bytes(out)
-
-
-def dbn_metadata(head: bytes) -> databento_dbn.Metadata:
-    """Decode a DBN header. Raises SourceError unless `head` contains a complete, valid one."""
-    length = dbn_header_length(head)
-    if length > MAX_HEADER:
-        raise SourceError(f"unreadable DBN header ({length:,} bytes long)", remedy=DOWNLOAD_AGAIN)
-    if len(head) < length:
-        raise SourceError("truncated: it ends inside the DBN header", remedy=DOWNLOAD_AGAIN)
-    try:
-        return databento_dbn.Metadata.decode(head[:length])
-    except databento_dbn.DBNError as error:
-        raise SourceError(f"unreadable DBN header ({error})", remedy=DOWNLOAD_AGAIN) from None
-
-
-def dbn_header_length(head: bytes | bytearray) -> int:
-    """Return the length of a DBN header in bytes, given its first 8 bytes."""
-    return 8 + int.from_bytes(head[4:8], "little")
 
 
 def _sniff_dbn(head: bytes, compression: Compression) -> Detected:

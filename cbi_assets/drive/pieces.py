@@ -13,13 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.drive.canonical import FileContext
-from cbi_assets.drive.formats import (
-    BAR_COLUMNS,
-    MAX_HEADER,
-    FileFormat,
-    dbn_header_length,
-    dbn_metadata,
-)
+from cbi_assets.drive.dbn_header import MAX_HEADER, dbn_header_length, dbn_metadata
+from cbi_assets.drive.formats import BAR_COLUMNS, FileFormat
+from cbi_assets.drive.lookalikes import UTF8_MARK
 from cbi_assets.drive.records import Piece, dbn_records
 from cbi_assets.drive.sidecars import mappings_of_metadata
 from cbi_assets.drive.streams import (
@@ -118,8 +114,10 @@ def read_dbn_header(chunks: Iterator[bytes]) -> bytes:
 
 def _text_pieces(context: FileContext, chunks: Iterator[bytes], has_header: bool) -> Iterator[Part]:
     first = 1
-    for block in line_blocks(chunks, BLOCK_BYTES):
-        if first == 1 and has_header:
+    for n, block in enumerate(line_blocks(chunks, BLOCK_BYTES)):
+        if n == 0:
+            block = block.removeprefix(UTF8_MARK)
+        if n == 0 and has_header:
             first = 2
             block = block[block.index(b"\n") + 1 :]
         ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + 1

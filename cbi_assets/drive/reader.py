@@ -17,6 +17,7 @@ from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, Stagin
 from cbi_assets.drive.faults import guarded_parts, source_errors
 from cbi_assets.drive.formats import (
     PARQUET,
+    UNDETECTED,
     ZIP,
     Detected,
     FileFormat,
@@ -88,25 +89,18 @@ class Reader:
         else:
             try:
                 self._read_file(entry, record)
-            except FileChangingError:
-                raise
-            except SourceError as error:
-                entry.check_unchanged()  # A file that is still being copied looks damaged.
+            except UnreadableError as error:
+                entry.check_unchanged()
                 # An empty stamp: the next run retries what the system could not read.
-                again = isinstance(error, UnreadableError)
-                self._refuse(replace(record, stamp="") if again else record, str(error))
+                self._refuse(replace(record, stamp=""), str(error))
 
     def _read_file(self, entry: Entry, record: FileRecord) -> None:
         with open_file(entry) as source:
-            with source_errors():
-                detected = sniff_source(source)
-            if detected is ZIP:
-                source.drain()
-                self._read_zip(entry, replace(record, source_file_id=source.sha256))
-                return
             sidecars = self._siblings.sidecars(entry)
             mappings = partial(self._siblings.mappings, entry)
-            self._take(SourceFile(record, source, sidecars, mappings), detected)
+            file = SourceFile(record, source, sidecars, mappings)
+            if self._take(file, is_zip_read=True) is ZIP:
+                self._read_zip(entry, replace(record, source_file_id=source.sha256))
 
     def _read_zip(self, entry: Entry, record: FileRecord) -> None:
         try:
@@ -135,21 +129,34 @@ class Reader:
         else:
             try:
                 with open_member(archive, member.info) as source:
-                    file = SourceFile(record, source, member.sidecars)
-                    with source_errors():
-                        detected = sniff_source(source)
-                    self._take(file, detected)
+                    self._take(SourceFile(record, source, member.sidecars))
             except SourceError as error:
                 self._refuse(record, str(error))
 
-    def _take(self, file: SourceFile, detected: Detected) -> None:
-        if detected is PARQUET:
-            with self._copied(file.source) as copy:
-                with source_errors():
-                    detected = sniff_parquet(copy)
-                self._take_detected(file, detected, copy)
-        else:
-            self._take_detected(file, detected)
+    def _take(self, file: SourceFile, *, is_zip_read: bool = False) -> Detected:
+        """Land a file of bars, or record why it does not load. Return its format.
+
+        With `is_zip_read`, a zip is only verified: the caller reads its members.
+        """
+        detected: Detected = UNDETECTED
+        try:
+            with source_errors():
+                detected = sniff_source(file.source)
+            if detected is ZIP and is_zip_read:
+                file.verify()
+            elif detected is PARQUET:
+                with self._copied(file.source) as copy:
+                    with source_errors():
+                        detected = sniff_parquet(copy)
+                    self._take_detected(file, detected, copy)
+            else:
+                self._take_detected(file, detected)
+        except (FileChangingError, UnreadableError):
+            raise
+        except SourceError as error:
+            self._records.append(file.refused(error))
+            return UNDETECTED
+        return detected
 
     def _take_detected(
         self, file: SourceFile, detected: Detected, parquet_copy: Path | None = None

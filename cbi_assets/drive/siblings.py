@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from cbi_assets.drive.dbn_header import dbn_metadata
 from cbi_assets.drive.faults import source_errors
-from cbi_assets.drive.formats import dbn_metadata
 from cbi_assets.drive.pieces import read_dbn_header
 from cbi_assets.drive.sidecars import Sidecars, mappings_of_metadata, read_sidecars
 from cbi_assets.drive.streams import decompress, open_regular, read_sidecar

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
@@ -158,6 +158,9 @@ _PARSERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "condition.json": _condition,
 }
 SIDECARS = tuple(_PARSERS)
+
+UNREAD_SIDECARS: Final = frozenset({"symbology.csv"})
+"""Files without bars that a manifest may list besides `SIDECARS`."""
 
 
 def mappings_of_metadata(mappings: Mapping[str, Iterable[Mapping[str, Any]]]) -> pl.DataFrame:

@@ -55,7 +55,7 @@ class Readable(Protocol):
 class SourceStream:
     """The bytes of one source, read once. `size` and `sha256` are final after the last chunk.
 
-    `problem` and `remedy` word the error for bytes that cannot be read.
+    `problem` and `remedy` word the error for bytes that cannot be read; then `is_broken`.
     """
 
     stream: Readable
@@ -64,6 +64,7 @@ class SourceStream:
     problem: str = "cannot be read: {}"
     remedy: str = CHECK_DRIVE
     size: int = 0
+    is_broken: bool = False
     _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
     _head: bytes | None = None
 
@@ -98,6 +99,7 @@ class SourceStream:
         try:
             chunk = self.stream.read(min(CHUNK, max(self.expected_size - self.size, 0) + 1))
         except _READ_ERRORS as error:
+            self.is_broken = True
             reason = getattr(error, "strerror", None) or error
             kind = UnreadableError if isinstance(error, OSError) else SourceError
             raise kind(self.problem.format(reason), remedy=self.remedy) from None
@@ -105,6 +107,7 @@ class SourceStream:
         self._digest.update(chunk)
         self.size += len(chunk)
         if self.size > self.expected_size:
+            self.is_broken = True
             self.check_unchanged()
             raise SourceError("continues after the size that the system lists: not a regular file")
         return chunk
@@ -207,6 +210,11 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
             return _read_limited(_paced(raw, archive.getinfo(name)))
     except _READ_ERRORS as error:
         raise SourceError(_DAMAGED_ZIP.format(error), remedy=DOWNLOAD_ZIP_AGAIN) from None
+
+
+def is_skippable(head: bytes) -> bool:
+    """Whether bytes start with a frame that zstd skips: metadata of the tool that wrote it."""
+    return head[1:4] == b"\x2a\x4d\x18" and 0x50 <= head[0] <= 0x5F
 
 
 def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from cbi_assets.drive.lookalikes import placeholder_of
 from cbi_assets.errors import FileChangingError, UsageError
 
 Area = Literal["drive", "staging"]
@@ -130,10 +131,14 @@ def _walk(
         return
     is_empty = True
     for entry in entries:
+        path = Path(entry.path)
         if entry.name.startswith("."):
+            if name := placeholder_of(entry.name):
+                is_empty = False
+                reason = f"{name} is in iCloud, and only a placeholder is here. Download it."
+                yield Unlisted(area, _relative(path, root), reason, is_error=True)
             continue
         is_empty = False
-        path = Path(entry.path)
         if not entry.is_dir(follow_symlinks=False):
             yield _examine(area, root, entry)
         elif is_passed_over(entry.name):

@@ -290,7 +290,6 @@ def test_arbitrary_bytes_never_become_bars(project: Project, drive: Path) -> Non
         "k": b'{"hd": {"rtype": 300, "publisher_id": 1}}\n',
         "l": b"ts_event,rtype,publisher_id\n1,34\n",
         "m": b"rtype,open,close\n34,1,2\n",
-        "n": b"\xef\xbb\xbf" + text_file(RECORDS, "csv"),
     }
     for name, data in strange.items():
         (drive / name).write_bytes(data)
