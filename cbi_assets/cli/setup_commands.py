@@ -141,11 +141,17 @@ def ui(
         bool,
         typer.Option("--read-only", help="Serve a page that changes nothing."),
     ] = False,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Also answer under this host name, of a proxy for example."
+        ),
+    ] = None,
 ) -> None:
     """Start Dagster's web server and daemon on loopback. Example: cbi ui --port 3001"""
     from cbi_assets.pipeline.serving import serve
 
-    serve(load_settings(), port, read_only=read_only)
+    serve(load_settings(), port, read_only=read_only, hosts=allow_host or ())
 
 
 @app.command()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,11 @@ logger = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 FIRST_PORT = 3000
 PORTS_TRIED = 20
+LOOPBACK = ("127.0.0.1", "localhost")
+"""Names by which the page may be asked for."""
+HOSTS_VARIABLE = "CBI_UI_ALLOWED_HOSTS"
+"""How the allowed names reach the web server's process, comma-separated."""
+WEB_SERVER = "cbi_assets.pipeline.web_server"
 GRACE_SECONDS = 10.0
 """How long a run may take to end after Dagster has stopped."""
 
@@ -53,7 +58,9 @@ def choose_port(wanted: int | None) -> int:
     )
 
 
-def serve(settings: Settings, port: int | None, *, read_only: bool) -> None:
+def serve(
+    settings: Settings, port: int | None, *, read_only: bool, hosts: Sequence[str] = ()
+) -> None:
     """Run the web server and the daemon until SIGINT, SIGTERM or SIGHUP, then stop both.
 
     Parameters
@@ -65,6 +72,8 @@ def serve(settings: Settings, port: int | None, *, read_only: bool) -> None:
     read_only : bool
         Serve a page that cannot launch runs or change settings. The daemon still runs what is
         switched on.
+    hosts : sequence of str
+        Names by which the page may be asked for besides 127.0.0.1 and localhost.
 
     Raises
     ------
@@ -83,7 +92,8 @@ def serve(settings: Settings, port: int | None, *, read_only: bool) -> None:
     # it recommends a tool that this project does not need
     environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command` is superseded")
     workspace = str(project_file("workspace.yaml"))
-    command = [sys.executable, "-m", "dagster", "dev", "--workspace", workspace]
+    environment[HOSTS_VARIABLE] = ",".join((*LOOPBACK, *hosts))
+    command = [sys.executable, "-m", WEB_SERVER, "dev", "--workspace", workspace]
     with _exclusive_ui(home) as url_file:
         chosen = choose_port(port)
         url = f"http://{HOST}:{chosen}"

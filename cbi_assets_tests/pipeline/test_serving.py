@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 
 import pytest
 from filelock import FileLock
@@ -90,6 +90,8 @@ def test_ui_serves_until_a_signal_and_leaves_no_process(
     assert ask(port, "{permissions{permission value}}")["permissions"].count(
         {"permission": "launch_pipeline_execution", "value": not read_only}
     )
+    assert ask(port, "{version}", Origin="https://evil.example") == 403
+    assert ask(port, "{version}", Host=f"evil.example:{port}") == 400
     sessions = own_sessions(running.pid)
     running.send_signal(how)
     rest = running.stdout.read()
@@ -101,17 +103,20 @@ def test_ui_serves_until_a_signal_and_leaves_no_process(
     assert not (project.home.root / "ui.url").exists()
 
 
-def ask(port: int, question: str) -> Any:
+def ask(port: int, question: str, **headers: str) -> Any:
+    """Return the data that a query gives, or the status with which it was refused."""
     request = urllib.request.Request(
         f"http://{HOST}:{port}/graphql",
         json.dumps({"query": question}).encode(),
-        {"Content-Type": "application/json"},
+        {"Content-Type": "application/json"} | headers,
     )
     deadline = time.monotonic() + 30
     while True:
         try:
             with urllib.request.urlopen(request) as answer:
                 return json.load(answer)["data"]
+        except HTTPError as error:
+            return error.code
         except URLError:  # it logs that it serves just before it listens
             assert time.monotonic() < deadline
 
