@@ -96,15 +96,35 @@ def _parse_details(verdict: Verdict, found: dict[str, Any]) -> FileDetails | Non
 
 
 @dataclass(frozen=True)
+class Stamp:
+    """What a file is compared by: its size and modification time, and `sidecars`, those of its
+    folder's sidecars."""
+
+    size: int
+    mtime_ns: int
+    sidecars: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.size}:{self.mtime_ns}|{self.sidecars}"
+
+    @classmethod
+    def parse(cls, text: str) -> Stamp | None:
+        """Parse what `str` returned; None for an empty text."""
+        own, _, sidecars = text.partition("|")
+        size, _, mtime_ns = own.partition(":")
+        return cls(int(size), int(mtime_ns), sidecars) if text else None
+
+
+@dataclass(frozen=True)
 class FileRecord:
     """One path of the drive or of staging, as it was last read.
 
-    `stamp` is what it is compared by: an empty one makes every run read the file again.
+    `stamp` is what it is compared by: None makes every run read the file again.
     """
 
     area: Area
     path: str
-    stamp: str
+    stamp: Stamp | None
     bytes: int
     verdict: Verdict
     reason: str = ""
@@ -175,9 +195,17 @@ class Catalog:
             " ORDER BY area, path"
         )
         return {
-            (area, path): FileRecord(area, path, stamp, size, verdict, reason, file_id, details)
+            (area, path): FileRecord(
+                area,
+                path,
+                Stamp.parse(stamp),
+                size,
+                verdict,
+                reason,
+                file_id,
+                _parse_details(verdict, json.loads(text)),
+            )
             for area, path, stamp, size, verdict, reason, file_id, text in rows
-            for details in [_parse_details(verdict, json.loads(text))]
         }
 
     def contents(self) -> dict[str, Content]:
@@ -218,8 +246,8 @@ class Catalog:
             self._db.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (f.area, f.path, f.stamp, f.bytes, f.verdict, f.reason, f.source_file_id,
-                     json.dumps(details_json(f.details)))
+                    (f.area, f.path, str(f.stamp or ""), f.bytes, f.verdict, f.reason,
+                     f.source_file_id, json.dumps(details_json(f.details)))
                     for f in files
                 ],
             )  # fmt: skip

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.bar_file import BarFile, SourceFile
-from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, StagingDetails
+from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, StagingDetails, Stamp
 from cbi_assets.drive.faults import guarded_parts, source_errors
 from cbi_assets.drive.formats import (
     PARQUET,
@@ -78,7 +78,7 @@ class Reader:
         """Discard what was not committed."""
         self._lander.close()
 
-    def read(self, entry: Entry, stamp: str) -> None:
+    def read(self, entry: Entry, stamp: Stamp) -> None:
         """Read one new file. Raises FileChangingError if it is still being written."""
         record = FileRecord(entry.area, entry.path, stamp, entry.size, "other")
         if entry.area == "staging":
@@ -91,8 +91,8 @@ class Reader:
                 self._read_file(entry, record)
             except UnreadableError as error:
                 entry.check_unchanged()
-                # An empty stamp: the next run retries what the system could not read.
-                self._refuse(replace(record, stamp=""), str(error))
+                # Without a stamp, the next run retries what the system could not read.
+                self._refuse(replace(record, stamp=None), str(error))
 
     def _read_file(self, entry: Entry, record: FileRecord) -> None:
         with open_file(entry) as source:

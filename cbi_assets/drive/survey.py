@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from cbi_assets.config.settings import Home
-from cbi_assets.drive.catalog import Catalog, Content, FileRecord
+from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Stamp
 from cbi_assets.drive.landing import remove_orphans
 from cbi_assets.drive.reader import Reader, Rules
 from cbi_assets.drive.sidecars import SIDECARS
@@ -147,21 +147,21 @@ def survey(
     return Survey(list(catalog.files().values()), unlisted, changing, catalog.contents(), len(new))
 
 
-def _stamps(entries: Iterable[Entry]) -> dict[AreaPath, str]:
+def _stamps(entries: Iterable[Entry]) -> dict[AreaPath, Stamp]:
     """Return by file what it is compared by: its size and time, and those of its sidecars."""
     sidecars: dict[AreaPath, list[str]] = defaultdict(list)
     for entry in entries:
         if entry.name in SIDECARS:
             own = f"{entry.name}:{entry.size}:{entry.mtime_ns}"
             sidecars[entry.area, entry.folder].append(own)
-    stamps: dict[AreaPath, str] = {}
+    stamps: dict[AreaPath, Stamp] = {}
     for entry in entries:
         of_folder = () if entry.name in SIDECARS else sidecars.get((entry.area, entry.folder), ())
-        stamps[entry.area, entry.path] = f"{entry.size}:{entry.mtime_ns}|{'|'.join(of_folder)}"
+        stamps[entry.area, entry.path] = Stamp(entry.size, entry.mtime_ns, "|".join(of_folder))
     return stamps
 
 
-def _is_known(known: Mapping[AreaPath, FileRecord], entry: Entry, stamp: str) -> bool:
+def _is_known(known: Mapping[AreaPath, FileRecord], entry: Entry, stamp: Stamp) -> bool:
     record = known.get((entry.area, entry.path))
     return record is not None and record.stamp == stamp
 

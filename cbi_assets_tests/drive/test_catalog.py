@@ -14,6 +14,7 @@ from cbi_assets.drive.catalog import (
     FormatDetails,
     SidecarDetails,
     StagingDetails,
+    Stamp,
 )
 
 JOB = "GLBX-20250110-AAAAAAAAAA"
@@ -26,19 +27,27 @@ CONTENT = FORMAT | {"file_no": 3, "source_file_id": "ab", "path": "a.dbn.zst", "
                     "records": 5, "blank_lines": 0, "first_ts": 1, "last_ts": 2,
                     "symbols": ["ZL.v.0"]}  # fmt: skip
 STORED = [
-    ("drive", "a.dbn.zst", "90:1|", 90, "bars", "", "ab", FORMAT),
-    ("drive", "b.dbn.zst", "9:1|", 9, "refused", "cannot be read.", None, {}),
+    ("drive", "a.dbn.zst", "90:1|condition.json:8:3|manifest.json:9:2", 90, "bars", "", "ab",
+     FORMAT),
+    ("drive", "b.dbn.zst", "", 9, "refused", "cannot be read.", None, {}),
     ("drive", "manifest.json", "9:1|", 9, "sidecar", "", None, SIDECAR),
     ("staging", "m.parquet", "9:1|", 9, "staging", "never loaded", None, STAGING),
+]  # fmt: skip
+STAMPS = [
+    Stamp(90, 1, "condition.json:8:3|manifest.json:9:2"),
+    None,
+    Stamp(9, 1),
+    Stamp(9, 1),
+]
+DETAILS = [
+    FormatDetails(JOB, "dbn", "zstd", "ohlcv-1h", "GLBX.MDP3"),
+    None,
+    SidecarDetails(JOB, "GLBX.MDP3", ("a.dbn.zst",), (dt.date(2025, 1, 9),)),
+    StagingDetails("parquet", 7, ("date", "close")),
 ]
 RECORDS = [
-    FileRecord(*STORED[0][:7], FormatDetails(JOB, "dbn", "zstd", "ohlcv-1h", "GLBX.MDP3")),
-    FileRecord(*STORED[1][:7]),
-    FileRecord(
-        *STORED[2][:7],
-        SidecarDetails(JOB, "GLBX.MDP3", ("a.dbn.zst",), (dt.date(2025, 1, 9),)),
-    ),
-    FileRecord(*STORED[3][:7], StagingDetails("parquet", 7, ("date", "close"))),
+    FileRecord(*row[:2], stamp, *row[3:7], details)
+    for row, stamp, details in zip(STORED, STAMPS, DETAILS, strict=True)
 ]
 BARS = Content(
     3, "ab", "a.dbn.zst", JOB, "GLBX.MDP3", "ohlcv-1h", "dbn", "zstd", 90, 5, 0, 1, 2, ("ZL.v.0",)

@@ -113,6 +113,18 @@ def test_sensor_requests_only_the_partitions_of_new_files(
     assert partitions(request) == ["ZL|1h"]
 
 
+def test_sensor_does_not_take_a_staging_file_for_the_drives(
+    tick: Tick, project: Project, drive: Path
+) -> None:
+    staging = drive / "TrainingData" / "staging"
+    staging.mkdir(parents=True)
+    for folder, place in ((drive, 0), (staging, 1)):
+        put_lines(folder, [record(place)])  # the same path in both, of another time
+    load_once(project)
+    why, _ = skipped(tick(None))
+    assert why == "Nothing new in 1 file."
+
+
 def test_sensor_keeps_the_cursor_if_the_drive_is_not_mounted(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))

@@ -45,9 +45,13 @@ def new_drive_files(
     try:
         with project.session(clock.now(), wait=0) as session:
             catalog = session.catalog
-            landed = {file.path: file.stamp for file in catalog.files().values()}
+            landed = {
+                file.path: (file.stamp.size, file.stamp.mtime_ns)
+                for file in catalog.files().values()
+                if file.area == "drive" and file.stamp is not None
+            }
             before = {piece.file_no for piece in catalog.slices()}
-            waiting = {p: s for p, s in now.items() if not _is_landed(landed.get(p), s)}
+            waiting = {p: s for p, s in now.items() if landed.get(p) != s}
             ready = _within_budget({p: s for p, s in waiting.items() if seen.get(p) == s})
             if not ready:
                 return dg.SensorResult(
@@ -91,10 +95,6 @@ def _list_drive(project: Project) -> dict[str, Stamp]:
         for entry in walk(settings.cbi_drive, settings.staging)
         if isinstance(entry, Entry) and entry.area == "drive"
     }
-
-
-def _is_landed(stamp: str | None, now: Stamp) -> bool:
-    return stamp is not None and stamp.startswith(f"{now[0]}:{now[1]}|")
 
 
 def _within_budget(ready: dict[str, Stamp]) -> dict[str, Stamp]:
