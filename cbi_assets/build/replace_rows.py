@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.errors import CbiError
 from cbi_assets.tables import TableSpec
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 
@@ -49,6 +50,11 @@ def replace_rows(
         First and last value of the table's partition column, inclusive; all if omitted.
     leave_out : Collection[str]
         Columns not compared: a row that differs in these alone stays.
+
+    Raises
+    ------
+    CbiError
+        If a STRUCT of the table has other fields than the spec's.
     """
     date = spec.partition_by
     assert date is not None
@@ -61,6 +67,7 @@ def replace_rows(
     columns = ", ".join(spec.column_names)
     existing = warehouse.query(f"SELECT {columns} FROM `{spec.id}` WHERE {within}", span)
     fresh = fresh.select(spec.column_names) if fresh.width else existing.clear()
+    _check_fields(spec, existing.schema, fresh.schema)
     key = list(spec.key)
     unchanged = existing.select(
         pl.col(name).cast(fresh.schema[name]) for name in spec.column_names
@@ -102,3 +109,20 @@ def replace_rows(
         )
     )
     return Replacement(spec, statements, changed.height, removed, fresh.height)
+
+
+def _check_fields(spec: TableSpec, existing: pl.Schema, fresh: pl.Schema) -> None:
+    """Raise if a STRUCT has other fields than the spec's: DuckDB would drop them silently."""
+    for name, kind in fresh.items():
+        live = existing[name]
+        if not (isinstance(kind, pl.Struct) and isinstance(live, pl.Struct)):
+            continue
+        own, expected = ({field.name for field in each.fields} for each in (live, kind))
+        if own != expected:
+            wrong = [f"lacks {field}" for field in sorted(expected - own)]
+            wrong += [f"has {field}" for field in sorted(own - expected)]
+            raise CbiError(
+                f"an earlier version created it: its column {name} {', '.join(wrong)}",
+                subject=spec.id,
+                remedy="Drop the table and run `cbi build` again, which fills it.",
+            )

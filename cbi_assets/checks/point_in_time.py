@@ -111,7 +111,7 @@ def _compare(stored: pl.DataFrame, rebuilt: pl.DataFrame, as_of: dt.date) -> pl.
         new = pl.col(f"{name}_new")
         old = pl.col(name)
         if name != "exists":
-            old = old.cast(rebuilt.schema[name])
+            old = _cast(name, stored.schema[name], rebuilt.schema[name])
         differs = old.ne_missing(new)
         if name != "exists":
             differs &= pl.col("exists").eq_missing(pl.col("exists_new"))
@@ -127,6 +127,21 @@ def _compare(stored: pl.DataFrame, rebuilt: pl.DataFrame, as_of: dt.date) -> pl.
             )
         )
     return pl.concat(found).select(pl.col(name).cast(kind) for name, kind in _DIFFERENCE.items())
+
+
+def _cast(name: str, stored: pl.DataType, rebuilt: pl.DataType) -> pl.Expr:
+    """Cast a stored column; fields that its STRUCT lacks are null (`table_matches_its_spec`)."""
+    column = pl.col(name)
+    if isinstance(stored, pl.Struct) and isinstance(rebuilt, pl.Struct):
+        existing = {field.name for field in stored.fields}
+        fields = [
+            (column.struct.field(field.name) if field.name in existing else pl.lit(None)).alias(
+                field.name
+            )
+            for field in rebuilt.fields
+        ]
+        column = pl.when(column.is_not_null()).then(pl.struct(fields))
+    return column.cast(rebuilt)
 
 
 def _text(values: pl.Series) -> pl.Series:

@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from cbi_assets.build.build import BuildOutcome
+from cbi_assets.errors import CbiError
 from cbi_assets.load.unload import plan_unload
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
-from cbi_assets.verbs import build, unload
+from cbi_assets.verbs import build, check, unload
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
@@ -197,3 +198,34 @@ def test_session_is_built_from_minutes_and_else_from_hours(project: Project, dri
     assert monday["realized_vol_1h"] == pytest.approx(math.sqrt(squares))
     sources = tables(project)[DAILY_ML_MATRIX.id]["source"].struct["price_source"].to_list()
     assert [name[-3:] for name in sources] == ["_1m", "_1h"]
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ("DROP COLUMN macro.vix_index", "column macro lacks vix_index"),
+        ("ADD COLUMN macro.old DOUBLE", "column macro has old"),
+    ],
+)
+def test_matrix_with_other_fields_is_reported_and_not_written_to(
+    project: Project, drive: Path, change: str, finding: str
+) -> None:
+    put_lines(drive, hours(0, 24))
+    load_once(project)
+    run(project)
+    with open_warehouse(project) as warehouse:
+        warehouse._connection.execute(f"ALTER TABLE {DAILY_ML_MATRIX.id} {change}")  # type: ignore[attr-defined]
+    before = tables(project)
+    with open_session(project, now=NOW) as session:
+        failed = {result.name for result in check(session) if not result.passed}
+    assert "table_matches_its_spec" in failed
+    assert "matrix_is_point_in_time" not in failed  # no observation is loaded: null in any field
+    put_lines(drive, hours(48), job=LATER_JOB)
+    load_once(project)
+    with pytest.raises(CbiError, match=finding) as raised:
+        run(project)
+    assert "Drop the table" in raised.value.remedy
+    assert tables(project)[DAILY_ML_MATRIX.id].equals(before[DAILY_ML_MATRIX.id])
+    with open_warehouse(project) as warehouse:
+        warehouse._connection.execute(f"DROP TABLE {DAILY_ML_MATRIX.id}")  # type: ignore[attr-defined]
+    assert run(project).rows == {"ZL": 3}
