@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import hypothesis
 import pytest
 
 from cbi_assets.config.settings import Settings
+from cbi_assets.drive.catalog import Catalog
+from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.session import Project
 from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
@@ -51,13 +54,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """
     if "warehouse" not in metafunc.fixturenames:
         return
-    marks = {mark.name: mark for mark in metafunc.definition.iter_markers()}
-    if both := marks.get("both_warehouses"):
+    if both := metafunc.definition.get_closest_marker("both_warehouses"):
         is_quick = both.kwargs.get("quick", False)
         on_bigquery = pytest.param("bigquery", marks=() if is_quick else pytest.mark.full)
         names = [on_bigquery] if ACCEPTANCE else ["duckdb", on_bigquery]
         metafunc.parametrize("warehouse", names, indirect=True)
-    elif "bigquery" in marks:
+    elif metafunc.definition.get_closest_marker("bigquery"):
         metafunc.parametrize("warehouse", ["bigquery"], indirect=True)
 
 
@@ -96,8 +98,25 @@ def warehouse(request: pytest.FixtureRequest) -> dict[str, Any]:
     return (running.bare_project if of_bigquery_alone else running.empty_project)("cbi-tests")
 
 
+@pytest.fixture(scope="session")
+def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an empty catalog, empty tables and an empty Dagster instance.
+
+    To create them takes seconds, to copy them milliseconds.
+    """
+    root = tmp_path_factory.mktemp("homes") / "new"
+    project = Project(Settings(_env_file=None, cbi_home=root))  # type: ignore[call-arg]
+    project.home.create()
+    Catalog(project.home.catalog).close()
+    with project.open_warehouse(), open_instance(project.home) as instance:
+        instance.get_runs()  # creates the databases
+    return root
+
+
 @pytest.fixture
-def make_project(tmp_path: Path, drive: Path, warehouse: dict[str, Any]) -> MakeProject:
+def make_project(
+    tmp_path: Path, drive: Path, warehouse: dict[str, Any], new_home: Path
+) -> MakeProject:
     """Make a project: `make_project("other")` has a home of its own on the same drive.
 
     On BigQuery, homes of one test share a warehouse.
@@ -106,7 +125,8 @@ def make_project(tmp_path: Path, drive: Path, warehouse: dict[str, Any]) -> Make
     def make(home: str = "home", demo: bool = False, **settings: Any) -> Project:
         settings = {"cbi_home": tmp_path / home, "cbi_drive": drive} | warehouse | settings
         project = Project(Settings(_env_file=None, **settings))  # type: ignore[call-arg]
-        project.home.create()
+        if not project.home.root.exists():
+            shutil.copytree(new_home, project.home.root)
         if demo:
             project.home.demo_mark.touch()
         return project

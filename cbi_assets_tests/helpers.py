@@ -7,6 +7,7 @@ never with the code under test.
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import polars as pl
 
 from cbi_assets.checks import CHECKS, CheckContext, run_checks
+from cbi_assets.config.settings import Settings
 from cbi_assets.demo.encoder import (
     SymbolIntervals,
     bar_records,
@@ -112,6 +114,15 @@ def put_job(
 ) -> Path:
     """Write a job's files and sidecars into `drive/job` and return the folder."""
     return write_job(drive / job, files, options.pop("dataset", DATASET), schema, mapped, **options)
+
+
+def copy_home(home: Path, root: Path) -> tuple[Project, Path]:
+    """Copy a home into a new folder of `root`; return its project and its drive, which is empty."""
+    drive = root / "drive"
+    drive.mkdir(parents=True)
+    settings = Settings(_env_file=None, cbi_home=root / "home", cbi_drive=drive)  # type: ignore[call-arg]
+    shutil.copytree(home, root / "home")
+    return Project(settings), drive
 
 
 def load_once(project: Project, **options: Any) -> LoadOutcome:

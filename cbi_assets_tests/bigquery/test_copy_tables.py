@@ -49,6 +49,7 @@ def copy(project: Project, to: Any) -> list[Any]:
         return copy_warehouse(session, to)
 
 
+@pytest.mark.full
 def test_copy_to_bigquery_and_back_keeps_every_row(copied: Project) -> None:
     ours = all_rows(copied, "duckdb")
     copies = copy(copied, "bigquery")
@@ -89,6 +90,7 @@ def test_copy_that_differs_from_its_source_is_not_published(
     assert set(map(len, all_rows(copied, "bigquery").values())) == {0}
 
 
+@pytest.mark.full
 def test_copy_stops_if_the_target_gets_rows_meanwhile(
     copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

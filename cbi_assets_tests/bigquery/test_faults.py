@@ -41,6 +41,15 @@ from cbi_assets_tests.load.lines import put_lines, record
 
 pytestmark = pytest.mark.bigquery
 
+
+def quick_and_full(cases: dict[str, Any], *quick: str) -> list[Any]:
+    """Return the cases as a test's parameters, all but the quick ones marked `full`."""
+    return [
+        pytest.param(case, id=name, marks=[] if name in quick else pytest.mark.full)
+        for name, case in cases.items()
+    ]
+
+
 ROWS = [("a", 1), ("b", 2), ("c", 3)]
 FRAME = pl.DataFrame(ROWS, schema={"name": pl.String, "count": pl.Int64}, orient="row")
 
@@ -93,7 +102,7 @@ PASSING: dict[str, Action] = {
 }
 
 
-@pytest.mark.parametrize("action", PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("action", quick_and_full(PASSING, "503"))
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
 def test_transient_failure_is_retried_under_the_same_ids(
     proxy: Proxy, open_remote: OpenRemote, step: Any, action: Action
@@ -152,7 +161,7 @@ HANGS = {
 }
 
 
-@pytest.mark.parametrize("step", HANGS.values(), ids=HANGS)
+@pytest.mark.parametrize("step", quick_and_full(HANGS, "a wait for a transaction"))
 def test_request_that_hangs_times_out_and_is_retried(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
@@ -268,7 +277,7 @@ def test_invalid_statement_is_not_retried(proxy: Proxy, open_remote: OpenRemote)
     assert len(job_ids(proxy, "-transaction-")) == 1
 
 
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize("step", quick_and_full(STEPS, "an upload", "a transaction"))
 def test_denied_request_raises_a_usage_error_in_one_line(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
@@ -282,7 +291,7 @@ def test_denied_request_raises_a_usage_error_in_one_line(
     assert rule.fired == 1
 
 
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
+@pytest.mark.parametrize("step", quick_and_full(STEPS, "an upload", "a transaction"))
 def test_service_that_goes_down_raises_in_one_line(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
@@ -369,6 +378,7 @@ def test_first_error_is_raised_if_dropping_staging_tables_fails_too(
     assert rule.fired >= 1
 
 
+@pytest.mark.full
 def test_load_that_another_home_preceded_audits_again_and_publishes_once(
     make_project: Callable[..., Project],
     drive: Path,

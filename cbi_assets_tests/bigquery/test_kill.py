@@ -12,15 +12,14 @@ import pytest
 
 from cbi_assets.config.settings import Settings
 from cbi_assets.ledger.books import books_by_file
-from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.helpers import open_warehouse
 from cbi_assets_tests.load.lines import put_lines, record
-from cbi_assets_tests.processes import Moment, quick_and_full, run_cbi
+from cbi_assets_tests.processes import Moment, run_cbi
 
-pytestmark = pytest.mark.bigquery
+pytestmark = [pytest.mark.bigquery, pytest.mark.full]
 
 WAREHOUSE = "cbi_assets.warehouse.bigquery.bigquery_warehouse:BigQueryWarehouse"
 JOBS = "cbi_assets.warehouse.bigquery.query_jobs:Jobs"
@@ -35,9 +34,7 @@ MOMENTS = [
     Moment(f"{WAREHOUSE}.stage_parquet", "after", 2),
     Moment(f"{WAREHOUSE}.stage_query", "after", 6),
     Moment(f"{WAREHOUSE}.transact", "before", 2),
-    Moment(
-        f"{JOBS}._submit", "after", 2, is_quick=True
-    ),  # the transaction runs on without the load
+    Moment(f"{JOBS}._submit", "after", 2),  # the transaction runs on without the load
     Moment(f"{WAREHOUSE}.transact", "after", 2),
     Moment(f"{VERBS}:record_results"),
     Moment(f"{WAREHOUSE}.transact", "before", 4),
@@ -63,11 +60,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def empty_home(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_home(new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with a Dagster instance."""
     root = tmp_path_factory.mktemp("homes") / "empty"
-    with open_instance(open_project(root, filled, {}).home) as instance:
-        assert instance.get_runs() == []
+    shutil.copytree(new_home / "dagster", root / "dagster")
     return root
 
 
@@ -84,7 +80,7 @@ def undisturbed(emulator: Emulator, filled: Path, empty_home: Path) -> dict[str,
     return found
 
 
-@pytest.mark.parametrize("moment", quick_and_full(MOMENTS), ids=str)
+@pytest.mark.parametrize("moment", MOMENTS, ids=str)
 def test_killed_load_is_completed_by_the_next(
     moment: Moment,
     undisturbed: dict[str, Any],

@@ -53,6 +53,7 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
         yield opened
 
 
+@pytest.mark.full
 def test_graph_runs_from_drive_to_audit_left_to_right(page: Page) -> None:
     page.goto("/asset-groups")
     places = []

@@ -13,20 +13,33 @@ from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX, SESSIONS
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, run_check
+from cbi_assets_tests.helpers import NOW, copy_home, load_once, open_warehouse, paste, run_check
 from cbi_assets_tests.load.lines import put_lines, record
 
 DAYS = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
 
 
-@pytest.fixture(autouse=True)
-def _built(project: Project, drive: Path) -> None:
-    closes = ("12.000000000", "11.000000000", "10.000000000", "13.000000000")
-    lines = [record(24 * n, close=close) for n, close in enumerate(closes)]
-    put_lines(drive, [*lines, *(record(24 * n, "ZS.v.0") for n in range(4))])
+CLOSES = ("12.000000000", "11.000000000", "10.000000000", "13.000000000")
+LINES = [
+    *(record(24 * n, close=close) for n, close in enumerate(CLOSES)),
+    *(record(24 * n, "ZS.v.0") for n in range(4)),
+]
+
+
+@pytest.fixture(scope="module")
+def new_home(new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home that each test gets a copy of: four bars of ZL and of ZS, and their matrix."""
+    project, drive = copy_home(new_home, tmp_path_factory.mktemp("built"))
+    put_lines(drive, LINES)
     load_once(project)
     with open_session(project, now=NOW) as session:
         build(session)
+    return project.home.root
+
+
+@pytest.fixture(autouse=True)
+def _file(drive: Path) -> None:
+    put_lines(drive, LINES)
 
 
 def run(project: Project, *spoil: str, day: int = 10) -> dict[str, CheckResult]:

@@ -17,7 +17,15 @@ from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste, query, run_check
+from cbi_assets_tests.helpers import (
+    NOW,
+    copy_home,
+    load_once,
+    open_warehouse,
+    paste,
+    query,
+    run_check,
+)
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 TABLE = "market_data.databento_futures_ohlcv_1h"
@@ -32,13 +40,22 @@ RAW_CHECKS = checks_run_by(run_raw, "1h")
 NOUNS = {check.name: check.noun for check in (*RAW_CHECKS, *checks_run_by(run_matrix))}
 
 
-@pytest.fixture(autouse=True)
-def file_id(project: Project, drive: Path) -> str:
-    """Four bars of ZL and of ZS on 2025-01-06, loaded; the file's id."""
-    lines = [record(n, symbol) for n in range(4) for symbol in ("ZL.v.0", "ZS.v.0")]
-    file_id = put_lines(drive, lines)
+LINES = [record(n, symbol) for n in range(4) for symbol in ("ZL.v.0", "ZS.v.0")]
+
+
+@pytest.fixture(scope="module")
+def new_home(new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home that each test gets a copy of: four bars of ZL and of ZS on 2025-01-06."""
+    project, drive = copy_home(new_home, tmp_path_factory.mktemp("loaded"))
+    put_lines(drive, LINES)
     load_once(project)
-    return file_id
+    return project.home.root
+
+
+@pytest.fixture(autouse=True)
+def file_id(drive: Path) -> str:
+    """Write the loaded file and return its id."""
+    return put_lines(drive, LINES)
 
 
 def change(project: Project, *statements: str) -> None:

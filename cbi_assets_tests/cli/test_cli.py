@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +25,10 @@ Cbi = Callable[..., Finished]
 
 
 @pytest.fixture
-def cbi(tmp_path: Path, drive: Path) -> Cbi:
+def cbi(tmp_path: Path, drive: Path, new_home: Path) -> Cbi:
     """Run `cbi` in a process of its own, in an empty folder, with a home and a drive."""
     (tmp_path / "cwd").mkdir()
+    shutil.copytree(new_home, tmp_path / "home")
 
     def run(*arguments: str, **environment: str | None) -> Finished:
         settings = {"CBI_HOME": str(tmp_path / "home"), "CBI_DRIVE": str(drive)} | environment

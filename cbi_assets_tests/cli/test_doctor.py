@@ -64,9 +64,10 @@ def test_diagnose_stops_at_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_diagnose_checks_the_rest_if_the_drive_is_not_mounted(
-    monkeypatch: pytest.MonkeyPatch,
+    project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CBI_DRIVE", "/no/such/drive")
+    project.home.warehouse.unlink()
     by_name = findings()
     assert by_name["drive"].status == 2
     assert by_name["drive"].remedy == "Mount it, or correct the path."

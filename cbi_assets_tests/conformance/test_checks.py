@@ -20,7 +20,7 @@ from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste_all, query
 from cbi_assets_tests.load.lines import put_lines, record
 
-pytestmark = pytest.mark.both_warehouses(quick=True)
+pytestmark = pytest.mark.both_warehouses
 
 HOURLY = RAW["1h"].id
 MON, TUE = dt.date(2025, 1, 6), dt.date(2025, 1, 7)

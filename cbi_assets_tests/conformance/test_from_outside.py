@@ -23,7 +23,7 @@ from cbi_assets_tests.helpers import NOW
 from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.processes import call_cbi
 
-pytestmark = pytest.mark.both_warehouses(quick=True)
+pytestmark = pytest.mark.both_warehouses
 
 HOURLY = RAW["1h"].id
 

@@ -30,7 +30,7 @@ from cbi_assets_tests.helpers import (
 )
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
-pytestmark = pytest.mark.both_warehouses(quick=True)
+pytestmark = pytest.mark.both_warehouses
 
 HOURLY = RAW["1h"].id
 
@@ -44,6 +44,7 @@ def fill(drive: Path) -> None:
     put_lines(drive, [record(3), record(5), *clash, *others], job=LATER_JOB)
 
 
+@pytest.mark.both_warehouses(quick=True)
 def test_load_accounts_for_every_record(project: Project, drive: Path) -> None:
     fill(drive)
     outcome = load_once(project)
@@ -103,6 +104,7 @@ def fingerprints(project: Project) -> dict[str, Any]:
         }
 
 
+@pytest.mark.full
 def test_both_warehouses_end_with_the_same_content(
     project: Project, make_project: MakeProject, drive: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +19,8 @@ from cbi_assets_tests.processes import call_cbi
 Finished = subprocess.CompletedProcess[str]
 Cbi = Callable[..., Finished]
 
-SCOPE = [*(word for root in SIX for word in ("--symbol", root)), "--to", "2010-07-30"]
-"""Eight weeks of the six roots, in all timeframes that they are wanted in."""
+SCOPE = [*(word for root in SIX for word in ("--symbol", root)), "--to", "2010-06-11"]
+"""A week of the six roots, in all timeframes that they are wanted in."""
 
 
 @pytest.fixture
@@ -30,8 +31,9 @@ def vendor() -> Iterator[Vendor]:
 
 
 @pytest.fixture
-def cbi(tmp_path: Path, drive: Path, vendor: Vendor) -> Cbi:
+def cbi(tmp_path: Path, drive: Path, vendor: Vendor, new_home: Path) -> Cbi:
     (tmp_path / "cwd").mkdir()
+    shutil.copytree(new_home, tmp_path / "home")
 
     def run(*arguments: str, **environment: str) -> Finished:
         settings = {

@@ -42,7 +42,7 @@ MOMENTS = [
     Moment(f"{FETCH}:get_job", "after"),
     Moment(f"{FETCH}:list_files", "after"),
     Moment(f"{FILES}:_FileDownload._write", "after"),
-    Moment(f"{FILES}:_FileDownload._get", "after", 3, is_quick=True),
+    Moment(f"{FILES}:_FileDownload._get", "after", 3),
     Moment(f"{FILES}:_verify_manifest"),
     Moment(f"{FILES}:_verify_manifest", "after"),
     Moment(f"{FILES}:_sync", "after"),
@@ -88,9 +88,9 @@ def plan() -> Plan:
 
 
 @pytest.fixture(scope="module")
-def approved(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def approved(plan: Plan, new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a home with the approved plan."""
-    home = tmp_path_factory.mktemp("homes") / "approved"
+    home = shutil.copytree(new_home, tmp_path_factory.mktemp("homes") / "approved")
     project = open_project(home, home.parent / "drive")
     approve_as_ada(project, plan)
     plan.save(home / "plan.json")
@@ -143,6 +143,7 @@ def assert_complete_or_absent(drive: Path, vendor: Vendor) -> None:
         assert files == vendor.jobs[folder.name].files
 
 
+@pytest.mark.full
 def test_a_download_killed_three_times_still_buys_once(
     approved: Path, drive: Path, vendor: Vendor, tmp_path: Path
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -184,9 +185,23 @@ LINES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
-@given(lines=LINES, form=st.sampled_from(list(FORMS)), ends=st.booleans())
-def test_every_line_becomes_a_row_or_a_fault_unless_blank(
+ANY_LINES = {"lines": LINES, "form": st.sampled_from(list(FORMS)), "ends": st.booleans()}
+
+
+@settings(max_examples=30)
+@given(**ANY_LINES)
+def test_every_line_becomes_a_row_or_a_fault_unless_blank(**file: Any) -> None:
+    assert_every_line_counts(**file)
+
+
+@pytest.mark.full
+@settings(max_examples=150)
+@given(**ANY_LINES)
+def test_every_line_becomes_a_row_or_a_fault_in_150_files(**file: Any) -> None:
+    assert_every_line_counts(**file)
+
+
+def assert_every_line_counts(
     lines: list[tuple[str, object]], form: tuple[str, bool], ends: bool
 ) -> None:
     """Each line is a row, a fault with its text, or blank; none is lost or invented."""
@@ -226,16 +241,28 @@ def test_every_line_becomes_a_row_or_a_fault_unless_blank(
     assert wanted == []
 
 
-@settings(deadline=None, max_examples=300)
-@given(
-    form=st.sampled_from(list(FORMS)),
-    at=st.integers(0, 10_000),
-    byte=st.integers(0, 255).filter(lambda byte: byte != ord("\n")),
-    record=st.integers(1, 23),
-)
-def test_changed_byte_changes_no_other_line(
-    form: tuple[str, bool], at: int, byte: int, record: int
-) -> None:
+ANY_BYTE = {
+    "form": st.sampled_from(list(FORMS)),
+    "at": st.integers(0, 10_000),
+    "byte": st.integers(0, 255).filter(lambda byte: byte != ord("\n")),
+    "record": st.integers(1, 23),
+}
+
+
+@settings(max_examples=40)
+@given(**ANY_BYTE)
+def test_changed_byte_changes_no_other_line(**change: Any) -> None:
+    assert_no_other_line_changes(**change)
+
+
+@pytest.mark.full
+@settings(max_examples=300)
+@given(**ANY_BYTE)
+def test_changed_byte_changes_no_other_line_in_300_files(**change: Any) -> None:
+    assert_no_other_line_changes(**change)
+
+
+def assert_no_other_line_changes(form: tuple[str, bool], at: int, byte: int, record: int) -> None:
     lines = FORMS[form].splitlines()
     first = 1 if form[0] == "csv" else 0
     line = bytearray(lines[first + record])

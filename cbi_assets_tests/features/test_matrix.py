@@ -273,11 +273,27 @@ def histories(draw: st.DrawFn, hours: list[int], built_from: str = "1h") -> pl.D
     return bar_frame(rows, built_from)
 
 
-@settings(max_examples=60, deadline=None)
-@given(histories([13, 14, 15]), histories([0], "1d"), st.sampled_from(DAYS))
+ANY_BARS = (histories([13, 14, 15]), histories([0], "1d"), st.sampled_from(DAYS))
+
+
+@settings(max_examples=10)
+@given(*ANY_BARS)
 def test_matrix_rows_are_identical_without_later_bars(
     hourly: pl.DataFrame, daily: pl.DataFrame, cut: dt.date
 ) -> None:
+    assert_no_row_knows_later_bars(hourly, daily, cut)
+
+
+@pytest.mark.full
+@settings(max_examples=60)
+@given(*ANY_BARS)
+def test_matrix_rows_are_identical_without_later_bars_in_60_histories(
+    hourly: pl.DataFrame, daily: pl.DataFrame, cut: dt.date
+) -> None:
+    assert_no_row_knows_later_bars(hourly, daily, cut)
+
+
+def assert_no_row_knows_later_bars(hourly: pl.DataFrame, daily: pl.DataFrame, cut: dt.date) -> None:
     def rows(until: dt.date) -> pl.DataFrame:
         known = pl.col("trade_date") <= until
         matrix = matrix_of(hourly.filter(known), daily.filter(known))

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cbi_assets.config.settings import Settings
 from cbi_assets.ledger.books import books_by_file, books_by_table
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.session import Project
-from cbi_assets_tests.helpers import load_once, open_warehouse, query, table
+from cbi_assets_tests.helpers import copy_home, load_once, open_warehouse, query, table
 from cbi_assets_tests.load.lines import put_lines, record
 
 JOBS = ("GLBX-20250110-AAAAAAAAAA", "GLBX-20250111-BBBBBBBBBB", "GLBX-20250112-CCCCCCCCCC")
@@ -53,6 +53,7 @@ BARS = st.builds(
 FILE = st.lists(BARS, min_size=1, max_size=8)
 LOAD = st.lists(st.tuples(st.sampled_from(JOBS), FILE), min_size=1, max_size=3)
 LOADS = st.lists(LOAD, min_size=1, max_size=3)
+Loads = list[list[tuple[str, list[Bar]]]]
 
 
 @dataclass
@@ -105,15 +106,25 @@ COLUMNS = (
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 @given(LOADS)
 def test_books_balance_for_any_mix(
-    tmp_path_factory: pytest.TempPathFactory, loads: list[list[tuple[str, list[Bar]]]]
+    tmp_path_factory: pytest.TempPathFactory, new_home: Path, loads: Loads
 ) -> None:
-    root, model = tmp_path_factory.mktemp("mix"), Model()
-    drive = root / "drive"
-    drive.mkdir()
-    project = Project(Settings(_env_file=None, cbi_home=root / "home", cbi_drive=drive))  # type: ignore[call-arg]
+    assert_books_balance(*copy_home(new_home, tmp_path_factory.mktemp("mix")), loads)
+
+
+@pytest.mark.full
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+@given(LOADS)
+def test_books_balance_for_twenty_mixes(
+    tmp_path_factory: pytest.TempPathFactory, new_home: Path, loads: Loads
+) -> None:
+    assert_books_balance(*copy_home(new_home, tmp_path_factory.mktemp("mix")), loads)
+
+
+def assert_books_balance(project: Project, drive: Path, loads: Loads) -> None:
+    model = Model()
     for number, files in enumerate(loads):
         paths = [(f"{job}/{number}{place}.json", bars) for place, (job, bars) in enumerate(files)]
         if number == 0:  # a first file with a valid bar, for the canary

@@ -64,7 +64,9 @@ def test_serve_raises_if_the_homes_dagster_is_running(project: Project) -> None:
         serve(project.settings, None, read_only=False)
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)]
+)
 def test_ui_serves_until_a_signal_and_leaves_no_process(
     project: Project, how: signal.Signals
 ) -> None:
