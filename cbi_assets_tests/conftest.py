@@ -18,6 +18,7 @@ from cbi_assets.session import Project
 from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 from cbi_assets_tests.executed_sql import ExecutedSql
+from cbi_assets_tests.googlesql.issued_sql import IssuedSql
 
 MakeProject = Callable[..., Project]
 
@@ -39,10 +40,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Record from the start which SQL files run."""
-    plugin = ExecutedSql()
-    plugin.record()
-    config.pluginmanager.register(plugin, "executed-sql")
+    """Record from the start which SQL files run, and what BigQuery's analyzer is to judge."""
+    for name, plugin in (("executed-sql", ExecutedSql()), ("issued-sql", IssuedSql())):
+        plugin.record()
+        config.pluginmanager.register(plugin, name)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

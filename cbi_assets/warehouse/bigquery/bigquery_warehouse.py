@@ -29,6 +29,14 @@ STAGING = "ops_staging"
 STAGING_HOURS = 24
 
 
+def staging_statement(table_id: str, sql: str) -> str:
+    """Return the statement that makes a staging table of a query's rows."""
+    return (
+        f"CREATE OR REPLACE TABLE `{STAGING}.{table_id}` OPTIONS (expiration_timestamp = "
+        f"TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {STAGING_HOURS} HOUR)) AS\n{sql}"
+    )
+
+
 class BigQueryWarehouse:
     """A BigQuery project as a warehouse; the Warehouse protocol documents the methods.
 
@@ -119,11 +127,7 @@ class BigQueryWarehouse:
         self._open_staging()
         table_id = self._safe(name)
         self._staged.add(table_id)
-        self._jobs.query(
-            f"CREATE OR REPLACE TABLE `{STAGING}.{table_id}` OPTIONS (expiration_timestamp = "
-            f"TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL {STAGING_HOURS} HOUR)) AS\n{sql}",
-            params,
-        )
+        self._jobs.query(staging_statement(table_id, sql), params)
         return f"{STAGING}.{table_id}"
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:

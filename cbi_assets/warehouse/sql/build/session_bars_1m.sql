@@ -4,8 +4,8 @@
 SELECT
   b.root, b.symbol, b.contract, b.instrument_id, b.trade_date,
   TIMESTAMP_TRUNC(b.ts_event, HOUR) AS ts_event,
-  MIN_BY(b.open, b.ts_event) AS open, MAX(b.high) AS high, MIN(b.low) AS low,
-  MAX_BY(b.close, b.ts_event) AS close, SUM(b.volume) AS volume,
+  ANY_VALUE(b.open HAVING MIN b.ts_event) AS open, MAX(b.high) AS high, MIN(b.low) AS low,
+  ANY_VALUE(b.close HAVING MAX b.ts_event) AS close, SUM(b.volume) AS volume,
   CAST(SUM(CAST(b.high + b.low + b.close AS NUMERIC) * b.volume) AS FLOAT64) AS weighted,
   '1m' AS built_from
 FROM `$table` AS b

@@ -5,8 +5,8 @@
 WITH rebuilt AS (
   SELECT
     symbol, TIMESTAMP_TRUNC(ts_event, $step) AS start,
-    MIN_BY(open, ts_event) AS open, MAX(high) AS high, MIN(low) AS low,
-    MAX_BY(close, ts_event) AS close, SUM(volume) AS volume, MIN(root) AS root
+    ANY_VALUE(open HAVING MIN ts_event) AS open, MAX(high) AS high, MIN(low) AS low,
+    ANY_VALUE(close HAVING MAX ts_event) AS close, SUM(volume) AS volume, MIN(root) AS root
   FROM `$finer`
   WHERE root IN UNNEST(@roots)
   GROUP BY symbol, TIMESTAMP_TRUNC(ts_event, $step)
