@@ -28,7 +28,9 @@ from cbi_assets.session import Session
 logger = logging.getLogger(__name__)
 
 
-def load(session: Session, partitions: Collection[Partition] | None = None) -> LoadOutcome:
+def load(
+    session: Session, partitions: Collection[Partition] | None = None, *, landed_only: bool = False
+) -> LoadOutcome:
     """Load all that is new on the drive, and check and profile the partitions that changed.
 
     These are the partitions whose changes are not reported to Dagster yet, also those of an earlier
@@ -40,6 +42,8 @@ def load(session: Session, partitions: Collection[Partition] | None = None) -> L
         The session.
     partitions : collection of (root, timeframe), optional
         What to load (default: everything).
+    landed_only : bool
+        Load what is landed, and read no new file: one may still be being copied.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def load(session: Session, partitions: Collection[Partition] | None = None) -> L
     AuditError
         If staged and landed bars disagree; then nothing was published.
     """
-    outcome = load_bars(session, partitions, _check_canary)
+    outcome = load_bars(session, partitions, _check_canary, landed_only=landed_only)
     changed = PendingEvents(session.home).partitions()
     checks = _check_partitions(session, changed)
     profiles = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -48,7 +48,7 @@ class Survey:
     """What is on the drive now. `read` counts the files that this survey opened.
 
     `changing` are files (path and why) that were being written while they were read; `contents`
-    are the landed contents by source_file_id.
+    are the landed contents by source_file_id; `waiting` are new files that were not chosen.
     """
 
     files: list[FileRecord]
@@ -56,6 +56,7 @@ class Survey:
     changing: list[tuple[str, str]]
     contents: dict[str, Content]
     read: int
+    waiting: list[Entry] = field(default_factory=list)
 
     @property
     def refused(self) -> list[FileRecord]:
@@ -118,12 +119,11 @@ def survey(
         else:
             unlisted.append(found)
     stamps = _stamps(entries)
-    new = [
-        entry
-        for entry in entries
-        if not _is_known(known, entry, stamps[entry.area, entry.path])
-        and (choose is None or choose(entry))
-    ]
+    new: list[Entry] = []
+    waiting: list[Entry] = []
+    for entry in entries:
+        if not _is_known(known, entry, stamps[entry.area, entry.path]):
+            (new if choose is None or choose(entry) else waiting).append(entry)
     catalog.forget_paths(_gone(known, stamps.keys(), new))
     changing: list[tuple[str, str]] = []
     if new:
@@ -144,7 +144,8 @@ def survey(
             reader.commit()
         finally:
             reader.close()
-    return Survey(list(catalog.files().values()), unlisted, changing, catalog.contents(), len(new))
+    files = list(catalog.files().values())
+    return Survey(files, unlisted, changing, catalog.contents(), len(new), waiting)
 
 
 def _stamps(entries: Iterable[Entry]) -> dict[AreaPath, Stamp]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import polars as pl
 
 from cbi_assets.config.universe import Universe
 from cbi_assets.drive.catalog import Content, Slice
+from cbi_assets.market.bars import Timeframe
 from cbi_assets.tables import SOURCE_FILES
 from cbi_assets.timestamps import utc_from_micros
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
@@ -60,7 +61,7 @@ def source_file_statements(
     contents: Mapping[int, Content],
     slices: Sequence[Slice],
     touched: set[int],
-    loaded: set[tuple[str, str, str]],
+    loaded: Collection[tuple[str, Timeframe, str]],
     universe: Universe,
 ) -> list[Statement]:
     """Return the statements that record files in ops.source_files and assert that books balance.

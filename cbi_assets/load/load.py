@@ -25,11 +25,14 @@ from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import JobCost, Statement
+from cbi_assets.warehouse.base import JobCost, Statement, Warehouse
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
+
+_Entry = tuple[str, Timeframe, str]
+"""A line of the books: source_file_id, timeframe and root."""
 
 MAX_ATTEMPTS = 3
 """How often a load audits, if other loads keep publishing first."""
@@ -104,14 +107,19 @@ def inventory(session: Session, choose: Callable[[Entry], bool] | None = None) -
 
 
 def load_bars(
-    session: Session, partitions: Collection[Partition] | None, check: CanaryCheck
+    session: Session,
+    partitions: Collection[Partition] | None,
+    check: CanaryCheck,
+    *,
+    landed_only: bool = False,
 ) -> LoadOutcome:
     """Publish all that is new on the drive for these partitions (None: everything).
 
-    `check` decides whether the first file of an empty table may be published. Raises UsageError
-    for a wrong setting, and AuditError if staging and landing disagree; then nothing was published.
+    `check` decides whether the first file of an empty table may be published; with `landed_only`
+    no new file is read. Raises UsageError for a wrong setting, and AuditError if staging and
+    landing disagree; then nothing was published.
     """
-    found = inventory(session)
+    found = inventory(session, choose=(lambda entry: False) if landed_only else None)
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             return _Load(session, found, partitions, check).run()
@@ -141,6 +149,78 @@ def choose_partitions(
     return chosen if roots or timeframes else None
 
 
+@dataclass(frozen=True)
+class Unpublished:
+    """Bars of the universe that are landed and not in the books, and how many files have them.
+
+    `key` is the same for the same bars.
+    """
+
+    partitions: tuple[Partition, ...]
+    files: int
+    key: str
+
+
+class Landed:
+    """The slices of bars that are landed, and of them those whose file is on the drive now.
+
+    A file that changed and was not read again counts as absent.
+    """
+
+    def __init__(self, found: Survey, slices: Iterable[Slice]) -> None:
+        self.contents = {content.file_no: content for content in found.contents.values()}
+        self.slices = [s for s in slices if s.file_no in self.contents]
+        changed = {(entry.area, entry.path) for entry in found.waiting}
+        on_drive = {
+            file.source_file_id
+            for file in found.files
+            if file.verdict == "bars" and (file.area, file.path) not in changed
+        }
+        self.on_drive = {n for n, c in self.contents.items() if c.source_file_id in on_drive}
+
+    @property
+    def key(self) -> str:
+        """A digest of what could be loaded; the same if nothing arrived, changed or vanished."""
+        return _digest(self.entry(piece) for piece in self.without(set()))
+
+    def entry(self, piece: Slice) -> _Entry:
+        """Return the entry of the books that a slice belongs to."""
+        return self.contents[piece.file_no].source_file_id, piece.timeframe, piece.root
+
+    def without(self, settled: set[_Entry]) -> list[Slice]:
+        """Return the slices of files on the drive whose entry is not settled."""
+        return [
+            piece
+            for piece in self.slices
+            if piece.file_no in self.on_drive and self.entry(piece) not in settled
+        ]
+
+    def unpublished(self, session: Session) -> Unpublished:
+        """Return what a load of everything would publish now; costs one query."""
+        recorded, reopened = _recorded(session.warehouse)
+        waiting = [
+            piece
+            for piece in self.without(recorded - reopened)
+            if piece.root in session.universe.roots
+        ]
+        return Unpublished(
+            tuple(sorted({(piece.root, piece.timeframe) for piece in waiting})),
+            len({piece.file_no for piece in waiting}),
+            _digest(self.entry(piece) for piece in waiting),
+        )
+
+
+def _digest(entries: Iterable[_Entry]) -> str:
+    return hashlib.sha256(repr(sorted(set(entries))).encode()).hexdigest()[:32]
+
+
+def _recorded(warehouse: Warehouse) -> tuple[set[_Entry], set[_Entry]]:
+    """Return the entries of the books, and those that an unload reopened."""
+    rows = warehouse.query("SELECT source_file_id, timeframe, root, reopened FROM `ops.loads`")
+    recorded = {row[:3] for row in rows.iter_rows()}
+    return recorded, {row[:3] for row in rows.iter_rows() if row[3] > 0}
+
+
 class _Load:
     """One attempt to publish what is new: its slices, its audit and its transaction."""
 
@@ -162,14 +242,12 @@ class _Load:
             else ((root, timeframe) for root in session.universe.roots for timeframe in TIMEFRAMES)
         )
         self._now = session.now
-        self._contents = {content.file_no: content for content in found.contents.values()}
-        self._slices = [s for s in session.catalog.slices() if s.file_no in self._contents]
-        present = {file.source_file_id for file in found.files if file.verdict == "bars"}
-        self._present = {n for n, c in self._contents.items() if c.source_file_id in present}
+        self._landed = Landed(found, session.catalog.slices())
+        self._contents = self._landed.contents
 
     def run(self) -> LoadOutcome:
         version = ledger_version(self._warehouse)
-        recorded, reopened = self._recorded()
+        recorded, reopened = _recorded(self._warehouse)
         resolved = self._now_resolved(recorded)
         recorded -= resolved
         todo = self._todo(recorded - reopened)
@@ -201,24 +279,13 @@ class _Load:
             overlaps=overlaps,
         )
 
-    def _recorded(self) -> tuple[set[tuple[str, str, str]], set[tuple[str, str, str]]]:
-        """Return (file, timeframe, root) in the books, and those that an unload reopened."""
-        rows = self._warehouse.query(
-            "SELECT source_file_id, timeframe, root, reopened FROM `ops.loads`"
-        )
-        recorded = {row[:3] for row in rows.iter_rows()}
-        return recorded, {row[:3] for row in rows.iter_rows() if row[3] > 0}
-
-    def _now_resolved(self, recorded: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
+    def _now_resolved(self, recorded: set[_Entry]) -> set[_Entry]:
         """Return entries of unresolved records whose file has since been landed with symbols."""
-        current = {
-            (self._contents[piece.file_no].source_file_id, piece.timeframe, piece.root)
-            for piece in self._slices
-        }
+        current = {self._landed.entry(piece) for piece in self._landed.slices}
         landed = {content.source_file_id for content in self._contents.values()}
         return {entry for entry in recorded - current if entry[0] in landed and not entry[2]}
 
-    def _delete_entries(self, entries: set[tuple[str, str, str]]) -> list[Statement]:
+    def _delete_entries(self, entries: set[_Entry]) -> list[Statement]:
         """Return the statements that delete these ledger entries."""
         if not entries:
             return []
@@ -230,16 +297,10 @@ class _Load:
             for ledger in ("ops.loads", "ops.quarantined_bars")
         ]
 
-    def _todo(self, settled: set[tuple[str, str, str]]) -> dict[Timeframe, list[Slice]]:
+    def _todo(self, settled: set[_Entry]) -> dict[Timeframe, list[Slice]]:
         """Return the slices to load by timeframe, in the order of landing."""
         todo: dict[Timeframe, list[Slice]] = {}
-        waiting = [
-            piece
-            for piece in self._slices
-            if piece.file_no in self._present
-            and (self._contents[piece.file_no].source_file_id, piece.timeframe, piece.root)
-            not in settled
-        ]
+        waiting = self._landed.without(settled)
         named = [piece for piece in waiting if (piece.root, piece.timeframe) in self._chosen]
         with_names = {piece.file_no for piece in named}
         for piece in waiting:
@@ -264,28 +325,27 @@ class _Load:
                 digest.update(f"{file_id} {timeframe} {piece.root}\n".encode())
         return f"L{self._now:%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
-    def _new_files(self, resolved: set[tuple[str, str, str]]) -> set[int]:
+    def _new_files(self, resolved: set[_Entry]) -> set[int]:
         known = set(self._warehouse.query("SELECT id FROM `ops.source_files`")["id"].to_list())
         known -= {file_id for file_id, _, _ in resolved}
-        return {n for n in self._present if self._contents[n].source_file_id not in known}
+        return {n for n in self._landed.on_drive if self._contents[n].source_file_id not in known}
 
     def _record_files(
         self,
         todo: Mapping[Timeframe, Sequence[Slice]],
-        recorded: set[tuple[str, str, str]],
+        recorded: set[_Entry],
         new_files: set[int],
     ) -> list[Statement]:
         loaded = set(recorded)
         touched = set(new_files)
         for slices in todo.values():
             for piece in slices:
-                file_id = self._contents[piece.file_no].source_file_id
-                loaded.add((file_id, piece.timeframe, piece.root))
+                loaded.add(self._landed.entry(piece))
                 touched.add(piece.file_no)
         return source_file_statements(
             self._warehouse,
             self._contents,
-            [piece for piece in self._slices if piece.file_no in touched],
+            [piece for piece in self._landed.slices if piece.file_no in touched],
             touched,
             loaded,
             self._session.universe,

@@ -16,9 +16,12 @@ from cbi_assets.verbs import load
 
 
 class LoadConfig(dg.Config):
-    """The partitions to load, such as `ZL|1h`; empty for everything on the drive."""
+    """What to load: partitions, such as `ZL|1h` (none named: all), and new files or not."""
 
     partitions: list[str] = Field(default_factory=list)
+    landed_only: bool = Field(
+        default=False, description="Read no new file, since one may still be being copied."
+    )
 
 
 @dg.op(pool=POOL, description="Load partitions in one transaction and report each of them.")
@@ -32,7 +35,7 @@ def load_partitions(
     chosen = [parse_partition_key(key) for key in config.partitions] or None
     with project.session(clock.now()) as session:
         PendingEvents(session.home).add(chosen or ())
-        outcome = load(session, chosen)
+        outcome = load(session, chosen, landed_only=config.landed_only)
         report_tables(context, session, outcome, plot_load(session, outcome))
     raise_if_stopped(outcome)
     bars, partitions = number(outcome.published), plural(len(outcome.partitions), "partition")

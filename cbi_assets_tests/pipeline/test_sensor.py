@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,26 +15,51 @@ import pytest
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.session import Project, exclusive_lock
-from cbi_assets_tests.helpers import JOB, load_once, table
+from cbi_assets.session import Project, Session, exclusive_lock
+from cbi_assets_tests.helpers import JOB, NOW, load_once, query, table, take_inventory
 from cbi_assets_tests.load.lines import put_lines, record
 
-Tick = Callable[[str | None], dg.SensorResult | dg.SkipReason]
+Found = dg.SensorResult | dg.SkipReason
+Tick = Callable[..., Found]
+
+MINUTE = dt.timedelta(minutes=1)
+RESULTS = "SELECT passed FROM `ops.check_results` WHERE check_name = 'drive_is_published'"
 
 
 @pytest.fixture
-def tick() -> Tick:
-    """One tick of the sensor from a cursor."""
-    instance = dg.DagsterInstance.ephemeral()
+def tick(instance: dg.DagsterInstance) -> Tick:
+    """One tick of the sensor from a cursor, at a time of one's own."""
 
-    def run(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-        resources = {"project": ProjectResource(bigquery=BigQuery()), "clock": Clock()}
+    def run(cursor: str | None, now: dt.datetime | None = None) -> Found:
+        clock = Clock(fixed=None if now is None else now.isoformat())
+        resources = {"project": ProjectResource(bigquery=BigQuery()), "clock": clock}
         with dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context:
             found = new_drive_files(context)
         assert isinstance(found, dg.SensorResult | dg.SkipReason)
         return found
 
     return run
+
+
+def create_run(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterRun:
+    """Create the requested run, as Dagster's daemon does."""
+    from cbi_assets.definitions import defs
+
+    return instance.create_run_for_job(
+        defs.resolve_job_def("load_drive"),
+        run_config=request.run_config,
+        tags=dict(request.tags),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+
+
+def fail(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
+    """End a run as failed, and return when."""
+    instance.report_run_failed(run)
+    record = instance.get_run_record_by_id(run.run_id)
+    assert record is not None
+    assert record.end_time is not None
+    return dt.datetime.fromtimestamp(record.end_time, dt.UTC)
 
 
 def skipped(found: dg.SensorResult | dg.SkipReason) -> tuple[str, str | None]:
@@ -60,12 +87,10 @@ def test_sensor_requests_a_run_at_the_second_tick_that_sees_a_file(tick: Tick, d
     put_lines(drive, [record(0), record(0, "ZS.v.0"), record(0, "XX.v.0")])
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
     why, cursor = skipped(tick(None))
-    assert why == "2 new files, waiting until they stop changing."
+    assert why == (f"2 new files, waiting until they stop changing ({JOB}/a.json; {JOB}/m.json).")
     request, cursor = requested(tick(cursor))
     assert partitions(request) == ["ZL|1h", "ZL|1m", "ZS|1h"]
-    assert json.loads(cursor or "") == {}
-    why, _ = skipped(tick(cursor))
-    assert why == "Nothing new in 2 files."
+    assert json.loads(cursor or "")["waiting"] == {}
 
 
 def test_requested_run_loads_the_files(
@@ -75,10 +100,26 @@ def test_requested_run_loads_the_files(
 
     put_lines(drive, [record(0), record(1)])
     _, cursor = skipped(tick(None))
-    request, _ = requested(tick(cursor))
+    request, cursor = requested(tick(cursor))
     job = defs.resolve_job_def("load_drive")
     assert job.execute_in_process(instance=instance, run_config=request.run_config).success
     assert table(project).height == 2
+    why, _ = skipped(tick(cursor))
+    assert why == "Nothing new in 1 file."
+
+
+def test_requested_run_leaves_a_file_that_is_being_copied(
+    tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    from cbi_assets.definitions import defs
+
+    put_lines(drive, [record(0)])
+    _, cursor = skipped(tick(None))
+    request, _ = requested(tick(cursor))
+    put_lines(drive, [record(1)], "half.json")
+    job = defs.resolve_job_def("load_drive")
+    assert job.execute_in_process(instance=instance, run_config=request.run_config).success
+    assert table(project).height == 1
 
 
 def test_sensor_waits_until_a_file_stops_growing(tick: Tick, drive: Path) -> None:
@@ -97,9 +138,9 @@ def test_sensor_requests_a_ready_file_while_another_grows(tick: Tick, drive: Pat
     put_lines(drive, [record(0, "ZS.v.0")], "b.json")
     request, cursor = requested(tick(cursor))
     assert partitions(request) == ["ZL|1h"]
-    assert list(json.loads(cursor or "")) == [f"{JOB}/b.json"]
+    assert list(json.loads(cursor or "")["waiting"]) == [f"{JOB}/b.json"]
     request, _ = requested(tick(cursor))
-    assert partitions(request) == ["ZS|1h"]
+    assert partitions(request) == ["ZL|1h", "ZS|1h"]
 
 
 def test_sensor_requests_only_the_partitions_of_new_files(
@@ -151,12 +192,11 @@ def test_sensor_keeps_the_cursor_if_the_home_is_locked(
 
 def test_sensor_requests_one_run_for_400_files(tick: Tick, drive: Path) -> None:
     for number in range(400):
-        put_lines(drive, [record(number % 8, ("ZL.v.0", "ZS.v.0")[number % 2])], f"{number}.json")
+        put_lines(drive, [record(number, ("ZL.v.0", "ZS.v.0")[number % 2])], f"{number}.json")
     _, cursor = skipped(tick(None))
     request, cursor = requested(tick(cursor))
     assert partitions(request) == ["ZL|1h", "ZS|1h"]
     assert request.tags["cbi/files"] == "400"
-    skipped(tick(cursor))
 
 
 def test_run_key_differs_if_a_file_changed(tick: Tick, drive: Path) -> None:
@@ -176,11 +216,117 @@ def test_sensor_requests_nothing_for_a_file_without_wanted_bars(
 ) -> None:
     put_lines(drive, [text])
     _, cursor = skipped(tick(None))
-    why, cursor = skipped(tick(cursor))
-    assert why == "1 new file, without new bars of the universe."
     why, _ = skipped(tick(cursor))
     assert why == "Nothing new in 1 file."
 
 
 def test_sensor_requests_nothing_for_an_empty_drive(tick: Tick) -> None:
-    assert skipped(tick(None)) == ("Nothing new in 0 files.", "{}")
+    why, _ = skipped(tick(None))
+    assert why == "Nothing new in 0 files."
+
+
+def test_sensor_requests_what_something_else_has_landed(
+    tick: Tick, project: Project, drive: Path
+) -> None:
+    """Inventories, loads of one partition and lost ticks land files without publishing them."""
+    put_lines(drive, [record(0), record(0, "ZS.v.0")])
+    take_inventory(project)
+    request, _ = requested(tick(None))
+    assert partitions(request) == ["ZL|1h", "ZS|1h"]
+    load_once(project, partitions=[("ZL", "1h")])
+    request, _ = requested(tick(None))
+    assert partitions(request) == ["ZS|1h"]
+
+
+def test_lost_answer_is_given_again_under_the_same_run_key(tick: Tick, drive: Path) -> None:
+    put_lines(drive, [record(0)])
+    _, cursor = skipped(tick(None))
+    lost, _ = requested(tick(cursor))
+    again, _ = requested(tick(cursor))
+    assert again.run_key == lost.run_key
+
+
+def test_sensor_waits_while_a_run_is_on_it(
+    tick: Tick, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    put_lines(drive, [record(0)])
+    _, cursor = skipped(tick(None))
+    request, cursor = requested(tick(cursor))
+    run = create_run(instance, request)
+    why, _ = skipped(tick(cursor))
+    assert why == f"1 file to publish: run {run.run_id[:8]} is on it."
+
+
+def test_failed_run_is_requested_again_after_growing_pauses_then_given_up(
+    tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    put_lines(drive, [record(0)])
+    _, cursor = skipped(tick(None))
+    request, cursor = requested(tick(cursor))
+    for pause in (5, 15, 60, 240):
+        ended = fail(instance, create_run(instance, request))
+        why, cursor = skipped(tick(cursor, ended + (pause - 1) * MINUTE))
+        assert re.fullmatch(r"1 file to publish: \d runs? did not; the next is due at .*", why)
+        earlier = request.run_key
+        request, cursor = requested(tick(cursor, ended + pause * MINUTE))
+        assert request.run_key != earlier
+    ended = fail(instance, create_run(instance, request))
+    given_up = tick(cursor, ended + 24 * 60 * MINUTE)
+    why, cursor = skipped(given_up)
+    assert why.startswith("1 file to publish: given up after 5 runs. ")
+    assert isinstance(given_up, dg.SensorResult)
+    (event,) = given_up.asset_events
+    assert isinstance(event, dg.AssetCheckEvaluation)
+    assert (event.check_name, event.passed) == ("drive_is_published", False)
+    # the alert of a failed check comes from these rows
+    results = query(project, RESULTS)
+    assert results["passed"].to_list() == [False]
+    again = tick(cursor, ended + 25 * 60 * MINUTE)
+    assert isinstance(again, dg.SensorResult)
+    assert not again.asset_events  # it is news only once
+    load_once(project)
+    loaded = tick(again.cursor, ended + 26 * 60 * MINUTE)
+    assert isinstance(loaded, dg.SensorResult)
+    (event,) = loaded.asset_events
+    assert isinstance(event, dg.AssetCheckEvaluation)
+    assert event.passed
+    results = query(project, RESULTS)
+    assert results["passed"].to_list() == [True]
+
+
+def test_new_files_are_requested_although_others_are_given_up(
+    tick: Tick, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    put_lines(drive, [record(0)])
+    _, cursor = skipped(tick(None))
+    request, cursor = requested(tick(cursor))
+    for _ in range(5):
+        ended = fail(instance, create_run(instance, request))
+    put_lines(drive, [record(0, "ZS.v.0")], "b.json")
+    _, cursor = skipped(tick(cursor, ended + 1441 * MINUTE))
+    request, _ = requested(tick(cursor, ended + 1442 * MINUTE))
+    assert partitions(request) == ["ZL|1h", "ZS|1h"]
+
+
+def test_tick_names_what_is_refused(tick: Tick, drive: Path) -> None:
+    put_lines(drive, [record(0)], "good.ohlcv-1h.json")
+    (drive / JOB / "bad.ohlcv-1h.dbn.zst").write_bytes(b"not zstd")
+    _, cursor = skipped(tick(None))
+    request, cursor = requested(tick(cursor))
+    assert partitions(request) == ["ZL|1h"]
+    (drive / JOB / "good.ohlcv-1h.json").unlink()
+    why, _ = skipped(tick(cursor))
+    assert f"1 file refused ({JOB}/bad.ohlcv-1h.dbn.zst: " in why
+
+
+def test_settled_drive_costs_no_query_for_an_hour(
+    tick: Tick, project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_lines(drive, [record(0)])
+    load_once(project)
+    _, cursor = skipped(tick(None, NOW))
+    monkeypatch.setattr(Session, "warehouse", property(lambda session: pytest.fail("opened")))
+    why, cursor = skipped(tick(cursor, NOW + 59 * MINUTE))
+    assert why == "Nothing new in 1 file."
+    with pytest.raises(pytest.fail.Exception, match="opened"):
+        tick(cursor, NOW + 60 * MINUTE)
