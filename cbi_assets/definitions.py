@@ -15,6 +15,9 @@ from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 
 defs = dg.Definitions(
+    # A process per step would import and open everything again for every check; the pool lets one
+    # step at a time use the warehouse anyway.
+    executor=dg.in_process_executor,
     assets=ALL_ASSETS,
     asset_checks=ASSET_CHECKS,
     jobs=[load_drive, load_partition, build_matrix, propose_downloads, download_plan],

@@ -181,7 +181,8 @@ class _Tick:
             reasons = [f"{file.path}: {file.reason}" for file in refused]
             parts.append(f"{plural(len(refused), 'file')} refused ({_some(reasons)}).")
         if not parts:
-            parts.append(f"Nothing new in {plural(len(self._survey.files), 'file')}.")
+            on_drive = sum(file.area == "drive" for file in self._survey.files)
+            parts.append(f"Nothing new in {plural(on_drive, 'file')}.")
         return dg.SensorResult(
             skip_reason=dg.SkipReason(" ".join(parts)),
             cursor=Cursor(self._waiting, **cursor).dump(),
