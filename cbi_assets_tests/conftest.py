@@ -79,6 +79,14 @@ def drive(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def staging(drive: Path) -> Path:
+    """An empty staging folder on the drive."""
+    folder = drive / "TrainingData" / "staging"
+    folder.mkdir(parents=True)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     """The BigQuery emulator, one process for the whole session."""

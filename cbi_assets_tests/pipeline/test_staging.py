@@ -15,9 +15,7 @@ from cbi_assets.pipeline.staging.staging_assets import BRIDGE_ASSET, MACRO_ASSET
 
 
 @pytest.fixture(autouse=True)
-def _macro_file(drive: Path) -> None:
-    folder = drive / "TrainingData" / "staging"
-    folder.mkdir(parents=True)
+def _macro_file(staging: Path) -> None:
     pl.DataFrame(
         {
             "time": [dt.datetime(2025, 1, 2, tzinfo=dt.UTC)] * 2,
@@ -25,7 +23,7 @@ def _macro_file(drive: Path) -> None:
             "value": [4.5, 40.0],
             "source_name": ["FRED", "Yahoo_Finance"],
         }
-    ).write_parquet(folder / "macro.parquet")
+    ).write_parquet(staging / "macro.parquet")
 
 
 def test_staging_assets_depend_on_the_inventory() -> None:

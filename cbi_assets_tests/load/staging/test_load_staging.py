@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 import struct
 from pathlib import Path
@@ -13,81 +12,27 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from cbi_assets.build.stitch_statistics import record_stitch
-from cbi_assets.checks import CheckContext, checks_run_by, run_checks
-from cbi_assets.checks.check import Runner
-from cbi_assets.checks.staging_checks import run_bridge, run_observations
 from cbi_assets.config.macro import load_macro
 from cbi_assets.config.sources import DeclaredFile, StagingSource
 from cbi_assets.errors import AuditError
-from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.load.staging.load_staging import StagingOutcome
-from cbi_assets.session import Project, Session, open_session
+from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import load_staging
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
-from cbi_assets_tests.helpers import open_warehouse, paste, query
+from cbi_assets_tests.helpers import open_warehouse, query, run_check
+from cbi_assets_tests.load.staging.exports import (
+    LATER,
+    NOW,
+    TEN,
+    day,
+    load,
+    run_staging_checks,
+    write_bridge,
+    write_indicators,
+)
 
-NOW = dt.datetime(2025, 11, 30, 12, tzinfo=dt.UTC)
-LATER = NOW + dt.timedelta(days=1)
-TEN = "ten_year_treasury"
 BOOKS = ["observations", "published", "duplicates", "refused", "conflicts"]
-
-
-def run_checks_of(session: Session, run: Runner) -> list[CheckResult]:
-    """Run all checks of one runner."""
-    return run_checks(CheckContext(session), checks_run_by(run))
-
-
-@pytest.fixture
-def staging(drive: Path) -> Path:
-    folder = drive / "TrainingData" / "staging"
-    folder.mkdir(parents=True)
-    return folder
-
-
-def day(text: str) -> dt.date:
-    return dt.date.fromisoformat(text)
-
-
-def indicators(path: Path, *rows: tuple[str | None, str, str, float | None]) -> str:
-    """Rows of (source, indicator, date or instant, value) as economic_indicators has them; the
-    file's sha256."""
-    frame = pl.DataFrame(
-        [
-            {
-                "time": dt.datetime.fromisoformat(time).replace(tzinfo=dt.UTC),
-                "indicator": name,
-                "value": value,
-                "source_name": source,
-            }
-            for source, name, time, value in rows
-        ]
-    )
-    frame.write_parquet(path)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def write_bridge(path: Path, *rows: tuple[str, float]) -> None:
-    """Write a bridge file of (date, close): open = close, high = close + 1, low = close - 1."""
-    pl.DataFrame(
-        [
-            {
-                "date": day(date),
-                "yahoo_zl_open": close,
-                "yahoo_zl_high": close + 1,
-                "yahoo_zl_low": close - 1,
-                "yahoo_zl_close": close,
-                "yahoo_zl_volume": 5,
-            }
-            for date, close in rows
-        ]
-    ).write_parquet(path)
-
-
-def load(project: Project, now: dt.datetime = NOW) -> StagingOutcome:
-    with open_session(project, now=now) as session:
-        return load_staging(session)
 
 
 def books(project: Project) -> dict[tuple[str, str], list[Any]]:
@@ -103,7 +48,7 @@ def published_observations(project: Project) -> list[tuple[Any, ...]]:
 
 @pytest.mark.both_warehouses
 def test_load_publishes_valid_rows_and_lists_the_others(project: Project, staging: Path) -> None:
-    file_id = indicators(
+    file_id = write_indicators(
         staging / "macro.parquet",
         ("FRED", TEN, "2025-01-02", 4.5),
         ("FRED", TEN, "2025-01-02", 4.5),
@@ -136,12 +81,11 @@ def test_load_publishes_valid_rows_and_lists_the_others(project: Project, stagin
     assert record["indicator"] == "soybean_oil"
     assert record["value"] == 49.7
     with open_session(project, now=NOW) as session:
-        assert all(r.passed for r in run_checks_of(session, run_observations))
-        assert all(r.passed for r in run_checks_of(session, run_bridge))
+        assert all(result.passed for result in run_staging_checks(session))
 
 
 def test_load_reads_identical_files_once_under_any_name(project: Project, staging: Path) -> None:
-    indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    write_indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     (staging / "b.parquet").write_bytes((staging / "a.parquet").read_bytes())
     first = load(project)
     assert [entry.path for entry in first.entries] == ["a.parquet"]
@@ -154,10 +98,12 @@ def test_load_reads_identical_files_once_under_any_name(project: Project, stagin
 @pytest.mark.both_warehouses
 def test_load_adds_vintages_of_a_changed_file(project: Project, staging: Path) -> None:
     path = staging / "macro.parquet"
-    indicators(path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.6))
+    write_indicators(path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.6))
     load(project)
     before = published_observations(project)
-    second = indicators(path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.7))
+    second = write_indicators(
+        path, ("FRED", TEN, "2025-01-02", 4.5), ("FRED", TEN, "2025-01-03", 4.7)
+    )
     load(project, LATER)
     assert published_observations(project) == sorted(
         [*before, (TEN, day("2025-01-03"), LATER, 4.7)]
@@ -171,7 +117,7 @@ def test_load_validates_files_again_if_the_rules_changed(
 ) -> None:
     rows = {"date": [day("2025-01-02")], "close": [17.0], "symbol": ["VIX"]}
     pl.DataFrame(rows).write_parquet(staging / "vix_daily.parquet")
-    indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    write_indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     project = make_project()
     load(project)
     before = published_observations(project)
@@ -198,7 +144,7 @@ def test_load_validates_files_again_if_the_rules_changed(
     )
     with open_session(trusting, now=LATER) as session:
         load_staging(session)
-        assert run_checks_of(session, run_observations)[0].passed
+        assert run_check(session, "no_price_from_staging")[0].passed
     assert books(project) == {
         ("vix_daily.parquet", "Cboe"): ["loaded", 1, 1, 0, 0, 0],
         ("macro.parquet", "FRED"): ["loaded", 1, 1, 0, 0, 0],
@@ -214,7 +160,7 @@ def test_load_validates_files_again_if_the_rules_changed(
 def test_load_blocks_a_price_table_under_any_name(
     project: Project, staging: Path, name: str
 ) -> None:
-    indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    write_indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     rows = {"date": [day("2025-01-02")] * 3, "zl_open": 1.0, "zl_close": 1.0}
     pl.DataFrame(rows).write_parquet(staging / name)
     load(project)
@@ -227,7 +173,7 @@ def test_load_blocks_a_price_table_under_any_name(
 def test_load_reports_a_damaged_file_in_one_line_and_loads_the_others(
     project: Project, staging: Path, cut: int
 ) -> None:
-    indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    write_indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     (staging / "bad.parquet").write_bytes((staging / "good.parquet").read_bytes()[:cut])
     (staging / "note.txt").write_text("mind the gap")
     outcome = load(project)
@@ -243,7 +189,7 @@ def test_load_reports_a_damaged_file_in_one_line_and_loads_the_others(
 
 def test_load_reports_a_file_with_a_flipped_bit(project: Project, staging: Path) -> None:
     path = staging / "macro.parquet"
-    indicators(path, *(("FRED", TEN, f"2025-01-{n:02}", n / 7) for n in range(1, 29)))
+    write_indicators(path, *(("FRED", TEN, f"2025-01-{n:02}", n / 7) for n in range(1, 29)))
     table = pl.read_parquet(path).to_arrow()
     plain = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
     pq.write_table(table, path, **plain)
@@ -255,7 +201,7 @@ def test_load_reports_a_file_with_a_flipped_bit(project: Project, staging: Path)
 
 
 def test_load_skips_folders_and_broken_links(project: Project, staging: Path) -> None:
-    indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    write_indicators(staging / "good.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     (staging / "gone.parquet").symlink_to(staging / "nowhere")
     folder = staging / "folder.parquet"
     folder.mkdir()
@@ -286,143 +232,15 @@ def test_load_refuses_bridge_rows_from_the_boundary_on(project: Project, staging
     assert listed.to_list() == ["from 2010-06-06 on, prices come from Databento alone"] * 2
 
 
-@pytest.mark.both_warehouses
-def test_record_stitch_compares_closes_after_the_boundary_from_the_file(
-    project: Project, staging: Path
-) -> None:
-    write_bridge(
-        staging / "y.parquet", ("2010-06-04", 40.0), ("2010-06-07", 39.0), ("2025-01-02", 41.0)
-    )
-    load(project)
-    closes = pl.DataFrame({"date": [day("2010-06-07"), day("2025-01-02")], "close": [38.0, 41.0]})
-    with open_session(project, now=LATER) as session:
-        warehouse = session.warehouse
-        record_stitch(session, closes)
-        (row,) = warehouse.query("SELECT * FROM `ops.stitch_statistics`").to_dicts()
-        assert (row["bridge_rows"], row["overlap_days"], row["share_equal"]) == (1, 2, 0.5)
-        assert row["seam_move"] == pytest.approx(-0.05)
-        assert row["inside_move"] == pytest.approx(-0.025)
-        assert row["typical_move"] is None
-        assert all(r.passed for r in run_checks_of(session, run_bridge))
-        (staging / "y.parquet").unlink()
-        assert record_stitch(session, closes) is None
-        assert warehouse.query("SELECT * FROM `ops.stitch_statistics`").height == 1
-
-
-def run_sql(project: Project, *statements: str) -> None:
-    with open_warehouse(project) as warehouse:
-        warehouse.transact([Statement(sql) for sql in statements])
-
-
-def insert_observation(source: str, series_id: str, file_id: str) -> str:
-    return (
-        "INSERT INTO `raw_intelligence.macro_observations` (source, series_id, reference_date, "
-        f"available_at, value, source_file_id, load_id) SELECT '{source}', '{series_id}', "
-        f"DATE '2025-02-03', TIMESTAMP '2025-02-04 00:00:00+00', 1.0, {file_id}, 'L'"
-    )
-
-
-ANY_FILE = "(SELECT MAX(file_id) FROM `ops.staging_files`)"
-UPDATE_BRIDGE = (
-    "UPDATE `market_data.yahoo_zl_historical_2000_2010` SET {} WHERE date = DATE '2010-06-04'"
-)
-
-
-@pytest.mark.parametrize(
-    ("check", "sql", "fault"),
-    [
-        (
-            "no_price_from_staging",
-            insert_observation("FRED", "zl_close", ANY_FILE),
-            "this source may not give this series",
-        ),
-        (
-            "no_price_from_staging",
-            insert_observation("Yahoo_Finance", TEN, ANY_FILE),
-            "this source may not give this series",
-        ),
-        (
-            "no_price_from_staging",
-            insert_observation("FRED", TEN, "'no such file'"),
-            "its file is not in ops.staging_files",
-        ),
-        (
-            "no_price_from_staging",
-            "INSERT INTO `market_data.databento_futures_ohlcv_1d` (ts_event, trade_date, root, "
-            "symbol, kind, instrument_id, publisher_id, volume, dataset, source_file_id, load_id, "
-            "loaded_at) SELECT TIMESTAMP '2025-01-02 00:00:00+00', DATE '2025-01-02', 'ZL', "
-            f"'ZL.v.0', 'continuous', 1, 1, 1, 'GLBX.MDP3', {ANY_FILE}, 'L', "
-            "TIMESTAMP '2025-01-02 00:00:00+00'",
-            "a raw bar comes from a staging file",
-        ),
-        (
-            "yahoo_only_before_2010_06_06",
-            UPDATE_BRIDGE.format("date = DATE '2010-06-07'"),
-            "the bridge ends before 2010-06-06",
-        ),
-        (
-            "yahoo_only_before_2010_06_06",
-            insert_observation("Yahoo_Finance", TEN, ANY_FILE),
-            "Yahoo may give only the bridge",
-        ),
-        (
-            "stitch_is_documented",
-            UPDATE_BRIDGE.format("scale = 2.0"),
-            "not stitched as sources.yaml says",
-        ),
-        (
-            "stitch_is_documented",
-            UPDATE_BRIDGE.format("close_kind = 'last_trade'"),
-            "not stitched as sources.yaml says",
-        ),
-        (
-            "stitch_is_documented",
-            "DELETE FROM `ops.stitch_statistics` WHERE TRUE",
-            "no statistics since this load: run cbi build",
-        ),
-        (
-            "stitch_is_documented",
-            "UPDATE `ops.stitch_statistics` SET scale = 2.0 WHERE TRUE",
-            "no statistics since this load: run cbi build",
-        ),
-        (
-            "stitch_is_documented",
-            "INSERT INTO `ops.loads` (load_id, source_file_id, timeframe, root, records, published,"
-            " duplicates, quarantined, conflicts, reopened, loaded_at) SELECT 'L', 'f', '1h', 'ZL',"
-            " 1, 1, 0, 0, 0, 0, TIMESTAMP '2025-12-24 00:00:00+00'",
-            "no statistics since this load: run cbi build",
-        ),
-    ],
-)
-def test_check_fails_and_names_the_problem(
-    project: Project, staging: Path, check: str, sql: str, fault: str
-) -> None:
-    indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
-    write_bridge(staging / "y.parquet", ("2010-06-04", 40.0))
-    load(project)
-
-    def failed() -> list[tuple[str, list[str]]]:
-        with open_session(project, now=NOW) as session:
-            results = run_checks_of(session, run_observations) + run_checks_of(session, run_bridge)
-        for result in results:
-            assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
-        return [(r.name, [row["problem"] for row in r.sample]) for r in results if r.failed]
-
-    with open_session(project, now=LATER) as session:
-        no_bars = pl.DataFrame(schema={"date": pl.Date, "close": pl.Float64})
-        record_stitch(session, no_bars)
-    assert failed() == []
-    run_sql(project, sql)
-    assert (check, [fault]) in failed()
-
-
 def test_load_publishes_nothing_if_the_books_do_not_balance(
     project: Project, staging: Path
 ) -> None:
-    indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    write_indicators(staging / "a.parquet", ("FRED", TEN, "2025-01-02", 4.5))
     load(project)
-    run_sql(project, "UPDATE `ops.staging_files` SET duplicates = 1 WHERE TRUE")
-    indicators(staging / "b.parquet", ("FRED", TEN, "2025-01-03", 4.6))
+    with open_warehouse(project) as warehouse:
+        sql = "UPDATE `ops.staging_files` SET duplicates = 1 WHERE TRUE"
+        warehouse.transact([Statement(sql)])
+    write_indicators(staging / "b.parquet", ("FRED", TEN, "2025-01-03", 4.6))
     with pytest.raises(
         AuditError, match=r"^a\.parquet: 1 observations in the books, 1 in the tables"
     ):
