@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cbi_assets.session import Project
 from cbi_assets.tables import Column, TableSpec, struct
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.fingerprint import Fingerprint, fingerprint
+from cbi_assets.warehouse.fingerprint import Fingerprint, fingerprint, spans, within
 from cbi_assets_tests.helpers import open_warehouse
 
 PAIR = (Column("a", "FLOAT64", "a number"), Column("b", "STRING", "a word"))
@@ -115,6 +115,14 @@ def test_fingerprint_matches_hashes_computed_by_hand(opened: Warehouse) -> None:
     ]
     later = f"1735689600000000;n;{by_hand(45.01)};{pair}a;f;n;"
     assert found == {dt.date(2024, 12, 1): hashed(texts), dt.date(2025, 1, 1): hashed([later])}
+
+
+@pytest.mark.parametrize("months", [1, 12])
+def test_spans_contain_a_row_at_the_start_of_a_month_once(opened: Warehouse, months: int) -> None:
+    of_rows(opened, [row(FIRST), row(LATER)])
+    sql = f"SELECT COUNT(*) AS n FROM `{NUMBERS.id}` {within(NUMBERS)}"
+    counts = [opened.query(sql, s).item() for s in spans(opened, NUMBERS, NUMBERS.id, months)]
+    assert counts == [1, 1]
 
 
 def test_fingerprint_ignores_row_order(opened: Warehouse) -> None:
