@@ -30,9 +30,9 @@ $(EMULATOR_READY): requirements-emulator.txt
 demo: $(READY)
 	$(BIN)/cbi demo
 
-# The quick tests. Add --every-sql to list the SQL files that they do not run on both warehouses yet
+# The quick tests, which run every command and every SQL file on both warehouses
 test: $(READY) $(EMULATOR_READY) lint browser
-	$(PYTEST) -m "not full"
+	$(PYTEST) --every-sql -m "not full"
 
 # The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz
 test-full: $(READY) $(EMULATOR_READY) browser
