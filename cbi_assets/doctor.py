@@ -6,20 +6,23 @@ import datetime as dt
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from importlib import metadata
 
-import duckdb
 from packaging.requirements import Requirement
 
 from cbi_assets import __version__
 from cbi_assets.config.settings import Settings, load_settings
+from cbi_assets.drive.catalog import Catalog
 from cbi_assets.errors import CbiError, HomeBusyError
-from cbi_assets.formatting import instant, number
+from cbi_assets.formatting import instant, number, plural
+from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.access_checks import check_access
 from cbi_assets.warehouse.drift import differences
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets.warehouse.findings import Finding
 from cbi_assets.warehouse.sql_files import load_sql
 
@@ -55,6 +58,7 @@ def diagnose(now: dt.datetime) -> Iterator[Finding]:
         reachable = reachable and (finding.verdict != "missing" or finding.name == "drive")
     yield _check_staging(settings)
     yield _check_instance(settings)
+    yield _check_catalog(settings)
     newest = None
     if reachable:  # opening it would otherwise be retried for minutes
         finding, newest = _check_warehouse(project, now)
@@ -125,6 +129,24 @@ def _check_instance(settings: Settings) -> Finding:
     return Finding("Dagster", "ok", f"{number(runs)} runs, {daemon}")
 
 
+def _check_catalog(settings: Settings) -> Finding:
+    """Check the files that say what is landed and what is not reported yet."""
+    home = settings.home
+    if not home.catalog.exists():
+        return Finding("landing", "note", f"no {home.catalog} yet", "Run `cbi load`.")
+    try:
+        with closing(Catalog(home.catalog)) as catalog:
+            catalog.verify()
+            landed = len(catalog.contents())
+        pending = len(PendingEvents(home).partitions())
+    except HomeBusyError as error:
+        return replace(Finding.of_error("landing", error), verdict="note")
+    except CbiError as error:
+        return _failing("landing", error)
+    waiting = f", {plural(pending, 'partition')} to report to Dagster" if pending else ""
+    return Finding("landing", "ok", f"{plural(landed, 'file')} of bars landed{waiting}")
+
+
 def _check_warehouse(project: Project, now: dt.datetime) -> tuple[Finding, dt.datetime | None]:
     """Check every table against its spec; also return the time of the ledger's newest entry."""
     home = project.home
@@ -133,6 +155,8 @@ def _check_warehouse(project: Project, now: dt.datetime) -> tuple[Finding, dt.da
     try:
         with open_session(project, now=now, wait=0) as session:
             warehouse = session.warehouse
+            if isinstance(warehouse, DuckDBWarehouse):
+                warehouse.verify()
             differing = []
             for spec in ALL_TABLES:
                 live = warehouse.live_table(spec)
@@ -143,15 +167,6 @@ def _check_warehouse(project: Project, now: dt.datetime) -> tuple[Finding, dt.da
         return replace(Finding.of_error("warehouse", error), verdict="note"), None
     except CbiError as error:
         return _failing("warehouse", error), None
-    except duckdb.Error as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        damaged = Finding(
-            "warehouse",
-            "missing",
-            f"{home.warehouse} cannot be opened ({reason})",
-            "Restore it from its backup (docs/operations.md).",
-        )
-        return damaged, None
     if differing:
         finding = Finding(
             "warehouse",

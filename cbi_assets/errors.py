@@ -72,5 +72,14 @@ class LedgerMovedError(AuditError):
     """Another publication committed between an audit and its transaction."""
 
 
+class HomeError(CbiError):
+    """The home cannot be used: its disk is full or read-only, or one of its files is damaged.
+
+    `code` is "full", "read-only", "failing" (the disk) or "damaged" (a file).
+    """
+
+    exit_code = 2
+
+
 class HomeBusyError(ServiceError):
     """Another process held the home's lock for longer than the wait."""

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from cbi_assets.config.home_errors import translated_home_errors
 from cbi_assets.config.macro import Macro, load_macro
 from cbi_assets.config.regimes import Regimes, load_regimes
 from cbi_assets.config.settings import Home, Settings, WarehouseName, load_settings
@@ -30,6 +33,15 @@ if TYPE_CHECKING:
     from cbi_assets.warehouse.bigquery.connection import Options
 
 WAIT_SECONDS = 600.0
+
+_held: list[Home] = []
+"""The homes whose lock this process has."""
+
+FIRST_TIME = dt.datetime(2010, 6, 6, tzinfo=dt.UTC)
+"""The first day of Databento's data: a clock before it is wrong."""
+
+CLOCK_TOLERANCE = dt.timedelta(minutes=5)
+"""How much a clock may be set back between two runs."""
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +137,18 @@ class Session:
         self._resources.callback(catalog.close)
         return catalog
 
+    def require_clock(self) -> None:
+        """Raise UsageError if the clock is behind the newest load, which dates what is newest."""
+        sql = "SELECT MAX(loaded_at) AS loaded_at FROM `ops.loads`"
+        newest: dt.datetime | None = self.warehouse.query(sql).item()
+        if newest is not None and newest > self.now + CLOCK_TOLERANCE:
+            raise UsageError(
+                f"{_shown(self.now)}, but the newest load is of {_shown(newest)}",
+                subject="the clock",
+                remedy="Set this machine's clock. If it is right, remove that load with "
+                f"`cbi unload`: its id starts with L{newest:%Y%m%dT%H%M%S}.",
+            )
+
     @property
     def home(self) -> Home:
         """The paths of the project's state."""
@@ -169,8 +193,22 @@ def open_session(
     ------
     HomeBusyError
         If another process still holds the lock after `wait` seconds.
+    HomeError
+        If the home's disk is full or read-only, or one of its files is damaged.
+    UsageError
+        If the clock is before the first day of Databento's data.
     """
-    with exclusive_lock(project.home, wait), ExitStack() as resources:
+    if now < FIRST_TIME:
+        raise UsageError(
+            f"{_shown(now)} is before the first bar of Databento",
+            subject="the clock",
+            remedy="Set this machine's clock.",
+        )
+    with (
+        translated_home_errors(project.home),
+        exclusive_lock(project.home, wait),
+        ExitStack() as resources,
+    ):
         yield Session(project, now, progress or NullProgress(), resources, create_tables)
 
 
@@ -179,11 +217,11 @@ def exclusive_lock(home: Home, wait: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the home's lock, so that one process at a time lands files or opens the warehouse."""
     home.create()
     lock = FileLock(home.lock)
-    holder = home.lock.with_suffix(".holder")
+    holder = _holder_of(home)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        who = holder.read_text().strip() if holder.exists() else "another process"
+        who = _read_holder(holder)
         if wait > 0:
             logger.info("%s: %s is running; waiting up to %.0f s for it.", home.root, who, wait)
         try:
@@ -194,9 +232,51 @@ def exclusive_lock(home: Home, wait: float = WAIT_SECONDS) -> Iterator[None]:
                 subject=str(home.root),
                 remedy="Let it finish, then retry.",
             ) from None
+    _held.append(home)
     try:
         holder.write_text(f"process {os.getpid()}")
+        _delete_temporary_files(home)  # of a process that was killed
         yield
     finally:
         holder.unlink(missing_ok=True)
+        _held.remove(home)
         lock.release()
+
+
+def release_homes() -> None:
+    """Delete what this process would leave in its homes if it ended now; their locks end with it.
+
+    Only for a process that ends right after this, maybe while other threads still write.
+    """
+    for home in _held:
+        _delete_temporary_files(home)
+        for part in home.root.glob(f".*.{os.getpid()}.part"):
+            part.unlink(missing_ok=True)
+        _holder_of(home).unlink(missing_ok=True)
+
+
+def _delete_temporary_files(home: Home) -> None:
+    for path in home.scratch.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    pending = home.root.glob(f".{home.pending.name}.*.part")
+    for part in (*pending, *home.landing.glob("*/.*.part")):
+        part.unlink(missing_ok=True)
+
+
+def _holder_of(home: Home) -> Path:
+    """Return the file that says which process has the home's lock."""
+    return home.lock.with_suffix(".holder")
+
+
+def _read_holder(holder: Path) -> str:
+    try:
+        return holder.read_text(errors="replace").strip() or "another process"
+    except OSError:  # it has just ended
+        return "another process"
+
+
+def _shown(time: dt.datetime) -> str:
+    return f"{time.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -52,6 +52,7 @@ def load(
     AuditError
         If staged and landed bars disagree; then nothing was published.
     """
+    session.require_clock()
     outcome = load_bars(session, partitions, _check_canary, landed_only=landed_only)
     changed = PendingEvents(session.home).partitions()
     checks = _check_partitions(session, changed)
@@ -78,6 +79,7 @@ def load_staging(session: Session) -> StagingOutcome:
 
     Raises AuditError if the books do not balance; then nothing was published.
     """
+    session.require_clock()
     outcome = load_staging_files(session)
     if outcome.load_id is None:
         return outcome
@@ -113,6 +115,7 @@ def build(
     limit : int, optional
         Build and check this many rows, the newest, and publish nothing.
     """
+    session.require_clock()
     outcome = build_tables(session, roots=roots, start=start, end=end, whole=whole, limit=limit)
     built = list(outcome.rows)
     if limit is not None:
@@ -136,6 +139,7 @@ def check(session: Session) -> list[CheckResult]:
     Those of the raw tables are recorded first: `matrix_is_point_in_time`, like a build, leaves out
     roots whose bars failed.
     """
+    session.require_clock()
     results: list[CheckResult] = []
     for is_raw in (True, False):
         found = run_checks(

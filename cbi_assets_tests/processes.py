@@ -1,7 +1,8 @@
-"""Run `cbi` in separate processes, which may kill themselves at a named moment.
+"""Run `cbi` in separate processes, which may kill or stop themselves at a named moment.
 
 The processes are forked from a server that has imported everything already, which saves each of
-them the imports. They are killed by SIGKILL, so neither Python nor DuckDB can clean up.
+them the imports. Unless a test names another signal they are killed by SIGKILL, so neither Python
+nor DuckDB can clean up.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -59,11 +61,17 @@ def start_cbi(
     stderr: Path | None = None,
     moment: Moment | None = None,
     settings: Mapping[str, Any] | None = None,
+    file_limit: int | None = None,
+    how: int = signal.SIGKILL,
 ) -> ForkServerProcess:
-    """Start `cbi` in a new process. `settings` are those besides its home and drive."""
+    """Start `cbi` in a new process. `settings` are those besides its home and drive.
+
+    With `file_limit`, it cannot write a file of more bytes; `how` is the signal at the moment.
+    """
     more = {name.upper(): str(value) for name, value in (settings or {}).items()}
     environment = {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)} | more
-    process = SERVER.Process(target=_run_cbi, args=(arguments, environment, stderr, moment))
+    given = (arguments, environment, stderr, moment, file_limit, how)
+    process = SERVER.Process(target=_run_cbi, args=given)
     process.start()
     return process
 
@@ -72,11 +80,14 @@ def run_cbi(
     *arguments: str,
     home: Path,
     drive: Path,
+    stderr: Path | None = None,
     moment: Moment | None = None,
     settings: Mapping[str, Any] | None = None,
+    file_limit: int | None = None,
+    how: int = signal.SIGKILL,
 ) -> int:
     """Run `cbi` to its end and return its exit status, negative if a signal ended it."""
-    process = start_cbi(list(arguments), home, drive, moment=moment, settings=settings)
+    process = start_cbi(list(arguments), home, drive, stderr, moment, settings, file_limit, how)
     process.join(timeout=300)
     assert process.exitcode is not None
     return process.exitcode
@@ -132,7 +143,11 @@ def _run_cbi(
     environment: Mapping[str, str],
     stderr: Path | None,
     moment: Moment | None,
+    file_limit: int | None = None,
+    how: int = signal.SIGKILL,
 ) -> None:
+    if file_limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
     os.environ |= environment
     out = os.open(stderr or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
@@ -142,12 +157,12 @@ def _run_cbi(
 
     survey.COMMIT_BYTES = 1  # commit each file to the catalog as soon as it is read
     if moment is not None:
-        _die_at(moment)
+        _die_at(moment, how)
     sys.argv = ["cbi", *arguments]
     cli.main()
 
 
-def _die_at(moment: Moment) -> None:
+def _die_at(moment: Moment, how: int) -> None:
     module, _, path = moment.what.partition(":")
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
@@ -157,7 +172,7 @@ def _die_at(moment: Moment) -> None:
     calls = 0
 
     def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), how)
 
     def statements(given: list[Any]) -> Iterator[Any]:
         last = len(given) if moment.when == "at commit" else int(moment.when.split()[-1])

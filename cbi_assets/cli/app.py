@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cbi_assets.cli import completion
+from cbi_assets.cli.stopping import Stopped, end, stop_on_signals
 from cbi_assets.cli.terminal_log import log_to_terminal
 from cbi_assets.errors import CbiError
 from cbi_assets.formatting import printable
@@ -101,7 +102,10 @@ def exit_on_error(run: Callable[[], int | None]) -> Callable[[], None]:
     @wraps(run)
     def exiting() -> None:
         try:
-            sys.exit(run())
+            with stop_on_signals():
+                sys.exit(run())
+        except Stopped as stopped:
+            end(stopped.number)
         except CbiError as error:
             _exit(str(error), error.exit_code)
         except typer.TyperException as error:
@@ -109,10 +113,20 @@ def exit_on_error(run: Callable[[], int | None]) -> Callable[[], None]:
         except typer.Abort:
             sys.stderr.write("\n")  # after the question
             _exit("no answer, no changes were made. Use --yes to skip the question.", 1)
-        except KeyboardInterrupt:
-            sys.exit(130)
+        except OSError as error:
+            if (translated := _home_error(error)) is None:
+                raise
+            _exit(str(translated), translated.exit_code)
 
     return exiting
+
+
+def _home_error(error: OSError) -> CbiError | None:
+    """Return the error of the home that a failed system call outside a session is, if any."""
+    from cbi_assets.config.home_errors import home_error
+    from cbi_assets.config.settings import load_settings
+
+    return home_error(error, load_settings().home)
 
 
 def _exit(text: str, status: int) -> None:

@@ -112,7 +112,8 @@ def _start_dagster(home: Home) -> None:
     from cbi_assets.pipeline import instance, terminal
 
     assert terminal  # imported for its own sake
-    instance.open_instance(home).dispose()
+    with instance.open_instance(home):
+        pass
 
 
 @app.command()

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cbi_assets.errors import UsageError
+from cbi_assets.errors import HomeError, UsageError
+from cbi_assets.files import write_atomically
 
 WarehouseName = Literal["duckdb", "bigquery"]
+
+# DuckDB and SQLite read options after a question mark, and DuckDB takes a backslash for a slash.
+_NOT_IN_HOME = re.compile(r"[?*%\\\x00-\x1f\x7f]")
+_HOME_NAME = re.compile(r"[0-9a-f]{8}")
 
 
 class Settings(BaseSettings):
@@ -67,6 +73,17 @@ class Settings(BaseSettings):
         default=5.0, ge=0, description="send an alert if home or drive has fewer GiB free"
     )
 
+    @field_validator("cbi_home")
+    @classmethod
+    def _check_home(cls, home: Path) -> Path:
+        try:
+            found = _NOT_IN_HOME.search(str(home.expanduser().absolute()))
+        except RuntimeError as error:  # ~NAME of an unknown user
+            raise ValueError(str(error)) from None
+        if found:
+            raise ValueError(f"its path contains {found[0]!r}, which the databases cannot open")
+        return home
+
     @property
     def staging(self) -> Path | None:
         """The staging folder, None if neither it nor a drive is set."""
@@ -109,7 +126,8 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = (
-            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']}"
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: "
+            f"{item['msg'].removeprefix('Value error, ')}"
             for item in error.errors()
         )
         raise UsageError(
@@ -165,6 +183,11 @@ class Home:
         return self.root / "home.lock"
 
     @property
+    def pending(self) -> Path:
+        """The partitions whose changes are not reported to Dagster yet."""
+        return self.root / "unreported.json"
+
+    @property
     def plans(self) -> Path:
         """Download plans, named by their hash."""
         return self.root / "plans"
@@ -180,11 +203,21 @@ class Home:
         return self.root / "home.id"
 
     def identify(self) -> str:
-        """Return this home's name, eight hex digits; the first call creates it."""
+        """Return this home's name, eight hex digits; the first call creates it.
+
+        Raises HomeError if its file contains anything else.
+        """
         if not self.identity.exists():
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.identity.write_text(uuid.uuid4().hex[:8] + "\n")
-        return self.identity.read_text().strip()
+            write_atomically(self.identity, uuid.uuid4().hex[:8] + "\n")
+        name = self.identity.read_text(errors="replace").strip()
+        if not _HOME_NAME.fullmatch(name):
+            raise HomeError(
+                "damaged (not eight hex digits)",
+                subject=str(self.identity),
+                remedy="Put its backup in its place (docs/operations.md).",
+                code="damaged",
+            )
+        return name
 
     @property
     def demo_mark(self) -> Path:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from cbi_assets.config.home_errors import READ_AGAIN, damaged, sqlite_error
 from cbi_assets.drive.walk import Area, AreaPath
 from cbi_assets.market.bars import Timeframe
 
@@ -177,12 +178,22 @@ class Pack:
 
 
 class Catalog:
-    """Read and write the catalog; every write is one transaction."""
+    """Read and write the catalog; every write is one transaction.
+
+    Raises HomeError if the file is damaged or its disk is full, and HomeBusyError if another
+    program has it open.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.executescript(_SCHEMA)
+        self._path = path
+        with self._translated_errors():
+            self._db = sqlite3.connect(path, isolation_level=None)
+            try:
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.executescript(_SCHEMA)
+            except BaseException:
+                self._db.close()
+                raise
 
     def close(self) -> None:
         """Close the file."""
@@ -190,49 +201,60 @@ class Catalog:
 
     def files(self) -> dict[AreaPath, FileRecord]:
         """Return every known path, by area and path."""
-        rows = self._db.execute(
-            "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts FROM files"
-            " ORDER BY area, path"
-        )
-        return {
-            (area, path): FileRecord(
-                area,
-                path,
-                Stamp.parse(stamp),
-                size,
-                verdict,
-                reason,
-                file_id,
-                _parse_details(verdict, json.loads(text)),
+        with self._translated_errors():
+            rows = self._db.execute(
+                "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts FROM files"
+                " ORDER BY area, path"
             )
-            for area, path, stamp, size, verdict, reason, file_id, text in rows
-        }
+            return {
+                (area, path): FileRecord(
+                    area,
+                    path,
+                    Stamp.parse(stamp),
+                    size,
+                    verdict,
+                    reason,
+                    file_id,
+                    _parse_details(verdict, json.loads(text)),
+                )
+                for area, path, stamp, size, verdict, reason, file_id, text in rows
+            }
 
     def contents(self) -> dict[str, Content]:
         """Return every landed content, by source_file_id, in the order of landing."""
-        rows = self._db.execute("SELECT facts FROM contents ORDER BY file_no")
-        found = [json.loads(facts) for (facts,) in rows]
-        return {
-            row["source_file_id"]: Content(**row | {"symbols": tuple(row["symbols"])})
-            for row in found
-        }
+        with self._translated_errors():
+            rows = self._db.execute("SELECT facts FROM contents ORDER BY file_no")
+            found = [json.loads(facts) for (facts,) in rows]
+            return {
+                row["source_file_id"]: Content(**row | {"symbols": tuple(row["symbols"])})
+                for row in found
+            }
 
     def slices(self) -> list[Slice]:
         """Return every landed slice, in the order of landing."""
-        return [
-            Slice(*row)
-            for row in self._db.execute("SELECT * FROM slices ORDER BY file_no, root, pack")
-        ]
+        with self._translated_errors():
+            rows = self._db.execute("SELECT * FROM slices ORDER BY file_no, root, pack")
+            return [Slice(*row) for row in rows]
 
     def packs(self) -> list[Pack]:
         """Return every pack."""
-        return [Pack(*row) for row in self._db.execute("SELECT * FROM packs")]
+        with self._translated_errors():
+            return [Pack(*row) for row in self._db.execute("SELECT * FROM packs")]
 
     def next_file_no(self) -> int:
         """Return the number for the next content; numbers follow the order of landing."""
-        return int(
-            self._db.execute("SELECT COALESCE(MAX(file_no), 0) + 1 FROM contents").fetchone()[0]
-        )
+        with self._translated_errors():
+            newest = self._db.execute("SELECT COALESCE(MAX(file_no), 0) FROM contents").fetchone()
+        return int(newest[0]) + 1
+
+    def verify(self) -> None:
+        """Read the whole file. Raises HomeError if a part of it is damaged."""
+        with self._translated_errors():
+            found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise damaged(self._path, found, READ_AGAIN)
+        self.files()
+        self.contents()
 
     def record(
         self,
@@ -297,10 +319,21 @@ class Catalog:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        with self._translated_errors():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite itself rolls back on a full disk
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        except sqlite3.DatabaseError as error:
+            raise sqlite_error(error, self._path, READ_AGAIN) from error
+        except (ValueError, KeyError, TypeError) as error:  # JSON that this class did not write
+            raise damaged(self._path, error, READ_AGAIN) from error

@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from cbi_assets.config.home_errors import damaged, way_out
 from cbi_assets.config.settings import Home
 from cbi_assets.files import write_atomically
-from cbi_assets.market.bars import Timeframe
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 
 Partition = tuple[str, Timeframe]
 """A root and a timeframe."""
@@ -22,13 +23,20 @@ class PendingEvents:
     """The partitions of one home whose changes are not reported to Dagster yet."""
 
     def __init__(self, home: Home) -> None:
-        self._path: Path = home.root / "unreported.json"
+        self._home = home
+        self._path: Path = home.pending
 
     def partitions(self) -> set[Partition]:
-        """Return the partitions to report."""
+        """Return the partitions to report. Raises HomeError if their file is damaged."""
         if not self._path.exists():
             return set()
-        return {(root, timeframe) for root, timeframe in json.loads(self._path.read_text())}
+        try:
+            found = {(root, timeframe) for root, timeframe in json.loads(self._path.read_bytes())}
+            if unknown := found - {(root, t) for root, _ in found for t in TIMEFRAMES}:
+                raise ValueError(f"{sorted(unknown)[0]} is not a partition")
+        except (OSError, ValueError, TypeError) as error:
+            raise damaged(self._path, error, way_out(self._home, self._path)) from error
+        return found
 
     def add(self, partitions: Iterable[Partition]) -> None:
         """Add partitions, durably."""

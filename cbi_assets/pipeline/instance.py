@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import dagster as dg
@@ -10,8 +13,16 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 import cbi_assets
+from cbi_assets.config.home_errors import (
+    NEW_INSTANCE,
+    damaged,
+    home_error,
+    sqlite_error,
+    translated_home_errors,
+)
 from cbi_assets.config.settings import Home
-from cbi_assets.errors import UsageError
+from cbi_assets.errors import CbiError
+from cbi_assets.files import write_atomically
 
 _PACKAGE = Path(cbi_assets.__file__).parent
 
@@ -27,32 +38,61 @@ def prepare_instance(home: Home) -> Path:
     home.create()
     wanted = project_file("dagster.yaml").read_text()
     target = home.dagster / "dagster.yaml"
-    if not target.exists() or target.read_text() != wanted:
-        target.write_text(wanted)
+    if not target.exists() or target.read_bytes() != wanted.encode():
+        write_atomically(target, wanted)
     return home.dagster
 
 
-def open_instance(home: Home) -> dg.DagsterInstance:
-    """Open the home's instance, without reading or setting DAGSTER_HOME."""
-    return dg.DagsterInstance.from_config(str(prepare_instance(home)))
+@contextmanager
+def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Open the home's instance, without reading or setting DAGSTER_HOME.
+
+    Raises HomeError if its files are damaged or their disk is full, also from within the block.
+    """
+    with translated_home_errors(home):
+        try:
+            with dg.DagsterInstance.from_config(str(prepare_instance(home))) as instance:
+                yield instance
+        except (SQLAlchemyError, CommandError, dg.DagsterError) as error:
+            if (translated := _translate(error, home)) is None:
+                raise
+            raise translated from error
 
 
 def inspect_instance(home: Home) -> tuple[int, dt.datetime | None]:
     """Return the number of runs, and when the daemon was last seen, UTC.
 
-    Raises UsageError if the instance cannot be opened.
+    Raises HomeError if the instance cannot be opened, or one of its databases is damaged.
     """
-    try:
-        with open_instance(home) as instance:
-            runs = instance.get_runs_count()
-            beats = instance.get_daemon_heartbeats().values()
-    except (dg.DagsterError, SQLAlchemyError, CommandError, OSError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise UsageError(
-            f"cannot be opened ({reason})",
-            subject=str(home.dagster),
-            remedy="Move that folder away: a new one is created, and only the history of runs is "
-            "lost.",
-        ) from None
+    with open_instance(home) as instance:
+        runs = instance.get_runs_count()
+        beats = instance.get_daemon_heartbeats().values()
+    for database in sorted(home.dagster.rglob("*.db")):
+        _verify(database)
     newest = max((beat.timestamp for beat in beats), default=None)
     return runs, None if newest is None else dt.datetime.fromtimestamp(newest, dt.UTC)
+
+
+def _verify(database: Path) -> None:
+    """Read a whole SQLite file. Raises HomeError if a part of it is damaged."""
+    try:
+        with closing(sqlite3.connect(database)) as opened:
+            found = opened.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        raise sqlite_error(error, database, NEW_INSTANCE) from error
+    if found != "ok":
+        raise damaged(database, found, NEW_INSTANCE)
+
+
+def _translate(error: BaseException, home: Home) -> CbiError | None:
+    """Return what an error of Dagster's storage means; None if the storage did not cause it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, sqlite3.DatabaseError):
+            return sqlite_error(cause, home.dagster, NEW_INSTANCE)
+        if isinstance(cause, OSError) and (translated := home_error(cause, home)):
+            return translated
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, SQLAlchemyError | CommandError):
+        return damaged(home.dagster, error, NEW_INSTANCE)
+    return None

@@ -161,16 +161,20 @@ def _run(
     def stop(number: int, frame: FrameType | None) -> None:
         nonlocal stopping
         if not stopping and child is not None:
-            child.send_signal(signal.SIGINT)
+            child.terminate()  # unlike SIGINT, it ends Python silently while it starts
         stopping = True
 
+    woken = signal.set_wakeup_fd(-1)  # Dagster may take longer than a command to stop
     before = {number: signal.signal(number, stop) for number in _STOPPING}
     try:
         # In a session of its own, so that Ctrl-C reaches it once and it stops its parts in order.
         child = subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True)
+        if stopping:  # a signal came before there was a child to pass it to
+            child.terminate()
         return_code = child.wait()
         _end_group(child.pid)
     finally:
+        signal.set_wakeup_fd(woken)
         for number, handler in before.items():
             signal.signal(number, handler)
     return stopping, return_code

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from cbi_assets.config.home_errors import failed_call
 from cbi_assets.config.settings import Settings
 from cbi_assets.warehouse.findings import Finding
 
 _ENOUGH_SPACE = 5 << 30
 """Free bytes below which the disk check adds a note."""
+
+_FULL = 32 << 20
+"""Free bytes below which the disk counts as full: an empty home needs some."""
 
 
 def check_access(settings: Settings) -> Iterator[Finding]:
@@ -29,16 +34,13 @@ def check_access(settings: Settings) -> Iterator[Finding]:
 def _check_home(home: Path) -> Iterator[Finding]:
     folder = next(parent for parent in (home, *home.parents) if parent.exists())
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(bytes(4096))
         yield Finding("home", "ok", f"{home} is writable")
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        yield Finding(
-            "home",
-            "missing",
-            f"CBI_HOME: {home} is not writable ({error.strerror})",
-            "Choose another CBI_HOME, or fix its permissions.",
+        yield Finding.of_error(
+            "home", failed_call(error.errno or errno.EIO, home, "Choose another CBI_HOME.")
         )
         return
     text = f"{free / 2**30:,.1f} GiB free under {folder}"
@@ -47,7 +49,7 @@ def _check_home(home: Path) -> Iterator[Finding]:
     else:
         yield Finding(
             "disk",
-            "note",
+            "note" if free >= _FULL else "missing",
             f"{text}; loading a drive may need more",
             "Free some space, or move CBI_HOME to a larger disk.",
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +15,9 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from cbi_assets.errors import HomeBusyError
+from cbi_assets.config.home_errors import RESTORE, damaged, errno_named, failed_call, way_out
+from cbi_assets.config.settings import Home
+from cbi_assets.errors import CbiError, HomeBusyError
 from cbi_assets.tables import TableSpec, canonical_type
 from cbi_assets.warehouse.base import Assertion, Params, Statement
 from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions
@@ -24,6 +28,12 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 MEMORY_LIMIT = "384MB"
 
+_DAMAGE = (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException)
+"""What DuckDB raises if it cannot read its file; a wrong checksum is a bare duckdb.Error."""
+
+_LITTLE_SPACE = 64 << 20
+"""Free bytes below which DuckDB, which spills to the same disk, runs out of memory instead."""
+
 # DuckDB raises a lock conflict as IOException, like any other failure to open the file.
 _LOCK_CONFLICT = re.compile(
     r'Could not set lock on file ".*"(?:: Conflicting lock is held in (.+? \(PID \d+\)))?'
@@ -33,10 +43,12 @@ _LOCK_CONFLICT = re.compile(
 class DuckDBWarehouse:
     """A DuckDB file as a warehouse; the Warehouse protocol documents the methods.
 
-    Raises HomeBusyError if another process has the file open.
+    Raises HomeBusyError if another process has the file open, and HomeError if it is damaged or
+    its disk is full; at the latest when it is closed.
     """
 
     def __init__(self, path: Path, scratch: Path) -> None:
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)
         config: dict[str, str | bool | int | float | list[str]] = {
@@ -47,14 +59,9 @@ class DuckDBWarehouse:
         }
         try:
             self._connection = duckdb.connect(str(path), config=config)
-        except duckdb.IOException as error:
-            if (conflict := _LOCK_CONFLICT.search(str(error))) is None:
-                raise
-            raise HomeBusyError(
-                f"{conflict[1] or 'another process'} has the warehouse open",
-                subject=str(path),
-                remedy="Let it finish, then retry.",
-            ) from None
+        except duckdb.Error as error:
+            # Whatever stops it from opening the file is the file's fault: nothing was run yet.
+            raise self._translate(error) or damaged(path, error, RESTORE) from error
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
 
@@ -67,7 +74,41 @@ class DuckDBWarehouse:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except duckdb.Error as failed:
+            error = error or failed
+        if isinstance(error, duckdb.Error) and (translated := self._translate(error)):
+            raise translated from error
+
+    def _translate(self, error: duckdb.Error) -> CbiError | None:
+        """Return what an error of the file or of its disk means; None for any other error."""
+        cause: BaseException | None = error
+        while cause is not None:  # after the first error, a rollback raises another one
+            if conflict := _LOCK_CONFLICT.search(str(cause)):
+                return HomeBusyError(
+                    f"{conflict[1] or 'another process'} has the warehouse open",
+                    subject=str(self._path),
+                    remedy="Let it finish, then retry.",
+                )
+            if isinstance(cause, duckdb.Error) and (number := errno_named(str(cause))):
+                return failed_call(number, *self._subject(cause))
+            cause = cause.__context__
+        free = shutil.disk_usage(self._path.parent).free
+        if isinstance(error, duckdb.OutOfMemoryException) and free < _LITTLE_SPACE:
+            return failed_call(errno.ENOSPC, self._path.parent, "")
+        if isinstance(error, _DAMAGE) or type(error) is duckdb.Error:
+            path, remedy = self._subject(error)
+            return damaged(path, error, remedy)
+        return None
+
+    def _subject(self, error: BaseException) -> tuple[Path, str]:
+        """Return the file of the home that an error names, else the warehouse, and its remedy."""
+        home = Home(self._path.parent)
+        for name in re.findall(r'"([^"]+)"', str(error)):
+            if Path(name).is_relative_to(home.root):
+                return Path(name), way_out(home, Path(name))
+        return self._path, RESTORE
 
     def cost(self) -> None:
         """Return None: DuckDB bills nothing."""
@@ -104,10 +145,10 @@ class DuckDBWarehouse:
 
     def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
         """Create a view of the files, so that a query reads only the columns and rows it needs."""
-        files = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
-        self._connection.execute(
-            f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM read_parquet([{files}])'
-        )
+        files = ", ".join(_literal(path) for path in paths)
+        # A folder named like `a=b` would otherwise add a column.
+        read = f"read_parquet([{files}], hive_partitioning = false)"
+        self._connection.execute(f'CREATE OR REPLACE TEMP VIEW "{name}" AS SELECT * FROM {read}')
         return name
 
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
@@ -135,6 +176,14 @@ class DuckDBWarehouse:
         # DuckDB sums INT64 to HUGEINT, a decimal in Arrow; GoogleSQL sums it to INT64.
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
+    def verify(self) -> None:
+        """Read every table in full. Closing raises HomeError if a part of the file is damaged."""
+        tables = "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"
+        for schema, table in self._connection.execute(tables).fetchall():
+            self._connection.execute(
+                f'SELECT BIT_XOR(HASH(COLUMNS(*))) FROM "{schema}"."{table}"'
+            ).fetchall()
+
     def to_dialect(self, sql: str) -> str:
         """Return the statement in DuckDB's dialect, one clause per line."""
         return to_duckdb(sql, pretty=True)
@@ -158,6 +207,12 @@ class DuckDBWarehouse:
 
     def _run(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
         return self._connection.execute(sql, _used(sql, params))
+
+
+def _literal(path: Path) -> str:
+    """Return a path as an SQL string that DuckDB does not read as a pattern."""
+    escaped = re.sub(r"[*?\[]", r"[\g<0>]", str(path))
+    return "'" + escaped.replace("'", "''") + "'"
 
 
 def _used(sql: str, params: Params | None) -> dict[str, Any] | None:

@@ -79,7 +79,7 @@ def test_warehouse_is_missing_if_its_file_is_damaged(project: Project) -> None:
     damaged = findings()["warehouse"]
     assert (damaged.verdict, damaged.status) == ("missing", 2)
     assert str(project.home.warehouse) in damaged.found
-    assert damaged.remedy.startswith("Restore it from its backup")
+    assert damaged.remedy.startswith("Put its backup in its place")
 
 
 def test_warehouse_is_missing_if_a_table_differs_from_its_spec(project: Project) -> None:

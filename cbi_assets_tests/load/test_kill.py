@@ -1,4 +1,4 @@
-"""A load that is killed publishes all bars or none, and the next load completes it."""
+"""A load that is killed or stopped publishes all bars or none, and the next load completes it."""
 
 from __future__ import annotations
 
@@ -47,6 +47,8 @@ MOMENTS = [
     Moment(f"{NOTE}.remove", is_quick=True),
     Moment(f"{NOTE}.remove", "after"),
 ]
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 TABLES = {
     **{RAW[timeframe].id: ["load_id", "loaded_at"] for timeframe in ("1h", "1m")},
@@ -126,6 +128,33 @@ def test_next_load_completes_a_killed_one(
     assert contents(project) == uninterrupted
     with open_warehouse(project) as warehouse:
         assert set(books_by_file(warehouse)["difference"]) == {0}
+    assert_reported(project)
+
+
+@pytest.mark.parametrize("moment", quick_and_full(MOMENTS), ids=str)
+def test_load_that_a_signal_stops_ends_with_one_line_and_leaves_nothing(
+    moment: Moment,
+    drive_with_jobs: Path,
+    empty_home: Path,
+    uninterrupted: dict[str, list[dict[str, Any]]],
+    tmp_path: Path,
+) -> None:
+    home, log = shutil.copytree(empty_home, tmp_path / "home"), tmp_path / "stderr"
+    how = SIGNALS[MOMENTS.index(moment) % len(SIGNALS)]
+
+    status = run_cbi("load", home=home, drive=drive_with_jobs, stderr=log, moment=moment, how=how)
+
+    text = log.read_text()
+    assert status == 128 + how, text
+    assert [line for line in text.splitlines() if line.startswith("cbi: ")] == [
+        f"cbi: stopped by {how.name}; what was not complete is rolled back. Retry."
+    ]
+    assert "Traceback" not in text
+    assert not (home / "home.holder").exists()
+    assert list((home / "tmp").iterdir()) + list(home.rglob("*.part")) == []
+    assert run_cbi("load", home=home, drive=drive_with_jobs) in (0, 1)
+    project = open_project(home, drive_with_jobs)
+    assert contents(project) == uninterrupted
     assert_reported(project)
 
 

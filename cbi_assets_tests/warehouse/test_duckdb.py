@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from cbi_assets.errors import AuditError
+from cbi_assets.errors import AuditError, HomeError
 from cbi_assets.tables import ALL_TABLES, Column, TableSpec
 from cbi_assets.warehouse.base import Assertion, Statement
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
@@ -153,8 +153,8 @@ def test_open_names_the_process_that_has_the_file_open(tmp_path: Path) -> None:
     )
 
 
-def test_open_reports_other_io_errors_as_they_are(tmp_path: Path) -> None:
+def test_open_calls_a_damaged_file_damaged_whatever_its_name(tmp_path: Path) -> None:
     damaged = tmp_path / "block lock.duckdb"
     damaged.write_bytes(b"no database" * 1000)
-    with pytest.raises(duckdb.IOException, match="not a valid DuckDB database file"):
+    with pytest.raises(HomeError, match=rf"^{damaged}: damaged .*Put its backup in its place"):
         DuckDBWarehouse(damaged, tmp_path / "tmp")
