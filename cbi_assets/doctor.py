@@ -34,10 +34,11 @@ _BIGQUERY_REMEDY = "Follow docs/bigquery.md, then run `cbi doctor` again."
 _CLOCK_TOLERANCE = dt.timedelta(minutes=5)
 
 
-def diagnose(now: dt.datetime) -> Iterator[Finding]:
+def diagnose(now: dt.datetime, *, fix: bool = False) -> Iterator[Finding]:
     """Yield one finding per thing that a run depends on; `now` is the clock, UTC.
 
-    Changes no data. A wrong setting ends it, because everything else depends on the settings.
+    Changes no data; with `fix`, it ends Dagster's runs whose process is gone. A wrong setting ends
+    it, because everything else depends on the settings.
     """
     yield _check_versions()
     try:
@@ -57,7 +58,7 @@ def diagnose(now: dt.datetime) -> Iterator[Finding]:
         )
         reachable = reachable and (finding.verdict != "missing" or finding.name == "drive")
     yield _check_staging(settings)
-    yield _check_instance(settings)
+    yield _check_instance(settings, fix)
     yield _check_catalog(settings)
     newest = None
     if reachable:  # opening it would otherwise be retried for minutes
@@ -113,20 +114,33 @@ def _check_staging(settings: Settings) -> Finding:
     return Finding("staging", "ok", f"{folder} exists")
 
 
-def _check_instance(settings: Settings) -> Finding:
-    """Check that Dagster's own state can be opened."""
+def _check_instance(settings: Settings, fix: bool) -> Finding:
+    """Check that Dagster's own state can be opened, and that no run of it is stuck."""
     if not (settings.home.dagster / "dagster.yaml").exists():
         return Finding(
             "Dagster", "note", "no instance yet", "The first `cbi load` or `cbi ui` creates it."
         )
-    from cbi_assets.pipeline.instance import inspect_instance  # Dagster takes seconds to import
+    from cbi_assets.pipeline import instance  # Dagster takes seconds to import
 
     try:
-        runs, last_seen = inspect_instance(settings.home)
+        ended = instance.end_runs(settings.home) if fix else []
+        state = instance.inspect_instance(settings.home)
     except CbiError as error:
         return _failing("Dagster", error)
-    daemon = f"daemon last seen {instant(last_seen)} UTC" if last_seen else "the daemon never ran"
-    return Finding("Dagster", "ok", f"{number(runs)} runs, {daemon}")
+    beat = state.last_seen
+    found = [
+        f"{number(state.runs)} runs",
+        f"{state.queued} queued, {state.unfinished - state.dead} in progress",
+        *(f"pool {p.name}: {p.taken} of {p.limit} taken, {p.waiting} waiting" for p in state.pools),
+        f"daemon last seen {instant(beat)} UTC" if beat else "the daemon never ran",
+    ]
+    if ended:
+        found.append(f"{plural(len(ended), 'dead run')} ended: {', '.join(ended)}")
+    if state.dead:
+        found.insert(0, f"{plural(state.dead, 'run')} without a process")
+        remedy = "Run `cbi doctor --fix`, or start `cbi ui`: both end them and free their pools."
+        return Finding("Dagster", "missing", "; ".join(found), remedy)
+    return Finding("Dagster", "ok", "; ".join(found))
 
 
 def _check_catalog(settings: Settings) -> Finding:

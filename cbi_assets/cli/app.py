@@ -15,7 +15,7 @@ import typer
 from cbi_assets.cli import completion
 from cbi_assets.cli.stopping import Stopped, end, stop_on_signals
 from cbi_assets.cli.terminal_log import log_to_terminal
-from cbi_assets.errors import CbiError
+from cbi_assets.errors import CbiError, UsageError
 from cbi_assets.formatting import printable
 
 if TYPE_CHECKING:
@@ -114,19 +114,23 @@ def exit_on_error(run: Callable[[], int | None]) -> Callable[[], None]:
             sys.stderr.write("\n")  # after the question
             _exit("no answer, no changes were made. Use --yes to skip the question.", 1)
         except OSError as error:
-            if (translated := _home_error(error)) is None:
+            if (translated := _failed_call(error)) is None:
                 raise
             _exit(str(translated), translated.exit_code)
 
     return exiting
 
 
-def _home_error(error: OSError) -> CbiError | None:
-    """Return the error of the home that a failed system call outside a session is, if any."""
+def _failed_call(error: OSError) -> CbiError | None:
+    """Return what a failed system call outside a session means, if it names a file or the disk."""
     from cbi_assets.config.home_errors import home_error
     from cbi_assets.config.settings import load_settings
 
-    return home_error(error, load_settings().home)
+    if translated := home_error(error, load_settings().home):
+        return translated
+    if error.filename is None or error.strerror is None:
+        return None
+    return UsageError(f"failed ({error.strerror})", subject=str(error.filename))
 
 
 def _exit(text: str, status: int) -> None:

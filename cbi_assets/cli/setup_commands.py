@@ -94,14 +94,19 @@ def _show_demo(outcome: DemoOutcome) -> None:
 
 
 @app.command()
-def doctor(json: Json = False) -> None:
+def doctor(
+    fix: Annotated[
+        bool, typer.Option("--fix", help="End Dagster's runs whose process is gone.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Check settings, drive, disk, services and warehouse, with a fix per problem.
     Example: cbi doctor"""
     from cbi_assets.cli.console import print_json, say, table
     from cbi_assets.doctor import diagnose
     from cbi_assets.formatting import plural
 
-    findings = list(diagnose(now_utc()))
+    findings = list(diagnose(now_utc(), fix=fix))
     if json:
         print_json(
             [

@@ -17,6 +17,7 @@ GRACE_SECONDS = 2.0
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+_ending: Final = threading.Lock()
 _SHOW_CURSOR: Final = "\x1b[?25h"
 
 
@@ -69,6 +70,7 @@ def end(number: int) -> NoReturn:
     """End this process now, with one line, and leave no temporary file and no lock."""
     from cbi_assets.session import release_homes
 
+    _ending.acquire()  # for the thread that comes first; the process ends with it
     with suppress(OSError):
         release_homes()
     name = signal.Signals(number).name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -23,6 +24,7 @@ from cbi_assets.config.home_errors import (
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import CbiError
 from cbi_assets.files import write_atomically
+from cbi_assets.pipeline.dead_runs import UNFINISHED, Pool, end_dead_runs, find_dead_runs, pools
 
 _PACKAGE = Path(cbi_assets.__file__).parent
 
@@ -59,18 +61,50 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
             raise translated from error
 
 
-def inspect_instance(home: Home) -> tuple[int, dt.datetime | None]:
-    """Return the number of runs, and when the daemon was last seen, UTC.
+@dataclass(frozen=True)
+class InstanceState:
+    """The runs of an instance, those whose process is gone, its pools, and its daemon's last beat.
+
+    `last_seen` is UTC, and None if the daemon never ran.
+    """
+
+    runs: int
+    queued: int
+    unfinished: int
+    dead: int
+    pools: list[Pool]
+    last_seen: dt.datetime | None
+
+
+def inspect_instance(home: Home) -> InstanceState:
+    """Return what an instance is doing.
 
     Raises HomeError if the instance cannot be opened, or one of its databases is damaged.
     """
     with open_instance(home) as instance:
-        runs = instance.get_runs_count()
         beats = instance.get_daemon_heartbeats().values()
+        newest = max((beat.timestamp for beat in beats), default=None)
+        state = InstanceState(
+            runs=instance.get_runs_count(),
+            queued=_count(instance, [dg.DagsterRunStatus.QUEUED]),
+            unfinished=_count(instance, UNFINISHED),
+            dead=len(find_dead_runs(instance)),
+            pools=pools(instance),
+            last_seen=None if newest is None else dt.datetime.fromtimestamp(newest, dt.UTC),
+        )
     for database in sorted(home.dagster.rglob("*.db")):
         _verify(database)
-    newest = max((beat.timestamp for beat in beats), default=None)
-    return runs, None if newest is None else dt.datetime.fromtimestamp(newest, dt.UTC)
+    return state
+
+
+def end_runs(home: Home) -> list[str]:
+    """End the home's dead runs, and return their jobs' names."""
+    with open_instance(home) as instance:
+        return [run.job_name for run in end_dead_runs(instance)]
+
+
+def _count(instance: dg.DagsterInstance, statuses: Sequence[dg.DagsterRunStatus]) -> int:
+    return instance.get_runs_count(dg.RunsFilter(statuses=list(statuses)))
 
 
 def _verify(database: Path) -> None:

@@ -18,7 +18,8 @@ from filelock import FileLock, Timeout
 
 from cbi_assets.config.settings import Home, Settings
 from cbi_assets.errors import HomeBusyError, ServiceError, UsageError
-from cbi_assets.pipeline.instance import prepare_instance, project_file
+from cbi_assets.formatting import plural
+from cbi_assets.pipeline.instance import end_runs, prepare_instance, project_file
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,10 @@ def serve(
     command = [sys.executable, "-m", WEB_SERVER, "dev", "--workspace", workspace]
     with _exclusive_ui(home) as url_file:
         chosen = choose_port(port)
+        if ended := end_runs(home):
+            logger.info(
+                "ended %s without a process: %s", plural(len(ended), "run"), ", ".join(ended)
+            )
         url = f"http://{HOST}:{chosen}"
         url_file.write_text(f"{url}\n")
         kind = "Dagster, read-only," if read_only else "Dagster"

@@ -118,5 +118,5 @@ def _run_in_process(
             instance=instance,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
-            tags={**tags, "cbi/from": "command line"},
+            tags={**tags, "cbi/from": "command line", "dagster/max_retries": "0"},
         ).success

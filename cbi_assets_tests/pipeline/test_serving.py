@@ -105,6 +105,31 @@ def test_ui_serves_until_a_signal_and_leaves_no_process(
     assert not (project.home.root / "ui.url").exists()
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        signal.SIGTERM,
+        *(pytest.param(n, marks=pytest.mark.full) for n in (signal.SIGINT, signal.SIGHUP)),
+    ],
+)
+def test_ui_that_a_signal_stops_while_dagster_starts_ends_with_one_line(
+    project: Project, how: signal.Signals
+) -> None:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "cbi_assets.cli", "ui", "--port", str(free_port())],
+        env=os.environ | {"CBI_HOME": str(project.home.root)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert running.stdout is not None
+    assert "Ctrl-C stops it" in running.stdout.readline()
+    running.send_signal(how)
+    assert running.stdout.read().splitlines() == ["Dagster is stopped."]
+    assert running.wait() == 0
+    assert not (project.home.root / "ui.url").exists()
+
+
 def ask(port: int, question: str, **headers: str) -> Any:
     """Return the data that a query gives, or the status with which it was refused."""
     request = urllib.request.Request(
