@@ -66,6 +66,7 @@ def start_run(
     for pid in pids:
         data = EngineEventData.in_process(pid)
         instance.report_engine_event(f"Started process for run (pid: {pid}).", run, data)
+    instance.event_log_storage.initialize_concurrency_limit_to_default(POOL)
     instance.event_log_storage.claim_concurrency_slot(POOL, run.run_id, "step")
     return run
 
