@@ -57,11 +57,19 @@ class DuckDBWarehouse:
             # This version's string compression halves the time to write bars.
             "storage_compatibility_version": "v1.5.0",
         }
+        # A new file that is not complete, on a full disk, must not be taken for a damaged one.
+        part = path.with_name(f".{path.name}.part")
         try:
+            if not path.exists():
+                part.unlink(missing_ok=True)
+                duckdb.connect(str(part), config=config).close()
+                part.replace(path)
             self._connection = duckdb.connect(str(path), config=config)
         except duckdb.Error as error:
             # Whatever stops it from opening the file is the file's fault: nothing was run yet.
             raise self._translate(error) or damaged(path, error, RESTORE) from error
+        finally:
+            part.unlink(missing_ok=True)
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
 
@@ -106,6 +114,8 @@ class DuckDBWarehouse:
         """Return the file of the home that an error names, else the warehouse, and its remedy."""
         home = Home(self._path.parent)
         for name in re.findall(r'"([^"]+)"', str(error)):
+            if name.startswith(str(self._path)):
+                return Path(name), RESTORE
             if Path(name).is_relative_to(home.root):
                 return Path(name), way_out(home, Path(name))
         return self._path, RESTORE
