@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cbi_assets.cli import completion
-from cbi_assets.cli.stopping import Stopped, end, stop_on_signals
+from cbi_assets.cli.stopping import Stopped, describe, end, stop_on_signals
 from cbi_assets.cli.terminal_log import log_to_terminal
 from cbi_assets.errors import CbiError, UsageError
 from cbi_assets.formatting import printable
@@ -113,6 +114,8 @@ def exit_on_error(run: Callable[[], int | None]) -> Callable[[], None]:
         except typer.Abort:
             sys.stderr.write("\n")  # after the question
             _exit("no answer, no changes were made. Use --yes to skip the question.", 1)
+        except KeyboardInterrupt:  # of a library with a handler of its own
+            _exit(describe(signal.SIGINT), 128 + signal.SIGINT)
         except OSError as error:
             if (translated := _failed_call(error)) is None:
                 raise

@@ -66,6 +66,12 @@ def stop_on_signals() -> Iterator[None]:
         os.close(writing)  # ends the watcher
 
 
+def describe(number: int) -> str:
+    """Return the line for a command that a signal stopped."""
+    name = signal.Signals(number).name
+    return f"stopped by {name}; what was not complete is rolled back. Retry."
+
+
 def end(number: int) -> NoReturn:
     """End this process now, with one line, and leave no temporary file and no lock."""
     from cbi_assets.session import release_homes
@@ -73,11 +79,9 @@ def end(number: int) -> NoReturn:
     _ending.acquire()  # for the thread that comes first; the process ends with it
     with suppress(OSError):
         release_homes()
-    name = signal.Signals(number).name
     cursor = _SHOW_CURSOR if sys.stderr.isatty() else ""
-    line = f"{cursor}cbi: stopped by {name}; what was not complete is rolled back. Retry.\n"
     with suppress(OSError):
-        os.write(sys.stderr.fileno(), line.encode())
+        os.write(sys.stderr.fileno(), f"{cursor}cbi: {describe(number)}\n".encode())
     os._exit(128 + number)
 
 

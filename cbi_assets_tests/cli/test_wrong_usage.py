@@ -129,7 +129,7 @@ def test_unload_changes_nothing_if_its_question_is_not_answered(
     assert table(project).height == 2
 
 
-def test_ctrl_c_exits_130_and_prints_nothing(
+def test_ctrl_c_exits_130_and_prints_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted() -> None:
@@ -137,4 +137,5 @@ def test_ctrl_c_exits_130_and_prints_nothing(
 
     monkeypatch.setattr(setup, "load_settings", interrupted)
     assert run(monkeypatch, "config") == 130
-    assert capsys.readouterr() == ("", "")
+    line = "cbi: stopped by SIGINT; what was not complete is rolled back. Retry.\n"
+    assert capsys.readouterr() == ("", line)
