@@ -45,6 +45,11 @@ def show_load(outcome: LoadOutcome, by_file: pl.DataFrame, staged: StagingOutcom
         say(f"refused: {unlisted.path}: {unlisted.reason}")
     for unlisted in outcome.survey.skipped:
         say(f"skipped: {unlisted.path}: {unlisted.reason}")
+    for file in outcome.quarantined:
+        say(
+            f"quarantined: {file.path}: {file.quarantined:,} of {plural(file.records, 'record')}, "
+            f"first record {file.record_no:,}: {file.reason}"
+        )
     for reason in outcome.stopped.values():
         say(f"stopped: {reason}")
     if outcome.cost is not None:
@@ -69,6 +74,7 @@ def load_document(
         "load_id": outcome.load_id,
         "published": outcome.published,
         "partitions": outcome.partitions,
+        "quarantined": outcome.quarantined,
         "stopped": outcome.stopped,
         "overlaps": outcome.overlaps,
         "refused": [{"path": file.path, "reason": file.reason} for file in outcome.survey.refused],

@@ -42,6 +42,23 @@ LOAD_COUNTS = tuple(field.name for field in fields(LoadCounts))
 BOOK_COLUMNS = tuple(field.name for field in fields(BookCounts))
 
 
+@dataclass(frozen=True)
+class QuarantinedFile:
+    """A file with quarantined records, the first of which is `record_no`."""
+
+    path: str
+    records: int
+    quarantined: int
+    record_no: int
+    reason: str
+
+
+def quarantined_files(warehouse: Warehouse, load_id: str) -> list[QuarantinedFile]:
+    """Return the files of which a load quarantined records, by path."""
+    found = warehouse.query(load_sql("ledger/quarantined_files"), {"load_id": load_id})
+    return [QuarantinedFile(**row) for row in found.to_dicts()]
+
+
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:
     """Return path, schema, source_file_id, job_id, status and BOOK_COLUMNS, one row per file."""
     return warehouse.query(load_sql("ledger/books_by_file")).sort("path")

@@ -14,7 +14,13 @@ from cbi_assets.drive.catalog import Slice
 from cbi_assets.drive.survey import Survey, survey
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import LedgerMovedError
-from cbi_assets.ledger.books import LOAD_COUNTS, LoadCounts, source_file_statements
+from cbi_assets.ledger.books import (
+    LOAD_COUNTS,
+    LoadCounts,
+    QuarantinedFile,
+    quarantined_files,
+    source_file_statements,
+)
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
@@ -66,6 +72,7 @@ class LoadOutcome:
     load_id: str | None = None
     partitions: list[PartitionLoad] = field(default_factory=list)
     unresolved: int = 0
+    quarantined: list[QuarantinedFile] = field(default_factory=list)
     stopped: dict[Timeframe, str] = field(default_factory=dict)
     overlaps: list[Overlap] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
@@ -270,11 +277,13 @@ class _Load:
         statements += self._record_files(todo, recorded, new_files)
         self._warehouse.transact(with_version_guard(statements, version))
         partitions, unresolved = self._partitions(audited, before)
+        has_quarantined = any(a.books["quarantined"].sum() for a in audited.values())
         return LoadOutcome(
             self._survey,
             load_id=load_id,
             partitions=partitions,
             unresolved=unresolved,
+            quarantined=quarantined_files(self._warehouse, load_id) if has_quarantined else [],
             stopped=stopped,
             overlaps=overlaps,
         )

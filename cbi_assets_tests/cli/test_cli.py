@@ -63,12 +63,31 @@ def test_load_exits_0_and_prints_one_json_document_if_nothing_fails(cbi: Cbi, dr
     assert again.stderr.splitlines()[-1] == "PASS: nothing new on the drive, 0 bars published"
 
 
+def test_load_names_each_file_with_quarantined_records(cbi: Cbi, drive: Path) -> None:
+    put_lines(drive, [record(0), record(1, volume="-1"), record(2, volume="x")])
+    put_lines(drive, [record(3)], "b.json")
+    lines = [line for line in cbi("load").stderr.splitlines() if line.startswith("quarantined: ")]
+    assert lines == [
+        "quarantined: GLBX-20250110-AAAAAAAAAA/a.json: 2 of 3 records, first record 2: "
+        "volume is missing or negative"
+    ]
+
+
 def test_load_and_check_exit_1_if_data_has_failures(cbi: Cbi, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, close="11.000000000"), record(1, volume="-1")])
     loaded = cbi("load", "--json")
     assert loaded.returncode == 1
     assert json.loads(loaded.stdout)["published"] == 1
     assert "Traceback" not in loaded.stderr
+    assert json.loads(loaded.stdout)["quarantined"] == [
+        {
+            "path": "GLBX-20250110-AAAAAAAAAA/a.json",
+            "records": 3,
+            "quarantined": 1,
+            "record_no": 3,
+            "reason": "volume is missing or negative",
+        }
+    ]
     checked = cbi("check", "--json")
     assert checked.returncode == 1
     failed = [
