@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.drive.dbn_header import MAX_HEADER, dbn_header_length, dbn_metadata
+from cbi_assets.drive.first_records import FirstRecord, consensus, first_record, schema_of_bars
 from cbi_assets.drive.lookalikes import UTF8_MARK, unread_format
 from cbi_assets.drive.streams import (
     CHUNK,
@@ -207,29 +209,14 @@ def _sniff_dbn(head: bytes, compression: Compression) -> Detected:
 
 
 def _sniff_json(head: bytes, compression: Compression) -> Detected:
-    undecided: FileFormat | None = None
+    firsts: list[FirstRecord] = []
     for line in head.split(b"\n", FIRST_RECORDS)[:FIRST_RECORDS]:
-        try:
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
             record = json.loads(line)
-            header = record["hd"]
-            rtype, publisher_id = int(header["rtype"]), int(header["publisher_id"])
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            continue
-        schema = RTYPES.get(rtype)
-        if schema is None or timeframe_of(schema) is None:
-            return _foreign_record(rtype, publisher_id, "json", compression)
-        pretty_px = _is_pretty(record.get(name) for name in PRICES)
-        text = TextFormat(
-            columns=(),
-            pretty_px=pretty_px is not False,
-            pretty_ts="T" in str(header.get("ts_event")),
-            has_symbol=isinstance(record.get("symbol"), str),
-        )
-        found = FileFormat("json", compression, schema, rtype, None, publisher_id, text)
-        if pretty_px is not None:
-            return found
-        undecided = undecided or found
-    return undecided or Rejected("other", "JSON, but not Databento's records", "json", compression)
+            firsts.append(first_record(record["hd"] | record))
+    if not firsts:
+        return Rejected("other", "JSON, but not Databento's records", "json", compression)
+    return _text_format(firsts, "json", compression)
 
 
 def _sniff_csv(head: bytes, compression: Compression) -> Detected:
@@ -240,44 +227,33 @@ def _sniff_csv(head: bytes, compression: Compression) -> Detected:
         return Rejected("other", "not a format of Databento's")
     if twice := _twice(columns):
         return _refused(f"the CSV has the column {twice} twice", "csv", compression)
-    missing = [name for name in BAR_COLUMNS if name not in columns]
-    undecided: FileFormat | None = None
+    firsts: list[FirstRecord] = []
     for row in rows[1:]:
-        if len(row) != len(columns):
-            continue
-        record = dict(zip(columns, row, strict=True))
-        try:
-            rtype, publisher_id = int(record["rtype"]), int(record["publisher_id"])
-        except (KeyError, ValueError):
-            continue
-        schema = RTYPES.get(rtype)
-        if schema is None or timeframe_of(schema) is None:
-            return _foreign_record(rtype, publisher_id, "csv", compression)
-        if missing:
-            break
-        pretty_px = _is_pretty(record[name] for name in PRICES)
-        text = TextFormat(
-            columns=columns,
-            pretty_px=pretty_px is not False,
-            pretty_ts="T" in record["ts_event"],
-            has_symbol=bool(record.get("symbol")),
-        )
-        found = FileFormat("csv", compression, schema, rtype, None, publisher_id, text)
-        if pretty_px is not None:
-            return found
-        undecided = undecided or found
-    if missing:
+        with suppress(ValueError, KeyError):
+            firsts.append(first_record(dict(zip(columns, row, strict=True))))
+    found = _text_format(firsts, "csv", compression, columns) if firsts else None
+    if isinstance(found, Rejected):
+        return found
+    if missing := [name for name in BAR_COLUMNS if name not in columns]:
         return _refused(f"the CSV has no column {', '.join(missing)}", "csv", compression)
-    if undecided:
-        return undecided
+    if found:
+        return found
     rejected = _refused("a CSV header without a readable record", "csv", compression)
     return replace(rejected, is_empty=b"\n" not in head.strip())
 
 
-def _is_pretty(prices: Iterable[object]) -> bool | None:
-    """Whether a record's prices are decimals; None if they disagree or there are none."""
-    forms = {"." in str(price) for price in prices if price not in (None, "")}
-    return forms.pop() if len(forms) == 1 else None
+def _text_format(
+    firsts: Sequence[FirstRecord],
+    encoding: Literal["json", "csv"],
+    compression: Compression,
+    columns: tuple[str, ...] = (),
+) -> Detected:
+    most = consensus(firsts)
+    schema = schema_of_bars(most.rtype)
+    if schema is None:
+        return _foreign_record(most.rtype, most.publisher_id, encoding, compression)
+    text = TextFormat(columns, most.pretty_px is not False, most.pretty_ts, most.has_symbol)
+    return FileFormat(encoding, compression, schema, most.rtype, None, most.publisher_id, text)
 
 
 def _csv_values(line: bytes) -> list[str]:
@@ -340,12 +316,20 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
         return _refused(f"the Parquet has the column {twice} twice", "parquet")
     if rows == 0:
         return replace(_refused("Parquet without a record", "parquet"), is_empty=True)
-    head = next(parquet.iter_batches(batch_size=1, columns=["rtype", "publisher_id"]), None)
+    columns = ["rtype", "publisher_id"]
+    head = next(parquet.iter_batches(batch_size=FIRST_RECORDS, columns=columns), None)
     if head is None or not head.num_rows:
         return _refused("damaged Parquet: its first record is missing", "parquet")
-    rtype, publisher_id = (head.column(i)[0].as_py() for i in (0, 1))
-    schema = RTYPES.get(rtype)
-    if schema is None or timeframe_of(schema) is None:
+    firsts: list[FirstRecord] = []
+    for record in head.to_pylist():
+        with suppress(ValueError):
+            firsts.append(first_record(record))
+    if not firsts:
+        return _refused("Parquet without a readable record", "parquet")
+    most = consensus(firsts)
+    rtype, publisher_id = most.rtype, most.publisher_id
+    schema = schema_of_bars(rtype)
+    if schema is None:
         return _foreign_record(rtype, publisher_id, "parquet", "none")
     if missing := [name for name in BAR_COLUMNS if name not in names]:
         return _refused(f"the Parquet has no column {', '.join(missing)}", "parquet")

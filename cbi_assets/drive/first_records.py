@@ -1,0 +1,72 @@
+"""Decide from a file's first records what all of them are, so that one bad record does not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cbi_assets.drive.grammar import parse_id
+from cbi_assets.market.bars import PRICES, RTYPES, timeframe_of
+
+
+@dataclass(frozen=True)
+class FirstRecord:
+    """How a record is written. `pretty_px` is None if its prices disagree or it has none."""
+
+    rtype: int
+    publisher_id: int
+    pretty_px: bool | None
+    pretty_ts: bool
+    has_symbol: bool
+
+
+def first_record(fields: Mapping[str, Any]) -> FirstRecord:
+    """Describe a record by its fields, of which only the header is required.
+
+    Raises KeyError or ValueError if rtype or publisher_id is missing or is not a number.
+    """
+    symbol = fields.get("symbol")
+    return FirstRecord(
+        rtype=parse_id("rtype", fields["rtype"]),
+        publisher_id=parse_id("publisher_id", fields["publisher_id"]),
+        pretty_px=_is_pretty(fields.get(name) for name in PRICES),
+        pretty_ts="T" in str(fields.get("ts_event")),
+        has_symbol=isinstance(symbol, str) and bool(symbol),
+    )
+
+
+def consensus(records: Sequence[FirstRecord]) -> FirstRecord:
+    """Return what most of the records agree on; there must be one.
+
+    Of two headers that are equally common, a bar's wins: the other record is quarantined, while a
+    file that is taken for another schema does not load.
+    """
+    headers = Counter((record.rtype, record.publisher_id) for record in records)
+    header = max(headers, key=lambda h: (headers[h], schema_of_bars(h[0]) is not None))
+    own = [record for record in records if (record.rtype, record.publisher_id) == header]
+    forms = [record.pretty_px for record in own if record.pretty_px is not None]
+    return FirstRecord(
+        *header,
+        pretty_px=_most(forms) if forms else None,
+        pretty_ts=_most(record.pretty_ts for record in own),
+        has_symbol=_most(record.has_symbol for record in own),
+    )
+
+
+def schema_of_bars(rtype: int) -> str | None:
+    """Return the schema of bars that load, None for any other rtype."""
+    schema = RTYPES.get(rtype)
+    return schema if schema and timeframe_of(schema) else None
+
+
+def _is_pretty(prices: Iterable[object]) -> bool | None:
+    forms = {"." in str(price) for price in prices if price not in (None, "")}
+    return forms.pop() if len(forms) == 1 else None
+
+
+def _most(flags: Iterable[bool]) -> bool:
+    """Whether at least half of the flags are true."""
+    counts = Counter(flags)
+    return counts[True] >= counts[False]

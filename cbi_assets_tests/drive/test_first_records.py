@@ -1,0 +1,68 @@
+"""The first records decide together what a file is; no single one does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbi_assets.drive.first_records import consensus, first_record
+from cbi_assets.drive.formats import FileFormat, Rejected, sniff
+from cbi_assets.session import Project
+from cbi_assets_tests.helpers import NAME, bars, expected_rows, load_once, published, text_file
+
+BAR = {"rtype": 34, "publisher_id": 1, "close": "1.25", "ts_event": "2025-01-06T15:00:00Z"}
+TEXTS = {encoding: text_file(bars(4), encoding) for encoding in ("json", "csv")}
+HEADERS = {
+    "json": b'"rtype":34,"publisher_id":1,',
+    "csv": b",34,1,",
+}
+
+
+@pytest.mark.parametrize("encoding", ["json", "csv"])
+@pytest.mark.parametrize(("rtype", "publisher"), [("33", "1"), ("0", "1"), ("34", "2")])
+def test_sniff_follows_most_records_if_the_first_one_differs(
+    encoding: str, rtype: str, publisher: str
+) -> None:
+    header = HEADERS[encoding]
+    other = header.replace(b"34", rtype.encode()).replace(b"1,", publisher.encode() + b",")
+    found = sniff(TEXTS[encoding].replace(header, other, 1))
+    assert isinstance(found, FileFormat)
+    assert (found.schema, found.publisher_id) == ("ohlcv-1h", 1)
+
+
+def test_sniff_returns_another_schema_if_most_records_are_of_it() -> None:
+    data = TEXTS["json"].replace(HEADERS["json"], b'"rtype":32,"publisher_id":1,', 3)
+    found = sniff(data)
+    assert isinstance(found, Rejected)
+    assert (found.verdict, found.schema) == ("foreign", "ohlcv-1s")
+
+
+def test_consensus_is_a_bar_if_two_headers_are_equally_common() -> None:
+    trade = first_record(BAR | {"rtype": 0})
+    assert consensus([trade, first_record(BAR)]).rtype == 34
+    assert consensus([trade, trade, first_record(BAR)]).rtype == 0
+
+
+def test_consensus_ignores_prices_that_disagree() -> None:
+    mixed = first_record(BAR | {"open": "1"})
+    raw = first_record(BAR | {"close": "1250000000"})
+    assert mixed.pretty_px is None
+    assert consensus([mixed, raw]).pretty_px is False
+    assert consensus([mixed]).pretty_px is None
+
+
+@pytest.mark.parametrize("field", ["rtype", "publisher_id"])
+@pytest.mark.parametrize("value", ["４５", "1e2", True, None, "", 256.0, -1])
+def test_first_record_raises_if_its_header_is_no_number(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        first_record(BAR | {field: value})
+
+
+def test_all_but_a_first_record_of_another_schema_load(project: Project, drive: Path) -> None:
+    data = TEXTS["json"].replace(b'"rtype":34', b'"rtype":0', 1)
+    (drive / f"{NAME}.ohlcv-1h.json").write_bytes(data)
+    outcome = load_once(project)
+    assert published(project) == expected_rows(bars(4))[1:]
+    [file] = outcome.quarantined
+    assert (file.quarantined, file.record_no) == (1, 1)
