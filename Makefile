@@ -12,7 +12,7 @@ EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test test-full lint browser ui dictionary bench bigquery-acceptance clean
+.PHONY: demo test test-full fuzz lint browser ui dictionary bench bigquery-acceptance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -37,6 +37,11 @@ test: $(READY) $(EMULATOR_READY) lint browser
 # The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz
 test-full: $(READY) $(EMULATOR_READY) browser
 	$(PYTEST) -m full
+
+# Loads mutated files: SEED=2 mutates others, COUNT=2000 more, CASE='its name' repeats one
+fuzz: $(READY)
+	PYTHONWARNINGS=ignore $(BIN)/python -m cbi_assets_tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
+		$(if $(CASE),--case '$(CASE)')
 
 lint: $(READY)
 	$(BIN)/ruff check .

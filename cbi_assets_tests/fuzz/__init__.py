@@ -1,0 +1,1 @@
+"""Load hundreds of mutated files and compare each outcome with what the bytes prove."""
