@@ -32,11 +32,18 @@ def test_help_prints_nothing_on_stderr(tmp_path: Path, arguments: list[str]) -> 
     assert stderr_of(tmp_path, *arguments) == ""
 
 
-def test_first_load_and_build_print_no_warning(tmp_path: Path, drive: Path) -> None:
+@pytest.mark.parametrize(
+    "commands",
+    [["load"], pytest.param(["load", "build"], marks=pytest.mark.full)],
+    ids=" and ".join,
+)
+def test_first_load_and_build_print_no_warning(
+    tmp_path: Path, drive: Path, commands: list[str]
+) -> None:
     put_job(drive, {"glbx-mdp3-20250106.ohlcv-1h.dbn.zst": dbn_file(bars(4))})
     # a job without metadata.json, for which Databento's client is imported
     put_lines(drive, [record(24)])
-    for command in ("load", "build"):
+    for command in commands:
         printed = stderr_of(tmp_path, command)
         assert "PASS" in printed
         assert "Warning" not in printed

@@ -18,7 +18,7 @@ from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.drift import differences
 from cbi_assets_tests.helpers import NOW, open_warehouse
 
-pytestmark = pytest.mark.both_warehouses(quick=True)
+pytestmark = pytest.mark.both_warehouses
 
 THINGS = TableSpec(
     dataset="ops",
@@ -59,6 +59,7 @@ def names(warehouse: Warehouse) -> list[str]:
     return warehouse.query(f"SELECT name FROM `{THINGS.id}` ORDER BY name")["name"].to_list()
 
 
+@pytest.mark.both_warehouses(quick=True)
 def test_created_tables_match_their_specs(opened: Warehouse) -> None:
     for spec in (*ALL_TABLES, THINGS):
         live = opened.live_table(spec)
@@ -94,6 +95,7 @@ def test_missing_column_is_added(opened: Warehouse) -> None:
     ]
 
 
+@pytest.mark.both_warehouses(quick=True)
 def test_values_survive_a_round_trip(opened: Warehouse) -> None:
     late = dt.datetime(2025, 3, 9, 7, 30, 0, 123456, tzinfo=dt.UTC)
     rows = [
@@ -158,6 +160,7 @@ def test_many_rows_survive_a_round_trip(opened: Warehouse) -> None:
     assert opened.query(f"SELECT n, text FROM `{staged}` ORDER BY n").equals(frame)
 
 
+@pytest.mark.both_warehouses(quick=True)
 def test_transaction_is_all_or_nothing(opened: Warehouse) -> None:
     opened.transact([thing("a"), thing("b")])
     assert names(opened) == ["a", "b"]

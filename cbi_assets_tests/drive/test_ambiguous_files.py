@@ -124,7 +124,7 @@ def by_duckdb(data: pd.DataFrame, path: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [by_pandas, by_polars, by_duckdb])
-@pytest.mark.parametrize("zone", ["America/Chicago", "UTC"])
+@pytest.mark.parametrize("zone", ["America/Chicago", pytest.param("UTC", marks=pytest.mark.full)])
 def test_parquet_is_refused_if_its_times_have_no_zone(
     project: Project,
     drive: Path,

@@ -14,6 +14,7 @@ from cbi_assets.load.load import LoadOutcome, choose_partitions
 from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
     JOB,
+    START,
     bars,
     dbn_file,
     expected_rows,
@@ -90,8 +91,20 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: next(iter(change)))
-@pytest.mark.parametrize("in_one_load", [True, False], ids=["within a load", "against the table"])
+@pytest.mark.parametrize(
+    ("change", "in_one_load"),
+    [
+        pytest.param(
+            change,
+            in_one_load,
+            id=f"{next(iter(change))} {'within a load' if in_one_load else 'against the table'}",
+            # two of the twelve show that a published bar is compared as a staged one is
+            marks=[] if in_one_load or change.keys() <= {"close", "volume"} else pytest.mark.full,
+        )
+        for change in CHANGES
+        for in_one_load in (True, False)
+    ],
+)
 def test_load_records_both_versions_if_a_bar_disagrees_with_the_published_one(
     project: Project, drive: Path, change: dict[str, Any], in_one_load: bool
 ) -> None:
@@ -153,21 +166,27 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "why"), MALFORMED, ids=lambda part: str(part)[:40])
-def test_load_quarantines_a_malformed_bar_as_read(
-    project: Project, drive: Path, change: dict[str, Any], why: str
-) -> None:
-    bad = record(1, **change)
-    source = put_lines(drive, [record(0), bad, record(2)])
+def test_load_quarantines_malformed_bars_as_read(project: Project, drive: Path) -> None:
+    bad = [record(1, **change) for change, _ in MALFORMED]
+    names = [f"{n:02}.json" for n in range(len(bad))]
+    sources = [
+        put_lines(drive, [record(2 * n), line, record(2 * n + 1)], names[n])
+        for n, line in enumerate(bad)
+    ]
     outcome = load_once(project)
 
-    (row,) = query(project, "SELECT * FROM `ops.quarantined_bars`").to_dicts()
-    assert row["record"] == bad
-    assert why in row["reason"]
-    assert (row["source_file_id"], row["record_no"]) == (source, 2)
-    assert (row["timeframe"], row["load_id"]) == ("1h", outcome.load_id)
-    assert books(project) == {"a.json": (3, 2, 0, 1, 0, 0, 0)}
-    assert [moment.hour for moment in table(project)["ts_event"]] == [15, 17]
+    found = query(project, "SELECT * FROM `ops.quarantined_bars`").to_dicts()
+    rows = {row["source_file_id"]: row for row in found}
+    assert len(rows) == len(found) == len(MALFORMED)
+    for source, line, (change, why) in zip(sources, bad, MALFORMED, strict=True):
+        row = rows[source]
+        assert row["record"] == line
+        assert why in row["reason"], change
+        assert row["record_no"] == 2
+        assert (row["timeframe"], row["load_id"]) == ("1h", outcome.load_id)
+    assert books(project) == dict.fromkeys(names, (3, 2, 0, 1, 0, 0, 0))
+    hours = [START + dt.timedelta(hours=n) for n in range(2 * len(MALFORMED))]
+    assert table(project)["ts_event"].to_list() == hours
     assert outcome.has_failures
 
 
