@@ -10,6 +10,8 @@ PYTEST := $(BIN)/pytest --numprocesses=auto --dist=worksteal
 # The tests' BigQuery emulator needs an older DuckDB than the product: it has an environment of its own.
 EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
+# Commands and tests start Python a hundred times: modules are compiled once, not at each start.
+unexport PYTHONDONTWRITEBYTECODE
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
 .PHONY: demo test test-full fuzz lint browser ui dictionary bench bigquery-acceptance clean
