@@ -61,7 +61,7 @@ def refused_alone(project: Project, drive: Path, name: str, data: bytes) -> str:
         (b'"hd":', b'"hd":{},"hd":', "hd"),
     ],
 )
-@pytest.mark.parametrize("line", [1, 24])
+@pytest.mark.parametrize("line", [pytest.param(1, marks=pytest.mark.full), 24])
 def test_json_is_refused_if_a_record_has_a_key_twice(
     project: Project, drive: Path, old: bytes, new: bytes, key: str, line: int
 ) -> None:
