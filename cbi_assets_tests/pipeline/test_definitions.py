@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from cbi_assets.config.universe import load_universe
 from cbi_assets.definitions import defs
 from cbi_assets.pipeline.asset_checks import ASSET_CHECKS
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
-from cbi_assets.pipeline.instance import prepare_instance, project_file
+from cbi_assets.pipeline.instance import open_instance, prepare_instance, project_file
 from cbi_assets.pipeline.warehouse_pool import POOL
 from cbi_assets.session import Project
 from cbi_assets.tables import (
@@ -115,12 +116,12 @@ def test_dagster_yaml_configures_the_instance(
     assert instance.run_monitoring_enabled
 
 
-def test_dagsters_state_is_only_in_the_home(
-    instance: dg.DagsterInstance, project: Project, tmp_path: Path
-) -> None:
-    instance.get_runs()
-    assert not instance.is_ephemeral
-    assert instance.root_directory == str(project.home.dagster)
+def test_dagsters_state_is_only_in_the_home(project: Project, tmp_path: Path) -> None:
+    shutil.rmtree(project.home.dagster)
+    with open_instance(project.home) as instance:
+        instance.get_runs()
+        assert not instance.is_ephemeral
+        assert instance.root_directory == str(project.home.dagster)
     databases = list(project.home.dagster.rglob("*.db"))
     assert databases
     assert set(tmp_path.rglob("*.db")) == set(databases)
