@@ -14,7 +14,6 @@ from cbi_assets.load.load import LoadOutcome, choose_partitions
 from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
     JOB,
-    START,
     bars,
     dbn_file,
     expected_rows,
@@ -166,27 +165,21 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def test_load_quarantines_malformed_bars_as_read(project: Project, drive: Path) -> None:
-    bad = [record(1, **change) for change, _ in MALFORMED]
-    names = [f"{n:02}.json" for n in range(len(bad))]
-    sources = [
-        put_lines(drive, [record(2 * n), line, record(2 * n + 1)], names[n])
-        for n, line in enumerate(bad)
-    ]
+@pytest.mark.parametrize(("change", "why"), MALFORMED, ids=lambda part: str(part)[:40])
+def test_load_quarantines_a_malformed_bar_as_read(
+    project: Project, drive: Path, change: dict[str, Any], why: str
+) -> None:
+    bad = record(1, **change)
+    source = put_lines(drive, [record(0), bad, record(2)])
     outcome = load_once(project)
 
-    found = query(project, "SELECT * FROM `ops.quarantined_bars`").to_dicts()
-    rows = {row["source_file_id"]: row for row in found}
-    assert len(rows) == len(found) == len(MALFORMED)
-    for source, line, (change, why) in zip(sources, bad, MALFORMED, strict=True):
-        row = rows[source]
-        assert row["record"] == line
-        assert why in row["reason"], change
-        assert row["record_no"] == 2
-        assert (row["timeframe"], row["load_id"]) == ("1h", outcome.load_id)
-    assert books(project) == dict.fromkeys(names, (3, 2, 0, 1, 0, 0, 0))
-    hours = [START + dt.timedelta(hours=n) for n in range(2 * len(MALFORMED))]
-    assert table(project)["ts_event"].to_list() == hours
+    (row,) = query(project, "SELECT * FROM `ops.quarantined_bars`").to_dicts()
+    assert row["record"] == bad
+    assert why in row["reason"]
+    assert (row["source_file_id"], row["record_no"]) == (source, 2)
+    assert (row["timeframe"], row["load_id"]) == ("1h", outcome.load_id)
+    assert books(project) == {"a.json": (3, 2, 0, 1, 0, 0, 0)}
+    assert [moment.hour for moment in table(project)["ts_event"]] == [15, 17]
     assert outcome.has_failures
 
 
