@@ -139,6 +139,8 @@ class Session:
 
     def require_clock(self) -> None:
         """Raise UsageError if the clock is behind the newest load, which dates what is newest."""
+        if self.home.is_demo:  # its clock is fixed
+            return
         sql = "SELECT MAX(loaded_at) AS loaded_at FROM `ops.loads`"
         newest: dt.datetime | None = self.warehouse.query(sql).item()
         if newest is not None and newest > self.now + CLOCK_TOLERANCE:
