@@ -1,6 +1,7 @@
 """The command line: the same verbs as in Dagster's UI, for a terminal."""
 
 from cbi_assets.cli import (
+    accept_command,
     alert_command,
     audit_command,
     download_command,
@@ -14,6 +15,7 @@ from cbi_assets.cli.app import app, exit_on_error
 # imported because that registers their commands
 assert all(
     (
+        accept_command,
         alert_command,
         audit_command,
         download_command,

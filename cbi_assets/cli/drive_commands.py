@@ -22,7 +22,7 @@ def inventory(json: Json = False, wait: Wait = 600.0) -> None:
     """List what is on the drive and in staging, detected from content. Example: cbi inventory"""
     from cbi_assets.cli.console import print_json, reading, say
     from cbi_assets.cli.show_load import show_inventory, show_unread
-    from cbi_assets.drive.inventory import as_json
+    from cbi_assets.drive.inventory import as_json, count_trusts, trusts_of
     from cbi_assets.load.load import inventory as take_inventory
 
     with reading() as progress, command_session(wait, progress=progress) as session:
@@ -33,7 +33,8 @@ def inventory(json: Json = False, wait: Wait = 600.0) -> None:
         show_inventory(survey)
         show_unread(survey)
         say(f"{plural(len(survey.files), 'file')}, {survey.read:,} of them read now.")
-    if survey.refused:
+        say(f"Bars and files like them: {count_trusts(trusts_of(survey)) or 'none'}.")
+    if survey.refused or survey.unreadable:
         raise typer.Exit(1)
 
 

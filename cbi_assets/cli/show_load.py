@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import Any
 
 import polars as pl
 
 from cbi_assets.cli.console import say, say_verdict, table
 from cbi_assets.cli.show_checks import check_document, count_results, show_checks
-from cbi_assets.drive.inventory import FolderRow, by_folder
+from cbi_assets.drive.catalog import FileRecord
+from cbi_assets.drive.inventory import FolderRow, by_folder, jobs_document, trusts_of
+from cbi_assets.drive.sidecars import is_manifest
 from cbi_assets.drive.survey import Survey
 from cbi_assets.formatting import plural, size
-from cbi_assets.ledger.books import BOOK_COLUMNS, LOAD_COUNTS, books_by_table
+from cbi_assets.ledger.books import BOOK_COLUMNS, LOAD_COUNTS, books_by_table, unverified
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
 from cbi_assets.warehouse.base import JobCost
@@ -31,9 +33,21 @@ def show_inventory(survey: Survey) -> None:
 
 
 def show_unread(survey: Survey) -> None:
-    """Print the files that were refused, and those that are still being written."""
+    """Print the files that were refused, and those that are still being written.
+
+    One line per file, but one per job whose manifest is damaged.
+    """
+    of_job: dict[str, list[FileRecord]] = defaultdict(list)
     for file in survey.refused:
-        say(f"refused: {file.path}: {file.reason}")
+        if file.fault == "manifest":
+            of_job[file.folder].append(file)
+        else:
+            say(f"refused: {file.path}: {file.reason}")
+    for folder, files in of_job.items():
+        of_bars = [file for file in files if not is_manifest(file.name)]
+        first, *others = of_bars or files
+        more = f" (and {plural(len(others), 'more file')} of its job)" if others else ""
+        say(f"refused: {folder}/{first.name}{more}: {first.reason}")
     for path, reason in survey.changing:
         say(f"waiting: {path}: {reason}")
 
@@ -52,6 +66,12 @@ def show_load(outcome: LoadOutcome, by_file: pl.DataFrame, staged: StagingOutcom
         )
     for reason in outcome.stopped.values():
         say(f"stopped: {reason}")
+    files, bars = unverified(by_file)
+    if files:
+        say(
+            f"unverified: {plural(files, 'loaded file')} with {plural(bars, 'bar')}: no manifest "
+            "lists them."
+        )
     if outcome.cost is not None:
         say(f"BigQuery: {describe_cost(outcome.cost)}")
     if outcome.load_id is not None:
@@ -73,6 +93,9 @@ def load_document(
     return {
         "load_id": outcome.load_id,
         "published": outcome.published,
+        "unverified": dict(zip(("files", "bars"), unverified(by_file), strict=True)),
+        "trust": trusts_of(outcome.survey),
+        "jobs": jobs_document(outcome.survey),
         "partitions": outcome.partitions,
         "quarantined": outcome.quarantined,
         "stopped": outcome.stopped,

@@ -13,16 +13,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-import polars as pl
-
 from cbi_assets.databento_api.batch_request import canonical_sha256
 from cbi_assets.downloads.plan_model import Basis, Plan
 from cbi_assets.errors import UsageError
 from cbi_assets.formatting import dollars
+from cbi_assets.ledger.append import append_rows
 from cbi_assets.session import Session
 from cbi_assets.tables import APPROVAL_USES, APPROVALS
-from cbi_assets.tables.spec import TableSpec
-from cbi_assets.warehouse.base import Statement
 
 Event = Literal["begun", "finished"]
 State = Literal["valid", "begun", "used up", "expired", "edited"]
@@ -111,7 +108,7 @@ def approve(
         expires_at=None if expires is None else _day_after(expires),
     )
     row = asdict(approval) | {"seal": approval.compute_seal()}
-    _append(session, APPROVALS, row)
+    append_rows(session.warehouse, APPROVALS, [row])
     (stored,) = session.warehouse.query(
         f"SELECT * FROM `{APPROVALS.id}` WHERE approval_id = @id", {"id": approval.approval_id}
     ).rows(named=True)
@@ -182,17 +179,7 @@ def record_use(session: Session, approval: Approval, event: Event) -> None:
         "event": event,
         "happened_at": session.now.astimezone(dt.UTC),
     }
-    _append(session, APPROVAL_USES, row)
-
-
-def _append(session: Session, table: TableSpec, row: Mapping[str, Any]) -> None:
-    plain = {name: list(v) if isinstance(v, tuple) else v for name, v in row.items()}
-    frame = pl.DataFrame([plain], schema=table.polars_schema)
-    staged = session.warehouse.stage_frame("ledger_row", frame)
-    names = ", ".join(table.column_names)
-    session.warehouse.transact(
-        [Statement(f"INSERT INTO `{table.id}` ({names}) SELECT {names} FROM `{staged}`")]
-    )
+    append_rows(session.warehouse, APPROVAL_USES, [row])
 
 
 def _validate(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 import polars as pl
 
@@ -21,21 +22,35 @@ from cbi_assets.drive.formats import (
     empty_format,
 )
 from cbi_assets.drive.lookalikes import is_named_like_bars
-from cbi_assets.drive.sidecars import UNREAD_SIDECARS, Sidecars, job_of
-from cbi_assets.drive.streams import DOWNLOAD_AGAIN, SourceStream
+from cbi_assets.drive.sidecars import (
+    MANIFEST,
+    UNREAD_SIDECARS,
+    Digest,
+    Sidecars,
+    accept_remedy,
+    job_of,
+)
+from cbi_assets.drive.streams import CHECK_DRIVE, DOWNLOAD_AGAIN, SourceStream
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 from cbi_assets.formatting import printable
+
+DAMAGED_MANIFEST: Final = "damaged_manifest"
+"""The code of the only error that `cbi accept` overrules."""
 
 _CLAIMED_SCHEMA = re.compile(r"\.(ohlcv-\w+)\.")
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file being read. `read_sibling_mappings` reads the headers of DBN files next to it."""
+    """One file being read. `read_sibling_mappings` reads the headers of DBN files next to it.
+
+    `accepted` are the keys of what a person accepted despite a damaged manifest.
+    """
 
     record: FileRecord
     source: SourceStream
     sidecars: Sidecars
+    accepted: Collection[str] = frozenset()
     read_sibling_mappings: Callable[[], pl.DataFrame | None] = lambda: None
 
     @property
@@ -46,7 +61,7 @@ class SourceFile:
     @property
     def name(self) -> str:
         """The file's name, without its folder."""
-        return self.record.path.rpartition("/")[2]
+        return self.record.name
 
     def empty_format(self, found: Rejected) -> Detected:
         """Return the format of a file without a record that the job's manifest lists.
@@ -62,10 +77,12 @@ class SourceFile:
     def rejected(self, found: Rejected) -> FileRecord:
         """Return the record of a file that does not load. Reads it to its end, for the hash.
 
-        Raises SourceError if the bytes differ from the job's manifest.
+        Raises SourceError if its job's manifest lists other bytes, or is damaged.
         """
-        self.verify()
+        self.compare_with_manifest()
         found = self._refused_if_like_bars(found)
+        if found.verdict == "foreign":
+            self._check_manifest()
         return self.entry(found.verdict, found, found.dataset, found.reason)
 
     def _refused_if_like_bars(self, found: Rejected) -> Rejected:
@@ -90,23 +107,46 @@ class SourceFile:
         """
         if not self.source.is_broken:
             try:
-                self.verify()
+                self.compare_with_manifest()
             except (FileChangingError, UnreadableError):
                 raise
             except SourceError as first:
                 error = first
-        refused = self.entry("refused", UNDETECTED, None, printable(str(error)))
-        return replace(refused, source_file_id=None) if self.source.is_broken else refused
+        return replace(
+            self.entry("refused", UNDETECTED, None, printable(str(error))),
+            source_file_id=None if self.source.is_broken else self.source.sha256,
+            fault="manifest" if error.code == DAMAGED_MANIFEST else "",
+        )
 
     def verify(self) -> None:
-        """Read to the end. Raises SourceError if the bytes differ from the job's manifest."""
+        """Read to the end. Raises SourceError if the job's manifest denies the bytes or is damaged.
+
+        A person's acceptance overrules a damaged manifest, and nothing else.
+        """
+        self.compare_with_manifest()
+        self._check_manifest()
+
+    def compare_with_manifest(self) -> None:
+        """Read to the end. Raises SourceError if the job's manifest lists other bytes."""
         self.source.drain()
-        self.sidecars.verify(self.name, self.source.size, self.source.sha256)
+        self.sidecars.verify(self.name, Digest(self.source.size, self.source.sha256))
+
+    def _check_manifest(self) -> None:
+        damage = self.sidecars.damage
+        if not damage or self.source.sha256 in self.accepted:
+            return
+        if MANIFEST in self.sidecars.unreadable:
+            raise UnreadableError(f"its job's manifest {damage}", remedy=CHECK_DRIVE)
+        raise SourceError(
+            f"its job's manifest.json is damaged ({damage})",
+            remedy=accept_remedy(self.job_id or self.record.folder),
+            code=DAMAGED_MANIFEST,
+        )
 
     def entry(
         self, verdict: Verdict, found: Detected, dataset: str | None, reason: str = ""
     ) -> FileRecord:
-        """Return the record of the file, which was read to its end."""
+        """Return the record of the file, read to its end and compared with its manifest."""
         return replace(
             self.record,
             verdict=verdict,
@@ -115,6 +155,7 @@ class SourceFile:
             details=FormatDetails(
                 self.job_id, found.encoding, found.compression, found.schema, dataset
             ),
+            verified=verdict != "refused" and self.name in self.sidecars.listed,
         )
 
 

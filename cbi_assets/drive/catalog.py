@@ -15,15 +15,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cbi_assets.config.home_errors import READ_AGAIN, damaged, sqlite_error
+from cbi_assets.drive.trust import Trust
 from cbi_assets.drive.walk import Area, AreaPath
 from cbi_assets.market.bars import Timeframe
 
 Verdict = Literal["bars", "refused", "foreign", "sidecar", "zip", "staging", "other"]
 
+Fault = Literal["", "manifest", "absent"]
+"""What a file is refused for: its job's damaged manifest, which a person can overrule; being absent
+though a manifest lists it; or, if empty, its own bytes.
+"""
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
   area TEXT, path TEXT, stamp TEXT, bytes INT, verdict TEXT, reason TEXT, source_file_id TEXT,
   facts TEXT, PRIMARY KEY (area, path));
+CREATE TABLE IF NOT EXISTS trust (
+  area TEXT, path TEXT, verified INT, fault TEXT, PRIMARY KEY (area, path));
 CREATE TABLE IF NOT EXISTS contents (
   file_no INTEGER PRIMARY KEY, source_file_id TEXT UNIQUE, facts TEXT);
 CREATE TABLE IF NOT EXISTS packs (
@@ -91,7 +99,7 @@ def details_json(details: FileDetails | None) -> dict[str, Any]:
 def _parse_details(verdict: Verdict, found: dict[str, Any]) -> FileDetails | None:
     if not found:
         return None
-    if verdict == "sidecar":
+    if "lists" in found:  # a refused sidecar's too
         return SidecarDetails.from_json(found)
     return StagingDetails.from_json(found) if verdict == "staging" else FormatDetails(**found)
 
@@ -120,7 +128,8 @@ class Stamp:
 class FileRecord:
     """One path of the drive or of staging, as it was last read.
 
-    `stamp` is what it is compared by: None makes every run read the file again.
+    `stamp` is what it is compared by: None makes every run read the file again. `verified` says
+    that the job's manifest lists these bytes.
     """
 
     area: Area
@@ -131,6 +140,32 @@ class FileRecord:
     reason: str = ""
     source_file_id: str | None = None
     details: FileDetails | None = None
+    verified: bool = False
+    fault: Fault = ""
+
+    @property
+    def trust(self) -> Trust:
+        """How far the file can be trusted."""
+        if self.verdict == "refused":
+            return "refused"
+        if self.verdict in ("foreign", "other"):
+            return "ignored"
+        return "verified" if self.verified else "unverified"
+
+    @property
+    def folder(self) -> str:
+        """The folder of `path`, `.` at the root."""
+        return self.path.rpartition("/")[0] or "."
+
+    @property
+    def name(self) -> str:
+        """The file's name, without its folder."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def acceptance_key(self) -> str:
+        """What a person's acceptance names: the bytes, or the path of what has none."""
+        return self.source_file_id or self.path
 
 
 @dataclass(frozen=True)
@@ -177,6 +212,34 @@ class Pack:
     bytes: int
 
 
+def _parse_file(
+    area: Area,
+    path: str,
+    stamp: str,
+    nbytes: int,
+    verdict: Verdict,
+    reason: str,
+    file_id: str | None,
+    text: str,
+    verified: int | None,
+    fault: Fault | None,
+) -> FileRecord:
+    # Earlier versions did not record whether a file was verified: without a stamp it is read again.
+    is_known = verified is not None or area == "staging"
+    return FileRecord(
+        area=area,
+        path=path,
+        stamp=Stamp.parse(stamp) if is_known else None,
+        bytes=nbytes,
+        verdict=verdict,
+        reason=reason,
+        source_file_id=file_id,
+        details=_parse_details(verdict, json.loads(text)),
+        verified=bool(verified),
+        fault=fault or "",
+    )
+
+
 class Catalog:
     """Read and write the catalog; every write is one transaction.
 
@@ -203,22 +266,10 @@ class Catalog:
         """Return every known path, by area and path."""
         with self._translated_errors():
             rows = self._db.execute(
-                "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts FROM files"
-                " ORDER BY area, path"
+                "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts, verified,"
+                " fault FROM files LEFT JOIN trust USING (area, path) ORDER BY area, path"
             )
-            return {
-                (area, path): FileRecord(
-                    area,
-                    path,
-                    Stamp.parse(stamp),
-                    size,
-                    verdict,
-                    reason,
-                    file_id,
-                    _parse_details(verdict, json.loads(text)),
-                )
-                for area, path, stamp, size, verdict, reason, file_id, text in rows
-            }
+            return {(row[0], row[1]): _parse_file(*row) for row in rows}
 
     def contents(self) -> dict[str, Content]:
         """Return every landed content, by source_file_id, in the order of landing."""
@@ -264,6 +315,7 @@ class Catalog:
         slices: Iterable[Slice] = (),
     ) -> None:
         """Add or replace all of this in one transaction."""
+        files = list(files)
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -273,6 +325,10 @@ class Catalog:
                     for f in files
                 ],
             )  # fmt: skip
+            self._db.executemany(
+                "INSERT OR REPLACE INTO trust VALUES (?, ?, ?, ?)",
+                [(f.area, f.path, f.verified, f.fault) for f in files],
+            )
             self._db.executemany(
                 "DELETE FROM slices WHERE file_no IN"
                 " (SELECT file_no FROM contents WHERE source_file_id = ? AND file_no <> ?)",

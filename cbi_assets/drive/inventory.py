@@ -5,18 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cbi_assets.drive.catalog import (
     Content,
     FileRecord,
+    FormatDetails,
     SidecarDetails,
     StagingDetails,
     details_json,
 )
+from cbi_assets.drive.sidecars import job_of
 from cbi_assets.drive.survey import Survey
+from cbi_assets.drive.trust import TRUSTS, Trust
 from cbi_assets.drive.walk import Area, AreaPath
 from cbi_assets.timestamps import utc_from_micros
 
@@ -45,6 +48,7 @@ class FolderRow:
     verdicts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     columns: tuple[str, ...] = ()
+    trusts: Counter[Trust] = field(default_factory=Counter)
 
     @property
     def content(self) -> str:
@@ -72,6 +76,11 @@ class FolderRow:
         reasons = "; ".join(reason for reason in self.reasons if reason)
         return f"{counted}: {reasons}" if reasons else counted
 
+    @property
+    def trust(self) -> str:
+        """File counts by state of trust, sidecars not counted unless they are refused."""
+        return count_trusts(self.trusts)
+
     def shown(self) -> dict[str, Any]:
         """Return the cells of the row by column heading."""
         return {
@@ -81,6 +90,7 @@ class FolderRow:
             "encoding": ", ".join(sorted(self.encodings)),
             "records": self.records,
             "range": self.range,
+            "trust": self.trust,
             "verdict": self.verdict,
         }
 
@@ -93,8 +103,11 @@ def by_folder(survey: Survey) -> list[FolderRow]:
         row = rows.setdefault((file.area, folder), FolderRow(file.area, folder))
         content = survey.contents.get(file.source_file_id or "")
         _add(row, file, content if file.verdict == "bars" else None)
-    for folder, name in missing_files(survey.files):
-        rows["drive", folder].reasons[f"{name} is in the manifest, not here"] += 1
+    for file in survey.lacking:
+        row = rows.setdefault((file.area, file.folder), FolderRow(file.area, file.folder))
+        row.trusts[file.trust] += 1
+        absent = f"{file.name} is in the manifest, not here"
+        row.reasons[absent if file.fault == "absent" else file.reason] += 1
     for (_, folder), row in rows.items():
         row.claims = _claims(folder, row.claims)
     for item in survey.unlisted:
@@ -104,20 +117,61 @@ def by_folder(survey: Survey) -> list[FolderRow]:
     return [rows[key] for key in sorted(rows)]
 
 
-def missing_files(files: Iterable[FileRecord]) -> list[tuple[str, str]]:
-    """Return (folder, name) of each file that a manifest lists and its folder lacks."""
-    files = [file for file in files if file.area == "drive"]
-    present = {file.path for file in files}
-    missing: list[tuple[str, str]] = []
-    for file in files:
-        folder, _, name = file.path.rpartition("/")
-        if name == "manifest.json" and isinstance(file.details, SidecarDetails):
-            missing += [
-                (folder or ".", listed)
-                for listed in file.details.lists
-                if f"{folder}/{listed}".lstrip("/") not in present
-            ]
-    return missing
+@dataclass(frozen=True)
+class JobTrust:
+    """A job, or a folder of files without one, and how many of its files are in each state."""
+
+    job: str
+    folder: str
+    files: Mapping[Trust, int]
+    has_damaged_manifest: bool = False
+
+    @property
+    def trust(self) -> Trust:
+        """The job's state: the first of TRUSTS that any of its files is in."""
+        return next((trust for trust in TRUSTS if self.files.get(trust)), "ignored")
+
+
+def jobs_of(survey: Survey) -> list[JobTrust]:
+    """Return the jobs on the drive with their states, by folder."""
+    found: dict[str, tuple[str, Counter[Trust]]] = {}
+    damaged: set[str] = set()
+    for file in (*survey.files, *survey.lacking):
+        if file.area != "drive" or not _counts_for_trust(file):
+            continue
+        details = file.details
+        of_file = details.job_id if isinstance(details, FormatDetails | SidecarDetails) else None
+        job, counts = found.get(file.folder, ("", Counter()))
+        counts[file.trust] += 1
+        if file.fault == "manifest":
+            damaged.add(file.folder)
+        found[file.folder] = (job or of_file or "", counts)
+    return [
+        JobTrust(job or job_of(f"{folder}/") or folder, folder, dict(counts), folder in damaged)
+        for folder, (job, counts) in sorted(found.items())
+        if counts.keys() != {"ignored"}
+    ]
+
+
+def jobs_document(survey: Survey) -> list[dict[str, Any]]:
+    """Return the jobs on the drive as JSON values."""
+    return [asdict(job) | {"trust": job.trust} for job in jobs_of(survey)]
+
+
+def count_trusts(trusts: Mapping[Trust, int]) -> str:
+    """Return counts by state of trust: `3 verified, 1 refused`."""
+    return ", ".join(f"{trusts[trust]:,} {trust}" for trust in TRUSTS if trusts.get(trust))
+
+
+def trusts_of(survey: Survey) -> dict[Trust, int]:
+    """Return how many files of the drive are in each state, intact sidecars not counted."""
+    files = [file for file in (*survey.files, *survey.lacking) if file.area == "drive"]
+    counted = Counter(file.trust for file in files if _counts_for_trust(file))
+    return {trust: counted[trust] for trust in TRUSTS}
+
+
+def _counts_for_trust(file: FileRecord) -> bool:
+    return file.verdict not in ("sidecar", "zip", "staging")
 
 
 def missing_days_of(files: Iterable[FileRecord]) -> list[dt.date]:
@@ -129,13 +183,14 @@ def missing_days_of(files: Iterable[FileRecord]) -> list[dt.date]:
 def as_json(survey: Survey) -> dict[str, Any]:
     """Return the whole inventory, file by file."""
     files = []
-    for file in survey.files:
+    for file in (*survey.files, *survey.lacking):
         content = survey.contents.get(file.source_file_id or "")
         row: dict[str, Any] = {
             "area": file.area,
             "path": file.path,
             "bytes": file.bytes,
             "verdict": file.verdict,
+            "trust": file.trust,
             "reason": file.reason,
             "sha256": file.source_file_id,
             **details_json(file.details),
@@ -152,6 +207,8 @@ def as_json(survey: Survey) -> dict[str, Any]:
         files.append(row)
     return {
         "files": files,
+        "trust": trusts_of(survey),
+        "jobs": jobs_document(survey),
         "unlisted": [{"area": u.area, "path": u.path, "reason": u.reason} for u in survey.unlisted],
         "still_changing": [{"path": path, "reason": why} for path, why in survey.changing],
         "files_read": survey.read,
@@ -166,6 +223,8 @@ def _add(row: FolderRow, file: FileRecord, content: Content | None) -> None:
         if claimed not in row.claims:
             row.claims = f"{row.claims}, {claimed}".strip(", ")
     row.verdicts[file.verdict] += 1
+    if _counts_for_trust(file):
+        row.trusts[file.trust] += 1
     if file.verdict not in ("bars", "sidecar"):
         row.reasons[file.reason] += 1
     if isinstance(file.details, StagingDetails):

@@ -26,9 +26,10 @@ from cbi_assets.drive.formats import (
     sniff_source,
 )
 from cbi_assets.drive.landing import Lander
+from cbi_assets.drive.manifests import judge_manifest
 from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of
 from cbi_assets.drive.siblings import Siblings
-from cbi_assets.drive.sidecars import SIDECARS, Sidecars
+from cbi_assets.drive.sidecars import Sidecars, is_manifest, is_sidecar, job_of
 from cbi_assets.drive.streams import (
     DOWNLOAD_AGAIN,
     DOWNLOAD_ZIP_AGAIN,
@@ -36,7 +37,7 @@ from cbi_assets.drive.streams import (
     open_file,
     open_member,
 )
-from cbi_assets.drive.walk import Entry
+from cbi_assets.drive.walk import AreaPath, Entry
 from cbi_assets.drive.zip_members import Member, list_members
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 from cbi_assets.formatting import printable
@@ -45,22 +46,31 @@ from cbi_assets.market.sessions import Calendar
 
 @dataclass(frozen=True)
 class Rules:
-    """What a home accepts: the datasets that load, and the sector calendar of each root."""
+    """What a home accepts: the datasets that load, and the sector calendar of each root.
+
+    `accepted` are the keys (`FileRecord.acceptance_key`) of what a person took as it is.
+    """
 
     datasets: tuple[str, ...]
     calendars: Mapping[str, Calendar]
+    accepted: frozenset[str] = frozenset()
 
 
 class Reader:
     """Read new files one after another into a lander and the catalog."""
 
     def __init__(
-        self, home: Home, catalog: Catalog, rules: Rules, entries: Iterable[Entry]
+        self,
+        home: Home,
+        catalog: Catalog,
+        rules: Rules,
+        entries: Iterable[Entry],
+        manifest_damage: Mapping[AreaPath, str],
     ) -> None:
         self._home = home
         self._catalog = catalog
         self._rules = rules
-        self._siblings = Siblings(entries)
+        self._siblings = Siblings(entries, manifest_damage)
         self._lander = Lander(home, catalog, rules.calendars)
         known = catalog.contents().values()
         self._landed = {content.source_file_id for content in known}
@@ -83,9 +93,8 @@ class Reader:
         record = FileRecord(entry.area, entry.path, stamp, entry.size, "other")
         if entry.area == "staging":
             self._records.append(_staging_record(entry, record))
-        elif entry.name in SIDECARS:
-            sidecars = self._siblings.sidecars(entry)
-            self._records.append(_sidecar_record(record, entry.name, sidecars))
+        elif is_sidecar(entry.name):
+            self._read_sidecar(record, self._siblings.sidecars(entry))
         else:
             try:
                 self._read_file(entry, record)
@@ -94,11 +103,34 @@ class Reader:
                 # Without a stamp, the next run retries what the system could not read.
                 self._refuse(replace(record, stamp=None), str(error))
 
+    def _read_sidecar(self, record: FileRecord, sidecars: Sidecars) -> None:
+        """Record a sidecar. A damaged manifest is refused, unless a person accepted it."""
+        name, found = record.name, sidecars.digests.get(record.name)
+        record = replace(
+            record,
+            verdict="sidecar",
+            reason=sidecars.problems.get(name, ""),
+            source_file_id=found.sha256 if found else None,
+            details=SidecarDetails(
+                sidecars.job_id, sidecars.dataset, tuple(sorted(sidecars.listed)),
+                sidecars.missing_days,
+            ),
+            verified=name in sidecars.listed,
+        )  # fmt: skip
+        if name in sidecars.unreadable:
+            record = replace(record, stamp=None)  # The next run retries it.
+        if name in sidecars.refused:
+            record = replace(record, verdict="refused", reason=sidecars.refused[name])
+        elif is_manifest(name):
+            is_job = sidecars.is_job or job_of(record.path) is not None
+            record = judge_manifest(record, sidecars.damage, is_job, self._rules.accepted)
+        self._records.append(record)
+
     def _read_file(self, entry: Entry, record: FileRecord) -> None:
         with open_file(entry) as source:
             sidecars = self._siblings.sidecars(entry)
             mappings = partial(self._siblings.mappings, entry)
-            file = SourceFile(record, source, sidecars, mappings)
+            file = SourceFile(record, source, sidecars, self._rules.accepted, mappings)
             if self._take(file, is_zip_read=True) is ZIP:
                 self._read_zip(entry, replace(record, source_file_id=source.sha256))
 
@@ -124,12 +156,12 @@ class Reader:
         record = FileRecord(zipped.area, path, zipped.stamp, member.info.file_size, "other")
         if member.is_outside:
             self._refuse(record, "its name in the zip points outside the zip: not read.")
-        elif member.name in SIDECARS:
-            self._records.append(_sidecar_record(record, member.name, member.sidecars))
+        elif is_sidecar(member.name):
+            self._read_sidecar(record, member.sidecars)
         else:
             try:
                 with open_member(archive, member.info) as source:
-                    self._take(SourceFile(record, source, member.sidecars))
+                    self._take(SourceFile(record, source, member.sidecars, self._rules.accepted))
             except SourceError as error:
                 self._refuse(record, str(error))
 
@@ -143,7 +175,7 @@ class Reader:
             with source_errors():
                 detected = sniff_source(file.source)
             if detected is ZIP and is_zip_read:
-                file.verify()
+                file.compare_with_manifest()
             elif detected is PARQUET:
                 with self._copied(file.source) as copy:
                     with source_errors():
@@ -260,11 +292,3 @@ def _staging_record(entry: Entry, record: FileRecord) -> FileRecord:
     columns = tuple(footer.schema.names[:12])
     details = StagingDetails("parquet", footer.num_rows, columns)
     return replace(record, verdict="staging", reason=reason, details=details)
-
-
-def _sidecar_record(record: FileRecord, name: str, sidecars: Sidecars) -> FileRecord:
-    details = SidecarDetails(
-        sidecars.job_id, sidecars.dataset, tuple(sorted(sidecars.listed)), sidecars.missing_days
-    )
-    reason = sidecars.problems.get(name, "")
-    return replace(record, verdict="sidecar", reason=reason, details=details)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -18,9 +18,13 @@ from cbi_assets.errors import SourceError
 
 
 class Siblings:
-    """The sidecars and symbol mappings of each folder, read at first use."""
+    """The sidecars and symbol mappings of each folder, read at first use.
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
+    `damage` says by folder why its manifest is not a file that can be opened.
+    """
+
+    def __init__(self, entries: Iterable[Entry], damage: Mapping[AreaPath, str]) -> None:
+        self._damage = damage
         self._entries: dict[AreaPath, list[Entry]] = defaultdict(list)
         for entry in entries:
             self._entries[entry.area, entry.folder].append(entry)
@@ -33,7 +37,9 @@ class Siblings:
         if key not in self._sidecars:
             folder = entry.file.parent
             names = [sibling.name for sibling in self._entries[key]]
-            self._sidecars[key] = read_sidecars(names, lambda name: read_sidecar(folder / name))
+            self._sidecars[key] = read_sidecars(
+                names, lambda name: read_sidecar(folder / name), self._damage.get(key, "")
+            )
         return self._sidecars[key]
 
     def mappings(self, entry: Entry) -> pl.DataFrame | None:

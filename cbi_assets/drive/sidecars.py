@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,9 +14,14 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
+from cbi_assets.drive.lookalikes import is_named_like_bars
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
-from cbi_assets.errors import SourceError
+from cbi_assets.errors import CbiError, SourceError
+from cbi_assets.formatting import printable
 
+MANIFEST: Final = "manifest.json"
+
+_SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 _JOB_ID = re.compile(r"^[A-Z0-9]+-\d{8}-[A-Z0-9]{10}$")
 
 MAPPING_SCHEMA = {
@@ -26,8 +33,8 @@ MAPPING_SCHEMA = {
 
 
 @dataclass(frozen=True)
-class Listed:
-    """One file's entry in a manifest."""
+class Digest:
+    """Size in bytes and sha256 of a file."""
 
     size: int
     sha256: str
@@ -38,34 +45,40 @@ class Sidecars:
     """What the sidecars of one job folder say; absent parts are empty.
 
     `mappings` has one row per interval: instrument_id, d0 and d1 (half-open, UTC), mapped_symbol.
+    `damage` says why the job's manifest cannot be read whole: nothing of the job loads then, unless
+    a person accepts it.
     """
 
     job_id: str | None = None
     dataset: str | None = None
     schema: str | None = None
-    listed: Mapping[str, Listed] = field(default_factory=dict)
+    listed: Mapping[str, Digest] = field(default_factory=dict)
     mappings: pl.DataFrame | None = None
     missing_days: tuple[dt.date, ...] = ()
-    problems: Mapping[str, str] = field(default_factory=dict)  # by the sidecar's file name
+    damage: str = ""
+    is_job: bool = False  # whether the names in the folder are those of a job
+    problems: Mapping[str, str] = field(default_factory=dict)  # ignored sidecars, by file name
+    refused: Mapping[str, str] = field(default_factory=dict)  # those that differ from the manifest
+    unreadable: frozenset[str] = frozenset()  # those that the system could not read
+    digests: Mapping[str, Digest] = field(default_factory=dict)
 
-    def verify(self, name: str, size: int, sha256: str) -> None:
-        """Compare a file's size and hash with the manifest, if it lists the file.
-
-        Raises SourceError if they differ.
-        """
+    def verify(self, name: str, found: Digest) -> None:
+        """Compare a file with the manifest. Raises SourceError if that lists other bytes."""
         listed = self.listed.get(name)
-        if listed is None:
-            return
-        if listed.size != size:
-            raise SourceError(
-                f"{size} bytes, but manifest.json lists {listed.size}", remedy=DOWNLOAD_AGAIN
-            )
-        if listed.sha256 != sha256:
-            raise SourceError(
-                "its sha256 differs from the one in manifest.json: the bytes were changed or "
-                "damaged",
-                remedy=DOWNLOAD_AGAIN,
-            )
+        if listed is not None:
+            _compare(listed, found)
+
+
+def _compare(listed: Digest, found: Digest) -> None:
+    if listed.size != found.size:
+        raise SourceError(
+            f"{found.size} bytes, but manifest.json lists {listed.size}", remedy=DOWNLOAD_AGAIN
+        )
+    if listed.sha256 != found.sha256:
+        raise SourceError(
+            "its sha256 differs from the one in manifest.json: the bytes were changed or damaged",
+            remedy=DOWNLOAD_AGAIN,
+        )
 
 
 def job_of(path: str) -> str | None:
@@ -77,35 +90,111 @@ def job_of(path: str) -> str | None:
     return None
 
 
-def read_sidecars(names: Iterable[str], read: Callable[[str], bytes]) -> Sidecars:
+def accept_remedy(job: str) -> str:
+    """Return what to do about a job whose manifest is damaged. `job` is its id or its folder."""
+    command = f"cbi accept --job {shlex.quote(job)} --by NAME --why TEXT"
+    return f"Download it again, or take the job as it is with `{command}`."
+
+
+def is_manifest(name: str) -> bool:
+    """Whether a name is `manifest.json`, or another spelling of it."""
+    return name.strip().casefold() == MANIFEST
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether a name is that of a sidecar."""
+    return name in SIDECARS or is_manifest(name)
+
+
+def manifest_folders(paths: Iterable[str]) -> dict[str, str]:
+    """Return the damage of manifests that are folders, by their path, from the paths in them."""
+    damage: dict[str, str] = {}
+    for path in paths:
+        if MANIFEST not in path.casefold():
+            continue
+        parts = path.split("/")
+        for n, part in enumerate(parts[:-1]):
+            if is_manifest(part):
+                damage.setdefault("/".join(parts[: n + 1]), f"{printable(part)} is a folder")
+    return damage
+
+
+def read_sidecars(names: Iterable[str], read: Callable[[str], bytes], damage: str = "") -> Sidecars:
     """Read the sidecars among `names` with `read(name)`.
 
-    An invalid sidecar is ignored and named in `problems`; the others still count.
+    A manifest that cannot be read whole is `damage`; a sidecar that differs from the manifest is
+    `refused`, and any other invalid one is named in `problems`. The rest still counts.
     """
     present = set(names)
+    misspelled = sorted(name for name in present if is_manifest(name) and name != MANIFEST)
+    if misspelled:
+        damage = damage or f"{printable(misspelled[0])} is not spelled {MANIFEST}. Rename it"
     parts: dict[str, Any] = {}
     problems: dict[str, str] = {}
-    for name, parse in _PARSERS.items():
+    refused: dict[str, str] = {}
+    unreadable: set[str] = set()
+    digests: dict[str, Digest] = {}
+    listed: Mapping[str, Digest] = {}
+    for name in (*misspelled, *SIDECARS):
         if name not in present:
             continue
         try:
-            found = parse(json.loads(read(name)))
+            data = read(name)
+            digests[name] = digest = Digest(len(data), hashlib.sha256(data).hexdigest())
+            if name in misspelled:
+                continue
+            if name in listed:
+                _compare(listed[name], digest)
+            found = _PARSERS[name](json.loads(data, object_pairs_hook=_unique_keys))
             parts |= {key: value for key, value in found.items() if value is not None}
+            listed = parts.get("listed", listed)
         except BaseException as error:
             if not is_fault_of_file(error):
                 raise
+            if isinstance(error, OSError):
+                unreadable.add(name)
             reason = reason_of(error)
-            problems[name] = f"{name} is not what Databento writes ({reason}): it was ignored"
-    return Sidecars(problems=problems, **parts)
+            if name == MANIFEST:
+                damage = damage or reason
+            elif name in listed and isinstance(error, (CbiError, OSError)):
+                refused[name] = reason
+            else:
+                problems[name] = f"{name} is not what Databento writes ({reason}): it was ignored"
+    return Sidecars(
+        damage=damage,
+        is_job=any(map(_is_of_job, present)),
+        problems=problems,
+        refused=refused,
+        unreadable=frozenset(unreadable),
+        digests=digests,
+        **parts,
+    )
+
+
+def _is_of_job(name: str) -> bool:
+    is_other_sidecar = name in SIDECARS and name != MANIFEST
+    return is_other_sidecar or is_named_like_bars(name) or name.endswith((".csv", ".zst"))
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice")
+    return found
 
 
 def _manifest(document: Any) -> dict[str, Any]:
-    listed = {
-        _text(item["filename"]): Listed(
-            int(item["size"]), _text(item["hash"]).removeprefix("sha256:")
-        )
-        for item in document["files"]
-    }
+    listed: dict[str, Digest] = {}
+    for item in document["files"]:
+        name, size = _text(item["filename"]), item["size"]
+        sha256 = _SHA256.fullmatch(_text(item["hash"]))
+        if not name or set("/\0") & set(name) or name in listed:
+            raise ValueError(f"{name!r} is listed twice, or is not a file's name")
+        if type(size) is not int or size < 0 or sha256 is None:
+            raise ValueError(f"size or hash of {name!r} is malformed")
+        listed[name] = Digest(size, sha256[1])
+    if not listed:
+        raise ValueError("it lists no file")
     return {"job_id": _job_id(document), "listed": listed}
 
 
@@ -152,7 +241,7 @@ def _date(text: str) -> dt.date:
 
 
 _PARSERS: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "manifest.json": _manifest,
+    MANIFEST: _manifest,
     "metadata.json": _metadata,
     "symbology.json": _symbology,
     "condition.json": _condition,

@@ -15,8 +15,9 @@ from typing import Protocol
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Stamp
 from cbi_assets.drive.landing import remove_orphans
+from cbi_assets.drive.manifests import absent_files, judge_manifest, unopened_manifests
 from cbi_assets.drive.reader import Reader, Rules
-from cbi_assets.drive.sidecars import SIDECARS
+from cbi_assets.drive.sidecars import is_sidecar
 from cbi_assets.drive.walk import AreaPath, Entry, Unlisted, walk
 from cbi_assets.errors import FileChangingError
 
@@ -48,7 +49,9 @@ class Survey:
     """What is on the drive now. `read` counts the files that this survey opened.
 
     `changing` are files (path and why) that were being written while they were read; `contents`
-    are the landed contents by source_file_id; `waiting` are new files that were not chosen.
+    are the landed contents by source_file_id; `waiting` are new files that were not chosen;
+    `lacking` are files without bytes to read: absent though a manifest lists them, or a manifest
+    that is no file.
     """
 
     files: list[FileRecord]
@@ -57,11 +60,12 @@ class Survey:
     contents: dict[str, Content]
     read: int
     waiting: list[Entry] = field(default_factory=list)
+    lacking: list[FileRecord] = field(default_factory=list)
 
     @property
     def refused(self) -> list[FileRecord]:
-        """Files of bars that are damaged or cannot be read."""
-        return [file for file in self.files if file.verdict == "refused"]
+        """Files that may be of bars and do not load: damaged, unreadable, denied or absent."""
+        return [file for file in (*self.files, *self.lacking) if file.trust == "refused"]
 
     @property
     def skipped(self) -> list[Unlisted]:
@@ -118,17 +122,21 @@ def survey(
             entries.append(found)
         else:
             unlisted.append(found)
-    stamps = _stamps(entries)
+    unopened = unopened_manifests(entries, unlisted)
+    unlisted = [item for item in unlisted if not any(item.path == m.path for m in unopened)]
+    damage = {(manifest.area, manifest.folder): manifest.damage for manifest in unopened}
+    stamps = _stamps(entries, damage)
+    overruled = _overruled(known.values(), rules.accepted)
     new: list[Entry] = []
     waiting: list[Entry] = []
     for entry in entries:
-        if not _is_known(known, entry, stamps[entry.area, entry.path]):
+        if not _is_known(known, entry, stamps[entry.area, entry.path], overruled):
             (new if choose is None or choose(entry) else waiting).append(entry)
     catalog.forget_paths(_gone(known, stamps.keys(), new))
     changing: list[tuple[str, str]] = []
     if new:
         progress.start(len(new), sum(entry.size for entry in new))
-        reader = Reader(home, catalog, rules, entries)
+        reader = Reader(home, catalog, rules, entries, damage)
         try:
             since_commit = 0
             for entry in new:
@@ -145,26 +153,58 @@ def survey(
         finally:
             reader.close()
     files = list(catalog.files().values())
-    return Survey(files, unlisted, changing, catalog.contents(), len(new), waiting)
+    present = {(entry.area, entry.path) for entry in entries}
+    present |= {(item.area, item.path) for item in unlisted}
+    lacking = [
+        judge_manifest(
+            FileRecord(manifest.area, manifest.path, None, 0, "sidecar"),
+            manifest.damage,
+            is_job=any(file.folder == (manifest.folder or ".") for file in files),
+            accepted=rules.accepted,
+        )
+        for manifest in unopened
+    ]
+    lacking += absent_files(files, present)
+    return Survey(files, unlisted, changing, catalog.contents(), len(new), waiting, lacking)
 
 
-def _stamps(entries: Iterable[Entry]) -> dict[AreaPath, Stamp]:
-    """Return by file what it is compared by: its size and time, and those of its sidecars."""
+def _stamps(entries: Iterable[Entry], damage: Mapping[AreaPath, str]) -> dict[AreaPath, Stamp]:
+    """Return by file what it is compared by: its size and time, and those of its sidecars.
+
+    `damage` is that of manifests that are no files, by the job's folder.
+    """
     sidecars: dict[AreaPath, list[str]] = defaultdict(list)
+    for folder, why in damage.items():
+        sidecars[folder].append(why)
     for entry in entries:
-        if entry.name in SIDECARS:
+        if is_sidecar(entry.name):
             own = f"{entry.name}:{entry.size}:{entry.mtime_ns}"
             sidecars[entry.area, entry.folder].append(own)
     stamps: dict[AreaPath, Stamp] = {}
     for entry in entries:
-        of_folder = () if entry.name in SIDECARS else sidecars.get((entry.area, entry.folder), ())
+        of_folder = sidecars.get((entry.area, entry.folder), ())
         stamps[entry.area, entry.path] = Stamp(entry.size, entry.mtime_ns, "|".join(of_folder))
     return stamps
 
 
-def _is_known(known: Mapping[AreaPath, FileRecord], entry: Entry, stamp: Stamp) -> bool:
+def _is_known(
+    known: Mapping[AreaPath, FileRecord],
+    entry: Entry,
+    stamp: Stamp,
+    overruled: Collection[AreaPath],
+) -> bool:
     record = known.get((entry.area, entry.path))
-    return record is not None and record.stamp == stamp
+    is_same = record is not None and record.stamp == stamp
+    return is_same and (entry.area, entry.path) not in overruled
+
+
+def _overruled(files: Iterable[FileRecord], accepted: Collection[str]) -> set[AreaPath]:
+    """Return the files, or the zips of the files, whose refusal a person has since overruled."""
+    return {
+        (file.area, file.path.partition("!/")[0])
+        for file in files
+        if file.fault == "manifest" and file.acceptance_key in accepted
+    }
 
 
 def _gone(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from cbi_assets.drive.sidecars import Sidecars, read_sidecars
+from cbi_assets.drive.sidecars import Sidecars, manifest_folders, read_sidecars
 from cbi_assets.drive.streams import read_member
 from cbi_assets.drive.walk import is_passed_over
 
@@ -34,10 +34,12 @@ def list_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     for info in archive.infolist():
         if not info.is_dir():
             by_folder[info.filename.rpartition("/")[0]].append(info)
+    manifests = manifest_folders(info.filename for info in archive.infolist())
+    damage = {path.rpartition("/")[0]: why for path, why in manifests.items()}
     for folder, infos in sorted(by_folder.items()):
         prefix = f"{folder}/" if folder else ""
         names = [info.filename.removeprefix(prefix) for info in infos]
-        sidecars = read_sidecars(names, partial(_read, archive, prefix))
+        sidecars = read_sidecars(names, partial(_read, archive, prefix), damage.get(folder, ""))
         for name, info in sorted(zip(names, infos, strict=True), key=lambda pair: pair[0]):
             if not name.startswith(".") and not any(map(is_passed_over, folder.split("/"))):
                 yield Member(info, name, sidecars)

@@ -60,7 +60,7 @@ def quarantined_files(warehouse: Warehouse, load_id: str) -> list[QuarantinedFil
 
 
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:
-    """Return path, schema, source_file_id, job_id, status and BOOK_COLUMNS, one row per file."""
+    """Return path, schema, source_file_id, job_id, status, trust and BOOK_COLUMNS, by file."""
     return warehouse.query(load_sql("ledger/books_by_file")).sort("path")
 
 
@@ -73,6 +73,12 @@ def books_by_table(by_file: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def unverified(by_file: pl.DataFrame) -> tuple[int, int]:
+    """Return how many loaded files no manifest verifies, and their published bars."""
+    found = by_file.filter(pl.col("trust").fill_null("unverified") == "unverified")
+    return found.height, int(found["published"].sum())
+
+
 def source_file_statements(
     warehouse: Warehouse,
     contents: Mapping[int, Content],
@@ -80,6 +86,7 @@ def source_file_statements(
     touched: set[int],
     loaded: Collection[tuple[str, Timeframe, str]],
     universe: Universe,
+    trusts: Mapping[str, str],
 ) -> list[Statement]:
     """Return the statements that record files in ops.source_files and assert that books balance.
 
@@ -97,6 +104,8 @@ def source_file_statements(
         What ops.loads contains once the transaction commits; other slices count as not loaded.
     universe : Universe
         Slices of other roots count as outside it.
+    trusts : mapping of str to str
+        Each file's state of trust, by source_file_id.
     """
     outside: Counter[int] = Counter()
     not_loaded: Counter[int] = Counter()
@@ -108,7 +117,11 @@ def source_file_statements(
             outside[piece.file_no] += piece.records
         else:
             not_loaded[piece.file_no] += piece.records
-    rows = [_file_row(contents[n], outside[n], not_loaded[n]) for n in sorted(touched)]
+    rows = [
+        _file_row(contents[n], outside[n], not_loaded[n])
+        | {"trust": trusts.get(contents[n].source_file_id)}
+        for n in sorted(touched)
+    ]
     staged = warehouse.stage_frame(
         "source_files", pl.DataFrame(rows, schema=SOURCE_FILES.polars_schema)
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
 from cbi_assets.config.universe import Universe, select_timeframes
 from cbi_assets.drive.catalog import Slice
 from cbi_assets.drive.survey import Survey, survey
+from cbi_assets.drive.trust import Trust
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import LedgerMovedError
 from cbi_assets.ledger.books import (
@@ -24,8 +25,10 @@ from cbi_assets.ledger.books import (
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
+from cbi_assets.load.accept import accepted_keys
 from cbi_assets.load.audit import Audited, audit, publication, stage
 from cbi_assets.load.canary import CanaryCheck, run_canary
+from cbi_assets.load.file_trust import changed_trusts, trust_by_file, trust_statements
 from cbi_assets.load.overlaps import Overlap, find_overlaps
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
@@ -102,15 +105,26 @@ def inventory(session: Session, choose: Callable[[Entry], bool] | None = None) -
 
     With `choose`, only the new files that it accepts are read; the others wait.
     """
-    return survey(
-        session.settings.cbi_drive,
-        session.settings.staging,
-        session.home,
-        session.catalog,
-        session.project.rules,
-        session.progress,
-        choose,
-    )
+
+    def scan(accepted: frozenset[str]) -> Survey:
+        return survey(
+            session.settings.cbi_drive,
+            session.settings.staging,
+            session.home,
+            session.catalog,
+            replace(session.project.rules, accepted=accepted),
+            session.progress,
+            choose,
+        )
+
+    found = scan(frozenset())
+    # Only damaged manifests, which are rare, need the warehouse.
+    refused = {file.acceptance_key for file in found.refused if file.fault == "manifest"}
+    accepted = accepted_keys(session.warehouse) & refused if refused else frozenset()
+    if not accepted:
+        return found
+    again = scan(accepted)
+    return replace(again, read=found.read + again.read)
 
 
 def load_bars(
@@ -263,8 +277,15 @@ class _Load:
             if reason := run_canary(self._session, self._contents, slices, self._check):
                 stopped[timeframe] = reason
                 del todo[timeframe]
-        new_files = self._new_files(resolved)
+        known = self._warehouse.query("SELECT id, path, trust FROM `ops.source_files`")
+        changed = changed_trusts(self._survey, known)
+        denials = self._denials(changed, known, recorded)
+        new_files = self._new_files(resolved, known)
         if not todo and not new_files:
+            if changed:
+                PendingEvents(self._session.home).add(denials)
+                statements = trust_statements(self._warehouse, changed)
+                self._warehouse.transact(with_version_guard(statements, version))
             return LoadOutcome(self._survey, stopped=stopped)
         load_id = self._load_id(todo)
         before = {t: rows_by_root(self._warehouse, RAW[t]) for t in todo}
@@ -273,7 +294,8 @@ class _Load:
         statements = self._delete_entries(resolved)
         statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
-        PendingEvents(self._session.home).add(touched)
+        PendingEvents(self._session.home).add(touched | denials)
+        statements += trust_statements(self._warehouse, changed)
         statements += self._record_files(todo, recorded, new_files)
         self._warehouse.transact(with_version_guard(statements, version))
         partitions, unresolved = self._partitions(audited, before)
@@ -334,10 +356,20 @@ class _Load:
                 digest.update(f"{file_id} {timeframe} {piece.root}\n".encode())
         return f"L{self._now:%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
-    def _new_files(self, resolved: set[_Entry]) -> set[int]:
-        known = set(self._warehouse.query("SELECT id FROM `ops.source_files`")["id"].to_list())
-        known -= {file_id for file_id, _, _ in resolved}
-        return {n for n in self._landed.on_drive if self._contents[n].source_file_id not in known}
+    def _new_files(self, resolved: set[_Entry], known: pl.DataFrame) -> set[int]:
+        ids = set(known["id"]) - {file_id for file_id, _, _ in resolved}
+        return {n for n in self._landed.on_drive if self._contents[n].source_file_id not in ids}
+
+    @staticmethod
+    def _denials(
+        changed: Mapping[str, Trust], known: pl.DataFrame, recorded: set[_Entry]
+    ) -> set[Partition]:
+        """Return the partitions with bars of files that are refused now, or no longer are."""
+        before = dict(known.select("id", "trust").iter_rows())
+        denied = {i for i, now in changed.items() if "refused" in (now, before[i])}
+        return {
+            (root, timeframe) for file_id, timeframe, root in recorded if file_id in denied and root
+        }
 
     def _record_files(
         self,
@@ -358,6 +390,7 @@ class _Load:
             touched,
             loaded,
             self._session.universe,
+            trust_by_file(self._survey),
         )
 
     def _partitions(

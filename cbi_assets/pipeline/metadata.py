@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from cbi_assets.build.build import BuildOutcome
-from cbi_assets.drive.inventory import by_folder
+from cbi_assets.drive.inventory import by_folder, count_trusts, jobs_of, trusts_of
 from cbi_assets.drive.survey import Survey
 from cbi_assets.formatting import markdown_table, span
 from cbi_assets.ledger.books import LOAD_COUNTS
@@ -76,8 +76,20 @@ def inventory_metadata(survey: Survey) -> dict[str, Any]:
         "files": len(survey.files),
         "files read": survey.read,
         "records on the drive": sum(content.records for content in survey.contents.values()),
+        **trust_metadata(survey),
         "folders": rows_as_markdown([row.shown() for row in by_folder(survey)]),
         "refused": refused_files(survey),
+    }
+
+
+def trust_metadata(survey: Survey) -> dict[str, Any]:
+    """Return how many files are in each state of trust, and the state of each job."""
+    rows = [
+        {"job": j.job, "trust": j.trust, "files": count_trusts(j.files)} for j in jobs_of(survey)
+    ]
+    return {
+        **{f"{trust} files": count for trust, count in trusts_of(survey).items()},
+        "jobs": rows_as_markdown(rows),
     }
 
 

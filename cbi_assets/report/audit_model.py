@@ -13,6 +13,8 @@ from typing import Literal
 
 import polars as pl
 
+from cbi_assets.drive.trust import Trust
+
 TroubleKind = Literal["missing", "gone", "renamed", "misnamed", "refused", "changing", "unlisted"]
 DecisionKind = Literal["plan", "conflict", "quarantine", "staging conflict", "file"]
 ChangeKind = Literal["rows", "files", "checks", "gaps", "decisions"]
@@ -25,7 +27,8 @@ FAILURES: tuple[TroubleKind, ...] = ("missing", "refused", "unlisted")
 class Drive:
     """The drive's files: current if `mounted`, else as of its last scan.
 
-    `waiting_files` and `waiting_records` are bar files that are not loaded, or only in part.
+    `trusts` counts the files in each state of trust, `jobs` has them by job. `waiting_files` and
+    `waiting_records` are bar files that are not loaded, or only in part.
     """
 
     path: str | None
@@ -36,6 +39,8 @@ class Drive:
     bar_files: int
     folders: pl.DataFrame
     troubles: pl.DataFrame
+    trusts: Mapping[Trust, int]
+    jobs: pl.DataFrame
     waiting_files: int
     waiting_records: int
 
@@ -147,6 +152,7 @@ class Audit:
     books: pl.DataFrame
     loads: pl.DataFrame
     drive: Drive
+    acceptances: pl.DataFrame
     staging: pl.DataFrame
     sources: pl.DataFrame
     needs: pl.DataFrame

@@ -6,6 +6,7 @@ from collections import Counter
 
 import polars as pl
 
+from cbi_assets.drive.inventory import count_trusts
 from cbi_assets.formatting import number, percent, plural, size
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.report.audit_model import Audit
@@ -52,15 +53,40 @@ def drive_section(audit: Audit) -> Section:
         loaded = f"{waiting} with {records} records are not loaded yet."
     files = f"{plural(drive.files, 'file')}, {size(drive.bytes)}"
     folders = drive.folders.rename({"says": "folder says", "content": "content says"}).select(
-        "folder", "folder says", "content says", "files", "records", _span("UTC days"), "verdict"
+        "folder",
+        "folder says",
+        "content says",
+        "files",
+        "records",
+        _span("UTC days"),
+        "trust",
+        "verdict",
     )
     differences = drive.folders.select("folder", pl.col("disagreements").alias("what differs"))
+    trusts = count_trusts(drive.trusts) or "none"
     problems = drive.troubles.rename({"kind": "problem", "path": "file"})
     return Section(
         "drive",
         "Drive",
         [
             Text(f"{where} {files}, {number(drive.bar_files)} of them bars. {loaded}"),
+            Text(
+                f"Trust: {trusts}. Verified: its job's manifest is intact and lists these bytes. "
+                "Unverified: no manifest lists it; its bars load. Refused: nothing of it loads."
+            ),
+            grid(
+                "Jobs by trust",
+                drive.jobs.drop("manifest_damaged").head(LISTED),
+                code=["job", "folder"],
+                empty="No job is known.",
+            ),
+            *more_rows(drive.jobs, "jobs"),
+            grid(
+                "Files that a person accepted despite a damaged manifest",
+                audit.acceptances,
+                code=["path"],
+                empty="None.",
+            ),
             grid(
                 "Folders: what they say and what they contain",
                 folders,

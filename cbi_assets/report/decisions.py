@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 import polars as pl
@@ -86,6 +87,15 @@ def _file_decisions(audit: Audit, broken_plans: Sequence[str]) -> Iterator[Decis
     for kind, problem in _FILE_PROBLEMS.items():
         if count := audit.drive.count(kind):
             yield Decision("file", problem.format(plural(count, "file")), count, "cbi inventory")
+    damaged = audit.drive.jobs.filter("manifest_damaged")
+    for row in damaged.iter_rows(named=True):
+        yield Decision(
+            "file",
+            f"{row['job']}: its manifest is damaged, and {plural(row['refused'], 'file')} of it "
+            "refused. Download it again, or take the job as it is",
+            row["refused"],
+            f"cbi accept --job {shlex.quote(row['job'])} --by NAME --why TEXT",
+        )
     for why in broken_plans:
         yield Decision("file", why, 1, "cbi plan")
 

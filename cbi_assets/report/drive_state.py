@@ -13,8 +13,9 @@ import polars as pl
 
 from cbi_assets.downloads.disk_space import free_bytes
 from cbi_assets.drive.catalog import Content, FileRecord
-from cbi_assets.drive.inventory import FolderRow, by_folder, missing_files
+from cbi_assets.drive.inventory import FolderRow, by_folder, jobs_of, trusts_of
 from cbi_assets.drive.survey import Survey
+from cbi_assets.drive.trust import TRUSTS
 from cbi_assets.market.bars import Columns
 from cbi_assets.market.symbology import parse_symbol
 from cbi_assets.report.audit_model import Drive, TroubleKind
@@ -28,7 +29,11 @@ _DATES_IN_NAME = re.compile(r"-(\d{8})(?:-(\d{8}))?\.")
 _FOLDERS: Columns = {
     "folder": pl.String, "says": pl.String, "content": pl.String, "encoding": pl.String,
     "files": pl.Int64, "bytes": pl.Int64, "records": pl.Int64, "first": pl.Date, "last": pl.Date,
-    "verdict": pl.String, "disagreements": pl.List(pl.String),
+    "trust": pl.String, "verdict": pl.String, "disagreements": pl.List(pl.String),
+}  # fmt: skip
+_JOBS: Columns = {
+    "job": pl.String, "folder": pl.String, "trust": pl.String, "manifest_damaged": pl.Boolean,
+    **dict.fromkeys(TRUSTS, pl.Int64),
 }  # fmt: skip
 _TROUBLES = {"kind": pl.String, "path": pl.String, "why": pl.String}
 
@@ -58,7 +63,7 @@ def describe_drive(
         in_folder[_folder_of(file.path)].append(file)
     folders = [
         (row.folder, row.claims, row.content, ", ".join(sorted(row.encodings)), row.files,
-         row.bytes, row.records, _day(row.first), _day(row.last), row.verdict,
+         row.bytes, row.records, _day(row.first), _day(row.last), row.trust, row.verdict,
          list(_disagreements(row, in_folder[row.folder], survey.contents, roots, books)))
         for row in by_folder(survey)
         if row.area == "drive"
@@ -73,6 +78,21 @@ def describe_drive(
         bar_files=sum(file.verdict == "bars" for file in files),
         folders=pl.DataFrame(folders, schema=_FOLDERS, orient="row"),
         troubles=pl.DataFrame(troubles, schema=_TROUBLES, orient="row"),
+        trusts=trusts_of(survey),
+        jobs=pl.DataFrame(
+            [
+                (
+                    job.job,
+                    job.folder,
+                    job.trust,
+                    job.has_damaged_manifest,
+                    *(job.files.get(trust, 0) for trust in TRUSTS),
+                )
+                for job in jobs_of(survey)
+            ],
+            schema=_JOBS,
+            orient="row",
+        ),
         waiting_files=len(waiting),
         waiting_records=sum(waiting),
     )
@@ -126,8 +146,6 @@ def _file_troubles(
 ) -> Iterator[tuple[TroubleKind, str, str]]:
     """Compare the files with manifests, with their own names, and with what is loaded."""
     present = {file.path for file in files}
-    for folder, name in missing_files(files):
-        yield "missing", f"{folder}/{name}", "the job's manifest.json lists it"
     paths: dict[str, str] = {}
     for file in files:
         if file.verdict == "bars":
@@ -143,7 +161,10 @@ def _file_troubles(
 
 def _scan_troubles(survey: Survey) -> Iterator[tuple[TroubleKind, str, str]]:
     for file in survey.refused:
-        yield "refused", file.path, file.reason
+        if file.fault == "absent":
+            yield "missing", file.path, "the job's manifest.json lists it"
+        else:
+            yield "refused", file.path, file.reason
     for path, why in survey.changing:
         yield "changing", path, why
     for item in survey.unreadable:

@@ -15,6 +15,7 @@ from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
 from cbi_assets.drive.catalog import StagingDetails
 from cbi_assets.drive.inventory import missing_days_of
+from cbi_assets.drive.manifests import absent_files
 from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import LedgerMovedError
 from cbi_assets.ledger.books import books_by_file
@@ -37,9 +38,13 @@ from cbi_assets.report.table_summaries import (
     tables_of,
 )
 from cbi_assets.session import Project, Session
-from cbi_assets.tables import CHECK_RESULTS, RAW, STAGING_FILES
+from cbi_assets.tables import ACCEPTANCES, CHECK_RESULTS, RAW, STAGING_FILES
 from cbi_assets.warehouse.sql_files import load_sql
 
+_ACCEPTANCES_SQL: Final = (
+    "SELECT path, job_id AS job, accepted_by, why, accepted_at "
+    f"FROM `{ACCEPTANCES.id}` ORDER BY accepted_at, path"
+)
 MAX_READS: Final = 3
 """How often to read the tables if loads elsewhere publish meanwhile."""
 
@@ -65,7 +70,8 @@ def take_audit(session: Session) -> Audit:
     drive = session.settings.cbi_drive
     mounted = drive is not None and drive.is_dir()
     catalog = session.catalog
-    last_scan = Survey(list(catalog.files().values()), [], [], catalog.contents(), 0)
+    files = list(catalog.files().values())
+    last_scan = Survey(files, [], [], catalog.contents(), 0, lacking=absent_files(files))
     survey = inventory(session) if mounted else last_scan
     missing_days = missing_days_of(survey.files)
     through = last_complete(now)
@@ -87,6 +93,7 @@ def take_audit(session: Session) -> Audit:
         books=books_of(by_file),
         loads=loads,
         drive=describe_drive(survey, drive, mounted, universe.roots, by_file),
+        acceptances=frames["acceptances"],
         staging=_staging(project, survey, frames["staging_files"], mounted),
         sources=sources_of(project.sources, demo),
         needs=needs_of(project, snapshot.wanted),
@@ -135,6 +142,7 @@ def _queries() -> dict[str, tuple[str, dict[str, Any]]]:
         "days": ("\nUNION ALL\n".join(days), {}),
         "row_counts": (row_counts_sql(), {}),
         "staging_files": (f"SELECT * FROM `{STAGING_FILES.id}` ORDER BY path, source", {}),
+        "acceptances": (_ACCEPTANCES_SQL, {}),
         "check_results": (f"SELECT * FROM `{CHECK_RESULTS.id}`", {}),
         **{name: (load_sql(f"report/{name}"), params.get(name, {})) for name in names},
     }

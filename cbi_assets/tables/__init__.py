@@ -6,6 +6,7 @@ from cbi_assets.tables.derived_tables import CONTINUOUS, DERIVED, ROLL_CALENDAR,
 from cbi_assets.tables.download_tables import APPROVAL_USES, APPROVALS, DOWNLOAD_JOBS, DOWNLOADS
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 from cbi_assets.tables.ops_tables import (
+    ACCEPTANCES,
     BAR_CONFLICTS,
     CHECK_RESULTS,
     LEDGER,
@@ -33,6 +34,7 @@ ALL_TABLES: Final = (
     *RAW.values(),
     *LEDGER,
     LEDGER_VERSION,
+    ACCEPTANCES,
     *DERIVED.values(),
     *BUILT,
     *DOWNLOADS,
@@ -40,6 +42,7 @@ ALL_TABLES: Final = (
 )
 
 __all__ = [
+    "ACCEPTANCES",
     "ALL_TABLES",
     "APPROVALS",
     "APPROVAL_USES",

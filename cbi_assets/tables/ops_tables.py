@@ -26,8 +26,32 @@ SOURCE_FILES = TableSpec(
         Column("last_ts_event", "TIMESTAMP", "start of the last bar", required=False, unit="UTC"),
         Column("symbols", "ARRAY<STRING>", "the vendor's symbols in the file", required=False),
         Column("status", "STRING", "loaded, or partial while a partition of it is not loaded"),
+        Column(
+            "trust",
+            "STRING",
+            "verified by its job's manifest, unverified without one, refused since its load",
+            required=False,
+        ),
     ),
     key=("id",),
+)
+
+ACCEPTANCES = TableSpec(
+    dataset="ops",
+    name="acceptances",
+    description="Who took which files of a job with a damaged manifest as they are, and why. Rows "
+    "are added, never changed.",
+    columns=(
+        Column("acceptance_id", "STRING", "one per `cbi accept`"),
+        Column("file_id", "STRING", "sha256 of the file's bytes; the path of a manifest without"),
+        Column("path", "STRING", "path on the drive; after !/ inside a zip"),
+        Column("job_id", "STRING", "the vendor's batch job", required=False),
+        Column("overruled", "STRING", "why the file was refused"),
+        Column("accepted_by", "STRING", "the person"),
+        Column("why", "STRING", "the person's reason"),
+        Column("accepted_at", "TIMESTAMP", "when it was accepted", unit="UTC"),
+    ),
+    key=("acceptance_id", "file_id"),
 )
 
 LOADS = TableSpec(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import json
 import shlex
 import sys
@@ -111,7 +112,7 @@ def test_every_command_runs(
     monkeypatch.setattr(copy_tables, "COPIED", (LOADS, RAW["1h"], DAILY_ML_MATRIX))
     fill(drive)
     ran = ["version", "config", "inventory", "plan", "approve", "approvals", "download", "unload",
-           "load", "build", "check", "audit", "alert", "doctor", "copy"]  # fmt: skip
+           "load", "build", "check", "audit", "alert", "doctor", "accept", "copy"]  # fmt: skip
     assert {*ran, *ELSEWHERE} == COMMANDS
     cbi("version")
     cbi("config --check")
@@ -128,6 +129,7 @@ def test_every_command_runs(
     unloaded = cbi(f"unload --json --yes --job {JOB}")
     assert (unloaded["removed"], unloaded["reopened"]) == (8, 1)
     change_rules(project)
+    write_manifest(drive / LATER_JOB)  # verifies a file that is in the books
     loaded = cbi("load --json", status=1)
     assert loaded["published"] == 8
     assert {entry["difference"] for entry in loaded["books"]} == {0}
@@ -145,12 +147,28 @@ def test_every_command_runs(
     assert clash[0] in json.dumps(audit)
     cbi("alert")
     cbi("doctor")
+    (drive / JOB / "manifest.json").write_bytes(b"{")
+    accepted = cbi(f"accept --json --job {JOB} --by Ada --why known")
+    assert {file["path"] for file in accepted["files"]} >= {f"{JOB}/manifest.json"}
     if project.settings.cbi_warehouse == "bigquery":
         copies = cbi("copy --json --to duckdb")
         rows = {copy["table_id"]: copy["rows"] for copy in copies}
         assert (rows[RAW["1h"].id], rows[DAILY_ML_MATRIX.id]) == (2 * 19, 5)
     else:
         cbi("copy --to bigquery", status=2)  # CBI_BQ_PROJECT is not set
+
+
+def write_manifest(folder: Path) -> None:
+    """Write a job's manifest, which lists the files that are there."""
+    listed = [
+        {
+            "filename": file.name,
+            "size": file.stat().st_size,
+            "hash": f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}",
+        }
+        for file in folder.iterdir()
+    ]
+    (folder / "manifest.json").write_text(json.dumps({"job_id": folder.name, "files": listed}))
 
 
 def change_rules(project: Project) -> None:

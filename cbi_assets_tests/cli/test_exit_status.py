@@ -25,7 +25,7 @@ from cbi_assets.session import Project, exclusive_lock, open_session
 from cbi_assets.verbs import load
 from cbi_assets_tests.databento_api.server import run_vendor
 from cbi_assets_tests.databento_api.vendor import Vendor
-from cbi_assets_tests.helpers import JOB, NOW, load_once
+from cbi_assets_tests.helpers import JOB, NOW, bars, dbn_file, load_once, put_job
 from cbi_assets_tests.load.lines import put_lines, record
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -75,6 +75,11 @@ def quarantined(machine: Machine) -> None:
 def conflict(machine: Machine) -> None:
     put_lines(machine.drive, [record(0), record(0, close="11.000000000")])
     load_once(machine.project)
+
+
+def damaged_manifest(machine: Machine) -> None:
+    folder = put_job(machine.drive, {"a.dbn": dbn_file(bars(3))})
+    (folder / "manifest.json").write_bytes(b"{")
 
 
 def refused(machine: Machine) -> None:
@@ -195,6 +200,9 @@ TABLE: list[tuple[str, int, Situation]] = [
     ("load", 1, quarantined),
     ("load", 2, unmounted),
     ("load --wait 0", 3, busy),
+    (f"accept --job {JOB} --by Ada --why known", 0, damaged_manifest),
+    (f"accept --job {JOB} --by Ada --why known", 2, new_bars),
+    (f"accept --job {JOB} --by Ada --why known --wait 0", 3, busy),
     (f"unload --job {JOB} --yes", 0, loaded),
     ("unload", 2, empty),
     (f"unload --job {JOB} --yes --wait 0", 3, busy),
@@ -253,6 +261,7 @@ ELSEWHERE = {
 
 CANNOT = {
     **dict.fromkeys([("approve", 1), ("approvals", 1), ("version", 1)], "checks no data"),
+    ("accept", 1): "checks no data",
     **dict.fromkeys([("config", 1), ("doctor", 1), ("ui", 1), ("alert", 1)], "checks no data"),
     ("version", 3): "uses no service and no home",
     ("demo", 3): "its home is its own and new, its warehouse is the embedded one",

@@ -18,7 +18,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS: dict[str, Any] = dict(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 CONTRACT = {
     "demo", "inventory", "load", "unload", "build", "check", "plan", "approve", "download", "ui",
-    "config", "doctor", "alert", "version",
+    "config", "doctor", "alert", "version", "accept",
 }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ def test_deep_folders_are_named_and_the_rest_loads(project: Project, drive: Path
 def test_sidecar_is_not_read_if_it_is_larger_than_any_genuine_one(
     project: Project, drive: Path
 ) -> None:
-    folder = put_job(drive, {"good.dbn": dbn_file(GOOD)})
+    folder = put_job(drive, {"good.dbn": dbn_file(GOOD)}, sidecars=("metadata", "symbology"))
     with (folder / "symbology.json").open("r+b") as file:
         file.truncate(MAX_SIDECAR + 1)
     (drive / "job.zip").write_bytes(

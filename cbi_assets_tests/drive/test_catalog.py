@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 from cbi_assets.drive.catalog import (
@@ -65,8 +66,21 @@ def test_catalog_of_an_earlier_version_is_read(tmp_path: Path) -> None:
         stored.execute("INSERT INTO contents VALUES (3, 'ab', ?)", (json.dumps(CONTENT),))
     stored.close()
     catalog = Catalog(path)
-    assert list(catalog.files().values()) == RECORDS
+    # It does not say which files of the drive were verified: they are read again.
+    again = [
+        replace(record, stamp=None) if record.area == "drive" else record for record in RECORDS
+    ]
+    assert list(catalog.files().values()) == again
     assert catalog.contents() == {"ab": BARS}
+    catalog.close()
+
+
+def test_catalog_keeps_what_a_manifest_proved(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.sqlite")
+    refused = FileRecord("drive", "z.json", STAMPS[0], 9, "refused", "damaged", "cd", DETAILS[2])
+    records = [replace(RECORDS[0], verified=True), replace(refused, fault="manifest")]
+    catalog.record(iter(records))
+    assert list(catalog.files().values()) == records
     catalog.close()
 
 

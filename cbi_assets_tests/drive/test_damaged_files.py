@@ -193,12 +193,17 @@ def test_file_is_refused_if_manifest_lists_other_size_or_hash(
 def test_sidecars_are_named_and_files_load_if_sidecars_are_damaged(
     project: Project, drive: Path
 ) -> None:
-    """Load five jobs, whose sidecars are damaged in five ways."""
-    names = ("manifest.json", "metadata.json", "symbology.json", "condition.json")
+    """Load five jobs without a manifest, whose sidecars are damaged in five ways."""
+    names = ("metadata.json", "symbology.json", "condition.json")
     texts = (b"{", b"[]", b'{"files": 3}', b"\xff\xfe", b"[" * 100_000)
     damaged = set()
     for n, text in enumerate(texts):
-        folder = put_job(drive, {f"{n}.dbn": dbn_file(GOOD[n : n + 1])}, job=f"job {n}")
+        folder = put_job(
+            drive,
+            {f"{n}.dbn": dbn_file(GOOD[n : n + 1])},
+            job=f"job {n}",
+            sidecars=("metadata", "symbology", "condition"),
+        )
         for name in names:
             # An empty list is a valid condition.json.
             if (name, text) != ("condition.json", b"[]"):

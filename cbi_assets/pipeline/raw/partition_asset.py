@@ -4,7 +4,7 @@ import dagster as dg
 
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY
-from cbi_assets.pipeline.metadata import column_schema, refused_files
+from cbi_assets.pipeline.metadata import column_schema, refused_files, trust_metadata
 from cbi_assets.pipeline.partitions import BARS, parse_partition_key
 from cbi_assets.pipeline.plots import plot_load
 from cbi_assets.pipeline.reporting import metadata_by_partition, raise_if_stopped, report_tables
@@ -43,6 +43,7 @@ def databento_ohlcv(
     return dg.MaterializeResult(
         metadata={
             **metadata_by_partition(outcome, partition, plots),
-            "refused files": refused_files(outcome.survey),
+            **trust_metadata(outcome.survey),
+            "refused": refused_files(outcome.survey),
         }
     )
