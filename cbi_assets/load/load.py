@@ -283,7 +283,8 @@ class _Load:
         new_files = self._new_files(resolved, known)
         if not todo and not new_files:
             if changed:
-                PendingEvents(self._session.home).add(denials)
+                if denials:
+                    PendingEvents(self._session.home).add(denials)
                 statements = trust_statements(self._warehouse, changed)
                 self._warehouse.transact(with_version_guard(statements, version))
             return LoadOutcome(self._survey, stopped=stopped)
