@@ -38,6 +38,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fail if an SQL file did not run on DuckDB or did not run on BigQuery",
     )
 
+    parser.addoption(
+        "--meanings",
+        action="store_true",
+        help="fail if a text that the tests issue means something else on DuckDB than on BigQuery",
+    )
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Record from the start which SQL files run, and what BigQuery's analyzer is to judge."""

@@ -62,7 +62,7 @@ def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
                 months = _same(source, target, spec, staged, "was copied of")
                 rows = _count(source, spec.id)
                 copies.append(TableCopy(spec.id, rows, months))
-                statements += _publication(spec, staged, rows)
+                statements += _publication(target, spec, staged, rows)
             logger.info("publishing %s rows", f"{sum(copy.rows for copy in copies):,}")
             target.transact(with_version_guard(statements, version))
             for spec in COPIED:
@@ -80,7 +80,7 @@ def _stage(source: Warehouse, target: Warehouse, spec: TableSpec, folder: Path) 
         frame = source.query(f"SELECT {names} FROM `{spec.id}` {within(spec)}", span)
         if frame.height:
             files.append(_write(frame.to_arrow(), spec, folder / spec.name))
-    return target.stage_parquet(f"copy_{spec.name}", files) if files else None
+    return target.stage_parquet(f"copy_{spec.name}", files, spec.partition_by) if files else None
 
 
 def _write(rows: pa.Table, spec: TableSpec, folder: Path) -> Path:
@@ -114,7 +114,10 @@ def _same(
     return len(ours)
 
 
-def _publication(spec: TableSpec, staged: str | None, rows: int) -> list[Statement]:
+def _publication(
+    target: Warehouse, spec: TableSpec, staged: str | None, rows: int
+) -> list[Statement]:
+    """Return the statements that insert a table's staged rows, a year each, and count them."""
     names = ", ".join(spec.column_names)
     complete = Assertion(
         f"SELECT COUNT(*) AS row_count FROM `{spec.id}` HAVING COUNT(*) <> @rows",
@@ -125,10 +128,10 @@ def _publication(spec: TableSpec, staged: str | None, rows: int) -> list[Stateme
     )
     if staged is None:
         return [complete]
-    return [
-        Statement(f"INSERT INTO `{spec.id}` ({names}) SELECT {names} FROM `{staged}`"),
-        complete,
-    ]
+    # One statement for all years could exceed the limit of bytes billed.
+    insert = f"INSERT INTO `{spec.id}` ({names}) SELECT {names} FROM `{staged}` {within(spec)}"
+    years = spans(target, spec, staged, months=12)
+    return [*(Statement(insert, year) for year in years), complete]
 
 
 def _count(warehouse: Warehouse, table_id: str) -> int:

@@ -68,8 +68,13 @@ class Warehouse(Protocol):
     def live_table(self, spec: TableSpec) -> LiveTable | None:
         """Return the table as it exists; None if it does not."""
 
-    def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
-        """Make Parquet files readable as a table, for this object only, and return its id."""
+    def stage_parquet(
+        self, name: str, paths: Sequence[Path], partition_by: str | None = None
+    ) -> str:
+        """Make Parquet files readable as a table, for this object only, and return its id.
+
+        With `partition_by`, a query for a span of that column is not billed for the other months.
+        """
 
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
         """Make a frame readable as a table, for this object only, and return its id."""

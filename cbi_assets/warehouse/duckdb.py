@@ -153,7 +153,9 @@ class DuckDBWarehouse:
             columns.setdefault(table, []).append(column)
         return {name: LiveTable(tuple(own), has_layout=False) for name, own in columns.items()}
 
-    def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
+    def stage_parquet(
+        self, name: str, paths: Sequence[Path], partition_by: str | None = None
+    ) -> str:
         """Create a view of the files, so that a query reads only the columns and rows it needs."""
         files = ", ".join(_literal(path) for path in paths)
         # A folder named like `a=b` would otherwise add a column.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from string import Template
+from typing import Final
 
 import sqlglot
 from sqlglot import exp
@@ -24,20 +26,47 @@ def load_sql(name: str, **tables: str) -> str:
 def to_duckdb(sql: str, pretty: bool = False) -> str:
     """Return the statement in DuckDB's dialect; `pretty` puts one clause on a line."""
     statement = sqlglot.parse_one(sql, read="bigquery")
-    for node in list(statement.find_all(exp.CountIf, exp.PrimaryKey, exp.DataType)):
-        _adapt(node)
+    for node in list(statement.find_all(*_BRIDGES)):
+        _BRIDGES[type(node)](node)
     return statement.sql("duckdb", pretty=pretty, unsupported_level=sqlglot.ErrorLevel.IGNORE)
 
 
-def _adapt(node: exp.Expression) -> None:
-    if isinstance(node, exp.PrimaryKey):
-        # BigQuery does not enforce keys; DuckDB would, with an index that costs more than the load.
-        node.pop()
-        return
-    if isinstance(node, exp.DataType):
-        if node.is_type("decimal") and not node.expressions:
-            # GoogleSQL's NUMERIC is DECIMAL(38, 9), DuckDB's is DECIMAL(18, 3).
-            node.replace(exp.DataType.build("DECIMAL(38, 9)"))
-        return
+def _count_none_as_zero(node: exp.Expression) -> None:
     # Over NULLs only, DuckDB's COUNT_IF is NULL, GoogleSQL's COUNTIF is 0.
     node.replace(exp.Count(this=exp.Case(ifs=[exp.If(this=node.this, true=exp.Literal.number(1))])))
+
+
+def _widen_numeric(node: exp.Expression) -> None:
+    # GoogleSQL's NUMERIC is DECIMAL(38, 9), DuckDB's is DECIMAL(18, 3).
+    if node.is_type("decimal") and not node.expressions:
+        node.replace(exp.DataType.build("DECIMAL(38, 9)"))
+
+
+def _keep_date(node: exp.Expression) -> None:
+    # In DuckDB, these functions of a DATE return a TIMESTAMP.
+    if not isinstance(node.parent, exp.PartitionedByProperty):
+        node.replace(exp.cast(node.copy(), "DATE"))
+
+
+def _count_whole_units(node: exp.Expression) -> None:
+    # DuckDB's DATE_DIFF counts the borders of units, its DATE_SUB whole units, as GoogleSQL does.
+    unit = exp.Literal.string(node.text("unit"))
+    node.replace(exp.func("DATESUB", unit, node.expression, node.this, dialect="duckdb"))
+
+
+def _read_as_float(node: exp.Expression) -> None:
+    # In DuckDB, 0.5 is a decimal, and 5e-1 a float.
+    if not node.is_string and "." in node.name and "e" not in node.name.lower():
+        node.replace(exp.Literal.number(f"{node.name}e0"))
+
+
+_BRIDGES: Final[dict[type[exp.Expression], Callable[[exp.Expression], None]]] = {
+    exp.CountIf: _count_none_as_zero,
+    exp.DataType: _widen_numeric,
+    exp.DateAdd: _keep_date,
+    exp.DateSub: _keep_date,
+    exp.DateTrunc: _keep_date,
+    exp.TimestampDiff: _count_whole_units,
+    exp.Literal: _read_as_float,
+}
+"""What makes an expression mean the same on DuckDB where sqlglot alone does not."""

@@ -112,10 +112,11 @@ def test_check_reports_a_missing_right_to_run_jobs_and_goes_on(
          "caller serviceusage.services.use", {}, "project", "serviceusage.serviceUsageConsumer"),
         (400, "invalid", "Invalid value for location: mars-1 is not a valid value", {}, "project",
          "CBI_BQ_LOCATION: "),
+        (403, "quotaExceeded", "Quota exceeded: your project", {}, "quota", "your project). Retry"),
         (503, "backendError", "Unavailable.", {}, "service", "Unavailable). Retry later."),
     ],
     ids=["API disabled", "API never enabled", "unknown project", "quota project", "location",
-         "unavailable"],
+         "exhausted quota", "unavailable"],
 )  # fmt: skip
 def test_check_stops_at_an_unusable_project(
     settings: dict[str, Any], proxy: Proxy, status: int, reason: str, message: str,
@@ -150,6 +151,7 @@ def test_check_reports_a_dataset_without_the_right_to_create_tables(
     assert found.keys() == {"dataset ops"}
     assert "bigquery.dataEditor" in found["dataset ops"]
     assert f"GRANT `roles/bigquery.dataEditor` ON SCHEMA `{PROJECT}.ops`" in found["dataset ops"]
+    assert f"mk --dataset {PROJECT}:ops" in found["dataset ops"]  # it may be absent
 
 
 def test_check_reports_a_missing_right_to_create_datasets(

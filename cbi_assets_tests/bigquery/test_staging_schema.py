@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import pyarrow as pa
@@ -77,8 +78,30 @@ def test_staging_table_has_the_columns_of_its_files(
     with open_remote() as warehouse:
         warehouse.stage_parquet("landed", sorted(tmp_path.glob("*.parquet")))
     (made,) = proxy.sent("POST", TABLES)
+    assert "timePartitioning" not in made.body
     modes = {field["name"]: field["mode"] for field in made.body["schema"]["fields"]}
     assert modes == {"a": "REQUIRED", "b": "NULLABLE"}
+
+
+def test_staging_table_is_partitioned_if_it_is_read_by_span(
+    proxy: Proxy, open_remote: OpenRemote, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.parquet"
+    day = pa.array([dt.date(2024, 1, 2)])
+    pq.write_table(pa.table({"day": day}, schema_of(("day", pa.date32(), False))), path)
+    with open_remote() as warehouse:
+        warehouse.stage_parquet("copy", [path], "day")
+    (made,) = proxy.sent("POST", TABLES)
+    assert made.body["timePartitioning"] == {"type": "MONTH", "field": "day"}
+
+
+def test_transactions_on_raw_tables_read_a_span_only() -> None:
+    folder = Path(str(sql_files.__file__)).parent / "sql"
+    read = {path: path.read_text() for path in folder.glob("*load/*.sql")}
+    reading = {path.stem for path, text in read.items() if "FROM `$table`" in text}
+    bounded = {path.stem for path, text in read.items() if "ts_event BETWEEN @first_ts" in text}
+    # Dagster's profiles show whole partitions, outside of a transaction
+    assert reading - bounded == {"partition_profile", "partition_sample"}
 
 
 TOUCHING = (exp.Delete, exp.Update, exp.Merge)

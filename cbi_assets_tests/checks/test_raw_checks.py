@@ -155,7 +155,7 @@ FAULTS = [
             f"UPDATE `{TABLE}` SET ts_event = TIMESTAMP_ADD(ts_event, INTERVAL {by}) WHERE {ONE}",
             {"root": "ZL", "symbol": "ZL.v.0", "schema": "ohlcv-1h"},
         )
-        for by in ("30 MINUTE", "1 SECOND")
+        for by in ("30 MINUTE", "1 SECOND", "400 MILLISECOND")
     ),
     Fault(
         "schema_matches_timeframe",

@@ -41,7 +41,6 @@ FEATURES = (
     "QUALIFY",
     "SAFE_FUNCTION_CALL",
     "SELECT_STAR_EXCEPT_REPLACE",
-    "UNENFORCED_PRIMARY_KEYS",
     "WITH_ON_SUBQUERY",
 )
 """What the project's SQL uses of the optional parts of GoogleSQL; BigQuery has each."""

@@ -7,6 +7,7 @@ them, a transaction as one script. A session in which a text is refused fails.
 
 from __future__ import annotations
 
+import pickle
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,13 +26,14 @@ from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import STAGING, staging_statement
 from cbi_assets.warehouse.bigquery.script import query_parameters, transaction_script
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
-from cbi_assets_tests.googlesql.verdicts import Issued, Refusal, judge
+from cbi_assets_tests.googlesql.verdicts import Issued, Part, Refusal, judge
 
 _QUOTED = re.compile(r"`([^`]+)`")
 _CREATED = re.compile(r"CREATE (?:OR REPLACE )?TABLE (?:IF NOT EXISTS )?`([^`]+)`")
 _DATES = re.compile(r"'\d{4}-\d{2}-\d{2}( \d{4}-\d{2}-\d{2})*'")
 _A_DATE = "'2024-01-02'"
 _OWN = {spec.id: spec for spec in ALL_TABLES}
+_NONE = pickle.dumps([])
 _RECORDERS = ("cbi_assets_tests.executed_sql", __name__)
 
 Tables = dict[str, Any]
@@ -90,17 +92,20 @@ class IssuedSql:
 
     def _on_query(self, warehouse: Any, sql: str, params: Any = None) -> None:
         if _is_issued_by_the_project():
-            self._add(sql, query_parameters(sql, params), self._tables(warehouse))
+            found = query_parameters(sql, params)
+            self._add(sql, found, self._tables(warehouse), [(sql, found)])
 
     def _on_stage_query(self, warehouse: Any, name: str, sql: str, params: Any = None) -> None:
         statement = staging_statement(name, sql)
-        key = self._add(statement, query_parameters(sql, params), self._tables(warehouse))
+        found = query_parameters(sql, params)
+        key = self._add(statement, found, self._tables(warehouse), [(sql, found)])
         self._tables(warehouse)[name] = [key, "created"]
 
     def _on_transact(self, warehouse: Any, statements: Sequence[Any]) -> None:
         if _is_issued_by_the_project():
             script, params = transaction_script(statements)
-            self._add(script, params, self._tables(warehouse))
+            parts = [(s.sql, query_parameters(s.sql, s.params)) for s in statements]
+            self._add(script, params, self._tables(warehouse), parts)
 
     def _on_to_dialect(self, warehouse: Any, sql: str) -> None:
         if not self._is_pasting and _is_issued_by_the_project():
@@ -141,7 +146,13 @@ class IssuedSql:
         is_local = isinstance(warehouse, DuckDBWarehouse)
         return self._local.setdefault(warehouse, {}) if is_local else self._remote
 
-    def _add(self, sql: str, params: Iterable[Any], tables: Tables) -> str:
+    def _add(
+        self,
+        sql: str,
+        params: Iterable[Any],
+        tables: Tables,
+        parts: Iterable[tuple[str, Iterable[Any]]] = (),
+    ) -> str:
         """Record a text and return its key.
 
         Names of staged tables differ from run to run, so they are numbered.
@@ -159,8 +170,11 @@ class IssuedSql:
 
         created = {name for name in _CREATED.findall(sql) if name.startswith(f"{STAGING}.")}
         text = _QUOTED.sub(renamed, sql)
-        kinds = {param.name: _kind(param) for param in params}
-        issued = Issued(text, kinds, used, self._test)
+        numbered = tuple(
+            Part(_QUOTED.sub(renamed, part), _kinds(given), {p.name: _value(p) for p in given})
+            for part, given in parts
+        )
+        issued = Issued(text, _kinds(params), used, self._test, numbered)
         self.issued.setdefault(issued.key, issued)
         return issued.key
 
@@ -174,21 +188,21 @@ class IssuedSql:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take over what one of pytest-xdist's processes recorded."""
-        for fields in getattr(node, "workeroutput", {}).get("issued_sql", []):
-            issued = Issued(*fields)
+        for issued in pickle.loads(getattr(node, "workeroutput", {}).get("issued_sql", _NONE)):
             self.issued.setdefault(issued.key, issued)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Hand the record over, or have it judged."""
         if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput["issued_sql"] = [
-                [issued.sql, issued.params, issued.tables, issued.test]
-                for issued in self.issued.values()
-            ]
+            issued = list(self.issued.values())
+            session.config.workeroutput["issued_sql"] = pickle.dumps(issued)
         elif self.issued:
             start = process_time()
-            self.refused, analyzed = judge(self.issued)
+            compare = None
+            if session.config.getoption("meanings"):
+                from cbi_assets_tests.googlesql.meanings import compare
+            self.refused, analyzed = judge(self.issued, compare)
             self.summary = (
                 f"GoogleSQL: {len(self.issued)} texts issued, {analyzed} analyzed now, "
                 f"{len(self.refused)} refused, {process_time() - start:.1f} s"
@@ -250,6 +264,14 @@ def _is_issued_by_the_project() -> bool:
 
 def _schema(fields: Iterable[bigquery.SchemaField]) -> Mapping[str, str]:
     return {field.name: live_schema._type_of(field) for field in fields}
+
+
+def _kinds(params: Iterable[Any]) -> dict[str, str]:
+    return {param.name: _kind(param) for param in params}
+
+
+def _value(param: Any) -> Any:
+    return param.values if isinstance(param, bigquery.ArrayQueryParameter) else param.value
 
 
 def _kind(param: Any) -> str:

@@ -65,6 +65,11 @@ def test_statements_of_a_transaction_are_analyzed_in_their_place(analyzer: Analy
     assert [each.kind for each in found] == ["DeleteStmt", "QueryStmt", "QueryStmt", "QueryStmt"]
 
 
+def test_several_columns_are_added_by_one_statement(analyzer: Analyzer) -> None:
+    statement = LEDGER_VERSION.add_statement(*LEDGER_VERSION.columns)
+    assert analyzer.analyze(statement, {}).kind == "AlterTableStmt"
+
+
 def test_staging_statement_creates_a_table_of_the_query(analyzer: Analyzer) -> None:
     sql = staging_statement(
         "a", "SELECT root, COUNT(*) AS n, AVG(n) AS mean FROM `staged` GROUP BY root"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,45 @@ from cbi_assets_tests.googlesql.engine import CACHE, VERSIONS
 
 _REMEMBERED = 20_000
 
+DISAGREEMENTS = {
+    name: re.compile(pattern)
+    for name, pattern in {
+        "CAST": r"(?<!SAFE_)\bCAST\((?!TRUNC\()[^'()]* AS INT64\)",
+        "NaN": r"(?i)'[+-]?(nan|inf)",
+        "UNIX_SECONDS": r"\bUNIX_(SECONDS|MILLIS)\(",
+        "EXTRACT": r"\bEXTRACT\((DAYOFWEEK|WEEK|ISOWEEK)",
+        "SAFE_CAST": r"\bSAFE_CAST\(.* AS (INT64|DATE)\)",
+        "SUBSTR from 0": r"\bSUBSTR\([^,]+, 0\b",
+        "FORMAT": r"\bFORMAT\(",
+        "STRUCT": r"\bSTRUCT\(.*\) *=",
+        "BIT_COUNT": r"\bBIT_COUNT\(",
+        "ANY_VALUE": r"\bANY_VALUE\((?!.* HAVING)",
+        "SQRT, LN": r"\b(SQRT|LN|LOG|LOG10)\(",
+        "TO_JSON_STRING": r"\bTO_JSON_STRING\(",
+        "ARRAY_AGG LIMIT": r"\bARRAY_AGG\([^)]* LIMIT ",
+    }.items()
+}
+"""What DuckDB answers otherwise than BigQuery, so that no text for both may contain it."""
+
+_LONGEST = 1 << 20
+"""Bytes that BigQuery takes of a query's text."""
+
+_MOST_PARAMS = 10_000
+_COMMENT = re.compile(r"--[^\n]*")
+_QUOTED = re.compile(r"`([^`]+)`")
 _OWN = {spec.id: spec for spec in ALL_TABLES}
 
 Created = dict[str, dict[str, str]]
 """The schemas of the tables that a text creates, by id."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A statement as DuckDB is asked it: types and values of its parameters, by name."""
+
+    sql: str
+    params: dict[str, str]
+    values: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,6 +71,7 @@ class Issued:
     params: dict[str, str]
     tables: dict[str, Any]
     test: str = field(compare=False)
+    parts: tuple[Part, ...] = field(compare=False, default=())
 
     @property
     def creators(self) -> set[str]:
@@ -57,11 +94,20 @@ class Refusal:
     error: str
 
 
-def judge(issued: Mapping[str, Issued]) -> tuple[list[Refusal], int]:
-    """Return what the analyzer refuses, and how many texts it was asked about."""
+Compare = Callable[[Part, Mapping[str, dict[str, str]]], str | None]
+"""Returns how a statement over tables of these schemas differs in meaning; None if it does not."""
+
+
+def judge(
+    issued: Mapping[str, Issued], compare: Compare | None = None
+) -> tuple[list[Refusal], int]:
+    """Return what the analyzer refuses, and how many texts it was asked about.
+
+    With `compare`, also return what it accepts and DuckDB answers otherwise.
+    """
     path = CACHE / f"accepted-{_rules()}.json"
     accepted: dict[str, Created] = json.loads(path.read_text()) if path.exists() else {}
-    pending = {key: text for key, text in issued.items() if key not in accepted}
+    pending = {key: text for key, text in issued.items() if compare or key not in accepted}
     refused: dict[str, str] = {}
     asked = len(pending)
     while pending:
@@ -70,9 +116,9 @@ def judge(issued: Mapping[str, Issued]) -> tuple[list[Refusal], int]:
         assert ready, "texts create each other's tables"
         for text in ready:
             del pending[text.key]
-            if text.creators & refused.keys():
+            if text.creators & refused.keys() - accepted.keys():
                 refused[text.key] = "it reads what a refused text creates"
-        _judge([text for text in ready if text.key not in refused], accepted, refused)
+        _judge([text for text in ready if text.key not in refused], accepted, refused, compare)
     if asked:
         part = path.with_suffix(f".{os.getpid()}")
         part.write_text(json.dumps(dict(list(accepted.items())[-_REMEMBERED:])))
@@ -80,27 +126,48 @@ def judge(issued: Mapping[str, Issued]) -> tuple[list[Refusal], int]:
     return [Refusal(issued[key], error) for key, error in refused.items()], asked
 
 
-def _judge(texts: Iterable[Issued], accepted: dict[str, Created], refused: dict[str, str]) -> None:
+def _judge(
+    texts: Iterable[Issued],
+    accepted: dict[str, Created],
+    refused: dict[str, str],
+    compare: Compare | None,
+) -> None:
     # One catalog serves all, for its registration takes longer than a text. Therefore a staged
     # table's name contains its schema.
-    prepared: list[tuple[str, str, dict[str, str]]] = []
+    prepared: list[tuple[Issued, dict[str, str]]] = []
     tables = {spec.id: {c.name: c.type for c in spec.columns} for spec in ALL_TABLES}
     for text in texts:
-        sql = text.sql
+        names: dict[str, str] = {}
         for name, schema in text.tables.items():
             if isinstance(schema, list):
                 creator, created_name = schema
                 schema = accepted[creator][created_name]
-            unique = f"{name}_{hashlib.sha256(json.dumps(schema).encode()).hexdigest()[:12]}"
-            tables[unique] = schema
-            sql = sql.replace(f"`{name}`", f"`{unique}`")
-        prepared.append((text.key, sql, text.params))
+            digest = hashlib.sha256(json.dumps(schema).encode()).hexdigest()[:12]
+            names[name] = f"{name}_{digest}"
+            tables[names[name]] = schema
+        prepared.append((text, names))
     analyzer = Analyzer(tables)
-    for key, sql, params in prepared:
+    for text, names in prepared:
         try:
-            accepted[key] = analyzer.created_by(sql, params)
+            accepted[text.key] = analyzer.created_by(_renamed(text.sql, names), text.params)
         except RefusedError as error:
-            refused[key] = str(error)
+            refused[text.key] = str(error)
+            continue
+        if len(text.sql.encode()) > _LONGEST or len(text.params) > _MOST_PARAMS:
+            refused[text.key] = f"a request may not be so large\n{text.sql[:200]}"
+        for part in text.parts:
+            code = _COMMENT.sub("", part.sql)
+            for name in [name for name, found in DISAGREEMENTS.items() if found.search(code)]:
+                refused[text.key] = f"the warehouses disagree on {name}\n{part.sql}"
+        for part in text.parts if compare else ():
+            sql = _renamed(part.sql, names)
+            used = {name: tables[name] for name in _QUOTED.findall(sql) if name in tables}
+            if problem := compare(replace(part, sql=sql), used):
+                refused[text.key] = f"{problem}\n{part.sql}"
+
+
+def _renamed(sql: str, names: Mapping[str, str]) -> str:
+    return _QUOTED.sub(lambda match: f"`{names.get(match[1], match[1])}`", sql)
 
 
 def _rules() -> str:

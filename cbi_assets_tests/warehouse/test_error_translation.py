@@ -41,6 +41,16 @@ TOO_COSTLY = exceptions.InternalServerError(
             "role.",
         ),
         (
+            exceptions.Forbidden(
+                "Quota exceeded: Your project exceeded quota for free query bytes scanned",
+                errors=[{"reason": "quotaExceeded"}],
+            ),
+            ServiceError,  # so that what was staged is kept
+            "BigQuery: a quota is exhausted (Quota exceeded: Your project exceeded quota for free "
+            "query bytes scanned). Publications are atomic: nothing is half done. Uploads are kept "
+            "for a day. Retry when the quota is refilled, or raise it.",
+        ),
+        (
             exceptions.NotFound("no project"),
             UsageError,
             "BigQuery: no project. Check CBI_BQ_PROJECT and CBI_BQ_LOCATION with "
@@ -50,7 +60,7 @@ TOO_COSTLY = exceptions.InternalServerError(
             TOO_COSTLY,
             UsageError,
             "BigQuery: Query exceeded limit for bytes billed: 1000. 10485760 or higher required. "
-            "Raise CBI_BQ_MAX_BYTES_BILLED, or select fewer roots.",
+            "Raise CBI_BQ_MAX_BYTES_BILLED: selecting fewer roots hardly reads less.",
         ),
         (
             exceptions.BadRequest("first line\nand second\n\nstack"),

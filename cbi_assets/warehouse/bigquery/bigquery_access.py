@@ -27,6 +27,7 @@ from cbi_assets.warehouse.bigquery.bigquery_warehouse import STAGING
 from cbi_assets.warehouse.bigquery.connection import Connection, Options, connect, find_credentials
 from cbi_assets.warehouse.bigquery.error_translation import (
     CLIENT_ERRORS,
+    QUOTA_REASONS,
     last_failure,
     one_line,
     reasons,
@@ -137,12 +138,14 @@ class _Probe:
         except UsageError as error:
             return Finding.of_error(title, error)
         except exceptions.Forbidden as error:
-            return Finding(
+            # BigQuery does not say whether the dataset exists to an account without a role on it.
+            return self._of_project(error, "bigquery.googleapis.com") or Finding(
                 title,
                 "missing",
                 f"bigquery.dataEditor is missing ({one_line(error)})",
-                f"Run: GRANT `roles/bigquery.dataEditor` ON SCHEMA `{self._project}.{name}` "
-                f'TO "{self._member}"',
+                f"Create the dataset if it is absent: bq --location={self._location} mk --dataset "
+                f"{self._project}:{name}. Then run: GRANT `roles/bigquery.dataEditor` ON SCHEMA "
+                f'`{self._project}.{name}` TO "{self._member}"',
             )
         except CLIENT_ERRORS as error:
             return _unanswered(error, title)
@@ -160,7 +163,7 @@ class _Probe:
                 f"bq --location={self._location} mk --dataset {self._project}:{name}"
                 for name in absent
             )
-            yield Finding(
+            yield self._of_project(error, "bigquery.googleapis.com") or Finding(
                 title,
                 "missing",
                 f"creating datasets is denied ({one_line(error)})",
@@ -200,7 +203,9 @@ class _Probe:
                     f"Link a billing account: gcloud billing projects link {self._project} "
                     "--billing-account=ACCOUNT",
                 )
-            return Finding(name, "missing", f"changing rows is denied ({one_line(error)})")
+            return self._of_project(error, "bigquery.googleapis.com") or Finding(
+                name, "missing", f"changing rows is denied ({one_line(error)})"
+            )
         except CLIENT_ERRORS as error:
             return _unanswered(error, name)
         return Finding(name, "ok", "DML is allowed: not a sandbox")
@@ -262,6 +267,14 @@ class _Probe:
         """Return the finding on the whole project that explains a denial, if there is one."""
         # Some denials carry the general reason "accessDenied"; their message alone is specific.
         codes, message = reasons(error), str(error)
+        if codes & QUOTA_REASONS:
+            return Finding(
+                "quota",
+                "missing",
+                f"exhausted ({one_line(error)})",
+                "Retry when it is refilled, or raise it.",
+                unanswered=True,
+            )
         if codes & {"accessNotConfigured", "SERVICE_DISABLED"} or "has not enabled" in message:
             return Finding(
                 "API",

@@ -84,7 +84,9 @@ class BigQueryWarehouse:
         return live_schema.live_table(self._connection, spec)
 
     @translates_errors
-    def stage_parquet(self, name: str, paths: Sequence[Path]) -> str:
+    def stage_parquet(
+        self, name: str, paths: Sequence[Path], partition_by: str | None = None
+    ) -> str:
         """Load the files into a staging table named after their content, one load job each.
 
         Files that an earlier run of this home uploaded are not uploaded again.
@@ -94,7 +96,7 @@ class BigQueryWarehouse:
         digest = hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:16]
         fields = live_schema.staging_fields(pq.read_schema(path) for path in paths)
         for _ in range(2):
-            table = self._staging_table(f"{name}_{digest}", fields)
+            table = self._staging_table(f"{name}_{digest}", fields, partition_by)
             for path, content in zip(paths, names, strict=True):
                 self._jobs.load(path, table, content)
             counted = self.query(f"SELECT COUNT(*) AS n FROM `{STAGING}.{table.table_id}`").item()
@@ -150,13 +152,17 @@ class BigQueryWarehouse:
         for table_id in sorted(self._staged):
             self._drop(table_id)
 
-    def _staging_table(self, name: str, fields: Sequence[bigquery.SchemaField]) -> bigquery.Table:
+    def _staging_table(
+        self, name: str, fields: Sequence[bigquery.SchemaField], partition_by: str | None = None
+    ) -> bigquery.Table:
         self._open_staging()
         table_id = self._safe(name)
         now = dt.datetime.now(dt.UTC)
         table = bigquery.Table(f"{self._connection.options.project}.{STAGING}.{table_id}", fields)
         table.expires = now + dt.timedelta(hours=STAGING_HOURS)
         table.labels = LABELS
+        if partition_by is not None:
+            table.time_partitioning = bigquery.TimePartitioning("MONTH", field=partition_by)
         self._staged.add(table_id)
         made = self._client.create_table(table, exists_ok=True, retry=self._connection.retry)
         if made.expires is not None and made.expires > now + dt.timedelta(hours=STAGING_HOURS / 2):

@@ -19,6 +19,9 @@ CLIENT_ERRORS = (
 )
 """Everything that the clients raise when a request fails."""
 
+QUOTA_REASONS = {"quotaExceeded", "rateLimitExceeded", "RATE_LIMIT_EXCEEDED"}
+"""With one of these, a 403 is not a missing role."""
+
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
@@ -76,6 +79,13 @@ def _translate(error: Exception) -> CbiError:
             problem = f"did not respond ({one_line(last_failure(error))})"
             remedy = "Publications are atomic: nothing is half done. Retry."
             return ServiceError(problem, subject="BigQuery", remedy=remedy)
+        case exceptions.Forbidden() if reasons(error) & QUOTA_REASONS:
+            return ServiceError(
+                f"a quota is exhausted ({one_line(error)})",
+                subject="BigQuery",
+                remedy="Publications are atomic: nothing is half done. Uploads are kept for a day. "
+                "Retry when the quota is refilled, or raise it.",
+            )
         case exceptions.Forbidden():
             return UsageError(
                 f"access denied ({one_line(error)})",
@@ -92,7 +102,7 @@ def _translate(error: Exception) -> CbiError:
             return UsageError(
                 one_line(error),
                 subject="BigQuery",
-                remedy="Raise CBI_BQ_MAX_BYTES_BILLED, or select fewer roots.",
+                remedy="Raise CBI_BQ_MAX_BYTES_BILLED: selecting fewer roots hardly reads less.",
             )
         case exceptions.GoogleAPICallError():
             return ServiceError(one_line(error), subject="BigQuery", remedy="Retry.")

@@ -131,8 +131,8 @@ def staging_fields(schemas: Iterable[pa.Schema]) -> list[bigquery.SchemaField]:
 def _migrate(connection: Connection, jobs: Jobs, spec: TableSpec) -> None:
     live = live_table(connection, spec)
     assert live is not None
-    for column in additions(spec, live):
-        jobs.query(spec.add_statement(column))
+    if added := additions(spec, live):
+        jobs.query(spec.add_statement(*added))
     table = connection.client.get_table(spec.id, retry=connection.retry)
     table.labels = {**table.labels, **spec.labels}
     connection.client.update_table(table, ["labels"], retry=connection.retry)

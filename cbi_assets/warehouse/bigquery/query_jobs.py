@@ -26,7 +26,11 @@ from cbi_assets.errors import UsageError
 from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.base import Assertion, JobCost, Params, Statement
 from cbi_assets.warehouse.bigquery.connection import Connection
-from cbi_assets.warehouse.bigquery.error_translation import translate_errors
+from cbi_assets.warehouse.bigquery.error_translation import (
+    QUOTA_REASONS,
+    reasons,
+    translate_errors,
+)
 from cbi_assets.warehouse.bigquery.script import query_parameters, transaction_script
 
 LABELS = {"tool": "cbi_assets"}
@@ -36,6 +40,9 @@ _PAGE_ROWS = 5_000
 
 BUCKET_BYTES = 64 << 20
 """Larger files go through the bucket if one is set; else the client uploads them in chunks."""
+
+_CHUNKED_BYTES = 5 << 20
+"""Files from this size on are sent in chunks by the client."""
 
 _LARGE = tuple(spec.id for spec in ALL_TABLES if spec.partition_by)
 # BigQuery reports a conflict under the same reason code as an invalid query.
@@ -55,6 +62,7 @@ class Jobs:
         self._run = uuid.uuid4().hex[:12]
         self._transactions = 0
         self._sizes: dict[str, int] = {}
+        self._staged: dict[str, int] = {}
         self._unaccounted: list[str] = []
         self._cost = JobCost()
 
@@ -144,6 +152,7 @@ class Jobs:
         created, so that loads into an earlier table of the same name do not count.
         """
         assert table.created is not None
+        table_id = f"{table.dataset_id}.{table.table_id}"
         base = f"cbi-{table.table_id}-{table.created:%Y%m%d%H%M%S%f}-{name}"
         number = 1
 
@@ -154,6 +163,9 @@ class Jobs:
                 number += 1
             with self._upload(path, table, f"{base}-{number}", job) as uploaded:
                 uploaded.result(retry=self._connection.retry)
+                self._staged[table_id] = self._staged.get(table_id, 0) + (
+                    uploaded.output_bytes or 0
+                )
 
         with translate_errors():
             self._retrying(lambda e: _is_transient(e) or DEFAULT_RETRY._predicate(e))(attempt)()
@@ -208,7 +220,8 @@ class Jobs:
                         file,
                         table.reference,
                         size=size,
-                        num_retries=0,  # `load` retries, for `patience` seconds
+                        # `load` retries the whole file; of one sent in chunks, only the chunk.
+                        num_retries=0 if size < _CHUNKED_BYTES else 6,
                         job_id=job_id,
                         job_config=config,
                         timeout=timeout,
@@ -223,9 +236,15 @@ class Jobs:
         return job
 
     def _find(self, job_id: str) -> Any:
+        """Return a job; None if there is none or this account may not see whether there is."""
         try:
             return self._client.get_job(job_id, retry=self._connection.retry)
         except exceptions.NotFound:
+            return None
+        except exceptions.Forbidden as error:
+            # An account that sees only its own jobs may be denied one that does not exist.
+            if reasons(error) & QUOTA_REASONS:
+                raise
             return None
 
     def _submit(
@@ -269,7 +288,9 @@ class Jobs:
         """Dry-run statements on tables larger than the byte limit; raise UsageError above it."""
         limit = self._connection.options.max_bytes_billed
         for sql, params in statements:
-            if sum(sql.count(f"`{name}`") * self._size(name) for name in _LARGE) <= limit:
+            read = sum(sql.count(f"`{name}`") * self._size(name) for name in _LARGE)
+            read += sum(sql.count(f"`{name}`") * size for name, size in self._staged.items())
+            if read <= limit:
                 continue
             config = self._config(query_parameters(sql, params))
             config.dry_run = True
@@ -282,7 +303,7 @@ class Jobs:
                     f"a query would read {job.total_bytes_processed / gib:,.2f} GiB, and "
                     f"{limit / gib:,.2f} GiB are allowed",
                     subject="CBI_BQ_MAX_BYTES_BILLED",
-                    remedy="Nothing was billed. Raise it, or select fewer roots.",
+                    remedy="Nothing was billed. Raise it: selecting fewer roots hardly reads less.",
                 )
 
     def _size(self, table_id: str) -> int:

@@ -12,7 +12,20 @@ from google.cloud import bigquery
 
 from cbi_assets.warehouse.base import Assertion, Params, Statement
 
-_PARAMETER = re.compile(r"('(?:[^'\\]|\\.)*'|--[^\n]*)|@(\w+)")
+_TEXT = "|".join(
+    (
+        r"\'\'\'(?:[^\\]|\\.)*?\'\'\'",
+        r'"""(?:[^\\]|\\.)*?"""',
+        r"'(?:[^'\\]|\\.)*'",
+        r'"(?:[^"\\]|\\.)*"',
+        r"`[^`]*`",
+        r"(?:--|\#)[^\n]*",
+        r"/\*.*?\*/",
+    )
+)
+"""Strings, quoted names and comments, in which `@name` is no parameter."""
+
+_PARAMETER = re.compile(rf"({_TEXT})|@(\w+)", re.DOTALL)
 
 
 def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[Any]:

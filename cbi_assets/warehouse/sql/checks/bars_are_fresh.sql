@@ -2,8 +2,8 @@
 -- Reads $table, $wanted. Parameter: roots.
 SELECT
   bars.root,
-  IF(MAX(bars.trade_date) < ANY_VALUE(wanted.fresh_from), 1, 0) AS offenders,
-  CONCAT(CAST(ANY_VALUE(wanted.fresh_from) AS STRING), ' or later') AS expected,
+  IF(MAX(bars.trade_date) < MIN(wanted.fresh_from), 1, 0) AS offenders,
+  CONCAT(CAST(MIN(wanted.fresh_from) AS STRING), ' or later') AS expected,
   CONCAT('newest bar ', CAST(MAX(bars.trade_date) AS STRING)) AS actual
 FROM `$table` AS bars
 JOIN `$wanted` AS wanted ON bars.root = wanted.root

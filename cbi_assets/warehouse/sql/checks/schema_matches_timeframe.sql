@@ -8,7 +8,7 @@ FROM `$table` AS bars
 LEFT JOIN `ops.source_files` AS files ON bars.source_file_id = files.id
 WHERE bars.root IN UNNEST(@roots)
   AND (
-    MOD(UNIX_SECONDS(bars.ts_event), @seconds) <> 0
+    MOD(UNIX_MICROS(bars.ts_event), @seconds * 1000000) <> 0
     OR files.schema <> CONCAT('ohlcv-', @timeframe)
   )
 QUALIFY ROW_NUMBER() OVER (PARTITION BY bars.root ORDER BY bars.symbol, bars.ts_event) <= 20
