@@ -36,9 +36,10 @@ demo: $(READY)
 test: $(READY) $(EMULATOR_READY) lint browser
 	$(PYTEST) --every-sql -m "not full"
 
-# The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz
+# The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz. With --meanings, what these
+# tests ask DuckDB is asked Google's reference engine too, on random rows
 test-full: $(READY) $(EMULATOR_READY) browser
-	$(PYTEST) -m full
+	$(PYTEST) -m full --meanings
 
 # Loads mutated files: SEED=2 mutates others, COUNT=2000 more, CASE='its name' repeats one
 fuzz: $(READY)

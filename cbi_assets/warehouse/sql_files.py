@@ -26,7 +26,7 @@ def load_sql(name: str, **tables: str) -> str:
 def to_duckdb(sql: str, pretty: bool = False) -> str:
     """Return the statement in DuckDB's dialect; `pretty` puts one clause on a line."""
     statement = sqlglot.parse_one(sql, read="bigquery")
-    for node in list(statement.find_all(*_BRIDGES)):
+    for node in reversed(list(statement.find_all(*_BRIDGES))):  # the inner ones first
         _BRIDGES[type(node)](node)
     return statement.sql("duckdb", pretty=pretty, unsupported_level=sqlglot.ErrorLevel.IGNORE)
 

@@ -134,7 +134,9 @@ def difference(
             return f"DuckDB: {error}"
         finally:
             (scratch / "meanings.duckdb").unlink()
-    if frame.columns != names:
+    if [
+        ours if theirs else "" for ours, theirs in zip(frame.columns, names, strict=False)
+    ] != names:
         return f"columns {frame.columns}, expected {names}"
     ours, theirs = Counter(_texts(frame.rows())), Counter(_texts(expected))
     if ours != theirs:
