@@ -36,10 +36,9 @@ demo: $(READY)
 test: $(READY) $(EMULATOR_READY) lint browser
 	$(PYTEST) --every-sql -m "not full"
 
-# The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz. With --meanings, what these
-# tests ask DuckDB is asked Google's reference engine too, on random rows
+# The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz
 test-full: $(READY) $(EMULATOR_READY) browser
-	$(PYTEST) -m full --meanings
+	$(PYTEST) -m full
 
 # Loads mutated files: SEED=2 mutates others, COUNT=2000 more, CASE='its name' repeats one
 fuzz: $(READY)

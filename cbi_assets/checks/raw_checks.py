@@ -31,7 +31,7 @@ def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]
     roots = context.roots_in(checks[0].table)
     params: Params = {
         "timeframe": timeframe,
-        "seconds": SECONDS[timeframe],
+        "micros": SECONDS[timeframe] * 1_000_000,
         "roots": roots,
         "datasets": list(session.project.rules.datasets),
     }

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+from cbi_assets.load.unload import plan_unload
+from cbi_assets.session import Project, open_session
+from cbi_assets.verbs import unload
 from cbi_assets_tests.googlesql.analyzer import RefusedError
-from cbi_assets_tests.googlesql.meanings import Part, compare, difference
+from cbi_assets_tests.googlesql.issued_sql import IssuedSql
+from cbi_assets_tests.googlesql.meanings import compare, difference
 from cbi_assets_tests.googlesql.reference import run_reference
-from cbi_assets_tests.googlesql.verdicts import DISAGREEMENTS
-
-
-@pytest.fixture(scope="module")
-def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
-    folder = tmp_path_factory.mktemp("meanings")
-    with DuckDBWarehouse(folder / "w.duckdb", folder) as warehouse:
-        yield warehouse
-
+from cbi_assets_tests.googlesql.verdicts import DISAGREEMENTS, Part, judge
+from cbi_assets_tests.helpers import NOW, load_once
+from cbi_assets_tests.load.lines import put_lines, record
 
 EQUAL = r"""
 7 / 2
@@ -132,3 +128,22 @@ def test_compare_finds_a_difference_on_generated_rows() -> None:
     assert compare(Part(counted, {"n": "INT64"}, {"n": 2}), tables) is None
     different = Part("SELECT UNIX_SECONDS(moment) AS s FROM `t`", {}, {})
     assert "DuckDB only" in (compare(different, tables) or "")
+
+
+@pytest.mark.full
+def test_texts_of_a_load_and_an_unload_mean_the_same(
+    project: Project, drive: Path, request: pytest.FixtureRequest
+) -> None:
+    plugin = request.config.pluginmanager.get_plugin("issued-sql")
+    assert isinstance(plugin, IssuedSql)
+    before, plugin.issued = plugin.issued, {}
+    try:
+        file = put_lines(drive, [record(n) for n in range(4)])
+        load_once(project)
+        with open_session(project, now=NOW) as session:
+            unload(session, plan_unload(session, "file", file))
+        refused, asked = judge(plugin.issued, compare)
+    finally:
+        plugin.issued = before | plugin.issued
+    assert [refusal.error for refusal in refused] == []
+    assert asked > 50
