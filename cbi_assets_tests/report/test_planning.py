@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from cbi_assets.report import Audit, take_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
+from cbi_assets_tests.helpers import NOW, copy_home, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 
@@ -29,13 +30,24 @@ def audit(project: Project, now: dt.datetime = NOW) -> Audit:
         return take_audit(session)
 
 
-def ready(project: Project, drive: Path) -> None:
-    """Load, build and check bars of ZL, so that only downloads are left to do."""
+@pytest.fixture(scope="module")
+def built(new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a home and its drive: bars of ZL, loaded, built and checked."""
+    root = tmp_path_factory.mktemp("built")
+    project, drive = copy_home(new_home, root)
     put_lines(drive, [record(n) for n in range(4)])
     load_once(project)
     with open_session(project, now=NOW) as session:
         build(session)
         verbs.check(session)
+    return root
+
+
+@pytest.fixture
+def ready(project: Project, drive: Path, built: Path) -> None:
+    """Only downloads are left to do in this home."""
+    shutil.copytree(built / "drive", drive, dirs_exist_ok=True)
+    shutil.copytree(built / "home", project.home.root, dirs_exist_ok=True)
 
 
 def plan(project: Project, *roots: str) -> Plan:
@@ -87,8 +99,8 @@ def test_date_is_lost_when_its_records_are_quarantined(project: Project, drive: 
     assert gaps == [("lost", "2025-01-07", "its records are quarantined")]
 
 
+@pytest.mark.usefixtures("ready")
 def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path) -> None:
-    ready(project, drive)
     assert audit(project).next_step.command == "cbi plan"
     made = plan(project, "ZL")
     name = made.plan_hash[:12]
@@ -117,8 +129,8 @@ def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path
     assert "its approval is expired" in decision.what
 
 
+@pytest.mark.usefixtures("ready")
 def test_plan_is_outdated_when_its_dates_were_loaded_since(project: Project, drive: Path) -> None:
-    ready(project, drive)
     plan(project, "ZL")
     # Wednesday 8 January is in the second of its two requests
     put_lines(drive, [record(48)], "b.json", LATER_JOB)
@@ -132,8 +144,8 @@ def test_plan_is_outdated_when_its_dates_were_loaded_since(project: Project, dri
     )
 
 
+@pytest.mark.usefixtures("ready")
 def test_edited_plan_needs_action(project: Project, drive: Path) -> None:
-    ready(project, drive)
     made = plan(project, "ZL")
     path = project.home.plans / f"{made.plan_hash[:12]}.json"
     path.write_text(path.read_text().replace('"root": "ZL"', '"root": "ZM"'))
@@ -144,8 +156,8 @@ def test_edited_plan_needs_action(project: Project, drive: Path) -> None:
     assert "edited since it was made" in decision.what
 
 
+@pytest.mark.usefixtures("ready")
 def test_check_is_stale_when_older_than_the_newest_load(project: Project, drive: Path) -> None:
-    ready(project, drive)
     later = NOW + dt.timedelta(hours=1)
     put_lines(drive, [record(5)], "b.json", LATER_JOB)
     load_once(project, now=later)
@@ -156,6 +168,7 @@ def test_check_is_stale_when_older_than_the_newest_load(project: Project, drive:
     assert ("market_data.databento_futures_ohlcv_1h", "no_duplicate_bars") not in stale
 
 
+@pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize(
     ("spoil", "text", "before"),
     [
@@ -185,7 +198,6 @@ def test_check_is_stale_when_older_than_the_newest_load(project: Project, drive:
 def test_checklist_follows_the_tables(
     project: Project, drive: Path, spoil: str, text: str, before: str
 ) -> None:
-    ready(project, drive)
     assert ticked(audit(project), before)[text][0] is True
     change(project, spoil)
     assert ticked(audit(project), before)[text][0] is False
