@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cbi_assets.drive.grammar import parse_id
 from cbi_assets.market.bars import PRICES, RTYPES, timeframe_of
+
+FIRST_RECORDS: Final = 20
+"""How many records are tried for a readable one, so that one bad record does not decide."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,19 @@ def first_record(fields: Mapping[str, Any]) -> FirstRecord:
         pretty_ts="T" in str(fields.get("ts_event")),
         has_symbol=isinstance(symbol, str) and bool(symbol),
     )
+
+
+def first_dbn_records(data: bytes) -> list[FirstRecord]:
+    """Return the headers of the first DBN records of any schema, up to one of no length."""
+    firsts: list[FirstRecord] = []
+    at = 0
+    while len(firsts) < FIRST_RECORDS and at + 4 <= len(data):
+        words, rtype, publisher_id = struct.unpack_from("<BBH", data, at)
+        if not words:
+            break
+        firsts.append(FirstRecord(rtype, publisher_id, None, pretty_ts=False, has_symbol=False))
+        at += 4 * words
+    return firsts
 
 
 def consensus(records: Sequence[FirstRecord]) -> FirstRecord:

@@ -18,7 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.drive.dbn_header import MAX_HEADER, dbn_header_length, dbn_metadata
-from cbi_assets.drive.first_records import FirstRecord, consensus, first_record, schema_of_bars
+from cbi_assets.drive.first_records import (
+    FIRST_RECORDS,
+    FirstRecord,
+    consensus,
+    first_dbn_records,
+    first_record,
+    schema_of_bars,
+)
 from cbi_assets.drive.lookalikes import UTF8_MARK, unread_format
 from cbi_assets.drive.streams import (
     CHUNK,
@@ -47,9 +54,6 @@ BAR_COLUMNS = (
     "volume",
 )
 """The columns of a bar in Databento's CSV and Parquet; `symbol` may follow."""
-
-FIRST_RECORDS = 20
-"""How many records are tried for a readable one, so that one bad record does not decide."""
 
 
 @dataclass(frozen=True)
@@ -204,6 +208,10 @@ def _sniff_dbn(head: bytes, compression: Compression) -> Detected:
         return Rejected("foreign", reason, "dbn", compression, dataset=metadata.dataset)
     rtype = next((number for number, name in RTYPES.items() if name == schema), None)
     if rtype is None or timeframe_of(schema) is None:
+        firsts = first_dbn_records(head[dbn_header_length(head) :])
+        if of_bars := firsts and schema_of_bars(consensus(firsts).rtype):
+            problem = f"damaged DBN: its header says {schema}, its records are of {of_bars}"
+            return _refused(problem, "dbn", compression)
         return _foreign(schema, "dbn", compression, metadata.dataset)
     return FileFormat("dbn", compression, schema, rtype, dataset=metadata.dataset)
 

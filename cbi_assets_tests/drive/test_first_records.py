@@ -9,7 +9,15 @@ import pytest
 from cbi_assets.drive.first_records import consensus, first_record
 from cbi_assets.drive.formats import FileFormat, Rejected, sniff
 from cbi_assets.session import Project
-from cbi_assets_tests.helpers import NAME, bars, expected_rows, load_once, published, text_file
+from cbi_assets_tests.helpers import (
+    NAME,
+    bars,
+    dbn_file,
+    expected_rows,
+    load_once,
+    published,
+    text_file,
+)
 
 BAR = {"rtype": 34, "publisher_id": 1, "close": "1.25", "ts_event": "2025-01-06T15:00:00Z"}
 TEXTS = {encoding: text_file(bars(4), encoding) for encoding in ("json", "csv")}
@@ -36,6 +44,26 @@ def test_sniff_returns_another_schema_if_most_records_are_of_it() -> None:
     found = sniff(data)
     assert isinstance(found, Rejected)
     assert (found.verdict, found.schema) == ("foreign", "ohlcv-1s")
+
+
+@pytest.mark.parametrize("zstd", [True, False])
+def test_dbn_is_refused_if_its_header_denies_that_its_records_are_bars(zstd: bool) -> None:
+    found = sniff(dbn_file(bars(4), "trades", zstd=zstd))
+    assert isinstance(found, Rejected)
+    assert (found.verdict, found.reason) == (
+        "refused",
+        "damaged DBN: its header says trades, its records are of ohlcv-1h. "
+        "Download the file again.",
+    )
+
+
+@pytest.mark.parametrize(("count", "rtype"), [(0, 34), (4, 32), (4, 0)])
+def test_dbn_is_foreign_if_its_records_are_no_bars_either(count: int, rtype: int) -> None:
+    records = bars(4)[:count]
+    records["rtype"] = rtype
+    found = sniff(dbn_file(records, "trades", zstd=False))
+    assert isinstance(found, Rejected)
+    assert found.verdict == "foreign"
 
 
 def test_consensus_is_a_bar_if_two_headers_are_equally_common() -> None:
