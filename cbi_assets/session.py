@@ -21,8 +21,8 @@ from cbi_assets.config.regimes import Regimes, load_regimes
 from cbi_assets.config.settings import Home, Settings, WarehouseName, load_settings
 from cbi_assets.config.sources import Sources, load_sources
 from cbi_assets.config.universe import Universe, load_universe
+from cbi_assets.drive.canonical import Rules
 from cbi_assets.drive.catalog import Catalog
-from cbi_assets.drive.reader import Rules
 from cbi_assets.drive.survey import NullProgress, Progress
 from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.tables import ALL_TABLES
@@ -68,7 +68,11 @@ class Project:
     @property
     def rules(self) -> Rules:
         """What this home accepts from a drive."""
-        return Rules(self.sources.datasets(self.home.is_demo), self.universe.calendars())
+        return Rules(
+            self.sources.datasets(self.home.is_demo),
+            self.universe.calendars(),
+            self.universe.ticks(),
+        )
 
     @contextmanager
     def open_warehouse(

@@ -13,6 +13,7 @@ from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.bars import SECONDS, Timeframe
 from cbi_assets.market.sessions import trade_dates
+from cbi_assets.market.ticks import TICKS
 from cbi_assets.session import Project
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Params
@@ -36,6 +37,11 @@ def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]
         "datasets": list(session.project.rules.datasets),
     }
     frames = {
+        "ticks": pl.DataFrame(
+            [tick for tick in session.universe.ticks() if tick.root in roots],
+            schema=TICKS,
+            orient="row",
+        ),
         "wanted": _wanted(session.project, timeframe, roots, session.now),
         "closed": _closed(session.project, roots, session.now, _missing_days(context)),
     }

@@ -55,6 +55,20 @@ def _raw_checks(timeframe: Timeframe) -> tuple[Check, ...]:
             in_canary=True,
         ),
         check(
+            "prices_are_on_tick",
+            sentence="Every price of an outright or a continuous symbol is a multiple of its "
+            "root's tick on that trade date.",
+            noun="off-tick bar",
+            in_canary=True,
+        ),
+        check(
+            "prices_are_plausible",
+            sentence="No close is less than two thirds or more than one and a half times the one "
+            "before. QM's were, in April 2020.",
+            noun="implausible step",
+            severity="WARN",
+        ),
+        check(
             "schema_matches_timeframe",
             sentence="Every bar starts on the minute, on the hour or at midnight UTC, as its "
             "timeframe requires, and its file is of that timeframe.",

@@ -15,11 +15,12 @@ from pydantic import (
 
 from cbi_assets.config.yaml_files import YamlModel, parse_config, read_packaged
 from cbi_assets.errors import UsageError
-from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.market.bars import PRICE_UNIT, TIMEFRAMES, Timeframe
 from cbi_assets.market.deadlines import DeadlineRule
 from cbi_assets.market.rolls import RollRule
 from cbi_assets.market.sessions import Calendar
 from cbi_assets.market.symbology import MONTH_CODES
+from cbi_assets.market.ticks import Tick
 
 
 def _check_month_order(months: str) -> str:
@@ -27,6 +28,14 @@ def _check_month_order(months: str) -> str:
         raise ValueError("month codes must be unique and in calendar order")
     return months
 
+
+def _check_nanos(tick: float) -> float:
+    if tick <= 0 or round(tick * PRICE_UNIT) / PRICE_UNIT != tick:
+        raise ValueError("must be a positive multiple of 1e-9")
+    return tick
+
+
+TickSize = Annotated[float, AfterValidator(_check_nanos)]
 
 Months = Annotated[
     str, StringConstraints(pattern=f"^[{MONTH_CODES}]+$"), AfterValidator(_check_month_order)
@@ -42,14 +51,18 @@ class Roll(YamlModel):
 
 
 class Root(YamlModel):
-    """One futures product. `tick` is in `units`; `listed` is its first trade date at CME."""
+    """One futures product. `listed` is its first trade date at CME.
+
+    `tick` is in `units`; `earlier_ticks` has the tick up to and including a trade date.
+    """
 
     name: str
     tier: int = Field(ge=1, le=4)
     exchange: Literal["CBOT", "CME", "NYMEX", "COMEX"]
     calendar: Calendar
     months: Months
-    tick: float = Field(gt=0)
+    tick: TickSize
+    earlier_ticks: dict[dt.date, TickSize] = Field(default_factory=dict)
     units: str
     timeframes: tuple[Timeframe, ...] = Field(min_length=1)
     listed: dt.date | None = None
@@ -81,6 +94,18 @@ class Universe(YamlModel):
     def calendars(self) -> dict[str, Calendar]:
         """Return every root's sector calendar."""
         return {name: root.calendar for name, root in self.roots.items()}
+
+    def ticks(self) -> tuple[Tick, ...]:
+        """Return the ticks of every root, oldest first, from the first date to the last."""
+        ticks = []
+        for name, root in self.roots.items():
+            first = dt.date.min
+            eras = {**root.earlier_ticks, dt.date.max: root.tick}
+            for last, tick in sorted(eras.items()):
+                ticks.append(Tick(name, first, last, round(tick * PRICE_UNIT)))
+                if last < dt.date.max:
+                    first = last + dt.timedelta(days=1)
+        return tuple(ticks)
 
     def roll_rules(self) -> dict[str, RollRule]:
         """Return every root's roll rule."""

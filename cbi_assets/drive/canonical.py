@@ -14,6 +14,7 @@ from cbi_assets.drive.records import Decoded
 from cbi_assets.market.bars import PRICES, Columns, is_suspect
 from cbi_assets.market.sessions import Calendar, trade_date_of
 from cbi_assets.market.symbology import describe_symbols, name_contracts
+from cbi_assets.market.ticks import Tick, is_off_tick
 
 LANDED: Final[Columns] = {
     "file_no": pl.Int32,
@@ -44,6 +45,19 @@ REQUIRED: Final = frozenset({"file_no", "record_no", "root", "symbol"})
 
 
 @dataclass(frozen=True)
+class Rules:
+    """What a home accepts: the datasets that load, and each root's sector calendar and ticks.
+
+    `accepted` are the keys (`FileRecord.acceptance_key`) of what a person took as it is.
+    """
+
+    datasets: tuple[str, ...]
+    calendars: Mapping[str, Calendar]
+    ticks: tuple[Tick, ...]
+    accepted: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class FileContext:
     """What decoding needs to know of one file besides its records.
 
@@ -61,7 +75,7 @@ def canonicalise(
     decoded: Decoded,
     rtype: int,
     files: Sequence[FileContext],
-    calendars: Mapping[str, Calendar],
+    rules: Rules,
 ) -> pl.DataFrame:
     """Convert a decoded batch to LANDED columns, one row per record, in the same order."""
     frame = decoded.frame.with_columns(
@@ -76,11 +90,14 @@ def canonicalise(
         ),
     )
     frame = _reject_symbols(_resolve_symbols(frame, files))
-    frame = _add_contract_and_date(frame, calendars)
+    frame = _add_contract_and_date(frame, rules.calendars)
     frame = _resolve_datasets(frame, files)
     frame = frame.with_columns(pl.col("root", "symbol").fill_null(""))
     suspects = frame.select(
-        is_suspect(rtype) | pl.col("fault").is_not_null() | _lacks_identity(files)
+        is_suspect(rtype)
+        | is_off_tick(rules.ticks)
+        | pl.col("fault").is_not_null()
+        | _lacks_identity(files)
     ).to_series()
     rows = suspects.arg_true().to_list()
     if rows:

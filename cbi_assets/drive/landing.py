@@ -11,7 +11,7 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 
 from cbi_assets.config.settings import Home
-from cbi_assets.drive.canonical import REQUIRED, FileContext, canonicalise
+from cbi_assets.drive.canonical import REQUIRED, FileContext, Rules, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
 from cbi_assets.drive.formats import FileFormat
@@ -28,7 +28,6 @@ from cbi_assets.drive.pieces import Part
 from cbi_assets.drive.records import Piece, decode
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.market.bars import Timeframe
-from cbi_assets.market.sessions import Calendar
 
 BATCH_BYTES = 16 << 20
 PACK_RECORDS = 500_000
@@ -57,10 +56,10 @@ class Lander:
     `begin` each file, `add` its records, then `complete` or `abandon` it; `commit` once in a while.
     """
 
-    def __init__(self, home: Home, catalog: Catalog, calendars: Mapping[str, Calendar]) -> None:
+    def __init__(self, home: Home, catalog: Catalog, rules: Rules) -> None:
         self._home = home
         self._catalog = catalog
-        self._calendars = calendars
+        self._rules = rules
         self._next_file_no = catalog.next_file_no()
         self._pool = ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="decode")
         self._format: FileFormat | None = None
@@ -162,7 +161,7 @@ class Lander:
             return
         assert self._format is not None
         job = self._pool.submit(
-            _decode_batch, self._format, self._pieces, list(self._files.values()), self._calendars
+            _decode_batch, self._format, self._pieces, list(self._files.values()), self._rules
         )
         self._decoding.append((self._format.timeframe, job))
         self._pieces, self._files, self._batch_bytes = [], {}, 0
@@ -209,7 +208,7 @@ class Lander:
         slices: list[Slice] = []
         symbols: dict[int, set[str]] = {}
         for file_no, root, records, first_ts, last_ts, names in counted.iter_rows():
-            calendar = self._calendars.get(root) or ""
+            calendar = self._rules.calendars.get(root) or ""
             slices.append(
                 Slice(file_no, timeframe, root, calendar, pack, records, first_ts, last_ts)
             )
@@ -221,12 +220,12 @@ def _decode_batch(
     file_format: FileFormat,
     pieces: list[Piece],
     files: list[FileContext],
-    calendars: Mapping[str, Calendar],
+    rules: Rules,
 ) -> _DecodedBatch:
     """Decode a batch, or, if that fails, each of its files alone, so that only one is refused."""
     try:
         decoded = decode(file_format, pieces)
-        frame = canonicalise(decoded, file_format.rtype, files, calendars)
+        frame = canonicalise(decoded, file_format.rtype, files, rules)
         return _DecodedBatch([frame], decoded.refused)
     except BaseException as error:
         if not is_fault_of_file(error):
@@ -235,9 +234,7 @@ def _decode_batch(
             why = f"its records cannot be decoded ({reason_of(error)}). {DOWNLOAD_AGAIN}"
             return _DecodedBatch([], {files[0].file_no: why})
     alone = [
-        _decode_batch(
-            file_format, [p for p in pieces if p.file_no == file.file_no], [file], calendars
-        )
+        _decode_batch(file_format, [p for p in pieces if p.file_no == file.file_no], [file], rules)
         for file in files
     ]
     refused = {file_no: why for batch in alone for file_no, why in batch.refused.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.bar_file import BarFile, SourceFile
+from cbi_assets.drive.canonical import Rules
 from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, StagingDetails, Stamp
 from cbi_assets.drive.faults import guarded_parts, source_errors
 from cbi_assets.drive.formats import (
@@ -41,19 +42,6 @@ from cbi_assets.drive.walk import AreaPath, Entry
 from cbi_assets.drive.zip_members import Member, list_members
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 from cbi_assets.formatting import printable
-from cbi_assets.market.sessions import Calendar
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What a home accepts: the datasets that load, and the sector calendar of each root.
-
-    `accepted` are the keys (`FileRecord.acceptance_key`) of what a person took as it is.
-    """
-
-    datasets: tuple[str, ...]
-    calendars: Mapping[str, Calendar]
-    accepted: frozenset[str] = frozenset()
 
 
 class Reader:
@@ -71,7 +59,7 @@ class Reader:
         self._catalog = catalog
         self._rules = rules
         self._siblings = Siblings(entries, manifest_damage)
-        self._lander = Lander(home, catalog, rules.calendars)
+        self._lander = Lander(home, catalog, rules)
         known = catalog.contents().values()
         self._landed = {content.source_file_id for content in known}
         self._unresolved = {c.source_file_id for c in known if c.records and not c.symbols}

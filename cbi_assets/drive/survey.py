@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from cbi_assets.config.settings import Home
+from cbi_assets.drive.canonical import Rules
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Stamp
 from cbi_assets.drive.landing import remove_orphans
 from cbi_assets.drive.manifests import absent_files, judge_manifest, unopened_manifests
-from cbi_assets.drive.reader import Reader, Rules
+from cbi_assets.drive.reader import Reader
 from cbi_assets.drive.sidecars import is_sidecar
 from cbi_assets.drive.walk import AreaPath, Entry, Unlisted, walk
 from cbi_assets.errors import FileChangingError

@@ -12,6 +12,7 @@ from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.drive.landing import pack_path
 from cbi_assets.errors import AuditError
 from cbi_assets.market.bars import RTYPES, SECONDS, Columns, Timeframe
+from cbi_assets.market.ticks import TICKS
 from cbi_assets.session import Session
 from cbi_assets.timestamps import EPOCH, utc_from_micros
 from cbi_assets.warehouse.base import Assertion, Params, Statement, Warehouse
@@ -93,6 +94,9 @@ def stage(
             [pack_path(session.home.landing, timeframe, pack) for pack in packs],
         ),
         "todo": session.warehouse.stage_frame(f"todo{suffix}", todo),
+        "ticks": session.warehouse.stage_frame(
+            "ticks", pl.DataFrame(session.universe.ticks(), schema=TICKS, orient="row")
+        ),
     }
     first, last = todo["first_ts"].min(), todo["last_ts"].max()
     rtype = next(number for number, name in RTYPES.items() if name == f"ohlcv-{timeframe}")

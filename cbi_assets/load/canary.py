@@ -1,4 +1,8 @@
-"""The canary: before an empty table gets its first bars, load one file into a scratch table."""
+"""The canary: before an empty table gets its first bars, load one file into a scratch table.
+
+The file is the first one with a valid bar: files without any are quarantined by the load itself,
+and stop no other.
+"""
 
 from __future__ import annotations
 
@@ -27,24 +31,29 @@ def run_canary(
     slices: Sequence[Slice],
     check: CanaryCheck,
 ) -> str | None:
-    """Publish the first file of `slices` into a scratch table and check it there.
+    """Publish the first file with a valid bar into a scratch table and check it there.
 
-    Returns why nothing may be loaded; None if the file passes, or if the table has bars already.
-    The slices are of one timeframe, `contents` is by file_no. Raises AuditError if the scratch
-    table does not contain the bars that were inserted.
+    Returns why nothing may be loaded; None if the file passes, if the table has bars already, or if
+    no file has a valid bar. The slices are of one timeframe, `contents` is by file_no. Raises
+    AuditError if the scratch table does not contain the bars that were inserted.
     """
     warehouse = session.warehouse
     timeframe = slices[0].timeframe
     table = RAW[timeframe].id
-    named = [piece for piece in slices if piece.root]
-    if not named or rows_by_root(warehouse, RAW[timeframe]):
+    candidates = dict.fromkeys(piece.file_no for piece in slices if piece.root)
+    if not candidates or rows_by_root(warehouse, RAW[timeframe]):
         return None
-    first = [piece for piece in slices if piece.file_no == named[0].file_no]
-    content = contents[named[0].file_no]
-    logger.info("canary for %s: %s", table, content.path)
     scratch = warehouse.stage_query(f"canary_{timeframe}", f"SELECT * FROM `{table}` WHERE FALSE")
-    staged = stage(session, contents, first, "_canary", together_with=slices)
-    audited = audit(warehouse, staged, scratch)
+    for file_no in candidates:
+        content = contents[file_no]
+        logger.info("canary for %s: %s", table, content.path)
+        first = [piece for piece in slices if piece.file_no == file_no]
+        staged = stage(session, contents, first, "_canary", together_with=slices)
+        audited = audit(warehouse, staged, scratch)
+        if audited.books["fresh"].sum():
+            break
+    else:
+        return None
     params = {**staged.params, "load_id": "canary", "loaded_at": session.now}
     warehouse.transact(
         [
@@ -58,11 +67,6 @@ def run_canary(
             ),
         ]
     )
-    if not audited.books["fresh"].sum():
-        return (
-            f"{content.path}: the canary found no valid bar in its {content.records} records, "
-            f"so nothing was loaded into {table}. Inspect the file, or remove it."
-        )
     roots = sorted({piece.root for piece in first if piece.root})
     results = check(session, timeframe, roots, scratch)
     if failed := [result for result in results if result.failed]:

@@ -151,6 +151,25 @@ FAULTS = [
     ),
     *(
         Fault(
+            "prices_are_on_tick", f"UPDATE `{TABLE}` SET {spoil} WHERE {ONE}", BAR | {"tick": 0.01}
+        )
+        for spoil in (
+            *(f"{price} = {price} + 0.005" for price in ("open", "high", "low", "close")),
+            "high = CAST('inf' AS FLOAT64)",
+            "high = 1e10",  # beyond 64 bits in units of 1e-9
+        )
+    ),
+    # The next close is 12.00, and 1.5 x 7.99 = 11.985; 2/3 x 18.01 = 12.0067.
+    *(
+        Fault(
+            "prices_are_plausible",
+            f"UPDATE `{TABLE}` SET close = {close} WHERE {ONE}",
+            {"ts_event": FIRST + dt.timedelta(hours=1), "close": 12.0, "previous_close": close},
+        )
+        for close in (7.99, 18.01, -12.0)
+    ),
+    *(
+        Fault(
             "schema_matches_timeframe",
             f"UPDATE `{TABLE}` SET ts_event = TIMESTAMP_ADD(ts_event, INTERVAL {by}) WHERE {ONE}",
             {"root": "ZL", "symbol": "ZL.v.0", "schema": "ohlcv-1h"},
@@ -180,6 +199,11 @@ def test_check_fails_and_names_the_offender_on_spoilt_rows(project: Project, fau
     assert fault.sample.items() <= result.sample[0].items()
     assert paste(project, result.sql).drop("offenders").to_dicts() == result.sample
     assert result.failed == (result.severity == "ERROR")
+
+
+def test_price_that_is_not_a_number_is_off_the_tick(project: Project) -> None:
+    change(project, f"UPDATE `{TABLE}` SET close = CAST('nan' AS FLOAT64) WHERE {ONE}")
+    assert run(project, "prices_are_on_tick").actual == "1 off-tick bar"
 
 
 @pytest.mark.parametrize("check", RAW_CHECKS, ids=lambda check: check.name)

@@ -14,6 +14,8 @@ RAW = {
     "source_is_databento",
     "no_overlapping_loads_disagree",
     "ohlc_is_consistent",
+    "prices_are_on_tick",
+    "prices_are_plausible",
     "schema_matches_timeframe",
     "coverage_is_uniform",
     "no_unexplained_gaps",
@@ -40,6 +42,7 @@ WARNINGS = {
     "coverage_is_uniform",
     "no_unexplained_gaps",
     "bars_are_fresh",
+    "prices_are_plausible",
     "own_rolls_match_vendor",
 }
 
@@ -60,7 +63,7 @@ def test_only_the_warnings_do_not_block() -> None:
 
 def test_only_checks_that_need_no_ledger_are_in_the_canary() -> None:
     in_canary = {check.name for check in CHECKS if check.in_canary}
-    assert in_canary == {"no_duplicate_bars", "ohlc_is_consistent"}
+    assert in_canary == {"no_duplicate_bars", "ohlc_is_consistent", "prices_are_on_tick"}
 
 
 def test_checks_of_one_table_and_runner_follow_each_other() -> None:

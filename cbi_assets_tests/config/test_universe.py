@@ -10,6 +10,7 @@ from cbi_assets.config.universe import load_universe, parse_universe, select_tim
 from cbi_assets.errors import UsageError
 from cbi_assets.market.rolls import RollRule
 from cbi_assets.market.symbology import parse_symbol
+from cbi_assets.market.ticks import Tick
 
 ONE = """
 history_start: 2010-06-06
@@ -72,6 +73,20 @@ def test_calendars_assign_each_root_its_sector() -> None:
     assert {calendars[name] for name in ("ES", "NQ", "MES", "MNQ", "RTY", "M2K")} == {"equity"}
 
 
+def test_ticks_have_the_eras_of_palladium_and_one_of_every_other_root() -> None:
+    universe = load_universe()
+    of_pa = [tick for tick in universe.ticks() if tick.root == "PA"]
+    day = dt.date
+    assert of_pa == [
+        Tick("PA", day.min, day(2018, 5, 4), 50_000_000),
+        Tick("PA", day(2018, 5, 5), day(2020, 12, 4), 100_000_000),
+        Tick("PA", day(2020, 12, 5), day.max, 500_000_000),
+    ]
+    others = [tick for tick in universe.ticks() if tick.root != "PA"]
+    assert len(others) == len(universe.roots) - 1
+    assert Tick("6J", day.min, day.max, 500) in others
+
+
 def test_roll_rules_name_the_eligible_months() -> None:
     universe = load_universe()
     named = {name: root.roll.months for name, root in universe.roots.items() if root.roll.months}
@@ -118,6 +133,9 @@ def test_roll_rules_name_the_deadline_of_every_root() -> None:
         ("2010-06-06", "yesterday", "history_start"),
         ("tick: 0.01", "tick: 0.01, listed: 2019-02-30", "roots.ZL.listed"),
         ("tick: 0.01", "tick: 0", "roots.ZL.tick"),
+        ("tick: 0.01", "tick: 0.0100000000001", "roots.ZL.tick"),
+        ("tick: 0.01", "tick: 0.01, earlier_ticks: {2018-05-04: -1}", "roots.ZL.earlier_ticks"),
+        ("tick: 0.01", "tick: 0.01, earlier_ticks: {soon: 1}", "roots.ZL.earlier_ticks"),
         ("FHKNQUVZ", "FHKNQUVA", "roots.ZL.months"),
         ("FHKNQUVZ", "ZF", "roots.ZL.months"),
         ("FHKNQUVZ", "FF", "roots.ZL.months"),

@@ -45,6 +45,8 @@ SPOILS = {
     f"SELECT trade_date, {COPY} FROM `{HOURLY}` WHERE {ONE}",
     "source_is_databento": f"UPDATE `{HOURLY}` SET dataset = 'YAHOO' WHERE {ONE}",
     "ohlc_is_consistent": f"UPDATE `{HOURLY}` SET open = high + 1 WHERE {ONE}",
+    "prices_are_on_tick": f"UPDATE `{HOURLY}` SET high = high + 0.005 WHERE {ONE}",
+    "prices_are_plausible": f"UPDATE `{HOURLY}` SET close = 7.99 WHERE {ONE}",  # 12 before
     "schema_matches_timeframe": f"UPDATE `{HOURLY}` "
     f"SET ts_event = TIMESTAMP_ADD(ts_event, INTERVAL 1 MINUTE) WHERE {ONE}",
     "no_overlapping_loads_disagree": "INSERT INTO `ops.bar_conflicts` (load_id, timeframe, root, "

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.config.universe import load_universe
-from cbi_assets.drive.canonical import FileContext, canonicalise
+from cbi_assets.drive.canonical import FileContext, Rules, canonicalise
 from cbi_assets.drive.formats import FileFormat, sniff
 from cbi_assets.drive.pieces import pieces_of
 from cbi_assets.drive.records import decode
@@ -156,7 +156,9 @@ def read(data: bytes) -> pl.DataFrame:
     parts = list(pieces_of(file_format, FileContext(1, DATASET, None), source))
     decoded = decode(file_format, [part.piece for part in parts])
     context = [part.context for part in parts][:1]
-    return canonicalise(decoded, file_format.rtype, context, load_universe().calendars())
+    universe = load_universe()
+    rules = Rules((DATASET,), universe.calendars(), universe.ticks())
+    return canonicalise(decoded, file_format.rtype, context, rules)
 
 
 REQUIRED = ("fault", "root", "rtype", "trade_date", "open", "high", "low", "close", "volume")

@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.config.universe import load_universe
-from cbi_assets.drive.canonical import FileContext, canonicalise
+from cbi_assets.drive.canonical import FileContext, Rules, canonicalise
 from cbi_assets.drive.formats import FileFormat, sniff
 from cbi_assets.drive.grammar import LIMITS
 from cbi_assets.drive.records import Piece, _decode_lines, decode
@@ -24,7 +24,7 @@ FIELDS = (
     "ts_event", "rtype", "publisher_id", "instrument_id",
     "open", "high", "low", "close", "volume", "symbol",
 )  # fmt: skip
-CALENDARS = load_universe().calendars()
+RULES = Rules((DATASET,), load_universe().calendars(), load_universe().ticks())
 Row = dict[str, Any]
 
 
@@ -59,7 +59,7 @@ def rows_of(form: tuple[str, bool], lines: Sequence[bytes], slow: bool = False) 
     pieces = [Piece(1, 1, len(lines), b"\n".join(lines) + b"\n")]
     assert found.text is not None
     decoded = _decode_lines(found.encoding, found.text, pieces) if slow else decode(found, pieces)
-    frame = canonicalise(decoded, found.rtype, [FileContext(1, DATASET, None)], CALENDARS)
+    frame = canonicalise(decoded, found.rtype, [FileContext(1, DATASET, None)], RULES)
     # A record without a root has no trade date of its own; it is quarantined anyway.
     frame = frame.with_columns(trade_date=pl.when(pl.col("root") != "").then("trade_date"))
     numbers = frame["record_no"].to_list()

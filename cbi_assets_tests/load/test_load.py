@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cbi_assets.checks import CheckContext, checks_run_by
+from cbi_assets.checks.raw_checks import run_raw
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
-from cbi_assets.load.load import LoadOutcome, choose_partitions
-from cbi_assets.session import Project
+from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.load.load import LoadOutcome, choose_partitions, inventory, load_bars
+from cbi_assets.session import Project, Session, open_session
 from cbi_assets_tests.helpers import (
     JOB,
+    NOW,
     bars,
     dbn_file,
     expected_rows,
@@ -84,7 +90,7 @@ CHANGES: list[dict[str, Any]] = [
     {"open": "10.250000000"},
     {"high": "13.250000000"},
     {"low": "8.750000000"},
-    {"close": "12.000000001"},
+    {"close": "12.010000000"},
     {"volume": "6"},
     {"instrument_id": 11},
 ]
@@ -157,8 +163,8 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"volume": ...}, "volume"),
     ({"volume": "9223372036854775808"}, "does not fit 64 bits"),
     ({"rtype": 33}, "rtype 33 among ohlcv-1h"),
-    ({"publisher_id": ...}, "dataset unknown may not be published"),
-    ({"instrument_id": ...}, "instrument_id or"),
+    ({"publisher_id": ...}, "no field 'publisher_id'"),
+    ({"instrument_id": ...}, "no field 'instrument_id'"),
     ({"publisher_id": 2}, "dataset XNAS.ITCH may not be published"),
     ({"publisher_id": 60000}, "dataset unknown may not be published"),
     ({"close": "twelve"}, "price 'twelve'"),
@@ -290,20 +296,98 @@ def test_load_quarantines_records_without_a_root(project: Project, drive: Path) 
     assert books(project) == {"a.json": (3, 1, 0, 2, 0, 0, 0)}
 
 
-def test_canary_stops_a_file_without_valid_bars_if_the_table_is_empty(
+def test_file_without_a_valid_bar_stops_no_other_and_is_no_canary(
     project: Project, drive: Path
 ) -> None:
     put_lines(drive, [record(0, volume="-1"), record(1, volume="-1")])
     put_lines(drive, [record(2)], "b.json")
-    put_lines(drive, [record(0, timeframe="1m")], "m.json")
+    put_lines(drive, [record(0, timeframe="1m", volume="-1")], "m.json")
     outcome = load_once(project)
-    assert list(outcome.stopped) == ["1h"]
-    assert "a.json: the canary found no valid bar in its 2 records" in outcome.stopped["1h"]
+    assert outcome.stopped == {}
+    assert outcome.has_failures
+    assert table(project, "1h").height == 1
+    assert table(project, "1m").is_empty()
+    assert books(project) == {
+        "a.json": (2, 0, 0, 2, 0, 0, 0),
+        "b.json": (1, 1, 0, 0, 0, 0, 0),
+        "m.json": (1, 0, 0, 1, 0, 0, 0),
+    }
+
+
+def test_failing_canary_keeps_the_table_empty_and_names_its_file(
+    project: Project, drive: Path
+) -> None:
+    def check(
+        session: Session, timeframe: str, roots: Sequence[str], scratch: str
+    ) -> list[CheckResult]:
+        assert (timeframe, list(roots)) == ("1h", ["ZL"])
+        (duplicates,) = (c for c in checks_run_by(run_raw, "1h") if c.name == "no_duplicate_bars")
+        context = CheckContext(session, roots, scratch=scratch)
+        return [duplicates.result(context, "ZL", 2, [], "SELECT 1")]
+
+    put_lines(drive, [record(0, volume="-1")])
+    put_lines(drive, [record(2)], "b.json")
+    with open_session(project, now=NOW) as session:
+        outcome = load_bars(session, None, check)
+    (why,) = outcome.stopped.values()
+    assert "/b.json: the canary failed no_duplicate_bars (2 duplicate bars), so nothing" in why
     assert outcome.has_failures
     assert table(project, "1h").is_empty()
-    assert table(project, "1m").height == 1
     assert query(project, "SELECT * FROM `ops.quarantined_bars`").is_empty()
-    assert books(project)["a.json"] == (2, 0, 0, 0, 0, 0, 2)
+
+
+def prices(*values: str) -> dict[str, str]:
+    """Return the fields open, high, low and close."""
+    return dict(zip(("open", "high", "low", "close"), values, strict=True))
+
+
+def test_bars_off_the_tick_are_quarantined_as_read(project: Project, drive: Path) -> None:
+    lines = [
+        record(0),
+        record(1, close="12.005000000"),  # ZL's tick is 0.01
+        record(2, **prices("10", "13", "9", "12")),
+        record(3, "ZLH5-ZLK5", **prices("-0.005000000", "0.125000000", "-0.3", "0.0")),
+        record(4, "ZLH5-ZLK5", **prices("0.0", "0.0", "-0.000000003", "0.0")),
+        record(5, "ZLH5", **prices("45.010000000", "45.015000000", "45.0", "45.01")),
+    ]
+    put_lines(drive, lines)
+    outcome = load_once(project)
+    rows = query(project, "SELECT * FROM `ops.quarantined_bars` ORDER BY record_no").to_dicts()
+    assert [(row["record"], row["reason"]) for row in rows] == [
+        (lines[1], "a price is not a multiple of the tick 0.01"),
+        (lines[2], "unreadable JSON record: price '10'"),
+        (lines[4], "a price is below a hundredth of the tick 0.01"),
+        (lines[5], "a price is not a multiple of the tick 0.01"),
+    ]
+    assert table(project, "1h").height == 2
+    assert outcome.has_failures
+
+
+def test_tick_of_the_bars_own_trade_date_counts(project: Project, drive: Path) -> None:
+    """Palladium's is 0.1 up to 2020-12-04, a Friday, and 0.5 from Monday on."""
+    day = {"open": "2350.1", "high": "2350.1", "low": "2350.1", "close": "2350.1"}
+    times = [f"2020-12-0{n}T15:00:00.000000000Z" for n in (3, 4, 7, 8)]
+    put_lines(drive, [record(0, "PA.v.0", ts_event=time, **day) for time in times])
+    load_once(project)
+    rows = query(project, "SELECT * FROM `ops.quarantined_bars` ORDER BY record_no").to_dicts()
+    assert [row["record_no"] for row in rows] == [3, 4]
+    assert {row["reason"] for row in rows} == {"a price is not a multiple of the tick 0.5"}
+    assert table(project, "1h").height == 2
+
+
+def test_record_of_a_bar_off_a_tick_changed_since_landing_is_in_its_file(
+    project: Project, drive: Path
+) -> None:
+    put_lines(drive, [record(0, open="9.0", low="9.0", high="12.5", close="12.5"), record(1)])
+    with open_session(project, now=NOW) as session:
+        inventory(session)
+    roots = project.universe.roots
+    coarser = roots["ZL"].model_copy(update={"tick": 1.0})
+    changed = project.universe.model_copy(update={"roots": {**roots, "ZL": coarser}})
+    load_once(replace(project, universe=changed))
+    (row,) = query(project, "SELECT * FROM `ops.quarantined_bars`").to_dicts()
+    assert (row["record_no"], row["record"]) == (1, "(not kept: see the file)")
+    assert row["reason"] == "a price is not a multiple of the tick 1.0"
 
 
 def test_canary_is_skipped_if_the_table_has_bars(project: Project, drive: Path) -> None:

@@ -139,15 +139,15 @@ def test_partition_without_a_file_succeeds_with_a_note(
 
 
 def test_step_fails_if_the_canary_stops_the_load(
-    materialize: Any, project: Project, drive: Path
+    materialize: Any, project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put_lines(drive, [record(0, volume="-1")])
+    stopping = "a.json: the canary failed"
+    monkeypatch.setattr("cbi_assets.load.load.run_canary", lambda *_: stopping)
+    put_lines(drive, [record(0)])
     result = materialize(raw_alone(), "ZL|1h")
     assert not result.success
     (failure,) = result.get_step_failure_events()
-    assert (
-        "the canary found no valid bar" in failure.step_failure_data.user_failure_data.description
-    )
+    assert stopping in failure.step_failure_data.user_failure_data.description
 
 
 def test_load_drive_reports_every_partition_in_one_run(

@@ -1,6 +1,7 @@
 -- Find the staged records that are not valid bars. One row per record, with the first reason that
--- applies.
--- Reads $landed, $todo. Parameters: @datasets, @rtype, @timeframe, @step_us.
+-- applies. The price of an outright or a continuous symbol is a multiple of the root's tick on that
+-- trade date; a spread's may be finer, but a hundredth of a tick is a price that lost its scale.
+-- Reads $landed, $todo, $ticks. Parameters: @datasets, @rtype, @timeframe, @step_us.
 SELECT file_no, record_no, reason
 FROM (
   SELECT
@@ -24,8 +25,24 @@ FROM (
         landed.low <= landed.open AND landed.open <= landed.high
         AND landed.low <= landed.close AND landed.close <= landed.high
       ) THEN 'open or close lies outside low to high'
+      WHEN landed.kind IN ('outright', 'continuous') AND (
+        COALESCE(MOD(SAFE_CAST(ROUND(landed.open * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
+        OR COALESCE(MOD(SAFE_CAST(ROUND(landed.high * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
+        OR COALESCE(MOD(SAFE_CAST(ROUND(landed.low * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
+        OR COALESCE(MOD(SAFE_CAST(ROUND(landed.close * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
+      ) THEN CONCAT(
+        'a price is not a multiple of the tick ',
+        COALESCE(CAST(ticks.tick_nanos / 1e9 AS STRING), '(none in universe.yaml)')
+      )
+      WHEN (landed.open <> 0 AND ABS(landed.open) * 1e11 < ticks.tick_nanos)
+        OR (landed.high <> 0 AND ABS(landed.high) * 1e11 < ticks.tick_nanos)
+        OR (landed.low <> 0 AND ABS(landed.low) * 1e11 < ticks.tick_nanos)
+        OR (landed.close <> 0 AND ABS(landed.close) * 1e11 < ticks.tick_nanos)
+        THEN CONCAT('a price is below a hundredth of the tick ', CAST(ticks.tick_nanos / 1e9 AS STRING))
     END AS reason
   FROM `$landed` AS landed
   JOIN `$todo` AS todo ON landed.file_no = todo.file_no AND landed.root = todo.root
+  LEFT JOIN `$ticks` AS ticks
+    ON landed.root = ticks.root AND landed.trade_date BETWEEN ticks.first_date AND ticks.last_date
 )
 WHERE reason IS NOT NULL
