@@ -60,16 +60,19 @@ def bars(
     symbol: str = "ZL.v.0",
     start: dt.datetime = START,
     schema: str = "ohlcv-1h",
-    price: str = "45.01",
+    price: str | None = None,
     instrument_id: int | None = None,
 ) -> Records:
     """Return `count` valid, consecutive bars.
 
-    Bar i: open = price + i cents, high = open + 5 cents, low = open - 3 cents, close = open + 2
-    cents, volume = 100 + i.
+    Bar i: open = price + i ticks, high = open + 5 ticks, low = open - 3 ticks, close = open + 2
+    ticks, volume = 100 + i. The tick is 0.01 for ZL and 0.25 for the others; the price is by
+    default 45.01 for ZL and 1001.25 for the others.
     """
-    cent = 10_000_000
-    opens = int(Decimal(price) * 10**9) + cent * np.arange(count, dtype=np.int64)
+    is_zl = symbol.startswith("ZL")
+    tick = 10_000_000 if is_zl else 250_000_000
+    first_open = Decimal(price or ("45.01" if is_zl else "1001.25"))
+    opens = int(first_open * 10**9) + tick * np.arange(count, dtype=np.int64)
     first = int(start.timestamp()) * 10**9
     step = STEPS[schema] * 10**9
     return bar_records(
@@ -78,9 +81,9 @@ def bars(
         first + step * np.arange(count, dtype=np.int64),
         {
             "open": opens,
-            "high": opens + 5 * cent,
-            "low": opens - 3 * cent,
-            "close": opens + 2 * cent,
+            "high": opens + 5 * tick,
+            "low": opens - 3 * tick,
+            "close": opens + 2 * tick,
         },
         100 + np.arange(count, dtype=np.int64),
     )

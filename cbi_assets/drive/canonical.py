@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.drive.formats import dataset_of_publisher
+from cbi_assets.drive.formats import dataset_of_publisher, is_dataset_of_databento
 from cbi_assets.drive.grammar import is_symbol
 from cbi_assets.drive.records import Decoded
 from cbi_assets.market.bars import PRICES, Columns, is_suspect
@@ -192,18 +192,38 @@ def _add_contract_and_date(frame: pl.DataFrame, calendars: Mapping[str, Calendar
 
 
 def _resolve_datasets(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:
+    """Add the dataset: the one stated, else the publisher's.
+
+    A record whose publisher does not belong to the stated dataset gets a fault: neither a header
+    nor metadata.json can vouch for what the record denies.
+    """
     stated = {file.file_no: file.dataset for file in files}
-    if len(names := set(stated.values())) == 1 and None not in names:
-        return frame.with_columns(dataset=pl.lit(names.pop()))
     by_publisher = {
         number: dataset_of_publisher(number)
         for number in frame["publisher_id"].drop_nulls().unique().to_list()
     }
+    names = set(stated.values())
+    known = {name for name in names if name is not None and is_dataset_of_databento(name)}
+    if len(names) == 1 and (not known or set(by_publisher.values()) <= known):
+        one = names.pop()
+        if one is not None:
+            return frame.with_columns(dataset=pl.lit(one))
+    of_file = pl.col("file_no").replace_strict(stated, return_dtype=pl.String)
+    of_publisher = pl.col("publisher_id").replace_strict(
+        by_publisher, default=None, return_dtype=pl.String
+    )
+    is_denied = (
+        of_file.is_in(list(known))
+        & pl.col("publisher_id").is_not_null()
+        & of_publisher.ne_missing(of_file)
+    )
+    denial = pl.format(
+        "publisher {} is of {}, not of {}",
+        "publisher_id",
+        of_publisher.fill_null("no dataset of Databento's"),
+        of_file,
+    )
     return frame.with_columns(
-        dataset=pl.coalesce(
-            pl.col("file_no").replace_strict(stated, return_dtype=pl.String),
-            pl.col("publisher_id").replace_strict(
-                by_publisher, default=None, return_dtype=pl.String
-            ),
-        )
+        dataset=pl.coalesce(of_file, of_publisher),
+        fault=pl.coalesce("fault", pl.when(is_denied).then(denial)),
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from cbi_assets.drive.grammar import parse_id
+from cbi_assets.drive.grammar import is_frame_timestamp, parse_id
 from cbi_assets.market.bars import PRICES, RTYPES, timeframe_of
 
 FIRST_RECORDS: Final = 20
@@ -17,13 +17,17 @@ FIRST_RECORDS: Final = 20
 
 @dataclass(frozen=True)
 class FirstRecord:
-    """How a record is written. `pretty_px` is None if its prices disagree or it has none."""
+    """How a record is written.
+
+    `pretty_px` is None if its prices disagree or it has none; `is_frame` as in TextFormat.
+    """
 
     rtype: int
     publisher_id: int
     pretty_px: bool | None
     pretty_ts: bool
     has_symbol: bool
+    is_frame: bool = False
 
 
 def first_record(fields: Mapping[str, Any]) -> FirstRecord:
@@ -31,13 +35,14 @@ def first_record(fields: Mapping[str, Any]) -> FirstRecord:
 
     Raises KeyError or ValueError if rtype or publisher_id is missing or is not a number.
     """
-    symbol = fields.get("symbol")
+    symbol, ts_event = fields.get("symbol"), str(fields.get("ts_event"))
     return FirstRecord(
         rtype=parse_id("rtype", fields["rtype"]),
         publisher_id=parse_id("publisher_id", fields["publisher_id"]),
         pretty_px=_is_pretty(fields.get(name) for name in PRICES),
-        pretty_ts="T" in str(fields.get("ts_event")),
+        pretty_ts="T" in ts_event or is_frame_timestamp(ts_event),
         has_symbol=isinstance(symbol, str) and bool(symbol),
+        is_frame=is_frame_timestamp(ts_event),
     )
 
 
@@ -69,6 +74,7 @@ def consensus(records: Sequence[FirstRecord]) -> FirstRecord:
         pretty_px=_most(forms) if forms else None,
         pretty_ts=_most(record.pretty_ts for record in own),
         has_symbol=_most(record.has_symbol for record in own),
+        is_frame=_most(record.is_frame for record in own),
     )
 
 

@@ -58,12 +58,16 @@ BAR_COLUMNS = (
 
 @dataclass(frozen=True)
 class TextFormat:
-    """How a text file writes its records: its columns (CSV) and what is pretty-printed."""
+    """How a text file writes its records: its columns (CSV) and what is pretty-printed.
+
+    `is_frame`: pandas or Polars wrote it, from Databento's `to_df`.
+    """
 
     columns: tuple[str, ...]
     pretty_px: bool
     pretty_ts: bool
     has_symbol: bool
+    is_frame: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ PARQUET: Final = Rejected("other", "Parquet", "parquet")
 
 @cache
 def _publisher_datasets() -> dict[int, str]:
-    # Importing Databento's client takes half a second; only text without metadata.json needs it.
+    # Importing Databento's client takes half a second: only runs that read bars pay for it.
     from databento.common.publishers import Publisher
 
     ignore_library_warnings()
@@ -124,6 +128,11 @@ def _publisher_datasets() -> dict[int, str]:
 def dataset_of_publisher(publisher_id: int) -> str | None:
     """Return the dataset that Databento lists for a publisher id, None for an unknown one."""
     return _publisher_datasets().get(publisher_id)
+
+
+def is_dataset_of_databento(name: str) -> bool:
+    """Whether Databento lists a dataset. It does not list the demo's."""
+    return name in _publisher_datasets().values()
 
 
 def sniff_source(source: SourceStream) -> Detected:
@@ -260,7 +269,13 @@ def _text_format(
     schema = schema_of_bars(most.rtype)
     if schema is None:
         return _foreign_record(most.rtype, most.publisher_id, encoding, compression)
-    text = TextFormat(columns, most.pretty_px is not False, most.pretty_ts, most.has_symbol)
+    text = TextFormat(
+        columns,
+        most.pretty_px is not False,
+        most.pretty_ts,
+        most.has_symbol,
+        most.is_frame and encoding == "csv",
+    )
     return FileFormat(encoding, compression, schema, most.rtype, None, most.publisher_id, text)
 
 

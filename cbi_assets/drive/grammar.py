@@ -25,6 +25,17 @@ DECIMAL: Final = r"-?(?:0|[1-9][0-9]{0,9})\.[0-9]{1,9}"
 TIMESTAMP: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?Z"
 """A pretty timestamp. Databento writes UTC as `Z` and no other offset."""
 
+FRAME_DECIMAL: Final = rf"{DECIMAL}|-?[1-9](?:\.[0-9]{{1,9}})?[eE]-0?[5-9]"
+"""A price in a CSV of a frame: float64 below 1e-4 has an exponent there."""
+
+_DATE_AND_TIME = ("[0-9]{4}-[0-9]{2}-[0-9]{2}", r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?")
+FRAME_TIMESTAMP: Final = (
+    rf"{_DATE_AND_TIME[0]}(?: {_DATE_AND_TIME[1]}[+-](?:[01][0-9]|2[0-3]):[0-5][0-9]"
+    rf"|T{_DATE_AND_TIME[1]}[+-](?:[01][0-9]|2[0-3])[0-5][0-9])"
+)
+"""A time in a CSV of a frame: pandas writes `2025-01-06 09:00:00-06:00`, Polars
+`2025-01-06T09:00:00.000000000-0600`."""
+
 SYMBOL: Final = r"[!-~](?:[ -~]{0,69}[!-~])?"
 """1 to 71 printable ASCII characters (DBN's limit), with blanks only inside."""
 
@@ -33,9 +44,11 @@ LIMITS: Final = {"rtype": 2**8 - 1, "publisher_id": 2**16 - 1, "instrument_id": 
 
 MAX_INT64: Final = 2**63 - 1
 
-_INTEGER, _DECIMAL, _TIMESTAMP, _SYMBOL = (
-    re.compile(pattern) for pattern in (INTEGER, DECIMAL, TIMESTAMP, SYMBOL)
+_INTEGER, _DECIMAL, _TIMESTAMP, _FRAME_DECIMAL, _FRAME_TIMESTAMP, _SYMBOL = (
+    re.compile(pattern)
+    for pattern in (INTEGER, DECIMAL, TIMESTAMP, FRAME_DECIMAL, FRAME_TIMESTAMP, SYMBOL)
 )
+_TIMESTAMP_PARTS = re.compile(r"(.{19})(?:\.([0-9]+))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))")
 
 
 class DuplicateKeyError(ValueError):
@@ -50,6 +63,11 @@ def all_match(column: pl.Series, pattern: str) -> bool:
 def is_symbol(text: str) -> bool:
     """Whether the text can be a symbol of Databento's."""
     return _SYMBOL.fullmatch(text) is not None
+
+
+def is_frame_timestamp(text: str) -> bool:
+    """Whether a time is written as pandas or Polars write it."""
+    return _FRAME_TIMESTAMP.fullmatch(text) is not None
 
 
 def parse_json(text: str) -> Any:
@@ -99,25 +117,31 @@ def parse_int64(value: Any) -> int:
     return number
 
 
-def parse_timestamp(value: Any) -> int:
-    """Return nanoseconds since 1970, UTC, of a raw or a pretty timestamp. Raises ValueError."""
+def parse_timestamp(value: Any, is_frame: bool = False) -> int:
+    """Return nanoseconds since 1970, UTC, of a raw or a pretty timestamp. Raises ValueError.
+
+    With `is_frame`, the pretty ones are those of a frame's CSV.
+    """
     text = str(value)
     if _INTEGER.fullmatch(text):
         return parse_int64(text)
-    if not _TIMESTAMP.fullmatch(text):
+    if not (_FRAME_TIMESTAMP if is_frame else _TIMESTAMP).fullmatch(text):
         raise ValueError(f"ts_event {text!r}")
-    seconds, _, fraction = text[:-1].partition(".")
-    whole = int(np.datetime64(seconds, "s").astype(np.int64))
-    number = whole * 1_000_000_000 + int(fraction.ljust(9, "0"))
+    parts = _TIMESTAMP_PARTS.fullmatch(text)
+    assert parts is not None
+    local, fraction, sign, hours, minutes = parts.groups(default="0")  # no offset: 01 times 0
+    offset = int(f"{sign}1") * (int(hours) * 60 + int(minutes))
+    seconds = int(np.datetime64(local, "s").astype(np.int64)) - offset * 60
+    number = seconds * 1_000_000_000 + int(fraction.ljust(9, "0"))
     if abs(number) > MAX_INT64:
         raise ValueError(f"ts_event {text!r} does not fit 64 bits")
     return number
 
 
-def parse_decimal(value: Any) -> float:
+def parse_decimal(value: Any, is_frame: bool = False) -> float:
     """Return a pretty price, rounded to the nearest float64. Raises ValueError."""
     text = str(value)
-    if not _DECIMAL.fullmatch(text):
+    if not (_FRAME_DECIMAL if is_frame else _DECIMAL).fullmatch(text):
         raise ValueError(f"price {text!r}")
     return float(text)
 

@@ -39,7 +39,7 @@ from cbi_assets.drive.streams import (
     open_member,
 )
 from cbi_assets.drive.walk import AreaPath, Entry
-from cbi_assets.drive.zip_members import Member, list_members
+from cbi_assets.drive.zip_members import Member, list_members, paths_in
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 from cbi_assets.formatting import printable
 
@@ -129,18 +129,17 @@ class Reader:
             self._refuse(record, f"the zip cannot be opened: {error}. {DOWNLOAD_ZIP_AGAIN}")
             return
         with archive:
-            names = [info.filename for info in archive.infolist() if not info.is_dir()]
-            count = len(names)
-            if count != len(set(names)):
-                twice = next(name for name in names if names.count(name) > 1)
-                self._refuse(record, f"{twice!r} is in the zip twice. {DOWNLOAD_ZIP_AGAIN}")
+            try:
+                count = len(paths_in(archive))
+            except SourceError as error:
+                self._refuse(record, str(error))
                 return
             self._records.append(replace(record, verdict="zip", reason=f"{count} files inside"))
             for member in list_members(archive):
                 self._read_member(archive, record, member)
 
     def _read_member(self, archive: zipfile.ZipFile, zipped: FileRecord, member: Member) -> None:
-        path = f"{zipped.path}!/{member.info.filename}"
+        path = f"{zipped.path}!/{member.path}"
         record = FileRecord(zipped.area, path, zipped.stamp, member.info.file_size, "other")
         if member.is_outside:
             self._refuse(record, "its name in the zip points outside the zip: not read.")

@@ -25,6 +25,8 @@ import pyarrow.json
 from cbi_assets.drive.formats import Encoding, FileFormat, TextFormat
 from cbi_assets.drive.grammar import (
     DECIMAL,
+    FRAME_DECIMAL,
+    FRAME_TIMESTAMP,
     INTEGER,
     LIMITS,
     MAX_INT64,
@@ -318,12 +320,14 @@ def _read_csv(block: bytes, total: int, text: TextFormat) -> dict[str, pa.Chunke
 
 def _convert(columns: dict[str, pa.ChunkedArray], text: TextFormat) -> dict[str, Any]:
     """Convert columns that follow the grammar in every value."""
-    _require_grammar(columns["ts_event"], TIMESTAMP if text.pretty_ts else INTEGER)
+    pretty_ts = FRAME_TIMESTAMP if text.is_frame else TIMESTAMP
+    pretty_px = FRAME_DECIMAL if text.is_frame else DECIMAL
+    _require_grammar(columns["ts_event"], pretty_ts if text.pretty_ts else INTEGER)
     timestamp_type = pa.timestamp("ns", "UTC") if text.pretty_ts else pa.int64()
     ts_ns = columns["ts_event"].cast(timestamp_type).cast(pa.int64())
     converted: dict[str, Any] = {"ts_ns": pl.Series("ts_ns", ts_ns)}
     for name in PRICES:
-        _require_grammar(columns[name], DECIMAL if text.pretty_px else INTEGER)
+        _require_grammar(columns[name], pretty_px if text.pretty_px else INTEGER)
         if text.pretty_px:
             converted[name] = pl.Series(name, columns[name].cast(pa.float64()))
         else:
@@ -385,8 +389,8 @@ def _csv_fields(line: bytes, text: TextFormat) -> dict[str, Any]:
 
 def _parse_fields(fields: dict[str, Any], text: TextFormat) -> dict[str, Any]:
     row: dict[str, Any] = {name: parse_id(name, fields[name]) for name in LIMITS}
-    row["ts_ns"] = parse_timestamp(fields["ts_event"])
-    row |= {name: _parse_price(fields[name], text.pretty_px) for name in PRICES}
+    row["ts_ns"] = parse_timestamp(fields["ts_event"], text.is_frame)
+    row |= {name: _parse_price(fields[name], text) for name in PRICES}
     row["volume"] = parse_int64(fields["volume"])
     row["symbol"] = parse_symbol(fields.get("symbol"))
     str(row["symbol"]).encode()  # Raises for half a surrogate pair, which JSON can contain.
@@ -396,11 +400,11 @@ def _parse_fields(fields: dict[str, Any], text: TextFormat) -> dict[str, Any]:
 _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, csv.Error)
 
 
-def _parse_price(value: Any, pretty: bool) -> float | None:
+def _parse_price(value: Any, text: TextFormat) -> float | None:
     if value is None or value == "":
         return None
-    if pretty or "." in str(value):
-        return parse_decimal(value)
+    if text.pretty_px or "." in str(value):
+        return parse_decimal(value, text.is_frame)
     price: float | None = prices_from_raw(np.array([parse_int64(value)], dtype=np.int64)).item()
     return price
 

@@ -10,8 +10,9 @@ import polars as pl
 
 from cbi_assets.drive.dbn_header import dbn_metadata
 from cbi_assets.drive.faults import source_errors
+from cbi_assets.drive.mappings import mappings_of_metadata
 from cbi_assets.drive.pieces import read_dbn_header
-from cbi_assets.drive.sidecars import Sidecars, mappings_of_metadata, read_sidecars
+from cbi_assets.drive.sidecars import Sidecars, read_sidecars
 from cbi_assets.drive.streams import decompress, open_regular, read_sidecar
 from cbi_assets.drive.walk import AreaPath, Entry
 from cbi_assets.errors import SourceError

@@ -1,4 +1,4 @@
-"""Read the JSON files next to a job's data: manifest, metadata, symbology, condition."""
+"""Read the files next to a job's data: manifest, metadata, symbology, condition."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import polars as pl
 
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
 from cbi_assets.drive.lookalikes import is_named_like_bars
+from cbi_assets.drive.mappings import mappings_of_csv, mappings_of_json
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.errors import CbiError, SourceError
 from cbi_assets.formatting import printable
@@ -23,13 +24,6 @@ MANIFEST: Final = "manifest.json"
 
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 _JOB_ID = re.compile(r"^[A-Z0-9]+-\d{8}-[A-Z0-9]{10}$")
-
-MAPPING_SCHEMA = {
-    "instrument_id": pl.Int64,
-    "d0": pl.Date,
-    "d1": pl.Date,
-    "mapped_symbol": pl.String,
-}
 
 
 @dataclass(frozen=True)
@@ -145,7 +139,7 @@ def read_sidecars(names: Iterable[str], read: Callable[[str], bytes], damage: st
                 continue
             if name in listed:
                 _compare(listed[name], digest)
-            found = _PARSERS[name](json.loads(data, object_pairs_hook=_unique_keys))
+            found = _PARSERS[name](_document(name, data))
             parts |= {key: value for key, value in found.items() if value is not None}
             listed = parts.get("listed", listed)
         except BaseException as error:
@@ -183,6 +177,12 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _document(name: str, data: bytes) -> Any:
+    if name.endswith(".csv"):
+        return data.decode("utf-8-sig")
+    return json.loads(data, object_pairs_hook=_unique_keys)
+
+
 def _manifest(document: Any) -> dict[str, Any]:
     listed: dict[str, Digest] = {}
     for item in document["files"]:
@@ -209,13 +209,11 @@ def _metadata(document: Any) -> dict[str, Any]:
 
 
 def _symbology(document: Any) -> dict[str, Any]:
-    rows = [
-        (int(interval["s"]), _date(interval["d0"]), _date(interval["d1"]), _text(symbol))
-        for symbol, intervals in document["result"].items()
-        for interval in intervals
-        if interval["s"]
-    ]
-    return {"mappings": pl.DataFrame(rows, schema=MAPPING_SCHEMA, orient="row")}
+    return {"mappings": mappings_of_json(document["result"])}
+
+
+def _symbology_csv(text: Any) -> dict[str, Any]:
+    return {"mappings": mappings_of_csv(text)}
 
 
 def _condition(document: Any) -> dict[str, Any]:
@@ -243,6 +241,7 @@ def _date(text: str) -> dt.date:
 _PARSERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     MANIFEST: _manifest,
     "metadata.json": _metadata,
+    "symbology.csv": _symbology_csv,
     "symbology.json": _symbology,
     "condition.json": _condition,
 }
@@ -250,14 +249,3 @@ SIDECARS = tuple(_PARSERS)
 
 UNREAD_SIDECARS: Final = frozenset({"symbology.csv"})
 """Files without bars that a manifest may list besides `SIDECARS`."""
-
-
-def mappings_of_metadata(mappings: Mapping[str, Iterable[Mapping[str, Any]]]) -> pl.DataFrame:
-    """Return the mappings of a DBN header (`Metadata.mappings`) as `Sidecars.mappings` has them."""
-    rows = [
-        (int(interval["symbol"]), interval["start_date"], interval["end_date"], symbol)
-        for symbol, intervals in mappings.items()
-        for interval in intervals
-        if str(interval["symbol"]).isdigit()
-    ]
-    return pl.DataFrame(rows, schema=MAPPING_SCHEMA, orient="row")

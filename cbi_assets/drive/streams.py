@@ -203,11 +203,11 @@ def _paced(raw: IO[bytes], info: zipfile.ZipInfo) -> Readable:
     return raw if bounded else _SmallReads(raw)
 
 
-def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Return all bytes of one small member. Raises SourceError if the zip is damaged there."""
     try:
-        with archive.open(name) as raw:
-            return _read_limited(_paced(raw, archive.getinfo(name)))
+        with archive.open(info) as raw:
+            return _read_limited(_paced(raw, info))
     except _READ_ERRORS as error:
         raise SourceError(_DAMAGED_ZIP.format(error), remedy=DOWNLOAD_ZIP_AGAIN) from None
 

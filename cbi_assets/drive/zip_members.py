@@ -4,46 +4,65 @@ from __future__ import annotations
 
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from cbi_assets.drive.sidecars import Sidecars, manifest_folders, read_sidecars
-from cbi_assets.drive.streams import read_member
+from cbi_assets.drive.streams import DOWNLOAD_ZIP_AGAIN, read_member
 from cbi_assets.drive.walk import is_passed_over
+from cbi_assets.errors import SourceError
 
 
 @dataclass(frozen=True)
 class Member:
-    """One file in a zip. `name` is its name without the folder."""
+    """One file in a zip. `path` is its name there, `name` the same without the folder."""
 
     info: zipfile.ZipInfo
+    path: str
     name: str
     sidecars: Sidecars
 
     @property
     def is_outside(self) -> bool:
         """Whether its path leads out of the zip, which no honest zip's does."""
-        path = self.info.filename
-        return ".." in path.split("/") or path.startswith("/")
+        return ".." in self.path.split("/") or self.path.startswith("/")
+
+
+def paths_in(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the files in a zip by path. Raises SourceError if a path occurs twice.
+
+    Windows' own zip writer separates folders by backslashes, which no file of Databento's has.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        path = _path(info)
+        if path.endswith("/"):
+            continue
+        if path in found:
+            raise SourceError(f"{path!r} is in the zip twice", remedy=DOWNLOAD_ZIP_AGAIN)
+        found[path] = info
+    return found
+
+
+def _path(info: zipfile.ZipInfo) -> str:
+    return info.filename.replace("\\", "/")
 
 
 def list_members(archive: zipfile.ZipFile) -> Iterator[Member]:
     """Yield a zip's files by folder and name, except hidden ones and those in system folders."""
-    by_folder: dict[str, list[zipfile.ZipInfo]] = defaultdict(list)
-    for info in archive.infolist():
-        if not info.is_dir():
-            by_folder[info.filename.rpartition("/")[0]].append(info)
-    manifests = manifest_folders(info.filename for info in archive.infolist())
-    damage = {path.rpartition("/")[0]: why for path, why in manifests.items()}
-    for folder, infos in sorted(by_folder.items()):
-        prefix = f"{folder}/" if folder else ""
-        names = [info.filename.removeprefix(prefix) for info in infos]
-        sidecars = read_sidecars(names, partial(_read, archive, prefix), damage.get(folder, ""))
-        for name, info in sorted(zip(names, infos, strict=True), key=lambda pair: pair[0]):
-            if not name.startswith(".") and not any(map(is_passed_over, folder.split("/"))):
-                yield Member(info, name, sidecars)
+    by_folder: dict[str, dict[str, zipfile.ZipInfo]] = defaultdict(dict)
+    for path, info in paths_in(archive).items():
+        name = path.rpartition("/")[2]
+        by_folder[path.removesuffix(name)][name] = info
+    manifests = manifest_folders(map(_path, archive.infolist()))
+    damage = {path.removesuffix(path.rpartition("/")[2]): why for path, why in manifests.items()}
+    for prefix, infos in sorted(by_folder.items()):
+        sidecars = read_sidecars(infos, partial(_read, archive, infos), damage.get(prefix, ""))
+        for name, info in sorted(infos.items()):
+            if not name.startswith(".") and not any(map(is_passed_over, prefix.split("/"))):
+                yield Member(info, prefix + name, name, sidecars)
 
 
-def _read(archive: zipfile.ZipFile, prefix: str, name: str) -> bytes:
-    return read_member(archive, prefix + name)
+def _read(archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], name: str) -> bytes:
+    return read_member(archive, infos[name])

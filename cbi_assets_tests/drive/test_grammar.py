@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import databento
 import polars as pl
 import pytest
 from hypothesis import example, given, settings
@@ -16,10 +17,29 @@ from cbi_assets.drive.canonical import FileContext, Rules, canonicalise
 from cbi_assets.drive.formats import FileFormat, sniff
 from cbi_assets.drive.grammar import LIMITS
 from cbi_assets.drive.records import Piece, _decode_lines, decode
-from cbi_assets_tests.helpers import DATASET, bars, text_file
+from cbi_assets_tests.helpers import DATASET, START, bars, dbn_file, text_file
 
-FORMS = [(encoding, pretty) for encoding in ("json", "csv") for pretty in (True, False)]
-FILES = {form: text_file(bars(4), form[0], pretty_px=form[1], pretty_ts=form[1]) for form in FORMS}
+Form = tuple[str, bool | str]
+"""The encoding, and whether prices and times are pretty, or which library wrote them."""
+
+
+def frame_csv(writer: str, zone: str) -> bytes:
+    """Return the CSV that pandas or Polars write of Databento's frame, in a time zone."""
+    frame = databento.DBNStore.from_bytes(dbn_file(bars(4))).to_df(tz=zone)
+    text = frame.to_csv() if writer == "pandas" else pl.from_pandas(frame.reset_index()).write_csv()
+    return text.encode()
+
+
+FILES: dict[Form, bytes] = {
+    **{
+        (encoding, pretty): text_file(bars(4), encoding, pretty_px=pretty, pretty_ts=pretty)
+        for encoding in ("json", "csv")
+        for pretty in (True, False)
+    },
+    ("csv", "pandas"): frame_csv("pandas", "America/Chicago"),
+    ("csv", "polars"): frame_csv("polars", "UTC"),
+}
+FORMS = list(FILES)
 FIELDS = (
     "ts_event", "rtype", "publisher_id", "instrument_id",
     "open", "high", "low", "close", "volume", "symbol",
@@ -28,17 +48,17 @@ RULES = Rules((DATASET,), load_universe().calendars(), load_universe().ticks())
 Row = dict[str, Any]
 
 
-def format_of(form: tuple[str, bool]) -> FileFormat:
+def format_of(form: Form) -> FileFormat:
     found = sniff(FILES[form])
     assert isinstance(found, FileFormat)
     return found
 
 
-def lines_of(form: tuple[str, bool]) -> list[bytes]:
+def lines_of(form: Form) -> list[bytes]:
     return FILES[form].splitlines()[form[0] == "csv" :]
 
 
-def with_token(form: tuple[str, bool], field: str, token: str) -> bytes:
+def with_token(form: Form, field: str, token: str) -> bytes:
     """Return the first record with one value replaced; in JSON, inside its quotes if it has any."""
     line = lines_of(form)[0]
     if form[0] == "csv":
@@ -53,7 +73,7 @@ def with_token(form: tuple[str, bool], field: str, token: str) -> bytes:
     return written.replace('"@"', f'"{token}"' if quoted else token).encode()
 
 
-def rows_of(form: tuple[str, bool], lines: Sequence[bytes], slow: bool = False) -> dict[int, Row]:
+def rows_of(form: Form, lines: Sequence[bytes], slow: bool = False) -> dict[int, Row]:
     """Return the landed rows of these lines by line number, without their raw text."""
     found = format_of(form)
     pieces = [Piece(1, 1, len(lines), b"\n".join(lines) + b"\n")]
@@ -76,6 +96,10 @@ TOKENS = st.one_of(
         fullmatch=True,
     ),
     st.text(st.characters(exclude_characters='\n"\\'), max_size=8),
+    st.from_regex(
+        r"2025-0[1-9]-[0-3][0-9][ T][0-2][0-9]:00:00(\.[0-9]{0,10})?[+-][0-2][0-9]:?[0-6]0",
+        fullmatch=True,
+    ),
     st.sampled_from(["0x22", "1e3", "inf", "NaN", "null", "true", " 34", "34 ", "-0", "034"]),
 )  # fmt: skip
 
@@ -89,8 +113,10 @@ VALUES = given(form=st.sampled_from(FORMS), field=st.sampled_from(FIELDS), token
 @example(form=("csv", True), field="open", token="1e3")
 @example(form=("json", False), field="volume", token="0x64")
 @example(form=("json", True), field="ts_event", token="2025-01-06T15:00:00+06:00")
+@example(form=("csv", "pandas"), field="ts_event", token="2025-01-06 15:00:00.000000001-23:59")
+@example(form=("csv", "polars"), field="low", token="-5E-8")
 def test_value_is_read_alike_alone_and_among_other_lines(
-    form: tuple[str, bool], field: str, token: str
+    form: Form, field: str, token: str
 ) -> None:
     assert_read_alike(form, field, token)
 
@@ -99,12 +125,12 @@ def test_value_is_read_alike_alone_and_among_other_lines(
 @settings(max_examples=2_000)
 @VALUES
 def test_any_value_is_read_alike_alone_and_among_other_lines(
-    form: tuple[str, bool], field: str, token: str
+    form: Form, field: str, token: str
 ) -> None:
     assert_read_alike(form, field, token)
 
 
-def assert_read_alike(form: tuple[str, bool], field: str, token: str) -> None:
+def assert_read_alike(form: Form, field: str, token: str) -> None:
     """Decode a changed record line by line, alone, and at both ends of blocks of other lines."""
     changed, others = with_token(form, field, token), lines_of(form)[1:]
     expected = rows_of(form, [changed], slow=True)
@@ -154,9 +180,7 @@ IN_JSON = [(f, t.replace("\t", r"\t")) for f, t in FORBIDDEN if f not in LIMITS 
     ],
     ids=str,
 )
-def test_value_outside_the_grammar_is_a_fault(
-    form: tuple[str, bool], field: str, token: str
-) -> None:
+def test_value_outside_the_grammar_is_a_fault(form: Form, field: str, token: str) -> None:
     rows = rows_of(form, [with_token(form, field, token), *lines_of(form)[1:]])
     assert rows[1]["fault"]
     assert [rows[n]["fault"] for n in (2, 3, 4)] == [None] * 3
@@ -173,7 +197,7 @@ def test_empty_symbol_and_control_characters_are_faults_in_json(symbol: str) -> 
 @pytest.mark.parametrize(
     "symbol", ["ESZ5", "CLM5-CLU6", "RB:HO G6-H6", "CL:BF Z4-M5-Z5", "UD:CL: GN 2540925", "BRK.B"]
 )
-def test_symbols_of_databento_are_accepted(form: tuple[str, bool], symbol: str) -> None:
+def test_symbols_of_databento_are_accepted(form: Form, symbol: str) -> None:
     rows = rows_of(form, [with_token(form, "symbol", symbol)])
     assert (rows[1]["fault"], rows[1]["symbol"]) == (None, symbol)
 
@@ -186,21 +210,51 @@ def test_price_without_a_point_is_a_fault_in_a_pretty_file(encoding: str, price:
     assert rows[4]["fault"] == f"unreadable {encoding.upper()} record: price '{price}'"
 
 
+@pytest.mark.parametrize(
+    ("form", "field", "token", "column", "value"),
+    [
+        (("csv", "pandas"), "ts_event", "2025-01-06 09:00:00-06:00", "ts_event", START),
+        (("csv", "pandas"), "ts_event", "2025-01-06 20:30:00.000000+05:30", "ts_event", START),
+        (("csv", "polars"), "ts_event", "2025-01-06T09:00:00.000000000-0600", "ts_event", START),
+        (("csv", "pandas"), "low", "5e-05", "low", 0.00005),
+        (("csv", "polars"), "low", "-1.25e-7", "low", -0.000000125),
+    ],
+)
+def test_times_and_prices_of_a_frame_are_read_as_its_library_writes_them(
+    form: Form, field: str, token: str, column: str, value: Any
+) -> None:
+    rows = rows_of(form, [with_token(form, field, token), *lines_of(form)[1:]])
+    assert (rows[1]["fault"], rows[1][column]) == (None, value)
+
+
+@pytest.mark.parametrize(
+    ("form", "field", "token"),
+    [
+        (("csv", "pandas"), "ts_event", "2025-01-06 15:00:00"),
+        (("csv", "pandas"), "ts_event", "2025-01-06 15:00:00+24:00"),
+        (("csv", "pandas"), "ts_event", "2025-01-06T15:00:00.000000000Z"),
+        (("csv", "pandas"), "low", "1e-04"),
+        (("csv", "pandas"), "low", "0e-05"),
+        (("csv", True), "low", "5e-05"),
+    ],
+)
+def test_value_that_no_library_writes_is_a_fault(form: Form, field: str, token: str) -> None:
+    assert rows_of(form, [with_token(form, field, token), *lines_of(form)[1:]])[1]["fault"]
+
+
 def test_fields_of_the_header_are_not_overridden_from_outside_it() -> None:
     form = ("json", True)
     line = lines_of(form)[0].replace(b'"open"', b'"instrument_id":99,"ts_event":"0","open"')
     assert rows_of(form, [line]) == rows_of(form, lines_of(form)[:1])
 
 
-@pytest.mark.parametrize("pretty", [True, False])
-@pytest.mark.parametrize("encoding", ["json", "csv"])
+@pytest.mark.parametrize("form", FORMS, ids=str)
 def test_databentos_own_records_take_the_fast_path(
-    monkeypatch: pytest.MonkeyPatch, encoding: str, pretty: bool
+    monkeypatch: pytest.MonkeyPatch, form: Form
 ) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("decoded line by line")
 
-    form = (encoding, pretty)
     expected = rows_of(form, lines_of(form), slow=True)
     monkeypatch.setattr("cbi_assets.drive.records._decode_lines", fail)
     assert rows_of(form, lines_of(form)) == expected
