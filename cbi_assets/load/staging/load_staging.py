@@ -31,7 +31,7 @@ from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Increase it when validation changes in code: all files are then validated again."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -83,18 +84,42 @@ def fetch_all(staging: Path) -> Iterator[StagingFile | SourceError]:
 
 
 def decode(file: StagingFile) -> pl.DataFrame:
-    """Return the file's rows. Raises SourceError if it is not readable Parquet."""
+    """Return the file's rows: dictionaries as what they contain, and floats as Float64.
+
+    A float32 becomes the shortest decimal that it stands for: 3.11, not 3.109999895.
+
+    Raises
+    ------
+    SourceError
+        If it is not readable Parquet, or has a column twice.
+    """
     if not file.name.lower().endswith(".parquet"):
         raise SourceError(
             "not Parquet", subject=file.path, remedy="Export it as Parquet, or move it away."
         )
     try:
-        table = pq.read_table(io.BytesIO(file.content), page_checksum_verification=True)
-        frame = pl.from_arrow(table)
+        with pq.ParquetFile(io.BytesIO(file.content), page_checksum_verification=True) as parquet:
+            names = parquet.schema_arrow.names
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise SourceError(
+                    f"it has the column {twice} twice",
+                    subject=file.path,
+                    remedy="Export it again, with each column once.",
+                )
+            frame = pl.from_arrow(_without_dictionaries(parquet.read()))
     except (pa.ArrowException, OSError, ValueError, pl.exceptions.PolarsError) as error:
         why = " ".join(str(error).split()).rstrip(".")[:200]
         raise SourceError(
             f"damaged Parquet ({why})", subject=file.path, remedy="Export it again."
         ) from None
     assert isinstance(frame, pl.DataFrame)
-    return frame
+    return frame.with_columns(cs.by_dtype(pl.Float32).cast(pl.String).cast(pl.Float64))
+
+
+def _without_dictionaries(table: pa.Table) -> pa.Table:
+    fields = [
+        field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))
