@@ -237,6 +237,17 @@ def test_row_count_fails_if_only_the_sum_over_files_agrees(
     assert result.sample[0]["first_file_that_differs"] == min(file_id, second)
 
 
+def test_row_count_check_fails_if_a_file_lost_all_of_its_bars(
+    project: Project, drive: Path
+) -> None:
+    second = put_lines(drive, [record(4)], "b.json")
+    load_once(project)
+    change(project, f"DELETE FROM `{TABLE}` WHERE source_file_id = '{second}'")
+    result = run(project, "row_count_matches_files")
+    assert (result.expected, result.actual) == ("5 bars (ops.loads)", "4 bars (1 file differs)")
+    assert result.sample[0]["first_file_that_differs"] == second
+
+
 def test_row_count_names_the_file_that_differs(project: Project, file_id: str) -> None:
     change(project, f"DELETE FROM `{TABLE}` WHERE {ONE}")
     (row,) = run(project, "row_count_matches_files").sample
