@@ -11,10 +11,10 @@ JOIN `$ticks` AS ticks
 WHERE bars.root IN UNNEST(@roots)
   AND bars.kind IN ('outright', 'continuous')
   AND (
-    -- NULL: a price that is not finite
-    COALESCE(MOD(SAFE_CAST(ROUND(bars.open * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
-    OR COALESCE(MOD(SAFE_CAST(ROUND(bars.high * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
-    OR COALESCE(MOD(SAFE_CAST(ROUND(bars.low * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
-    OR COALESCE(MOD(SAFE_CAST(ROUND(bars.close * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
+    -- ELSE: not finite, or beyond what 64 bits hold
+    CASE WHEN ABS(bars.open) < 9e9 THEN MOD(CAST(ROUND(bars.open * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
+    OR CASE WHEN ABS(bars.high) < 9e9 THEN MOD(CAST(ROUND(bars.high * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
+    OR CASE WHEN ABS(bars.low) < 9e9 THEN MOD(CAST(ROUND(bars.low * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
+    OR CASE WHEN ABS(bars.close) < 9e9 THEN MOD(CAST(ROUND(bars.close * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
   )
 QUALIFY ROW_NUMBER() OVER (PARTITION BY bars.root ORDER BY bars.symbol, bars.ts_event) <= 20

@@ -26,10 +26,10 @@ FROM (
         AND landed.low <= landed.close AND landed.close <= landed.high
       ) THEN 'open or close lies outside low to high'
       WHEN landed.kind IN ('outright', 'continuous') AND (
-        COALESCE(MOD(SAFE_CAST(ROUND(landed.open * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
-        OR COALESCE(MOD(SAFE_CAST(ROUND(landed.high * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
-        OR COALESCE(MOD(SAFE_CAST(ROUND(landed.low * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
-        OR COALESCE(MOD(SAFE_CAST(ROUND(landed.close * 1e9) AS INT64), ticks.tick_nanos), 1) <> 0
+        CASE WHEN ABS(landed.open) < 9e9 THEN MOD(CAST(ROUND(landed.open * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
+        OR CASE WHEN ABS(landed.high) < 9e9 THEN MOD(CAST(ROUND(landed.high * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
+        OR CASE WHEN ABS(landed.low) < 9e9 THEN MOD(CAST(ROUND(landed.low * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
+        OR CASE WHEN ABS(landed.close) < 9e9 THEN MOD(CAST(ROUND(landed.close * 1e9) AS INT64), ticks.tick_nanos) <> 0 ELSE TRUE END
       ) THEN CONCAT(
         'a price is not a multiple of the tick ',
         COALESCE(CAST(ticks.tick_nanos / 1e9 AS STRING), '(none in universe.yaml)')
