@@ -23,6 +23,7 @@ from cbi_assets.formatting import dollars, markdown_table, percent, plural, pric
         (price(None), "unknown"),
         (size(999), "999 bytes"),
         (size(5_200_000), "5.2 MB"),
+        (size(1_000_000_000), "1.0 GB"),
         (dollars(1234.5), "1,234.50 USD"),
         (plural(1, "file"), "1 file"),
         (plural(1200, "series", "series"), "1,200 series"),

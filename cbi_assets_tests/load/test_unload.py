@@ -198,10 +198,10 @@ def test_unload_fails_if_a_load_or_job_is_abbreviated(
 
 
 def test_unload_fails_if_an_abbreviated_id_is_ambiguous(project: Project, drive: Path) -> None:
-    # there are sixteen hex digits: two of seventeen IDs start with the same one
+    # two of these seventeen IDs, which are the files' hashes, start with the same digit
     ids = [put_lines(drive, [record(n)], f"{n}.json") for n in range(17)]
     load_once(project)
-    digit = next(d for d in "0123456789abcdef" if sum(i.startswith(d) for i in ids) > 1)
+    digit = next(d for d in "0123456789abcdef" if sum(i.startswith(d) for i in ids) == 2)
     with pytest.raises(UsageError, match="it matches more than one file's ID"):
         run_unload(project, "file", digit)
 
