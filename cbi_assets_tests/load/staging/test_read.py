@@ -52,7 +52,16 @@ def encoded(value: Any) -> pa.Array:
         {"value": encoded(3.11)},
         {"value": pa.array(["3.11"])},
     ],
-    ids=str,
+    ids=[
+        "plain",
+        "categorical text date",
+        "categorical date",
+        "categorical time",
+        "categorical names",
+        "float32",
+        "categorical float",
+        "text value",
+    ],
 )
 def test_observation_is_the_same_in_every_type(changes: dict[str, Any]) -> None:
     layout, found = observe("x.parquet", decode(indicators(**changes)), ())
