@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ MakeProject = Callable[..., Project]
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
+DEFAULT_HANDLERS = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+
 ACCEPTANCE = acceptance(os.environ)
 """A real project to test on, in a run of `make bigquery-acceptance`; else None."""
 
@@ -47,7 +54,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Record from the start which SQL files run, and what BigQuery's analyzer is to judge."""
+    """Record from the start which SQL files run, and what BigQuery's analyzer is to judge.
+
+    Whoever runs the tests in the background ignores signals, and so would the processes under test.
+    """
+    for number, handler in DEFAULT_HANDLERS.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     for name, plugin in (("executed-sql", ExecutedSql()), ("issued-sql", IssuedSql())):
         plugin.record()
         config.pluginmanager.register(plugin, name)

@@ -104,7 +104,9 @@ def exit_on_error(run: Callable[[], int | None]) -> Callable[[], None]:
     def exiting() -> None:
         try:
             with stop_on_signals():
-                sys.exit(run())
+                if (status := run()) == 128 + signal.SIGINT:
+                    raise KeyboardInterrupt  # which Typer turned into a status
+                sys.exit(status)
         except Stopped as stopped:
             end(stopped.number)
         except CbiError as error:

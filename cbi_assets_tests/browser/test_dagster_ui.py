@@ -95,6 +95,8 @@ def test_materialized_partition_shows_its_books_and_checks(page: Page, served: S
         "no_duplicate_bars",
         "no_unexplained_gaps",
         "ohlc_is_consistent",
+        "prices_are_on_tick",
+        "prices_are_plausible",
         "row_count_matches_files",
         "schema_matches_timeframe",
         "source_is_databento",

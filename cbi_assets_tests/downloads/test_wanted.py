@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -159,6 +161,15 @@ def load_hours(drive: Path, project: Project, *starts: tuple[str, int], symbol: 
     load_once(project, now=NOW)
 
 
+def list_again(folder: Path, name: str) -> None:
+    """Have a job's manifest list a file as it is now."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (entry,) = (file for file in manifest["files"] if file["filename"] == name)
+    content = (folder / name).read_bytes()
+    entry |= {"size": len(content), "hash": f"sha256:{hashlib.sha256(content).hexdigest()}"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
 def cover(project: Project, root: str, timeframe: str, now: dt.datetime = NOW) -> Coverage:
     with open_session(project, now=now) as session:
         wanted = survey(session)
@@ -223,6 +234,7 @@ def test_survey_excludes_days_that_a_job_reports_missing(drive: Path, project: P
         '[{"date": "2025-01-07", "condition": "missing", "last_modified_date": null},'
         ' {"date": "2025-01-03", "condition": "degraded", "last_modified_date": null}]'
     )
+    list_again(drive / JOB, "condition.json")
     load_once(project, now=NOW)
     after = cover(project, "ZL", "1h", now)
     assert [(r.trade_dates[-1], r.kind) for r in after.ranges] == [(date("2025-01-03"), "head")]

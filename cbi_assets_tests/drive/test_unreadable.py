@@ -15,7 +15,7 @@ import pytest
 
 from cbi_assets.drive.inventory import by_folder
 from cbi_assets.drive.streams import SourceStream
-from cbi_assets.errors import UnreadableError
+from cbi_assets.errors import HomeError, UnreadableError
 from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
     bars,
@@ -128,7 +128,7 @@ def test_full_disk_raises_and_does_not_refuse_the_file(
 
     with monkeypatch.context() as patch:
         patch.setattr(landing, "write_pack", write_pack)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(HomeError, match="the disk is full"):
             load_once(project)
     assert load_once(project).published == 24
 

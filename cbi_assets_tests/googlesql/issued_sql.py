@@ -86,7 +86,7 @@ class IssuedSql:
         fields = live_schema.staging_fields([frame.to_arrow().schema])
         self._tables(warehouse)[table] = _schema(fields)
 
-    def _on_stage_parquet(self, table: str, warehouse: Any, name: str, paths: Any) -> None:
+    def _on_stage_parquet(self, table: str, warehouse: Any, name: str, paths: Any, *_: Any) -> None:
         fields = live_schema.staging_fields(pq.read_schema(path) for path in paths)
         self._tables(warehouse)[table] = _schema(fields)
 

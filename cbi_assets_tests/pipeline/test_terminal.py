@@ -37,7 +37,8 @@ def test_record_checks_shows_every_result_on_an_asset(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
     minutes = [record(n, timeframe="1m", volume="1") for n in range(60)]
-    put_lines(drive, [record(0, volume="60"), record(0, "ZS.v.0"), *minutes])
+    put_lines(drive, [record(0, volume="60"), record(0, "ZS.v.0")])
+    put_lines(drive, minutes, "m.json")
     load_once(project)
     with open_session(project, now=NOW) as session:
         build(session)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import duckdb
 import polars as pl
 import pytest
@@ -162,7 +164,7 @@ def test_add_statement_adds_several_columns_at_once() -> None:
 @pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
 def test_key_is_no_constraint(spec: TableSpec) -> None:
     # BigQuery would optimize on it, and a check for duplicates might not see them
-    assert "KEY" not in spec.create_statement().upper().replace("_KEY", "")
+    assert not re.search(r"\b(PRIMARY|FOREIGN)\s+KEY\b", spec.create_statement(), re.IGNORECASE)
 
 
 @pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
