@@ -137,8 +137,11 @@ class IssuedSql:
         config = options.get("job_config")
         if not _is_issued_by_the_project():
             return
+        created = _CREATED.findall(sql)
+        for name in created:
+            self._remote.pop(name, None)  # of an earlier test, or what this text replaces
         key = self._add(sql, config.query_parameters if config else [], self._remote)
-        for name in _CREATED.findall(sql):
+        for name in created:
             if name not in _OWN:
                 self._remote[name] = [key, "created" if name.startswith(f"{STAGING}.") else name]
 
