@@ -277,7 +277,11 @@ def test_invalid_statement_is_not_retried(proxy: Proxy, open_remote: OpenRemote)
     assert len(job_ids(proxy, "-transaction-")) == 1
 
 
-@pytest.mark.parametrize("step", quick_and_full(STEPS, "an upload", "a transaction"))
+# who may see his own jobs alone is denied a look for one that does not exist: it counts as absent
+DENIED = {name: step for name, step in STEPS.items() if name != "a look for a load"}
+
+
+@pytest.mark.parametrize("step", quick_and_full(DENIED, "an upload", "a transaction"))
 def test_denied_request_raises_a_usage_error_in_one_line(
     proxy: Proxy, open_remote: OpenRemote, step: Any
 ) -> None:
