@@ -97,14 +97,14 @@ def test_copy_stops_if_the_target_gets_rows_meanwhile(
 
     stage = BigQueryWarehouse.stage_parquet
 
-    def intrude(self: Warehouse, name: str, paths: Any) -> str:
+    def intrude(self: Warehouse, name: str, paths: Any, partition_by: str | None) -> str:
         if name == "copy_daily_ml_matrix":
             self.query(
                 "INSERT INTO `ops.load_costs` "
                 "(load_id, jobs, bytes_uploaded, bytes_billed, slot_ms, recorded_at) "
                 "SELECT 'L1', 1, 1, 1, 1, CURRENT_TIMESTAMP()"
             )
-        return stage(self, name, paths)  # type: ignore[arg-type]
+        return stage(self, name, paths, partition_by)  # type: ignore[arg-type]
 
     monkeypatch.setattr(BigQueryWarehouse, "stage_parquet", intrude)
     with pytest.raises(AuditError, match=r"ops\.load_costs: would contain 1 rows, expected 0"):
