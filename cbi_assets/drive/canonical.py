@@ -8,9 +8,9 @@ from typing import Final
 
 import polars as pl
 
+from cbi_assets.drive.batch import Decoded
 from cbi_assets.drive.formats import dataset_of_publisher, is_dataset_of_databento
 from cbi_assets.drive.grammar import is_symbol
-from cbi_assets.drive.records import Decoded
 from cbi_assets.market.bars import PRICES, Columns, is_suspect
 from cbi_assets.market.sessions import Calendar, trade_date_of
 from cbi_assets.market.symbology import describe_symbols, name_contracts

@@ -20,12 +20,13 @@ import polars as pl
 import pyarrow as pa
 
 from cbi_assets.config.settings import Home
+from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import REQUIRED, FileContext, Rules, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
 from cbi_assets.drive.formats import FileFormat
 from cbi_assets.drive.pieces import Part
-from cbi_assets.drive.records import Piece, decode
+from cbi_assets.drive.records import decode
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.market.bars import Timeframe
 

@@ -12,12 +12,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import FileContext
 from cbi_assets.drive.dbn_header import MAX_HEADER, dbn_header_length, dbn_metadata
 from cbi_assets.drive.formats import BAR_COLUMNS, FileFormat
 from cbi_assets.drive.lookalikes import UTF8_MARK
 from cbi_assets.drive.mappings import mappings_of_metadata
-from cbi_assets.drive.records import Piece, dbn_records
+from cbi_assets.drive.records import dbn_records
 from cbi_assets.drive.streams import (
     DOWNLOAD_AGAIN,
     MAX_LINE,

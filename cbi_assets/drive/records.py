@@ -1,17 +1,9 @@
-"""Decode batches of records of any format into columns.
-
-The fast path decodes a whole block of lines with Arrow's readers, which are laxer than the grammar.
-A block that is not proven to follow it in every record is decoded again line by line, so that each
-line becomes a record or a fault with its line number. Both ways accept the same records.
-"""
+"""Decode batches of records of any format into columns."""
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import databento_dbn
 import numpy as np
@@ -22,89 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 
-from cbi_assets.drive.formats import Encoding, FileFormat, TextFormat
-from cbi_assets.drive.grammar import (
-    DECIMAL,
-    FRAME_DECIMAL,
-    FRAME_TIMESTAMP,
-    INTEGER,
-    LIMITS,
-    MAX_INT64,
-    TIMESTAMP,
-    UNSIGNED,
-    DuplicateKeyError,
-    all_match,
-    parse_decimal,
-    parse_id,
-    parse_int64,
-    parse_json,
-    parse_symbol,
-    parse_timestamp,
-)
-from cbi_assets.drive.streams import DOWNLOAD_AGAIN
-from cbi_assets.market.bars import PRICE_UNIT, PRICES, UNDEFINED_PRICE, Columns, prices_from_raw
-
-DECODED: Final[Columns] = {
-    "file_no": pl.Int32,
-    "record_no": pl.Int64,
-    "rtype": pl.Int16,
-    "publisher_id": pl.Int64,
-    "instrument_id": pl.Int64,
-    "ts_ns": pl.Int64,
-    **dict.fromkeys(PRICES, pl.Float64),
-    "volume": pl.Int64,
-    "symbol": pl.String,
-    "fault": pl.String,
-    "raw": pl.String,
-}
-"""Columns of a decoded batch; `ts_ns` is UTC, prices are in native units."""
+from cbi_assets.drive.batch import Decoded, Piece, assemble, numbered
+from cbi_assets.drive.formats import FileFormat
+from cbi_assets.drive.grammar import LIMITS, MAX_INT64
+from cbi_assets.drive.text_records import decode_text
+from cbi_assets.market.bars import PRICE_UNIT, PRICES, UNDEFINED_PRICE, prices_from_raw
 
 _DBN_DTYPE = np.dtype(databento_dbn.OHLCVMsg._dtypes)
-
-_JSON_SCHEMA = pa.schema(
-    [
-        (
-            "hd",
-            pa.struct(
-                [
-                    ("ts_event", pa.string()),
-                    ("rtype", pa.int64()),
-                    ("publisher_id", pa.int64()),
-                    ("instrument_id", pa.int64()),
-                ]
-            ),
-        ),
-        *((name, pa.string()) for name in (*PRICES, "volume", "symbol")),
-    ]
-)
-_QUOTES = 2 * (len(("hd", "ts_event", *LIMITS, *PRICES, "volume"))) + 2 * 6
-"""How many quotes a record without a symbol takes: ten keys, and six values that are strings."""
-_SYMBOL_QUOTES = 4
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive records of one file: bytes of whole lines, DBN records, or an Arrow table.
-
-    `first` is the number of its first record, from 1; in a text file, its line number.
-    """
-
-    file_no: int
-    first: int
-    count: int
-    payload: Any
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """A decoded batch. `raw(row)` returns the record of a row as it was read.
-
-    `refused` is why a file must not load at all, by its number.
-    """
-
-    frame: pl.DataFrame
-    raw: Callable[[int], str]
-    refused: dict[int, str] = field(default_factory=dict)
 
 
 def dbn_records(ts_out: bool) -> np.dtype[Any]:
@@ -119,29 +35,12 @@ def decode(file_format: FileFormat, pieces: list[Piece]) -> Decoded:
     if file_format.encoding == "parquet":
         return _decode_parquet(pieces)
     assert file_format.text is not None
-    return _decode_text(file_format.encoding, file_format.text, pieces)
-
-
-def _numbered(pieces: list[Piece]) -> dict[str, pl.Series]:
-    counts = [piece.count for piece in pieces]
-    file_no = np.repeat(np.array([p.file_no for p in pieces], dtype=np.int32), counts)
-    record_no = np.concatenate(
-        [np.arange(p.first, p.first + p.count, dtype=np.int64) for p in pieces]
-    )
-    return {"file_no": pl.Series(file_no), "record_no": pl.Series(record_no)}
-
-
-def _assemble(columns: dict[str, Any], length: int) -> pl.DataFrame:
-    nothing = {name: pl.Series([None] * 0, dtype=dtype) for name, dtype in DECODED.items()}
-    for name, empty in nothing.items():
-        if name not in columns:
-            columns[name] = empty.extend_constant(None, length)
-    return pl.DataFrame(columns).select(pl.col(name).cast(dtype) for name, dtype in DECODED.items())
+    return decode_text(file_format.encoding, file_format.text, pieces)
 
 
 def _decode_dbn(pieces: list[Piece]) -> Decoded:
     records = np.concatenate([piece.payload for piece in pieces])
-    columns: dict[str, Any] = dict(_numbered(pieces))
+    columns: dict[str, Any] = dict(numbered(pieces))
     for name in ("rtype", "publisher_id", "instrument_id"):
         columns[name] = pl.Series(records[name])
     for target, source in (("ts_ns", "ts_event"), ("volume", "volume")):
@@ -153,7 +52,7 @@ def _decode_dbn(pieces: list[Piece]) -> Decoded:
         record = records[row]
         return json.dumps({name: int(record[name]) for name in _DBN_DTYPE.names or ()})
 
-    return Decoded(_assemble(columns, len(records)), raw)
+    return Decoded(assemble(columns, len(records)), raw)
 
 
 def _int64_or_null(values: npt.NDArray[np.uint64]) -> pl.Series:
@@ -176,7 +75,7 @@ def _decode_parquet(pieces: list[Piece]) -> Decoded:
 
 def _parquet_frame(piece: Piece) -> pl.DataFrame:
     table = piece.payload
-    columns: dict[str, Any] = dict(_numbered([piece]))
+    columns: dict[str, Any] = dict(numbered([piece]))
     for name, limit in LIMITS.items():
         values = pl.Series(name, table[name]).cast(pl.Int64, strict=False)
         columns[name] = values.set(~values.is_between(0, limit), None)
@@ -192,7 +91,7 @@ def _parquet_frame(piece: Piece) -> pl.DataFrame:
     columns["volume"] = pl.Series("volume", table["volume"]).cast(pl.Int64, strict=False)
     if "symbol" in table.column_names:
         columns["symbol"] = pl.Series("symbol", table["symbol"].cast(pa.string()))
-    return _assemble(columns, table.num_rows)
+    return assemble(columns, table.num_rows)
 
 
 def _nanoseconds(timestamps: pa.ChunkedArray) -> pl.Series:
@@ -210,208 +109,3 @@ def _defined(prices: pa.ChunkedArray) -> pl.Series:
     floats = pl.Series("price", prices.cast(pa.float64()))
     limit = MAX_INT64 / PRICE_UNIT
     return floats.set(~floats.is_between(-limit, limit), None)
-
-
-def _decode_text(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> Decoded:
-    block = b"".join(piece.payload for piece in pieces)
-    total = sum(piece.count for piece in pieces)
-    lines: list[bytes] = []
-
-    def raw(row: int) -> str:
-        if not lines:
-            lines.extend(block.split(b"\n"))
-        return _shown(lines[row])
-
-    try:
-        plain = _plain(block)
-        read = _read_json if encoding == "json" else _read_csv
-        columns = _convert(read(plain, total, text), text)
-        return Decoded(_assemble(columns | _numbered(pieces), total), raw)
-    except (_NotPlainError, pa.ArrowException):
-        return _decode_lines(encoding, text, pieces)
-
-
-class _NotPlainError(Exception):
-    """A block that has to be decoded line by line: it is not written as Databento writes it."""
-
-
-def _require(condition: bool) -> None:
-    if not condition:
-        raise _NotPlainError
-
-
-def _plain(block: bytes) -> bytes:
-    """Return a block of ASCII, its lines ended by a line feed alone."""
-    if b"\r" in block:
-        block = block.replace(b"\r\n", b"\n")
-    _require(block.isascii() and b"\r" not in block and b"\0" not in block)
-    return block
-
-
-def _count(characters: npt.NDArray[np.uint8], character: str) -> int:
-    return int(np.count_nonzero(characters == ord(character)))
-
-
-def _read_json(block: bytes, total: int, text: TextFormat) -> dict[str, pa.ChunkedArray]:
-    """Read one record per line. Whether any has a key twice follows from counting quotes.
-
-    Each line starts and ends with a brace, and within one JSON value no `}` is followed by a `{`:
-    so each of the `total` lines is one of the `total` records. Every record has all fields, which
-    takes a fixed number of quotes, and there are no more than those.
-    """
-    characters = np.frombuffer(block, dtype=np.uint8)
-    ends = np.flatnonzero(characters == ord("\n"))
-    _require(
-        b"\\" not in block
-        and ends.size == total > 0
-        and block.startswith(b"{")
-        and bool((characters[ends - 1] == ord("}")).all())
-        and bool((characters[ends[:-1] + 1] == ord("{")).all())
-    )
-    table = pa.json.read_json(
-        pa.BufferReader(block),
-        read_options=pa.json.ReadOptions(use_threads=False, block_size=len(block) + 1),
-        parse_options=pa.json.ParseOptions(
-            explicit_schema=_JSON_SCHEMA, unexpected_field_behavior="ignore"
-        ),
-    )
-    header = table["hd"].combine_chunks()
-    columns = {name: table[name] for name in (*PRICES, "volume", "symbol")}
-    for name in ("ts_event", *LIMITS):
-        columns[name] = pc.struct_field(header, name)
-    nulls = columns["symbol"].null_count
-    quotes = total * _QUOTES
-    if text.has_symbol:
-        quotes += total * _SYMBOL_QUOTES - 2 * nulls
-        _require(nulls == 0 or block.count(b'"symbol":null') == nulls)
-    else:
-        _require(nulls == total)
-    _require(
-        table.num_rows == total
-        and not any(column.null_count for name, column in columns.items() if name != "symbol")
-        and _count(characters, '"') == quotes
-    )
-    return columns
-
-
-def _read_csv(block: bytes, total: int, text: TextFormat) -> dict[str, pa.ChunkedArray]:
-    _require(b'"' not in block)
-    table = pa.csv.read_csv(
-        pa.BufferReader(block),
-        read_options=pa.csv.ReadOptions(
-            use_threads=False, block_size=len(block) + 1, column_names=list(text.columns)
-        ),
-        parse_options=pa.csv.ParseOptions(ignore_empty_lines=False),
-        convert_options=pa.csv.ConvertOptions(
-            column_types=dict.fromkeys(text.columns, pa.string()),
-            strings_can_be_null=True,
-            null_values=[""],
-        ),
-    )
-    columns = {name: table[name] for name in text.columns}
-    if "symbol" not in columns:
-        columns["symbol"] = pa.chunked_array([pa.nulls(table.num_rows, pa.string())])
-    _require(
-        table.num_rows == total
-        and not any(columns[name].null_count for name in ("ts_event", *LIMITS, "volume"))
-    )
-    return columns
-
-
-def _convert(columns: dict[str, pa.ChunkedArray], text: TextFormat) -> dict[str, Any]:
-    """Convert columns that follow the grammar in every value."""
-    pretty_ts = FRAME_TIMESTAMP if text.is_frame else TIMESTAMP
-    pretty_px = FRAME_DECIMAL if text.is_frame else DECIMAL
-    _require_grammar(columns["ts_event"], pretty_ts if text.pretty_ts else INTEGER)
-    timestamp_type = pa.timestamp("ns", "UTC") if text.pretty_ts else pa.int64()
-    ts_ns = columns["ts_event"].cast(timestamp_type).cast(pa.int64())
-    converted: dict[str, Any] = {"ts_ns": pl.Series("ts_ns", ts_ns)}
-    for name in PRICES:
-        _require_grammar(columns[name], pretty_px if text.pretty_px else INTEGER)
-        if text.pretty_px:
-            converted[name] = pl.Series(name, columns[name].cast(pa.float64()))
-        else:
-            raw = pc.fill_null(columns[name].cast(pa.int64()), UNDEFINED_PRICE)
-            converted[name] = prices_from_raw(raw.to_numpy())
-    _require_grammar(columns["volume"], INTEGER)
-    converted["volume"] = pl.Series("volume", columns["volume"].cast(pa.int64()))
-    for name, limit in LIMITS.items():
-        if pa.types.is_string(columns[name].type):
-            _require_grammar(columns[name], UNSIGNED)
-        values = pl.Series(name, columns[name].cast(pa.int64()))
-        _require(bool(values.is_between(0, limit).all()))
-        converted[name] = values
-    converted["symbol"] = pl.Series("symbol", columns["symbol"])
-    return converted
-
-
-def _require_grammar(column: pa.ChunkedArray, pattern: str) -> None:
-    _require(all_match(pl.Series(column), pattern))
-
-
-def _decode_lines(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> Decoded:
-    rows: list[dict[str, Any]] = []
-    refused: dict[int, str] = {}
-    for piece in pieces:
-        for offset, line in enumerate(piece.payload.split(b"\n")[: piece.count]):
-            if not line.strip():
-                continue
-            row: dict[str, Any] = {"file_no": piece.file_no, "record_no": piece.first + offset}
-            try:
-                fields = _json_fields(line) if encoding == "json" else _csv_fields(line, text)
-                row |= _parse_fields(fields, text)
-            except _UNREADABLE as error:
-                row["fault"] = f"unreadable {encoding.upper()} record: {_reason(error)}"
-                if isinstance(error, DuplicateKeyError):
-                    reason = f"line {row['record_no']:,}: {error}. {DOWNLOAD_AGAIN}"
-                    refused.setdefault(piece.file_no, reason)
-            row["raw"] = _shown(line)
-            rows.append(row)
-    frame = pl.DataFrame(rows, schema=DECODED, orient="row")
-    raw = frame["raw"]
-    frame = frame.with_columns(raw=pl.lit(None, pl.String))
-    return Decoded(frame, lambda row: raw[row], refused)
-
-
-def _json_fields(line: bytes) -> dict[str, Any]:
-    record = parse_json(line.decode("utf-8"))
-    header = {name: record["hd"][name] for name in ("ts_event", *LIMITS)}
-    return {name: value for name, value in record.items() if name not in header} | header
-
-
-def _csv_fields(line: bytes, text: TextFormat) -> dict[str, Any]:
-    values = next(csv.reader([line.decode("utf-8").removesuffix("\r")], strict=True))
-    if len(values) != len(text.columns):
-        raise ValueError(f"{len(values)} columns where the header has {len(text.columns)}")
-    fields: dict[str, Any] = dict(zip(text.columns, values, strict=True))
-    return fields | {"symbol": fields.get("symbol") or None}
-
-
-def _parse_fields(fields: dict[str, Any], text: TextFormat) -> dict[str, Any]:
-    row: dict[str, Any] = {name: parse_id(name, fields[name]) for name in LIMITS}
-    row["ts_ns"] = parse_timestamp(fields["ts_event"], text.is_frame)
-    row |= {name: _parse_price(fields[name], text) for name in PRICES}
-    row["volume"] = parse_int64(fields["volume"])
-    row["symbol"] = parse_symbol(fields.get("symbol"))
-    str(row["symbol"]).encode()  # Raises for half a surrogate pair, which JSON can contain.
-    return row
-
-
-_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, csv.Error)
-
-
-def _parse_price(value: Any, text: TextFormat) -> float | None:
-    if value is None or value == "":
-        return None
-    if text.pretty_px or "." in str(value):
-        return parse_decimal(value, text.is_frame)
-    price: float | None = prices_from_raw(np.array([parse_int64(value)], dtype=np.int64)).item()
-    return price
-
-
-def _reason(error: Exception) -> str:
-    return f"no field {error}" if isinstance(error, KeyError) else str(error)
-
-
-def _shown(line: bytes) -> str:
-    return line.rstrip(b"\r").decode("utf-8", errors="backslashreplace")

@@ -41,6 +41,9 @@ class BookCounts(LoadCounts):
 LOAD_COUNTS = tuple(field.name for field in fields(LoadCounts))
 BOOK_COLUMNS = tuple(field.name for field in fields(BookCounts))
 
+BooksEntry = tuple[str, Timeframe, str]
+"""A line of the books: source_file_id, timeframe and root."""
+
 
 @dataclass(frozen=True)
 class QuarantinedFile:
@@ -84,7 +87,7 @@ def source_file_statements(
     contents: Mapping[int, Content],
     slices: Sequence[Slice],
     touched: set[int],
-    loaded: Collection[tuple[str, Timeframe, str]],
+    loaded: Collection[BooksEntry],
     universe: Universe,
     trusts: Mapping[str, str],
 ) -> list[Statement]:

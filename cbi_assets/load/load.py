@@ -17,6 +17,7 @@ from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import LedgerMovedError
 from cbi_assets.ledger.books import (
     LOAD_COUNTS,
+    BooksEntry,
     LoadCounts,
     QuarantinedFile,
     quarantined_files,
@@ -29,19 +30,17 @@ from cbi_assets.load.accept import accepted_keys
 from cbi_assets.load.audit import Audited, audit, publication, stage
 from cbi_assets.load.canary import CanaryCheck, run_canary
 from cbi_assets.load.file_trust import changed_trusts, trust_by_file, trust_statements
+from cbi_assets.load.landed import Landed, recorded_entries
 from cbi_assets.load.overlaps import Overlap, find_overlaps
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import JobCost, Statement, Warehouse
+from cbi_assets.warehouse.base import JobCost, Statement
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
-
-_Entry = tuple[str, Timeframe, str]
-"""A line of the books: source_file_id, timeframe and root."""
 
 MAX_ATTEMPTS = 3
 """How often a load audits, if other loads keep publishing first."""
@@ -170,78 +169,6 @@ def choose_partitions(
     return chosen if roots or timeframes else None
 
 
-@dataclass(frozen=True)
-class Unpublished:
-    """Bars of the universe that are landed and not in the books, and how many files have them.
-
-    `key` is the same for the same bars.
-    """
-
-    partitions: tuple[Partition, ...]
-    files: int
-    key: str
-
-
-class Landed:
-    """The slices of bars that are landed, and of them those whose file is on the drive now.
-
-    A file that changed and was not read again counts as absent.
-    """
-
-    def __init__(self, found: Survey, slices: Iterable[Slice]) -> None:
-        self.contents = {content.file_no: content for content in found.contents.values()}
-        self.slices = [s for s in slices if s.file_no in self.contents]
-        changed = {(entry.area, entry.path) for entry in found.waiting}
-        on_drive = {
-            file.source_file_id
-            for file in found.files
-            if file.verdict == "bars" and (file.area, file.path) not in changed
-        }
-        self.on_drive = {n for n, c in self.contents.items() if c.source_file_id in on_drive}
-
-    @property
-    def key(self) -> str:
-        """A digest of what could be loaded; the same if nothing arrived, changed or vanished."""
-        return _digest(self.entry(piece) for piece in self.without(set()))
-
-    def entry(self, piece: Slice) -> _Entry:
-        """Return the entry of the books that a slice belongs to."""
-        return self.contents[piece.file_no].source_file_id, piece.timeframe, piece.root
-
-    def without(self, settled: set[_Entry]) -> list[Slice]:
-        """Return the slices of files on the drive whose entry is not settled."""
-        return [
-            piece
-            for piece in self.slices
-            if piece.file_no in self.on_drive and self.entry(piece) not in settled
-        ]
-
-    def unpublished(self, session: Session) -> Unpublished:
-        """Return what a load of everything would publish now; costs one query."""
-        recorded, reopened = _recorded(session.warehouse)
-        waiting = [
-            piece
-            for piece in self.without(recorded - reopened)
-            if piece.root in session.universe.roots
-        ]
-        return Unpublished(
-            tuple(sorted({(piece.root, piece.timeframe) for piece in waiting})),
-            len({piece.file_no for piece in waiting}),
-            _digest(self.entry(piece) for piece in waiting),
-        )
-
-
-def _digest(entries: Iterable[_Entry]) -> str:
-    return hashlib.sha256(repr(sorted(set(entries))).encode()).hexdigest()[:32]
-
-
-def _recorded(warehouse: Warehouse) -> tuple[set[_Entry], set[_Entry]]:
-    """Return the entries of the books, and those that an unload reopened."""
-    rows = warehouse.query("SELECT source_file_id, timeframe, root, reopened FROM `ops.loads`")
-    recorded = {row[:3] for row in rows.iter_rows()}
-    return recorded, {row[:3] for row in rows.iter_rows() if row[3] > 0}
-
-
 class _Load:
     """One attempt to publish what is new: its slices, its audit and its transaction."""
 
@@ -268,7 +195,7 @@ class _Load:
 
     def run(self) -> LoadOutcome:
         version = ledger_version(self._warehouse)
-        recorded, reopened = _recorded(self._warehouse)
+        recorded, reopened = recorded_entries(self._warehouse)
         resolved = self._now_resolved(recorded)
         recorded -= resolved
         todo = self._todo(recorded - reopened)
@@ -311,13 +238,13 @@ class _Load:
             overlaps=overlaps,
         )
 
-    def _now_resolved(self, recorded: set[_Entry]) -> set[_Entry]:
+    def _now_resolved(self, recorded: set[BooksEntry]) -> set[BooksEntry]:
         """Return entries of unresolved records whose file has since been landed with symbols."""
         current = {self._landed.entry(piece) for piece in self._landed.slices}
         landed = {content.source_file_id for content in self._contents.values()}
         return {entry for entry in recorded - current if entry[0] in landed and not entry[2]}
 
-    def _delete_entries(self, entries: set[_Entry]) -> list[Statement]:
+    def _delete_entries(self, entries: set[BooksEntry]) -> list[Statement]:
         """Return the statements that delete these ledger entries."""
         if not entries:
             return []
@@ -329,7 +256,7 @@ class _Load:
             for ledger in ("ops.loads", "ops.quarantined_bars")
         ]
 
-    def _todo(self, settled: set[_Entry]) -> dict[Timeframe, list[Slice]]:
+    def _todo(self, settled: set[BooksEntry]) -> dict[Timeframe, list[Slice]]:
         """Return the slices to load by timeframe, in the order of landing."""
         todo: dict[Timeframe, list[Slice]] = {}
         waiting = self._landed.without(settled)
@@ -357,13 +284,13 @@ class _Load:
                 digest.update(f"{file_id} {timeframe} {piece.root}\n".encode())
         return f"L{self._now:%Y%m%dT%H%M%S}-{digest.hexdigest()[:8]}"
 
-    def _new_files(self, resolved: set[_Entry], known: pl.DataFrame) -> set[int]:
+    def _new_files(self, resolved: set[BooksEntry], known: pl.DataFrame) -> set[int]:
         ids = set(known["id"]) - {file_id for file_id, _, _ in resolved}
         return {n for n in self._landed.on_drive if self._contents[n].source_file_id not in ids}
 
     @staticmethod
     def _denials(
-        changed: Mapping[str, Trust], known: pl.DataFrame, recorded: set[_Entry]
+        changed: Mapping[str, Trust], known: pl.DataFrame, recorded: set[BooksEntry]
     ) -> set[Partition]:
         """Return the partitions with bars of files that are refused now, or no longer are."""
         before = dict(known.select("id", "trust").iter_rows())
@@ -375,7 +302,7 @@ class _Load:
     def _record_files(
         self,
         todo: Mapping[Timeframe, Sequence[Slice]],
-        recorded: set[_Entry],
+        recorded: set[BooksEntry],
         new_files: set[int],
     ) -> list[Statement]:
         loaded = set(recorded)

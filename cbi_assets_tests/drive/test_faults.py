@@ -14,7 +14,7 @@ import pytest
 
 from cbi_assets.cli.console import say
 from cbi_assets.drive import landing, reader
-from cbi_assets.drive.records import Decoded, Piece
+from cbi_assets.drive.batch import Decoded, Piece
 from cbi_assets.errors import SourceError
 from cbi_assets.formatting import printable
 from cbi_assets.session import Project

@@ -13,10 +13,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.config.universe import load_universe
+from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import FileContext, Rules, canonicalise
 from cbi_assets.drive.formats import FileFormat, sniff
 from cbi_assets.drive.grammar import LIMITS
-from cbi_assets.drive.records import Piece, _decode_lines, decode
+from cbi_assets.drive.records import decode
+from cbi_assets.drive.text_records import decode_lines
 from cbi_assets_tests.helpers import DATASET, START, bars, dbn_file, text_file
 
 Form = tuple[str, bool | str]
@@ -78,7 +80,7 @@ def rows_of(form: Form, lines: Sequence[bytes], slow: bool = False) -> dict[int,
     found = format_of(form)
     pieces = [Piece(1, 1, len(lines), b"\n".join(lines) + b"\n")]
     assert found.text is not None
-    decoded = _decode_lines(found.encoding, found.text, pieces) if slow else decode(found, pieces)
+    decoded = decode_lines(found.encoding, found.text, pieces) if slow else decode(found, pieces)
     frame = canonicalise(decoded, found.rtype, [FileContext(1, DATASET, None)], RULES)
     # A record without a root has no trade date of its own; it is quarantined anyway.
     frame = frame.with_columns(trade_date=pl.when(pl.col("root") != "").then("trade_date"))
@@ -256,7 +258,7 @@ def test_databentos_own_records_take_the_fast_path(
         raise AssertionError("decoded line by line")
 
     expected = rows_of(form, lines_of(form), slow=True)
-    monkeypatch.setattr("cbi_assets.drive.records._decode_lines", fail)
+    monkeypatch.setattr("cbi_assets.drive.text_records.decode_lines", fail)
     assert rows_of(form, lines_of(form)) == expected
     assert rows_of(form, [line + b"\r" for line in lines_of(form)]) == expected
     no_symbol = with_token(form, "symbol", "").replace(b'"symbol":""', b'"symbol":null')

@@ -15,7 +15,8 @@ from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.formatting import instant, plural
 from cbi_assets.ledger.check_results import CheckResult, record_results
-from cbi_assets.load.load import Landed, Unpublished, inventory
+from cbi_assets.load.landed import Landed, Unpublished
+from cbi_assets.load.load import inventory
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY
 from cbi_assets.pipeline.jobs import LoadConfig, load_drive
 from cbi_assets.pipeline.partitions import partition_key
