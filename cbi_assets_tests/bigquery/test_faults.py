@@ -5,18 +5,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from cbi_assets.errors import AuditError, CbiError, LedgerMovedError, ServiceError, UsageError
-from cbi_assets.ledger.books import books_by_file
-from cbi_assets.load import load as loading
-from cbi_assets.session import Project
-from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
+from cbi_assets.errors import CbiError, ServiceError, UsageError
+from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.bigquery.conftest import SPOTS, OpenRemote
 from cbi_assets_tests.bigquery.proxy import (
     CONFLICT,
@@ -36,8 +32,7 @@ from cbi_assets_tests.bigquery.proxy import (
     refuse,
     rewrite,
 )
-from cbi_assets_tests.helpers import load_once, open_warehouse, query, table
-from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.bigquery.publication import FRAME, ROWS, job_ids, one_line, publish, spots
 
 pytestmark = pytest.mark.bigquery
 
@@ -50,32 +45,7 @@ def quick_and_full(cases: dict[str, Any], *quick: str) -> list[Any]:
     ]
 
 
-ROWS = [("a", 1), ("b", 2), ("c", 3)]
-FRAME = pl.DataFrame(ROWS, schema={"name": pl.String, "count": pl.Int64}, orient="row")
-
 TRANSACTION, LOAD_JOB = "-transaction-", "^cbi-home_"
-
-
-def publish(warehouse: Warehouse) -> None:
-    """Make every kind of request once: tables, an upload, a query, a transaction."""
-    warehouse.create_tables([SPOTS])
-    staged = warehouse.stage_frame("spots", FRAME)
-    chosen = warehouse.stage_query("chosen", f"SELECT * FROM `{staged}` WHERE count > @least",
-                                   {"least": 0})  # fmt: skip
-    columns = ", ".join(SPOTS.column_names)
-    warehouse.transact(
-        [Statement(f"INSERT INTO `{SPOTS.id}` ({columns}) SELECT {columns} FROM `{chosen}`")]
-    )
-
-
-def spots(warehouse: Warehouse) -> list[tuple[Any, ...]]:
-    return warehouse.query(f"SELECT name, count FROM `{SPOTS.id}` ORDER BY name, count").rows()
-
-
-def job_ids(proxy: Proxy, pattern: str = "") -> list[str]:
-    """Return the IDs of the jobs requested, in order, with repeats."""
-    sent = [r.job_id for r in proxy.sent("POST", r"/jobs$")]
-    return [job_id for job_id in sent if pattern in job_id]
 
 
 def is_transaction(request: Request) -> bool:
@@ -322,89 +292,3 @@ def test_service_that_goes_down_during_a_load_job_raises_in_one_line(
     with open_remote(cbi_bq_patience=2) as warehouse, pytest.raises(ServiceError) as raised:
         warehouse.stage_frame("spots", FRAME)
     one_line(raised.value)
-
-
-def one_line(error: CbiError) -> str:
-    text = str(error)
-    assert "\n" not in text
-    assert "Traceback" not in text
-    return text
-
-
-def test_failed_assertion_raises_its_error_with_the_row_and_rolls_back(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
-    with open_remote() as warehouse:
-        publish(warehouse)
-        with pytest.raises(LedgerMovedError) as raised:
-            warehouse.transact(
-                [
-                    Statement(f"DELETE FROM `{SPOTS.id}` WHERE TRUE"),
-                    Statement(f"INSERT INTO `{SPOTS.id}` (name, count) VALUES ('it''s {{}}', 7)"
-                              .replace("''", "\\'")),
-                    Assertion(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
-                              {"most": 9}, message="never {0}"),
-                    Assertion(f"SELECT name, count FROM `{SPOTS.id}` WHERE count > @most",
-                              {"most": 6}, message="found {0}: {1} are too many",
-                              error=LedgerMovedError),
-                ]
-            )  # fmt: skip
-        assert str(raised.value) == "found it's {}: 7 are too many"
-        assert spots(warehouse) == ROWS
-    assert len(job_ids(proxy, "-transaction-")) == 2  # the publication's, and this one
-
-
-def test_passing_assertion_lets_the_transaction_commit(open_remote: OpenRemote) -> None:
-    with open_remote() as warehouse:
-        publish(warehouse)
-        warehouse.transact(
-            [
-                Assertion(f"SELECT name FROM `{SPOTS.id}` WHERE count > 3", message="{0}"),
-                Statement(f"DELETE FROM `{SPOTS.id}` WHERE count = @count", {"count": 1}),
-            ]
-        )
-        assert spots(warehouse) == ROWS[1:]
-
-
-def test_first_error_is_raised_if_dropping_staging_tables_fails_too(
-    proxy: Proxy, open_remote: OpenRemote
-) -> None:
-    rule = proxy.add(Rule("DELETE", r"/tables/", refuse("accessDenied"), times=None))
-    assertion = Assertion(f"SELECT name FROM `{SPOTS.id}` ORDER BY name", message="{0} is here")
-
-    def publish_and_fail() -> None:
-        with open_remote() as warehouse:
-            publish(warehouse)
-            warehouse.transact([assertion])
-
-    with pytest.raises(AuditError, match="a is here"):
-        publish_and_fail()
-    assert rule.fired >= 1
-
-
-@pytest.mark.full
-def test_load_that_another_home_preceded_audits_again_and_publishes_once(
-    make_project: Callable[..., Project],
-    drive: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    put_lines(drive, [record(0), record(1), record(2, volume="-1")])
-    find = loading.find_overlaps
-
-    def overtake(*args: Any) -> Any:
-        monkeypatch.setattr(loading, "find_overlaps", find)
-        assert load_once(make_project("other")).published == 2
-        return find(*args)
-
-    monkeypatch.setattr(loading, "find_overlaps", overtake)
-    project = make_project()
-    outcome = load_once(project)
-
-    assert any("another load published first" in line for line in caplog.messages)
-    assert outcome.published == 0
-    assert table(project).height == 2
-    assert query(project, "SELECT * FROM `ops.loads`")["published"].to_list() == [2]
-    assert query(project, "SELECT * FROM `ops.quarantined_bars`").height == 1
-    with open_warehouse(project) as warehouse:
-        assert books_by_file(warehouse)["difference"].to_list() == [0]

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from cbi_assets import verbs
 from cbi_assets.checks import Check, checks_run_by
 from cbi_assets.checks.built_checks import run_matrix
 from cbi_assets.checks.raw_checks import run_raw
-from cbi_assets.ledger.check_results import CheckResult, failed_upstream
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
@@ -23,7 +22,6 @@ from cbi_assets_tests.helpers import (
     load_once,
     open_warehouse,
     paste,
-    query,
     run_check,
 )
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
@@ -381,38 +379,6 @@ def test_matrix_check_passes_then_fails_on_spoilt_rows(project: Project, fault: 
     pasted = paste(project, results["ZL"].sql)
     assert pasted.drop("offenders").to_dicts() == results["ZL"].sample
     assert results["ZL"].partition == "ZL"
-
-
-def test_build_skips_a_root_whose_bars_failed(project: Project) -> None:
-    change(project, f"UPDATE `{TABLE}` SET volume = -1 WHERE {ONE}")
-    with open_session(project, now=NOW) as session:
-        warehouse = session.warehouse
-        verbs.check(session)
-        skipped = failed_upstream(warehouse, ["ZL", "ZS"])
-    assert skipped == {"ZL": ["ohlc_is_consistent on ZL|1h"]}
-    outcome = build_all(project)
-    assert outcome.skipped == skipped
-    assert outcome.rows == {"ZS": 1}
-    assert outcome.has_failures
-    assert set(query(project, f"SELECT symbol FROM `{MATRIX}`")["symbol"]) == {"ZS"}
-
-
-def test_build_keeps_a_skipped_roots_rows_and_rebuilds_it_once_its_bars_pass(
-    project: Project,
-) -> None:
-    build_all(project)
-    for volume, rows in ((-1, {"ZS": 1}), (5, {"ZL": 1, "ZS": 1})):
-        change(project, f"UPDATE `{TABLE}` SET volume = {volume} WHERE {ONE}")
-        with open_session(project, now=NOW) as session:
-            verbs.check(session)
-        assert build_all(project).rows == rows
-        assert query(project, f"SELECT symbol FROM `{MATRIX}`").height == 2
-
-
-def test_a_warning_does_not_count_as_failed_upstream(project: Project) -> None:
-    assert not run(project, "coverage_is_uniform").passed
-    with open_warehouse(project) as warehouse:
-        assert failed_upstream(warehouse, ["ZL", "ZS"]) == {}
 
 
 def test_every_raw_and_matrix_check_is_tested_here() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import pytest
 from cbi_assets.checks import CheckContext, checks_run_by
 from cbi_assets.checks.raw_checks import run_raw
 from cbi_assets.errors import UsageError
-from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.check_results import CheckResult
-from cbi_assets.load.load import LoadOutcome, choose_partitions, inventory, load_bars
+from cbi_assets.load.load import LoadOutcome, choose_partitions, load_bars
 from cbi_assets.session import Project, Session, open_session
 from cbi_assets_tests.helpers import (
     JOB,
@@ -24,24 +22,13 @@ from cbi_assets_tests.helpers import (
     dbn_file,
     expected_rows,
     load_once,
-    open_warehouse,
     published,
     put_job,
     query,
     table,
 )
+from cbi_assets_tests.load.books import books
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
-
-BOOKS = ("records", "published", "duplicates", "quarantined", "conflicts", "outside_universe",
-         "not_loaded")  # fmt: skip
-
-
-def books(project: Project) -> dict[str, tuple[int, ...]]:
-    """Return each file's books by file name, in the order of BOOKS; asserts that they balance."""
-    with open_warehouse(project) as warehouse:
-        rows = books_by_file(warehouse)
-    assert set(rows["difference"]) <= {0}
-    return {row["path"].split("/")[-1]: tuple(row[c] for c in BOOKS) for row in rows.to_dicts()}
 
 
 def failed_checks(outcome: LoadOutcome) -> set[tuple[str, str]]:
@@ -148,68 +135,6 @@ def test_load_publishes_the_first_record_if_a_file_conflicts_with_itself(
     assert table(project)["volume"].to_list() == [5]
 
 
-MALFORMED: list[tuple[dict[str, Any], str]] = [
-    ({"open": "14.000000000"}, "open or close lies outside low to high"),
-    ({"open": "8.000000000"}, "open or close lies outside low to high"),
-    ({"close": "14.000000000"}, "open or close lies outside low to high"),
-    ({"close": "8.000000000"}, "open or close lies outside low to high"),
-    ({"low": "14.000000000"}, "open or close lies outside low to high"),
-    ({"open": None}, "undefined price"),
-    ({"high": None}, "undefined price"),
-    ({"ts_event": "2025-01-06T16:30:00.000000000Z"}, "not the start of a 1h bar"),
-    ({"ts_event": "2025-01-06T16:00:00.000000001Z"}, "whole microsecond"),
-    ({"ts_event": "1996-01-06T16:00:00.000000000Z"}, "ts_event is missing or out of range"),
-    ({"volume": "-1"}, "volume is missing or negative"),
-    ({"volume": ...}, "volume"),
-    ({"volume": "9223372036854775808"}, "does not fit 64 bits"),
-    ({"rtype": 33}, "rtype 33 among ohlcv-1h"),
-    ({"publisher_id": ...}, "no field 'publisher_id'"),
-    ({"instrument_id": ...}, "no field 'instrument_id'"),
-    ({"publisher_id": 2}, "dataset XNAS.ITCH may not be published"),
-    ({"publisher_id": 60000}, "dataset unknown may not be published"),
-    ({"close": "twelve"}, "price 'twelve'"),
-]
-
-
-@pytest.mark.parametrize(("change", "why"), MALFORMED, ids=lambda part: str(part)[:40])
-def test_load_quarantines_a_malformed_bar_as_read(
-    project: Project, drive: Path, change: dict[str, Any], why: str
-) -> None:
-    bad = record(1, **change)
-    source = put_lines(drive, [record(0), bad, record(2)])
-    outcome = load_once(project)
-
-    (row,) = query(project, "SELECT * FROM `ops.quarantined_bars`").to_dicts()
-    assert row["record"] == bad
-    assert why in row["reason"]
-    assert (row["source_file_id"], row["record_no"]) == (source, 2)
-    assert (row["timeframe"], row["load_id"]) == ("1h", outcome.load_id)
-    assert books(project) == {"a.json": (3, 2, 0, 1, 0, 0, 0)}
-    assert [moment.hour for moment in table(project)["ts_event"]] == [15, 17]
-    assert outcome.has_failures
-
-
-def test_load_quarantines_a_dbn_record_with_an_undefined_price(
-    project: Project, drive: Path
-) -> None:
-    records = bars(4)
-    records["close"][2] = 2**63 - 1
-    put_job(drive, {"a.dbn.zst": dbn_file(records)})
-    load_once(project)
-    (row,) = query(project, "SELECT record, reason FROM `ops.quarantined_bars`").to_dicts()
-    assert row["reason"] == "undefined price"
-    assert f'"ts_event": {records["ts_event"][2]}' in row["record"]
-    assert '"close": 9223372036854775807' in row["record"]
-
-
-def test_malformed_bar_is_no_conflict_with_a_valid_bar_of_its_key(
-    project: Project, drive: Path
-) -> None:
-    put_lines(drive, [record(0), record(1, volume="-1"), record(1)])
-    load_once(project)
-    assert books(project) == {"a.json": (3, 2, 0, 1, 0, 0, 0)}
-
-
 def test_load_publishes_negative_prices(project: Project, drive: Path) -> None:
     prices = {"open": "-37.000000000", "high": "-36.500000000", "low": "-40.320000000",
               "close": "-37.630000000"}  # fmt: skip
@@ -282,20 +207,6 @@ def test_books_include_a_file_of_only_roots_outside_the_universe(
     assert load_once(project).load_id is None
 
 
-def test_load_quarantines_records_without_a_root(project: Project, drive: Path) -> None:
-    lines = [record(0), record(1, None), "{ not a record"]
-    put_lines(drive, lines)
-    outcome = load_once(project)
-    rows = query(project, "SELECT * FROM `ops.quarantined_bars` ORDER BY record_no").to_dicts()
-    assert [row["record"] for row in rows] == lines[1:]
-    assert [(row["root"], row["symbol"]) for row in rows] == [("", "")] * 2
-    assert rows[0]["reason"] == "no symbol for instrument 99 on 2025-01-06 (UTC)"
-    assert rows[1]["reason"].startswith("unreadable JSON record")
-    assert outcome.unresolved == 2
-    assert outcome.has_failures
-    assert books(project) == {"a.json": (3, 1, 0, 2, 0, 0, 0)}
-
-
 def test_file_without_a_valid_bar_stops_no_other_and_is_no_canary(
     project: Project, drive: Path
 ) -> None:
@@ -334,60 +245,6 @@ def test_failing_canary_keeps_the_table_empty_and_names_its_file(
     assert outcome.has_failures
     assert table(project, "1h").is_empty()
     assert query(project, "SELECT * FROM `ops.quarantined_bars`").is_empty()
-
-
-def prices(*values: str) -> dict[str, str]:
-    """Return the fields open, high, low and close."""
-    return dict(zip(("open", "high", "low", "close"), values, strict=True))
-
-
-def test_bars_off_the_tick_are_quarantined_as_read(project: Project, drive: Path) -> None:
-    lines = [
-        record(0),
-        record(1, close="12.005000000"),  # ZL's tick is 0.01
-        record(2, **prices("10", "13", "9", "12")),
-        record(3, "ZLH5-ZLK5", **prices("-0.005000000", "0.125000000", "-0.3", "0.0")),
-        record(4, "ZLH5-ZLK5", **prices("0.0", "0.0", "-0.000000003", "0.0")),
-        record(5, "ZLH5", **prices("45.010000000", "45.015000000", "45.0", "45.01")),
-    ]
-    put_lines(drive, lines)
-    outcome = load_once(project)
-    rows = query(project, "SELECT * FROM `ops.quarantined_bars` ORDER BY record_no").to_dicts()
-    assert [(row["record"], row["reason"]) for row in rows] == [
-        (lines[1], "a price is not a multiple of the tick 0.01"),
-        (lines[2], "unreadable JSON record: price '10'"),
-        (lines[4], "a price is below a hundredth of the tick 0.01"),
-        (lines[5], "a price is not a multiple of the tick 0.01"),
-    ]
-    assert table(project, "1h").height == 2
-    assert outcome.has_failures
-
-
-def test_tick_of_the_bars_own_trade_date_counts(project: Project, drive: Path) -> None:
-    """Palladium's is 0.1 up to 2020-12-04, a Friday, and 0.5 from Monday on."""
-    day = {"open": "2350.1", "high": "2350.1", "low": "2350.1", "close": "2350.1"}
-    times = [f"2020-12-0{n}T15:00:00.000000000Z" for n in (3, 4, 7, 8)]
-    put_lines(drive, [record(0, "PA.v.0", ts_event=time, **day) for time in times])
-    load_once(project)
-    rows = query(project, "SELECT * FROM `ops.quarantined_bars` ORDER BY record_no").to_dicts()
-    assert [row["record_no"] for row in rows] == [3, 4]
-    assert {row["reason"] for row in rows} == {"a price is not a multiple of the tick 0.5"}
-    assert table(project, "1h").height == 2
-
-
-def test_record_of_a_bar_off_a_tick_changed_since_landing_is_in_its_file(
-    project: Project, drive: Path
-) -> None:
-    put_lines(drive, [record(0, open="9.0", low="9.0", high="12.5", close="12.5"), record(1)])
-    with open_session(project, now=NOW) as session:
-        inventory(session)
-    roots = project.universe.roots
-    coarser = roots["ZL"].model_copy(update={"tick": 1.0})
-    changed = project.universe.model_copy(update={"roots": {**roots, "ZL": coarser}})
-    load_once(replace(project, universe=changed))
-    (row,) = query(project, "SELECT * FROM `ops.quarantined_bars`").to_dicts()
-    assert (row["record_no"], row["record"]) == (1, "(not kept: see the file)")
-    assert row["reason"] == "a price is not a multiple of the tick 1.0"
 
 
 def test_canary_is_skipped_if_the_table_has_bars(project: Project, drive: Path) -> None:
