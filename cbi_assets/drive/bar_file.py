@@ -24,7 +24,6 @@ from cbi_assets.drive.formats import (
 from cbi_assets.drive.lookalikes import is_named_like_bars
 from cbi_assets.drive.sidecars import (
     MANIFEST,
-    UNREAD_SIDECARS,
     Digest,
     Sidecars,
     accept_remedy,
@@ -91,7 +90,7 @@ class SourceFile:
             return replace(found, verdict="refused", reason="a zip inside a zip. Unpack it.")
         if found.verdict != "other":
             return found
-        if self.name in self.sidecars.listed and self.name not in UNREAD_SIDECARS:
+        if self.name in self.sidecars.listed:
             claim = "manifest.json lists it"
         elif is_named_like_bars(self.name, found.encoding):
             claim = "named like a file of bars"

@@ -26,6 +26,7 @@ from cbi_assets.drive.first_records import (
     first_record,
     schema_of_bars,
 )
+from cbi_assets.drive.grammar import first_repeated
 from cbi_assets.drive.lookalikes import UTF8_MARK, unread_format
 from cbi_assets.drive.streams import (
     CHUNK,
@@ -242,8 +243,8 @@ def _sniff_csv(head: bytes, compression: Compression) -> Detected:
     columns = tuple(rows[0])
     if len(set(columns) & set(BAR_COLUMNS)) < 3:
         return Rejected("other", "not a format of Databento's")
-    if twice := _twice(columns):
-        return _refused(f"the CSV has the column {twice} twice", "csv", compression)
+    if (twice := first_repeated(columns)) is not None:
+        return _refused(f"the CSV has the column {twice!r} twice", "csv", compression)
     firsts: list[FirstRecord] = []
     for row in rows[1:]:
         with suppress(ValueError, KeyError):
@@ -306,11 +307,6 @@ def _is_text(dtype: pa.DataType) -> bool:
     return pa.types.is_null(dtype) or any(fits(dtype) for fits in is_string)
 
 
-def _twice(names: Sequence[str]) -> str | None:
-    """Return the first name that occurs more than once."""
-    return next((name for n, name in enumerate(names) if name in names[:n]), None)
-
-
 _OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
 _NUMBERS = (pa.types.is_int64, pa.types.is_floating, pa.types.is_decimal)
 _PARQUET_TYPES: dict[str, tuple[Callable[[Any], bool], ...]] = {
@@ -335,8 +331,8 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
     if not {"rtype", "publisher_id", "instrument_id"} <= set(names):
         reason = f"Parquet of another source ({rows} rows: {', '.join(names[:6])} …)"
         return Rejected("other", reason, "parquet")
-    if twice := _twice(names):
-        return _refused(f"the Parquet has the column {twice} twice", "parquet")
+    if (twice := first_repeated(names)) is not None:
+        return _refused(f"the Parquet has the column {twice!r} twice", "parquet")
     if rows == 0:
         return replace(_refused("Parquet without a record", "parquet"), is_empty=True)
     columns = ["rtype", "publisher_id"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -74,7 +75,7 @@ def parse_json(text: str) -> Any:
     """Parse JSON with each number as its text. Raises DuplicateKeyError, or ValueError."""
     return json.loads(
         text,
-        object_pairs_hook=_unique,
+        object_pairs_hook=unique_keys,
         parse_int=_Number,
         parse_float=_Number,
         parse_constant=_reject_constant,
@@ -85,13 +86,21 @@ class _Number(str):
     """The text of a JSON number, which is not a JSON string."""
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object, for `json.loads`. Raises DuplicateKeyError."""
+    if (twice := first_repeated(name for name, _ in pairs)) is not None:
         raise DuplicateKeyError(f"the key {twice!r} occurs twice")
-    return found
+    return dict(pairs)
+
+
+def first_repeated(names: Iterable[str]) -> str | None:
+    """Return the first name that was there before, in time that follows the number of names."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 def _reject_constant(text: str) -> Any:

@@ -19,7 +19,7 @@ from cbi_assets.drive.walk import Area, AreaPath, Entry, Unlisted
 
 @dataclass(frozen=True)
 class UnopenedManifest:
-    """A path spelled like a manifest that is no file: a folder, or a link that leads nowhere."""
+    """A manifest that is not a file: a folder, or a link to nothing."""
 
     area: Area
     path: str

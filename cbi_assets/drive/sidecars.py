@@ -14,6 +14,7 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
+from cbi_assets.drive.grammar import unique_keys
 from cbi_assets.drive.lookalikes import is_named_like_bars
 from cbi_assets.drive.mappings import mappings_of_csv, mappings_of_json
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
@@ -120,22 +121,23 @@ def read_sidecars(names: Iterable[str], read: Callable[[str], bytes], damage: st
     `refused`, and any other invalid one is named in `problems`. The rest still counts.
     """
     present = set(names)
-    misspelled = sorted(name for name in present if is_manifest(name) and name != MANIFEST)
-    if misspelled:
-        damage = damage or f"{printable(misspelled[0])} is not spelled {MANIFEST}. Rename it"
+    renamed = sorted(name for name in present if is_manifest(name) and name != MANIFEST)
+    if renamed:
+        name = printable(renamed[0])
+        damage = damage or f"{name} is a manifest under another name. Rename it to {MANIFEST}"
     parts: dict[str, Any] = {}
     problems: dict[str, str] = {}
     refused: dict[str, str] = {}
     unreadable: set[str] = set()
     digests: dict[str, Digest] = {}
     listed: Mapping[str, Digest] = {}
-    for name in (*misspelled, *SIDECARS):
+    for name in (*renamed, *SIDECARS):
         if name not in present:
             continue
         try:
             data = read(name)
             digests[name] = digest = Digest(len(data), hashlib.sha256(data).hexdigest())
-            if name in misspelled:
+            if name in renamed:
                 continue
             if name in listed:
                 _compare(listed[name], digest)
@@ -170,17 +172,10 @@ def _is_of_job(name: str) -> bool:
     return is_other_sidecar or is_named_like_bars(name) or name.endswith((".csv", ".zst"))
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
 def _document(name: str, data: bytes) -> Any:
     if name.endswith(".csv"):
         return data.decode("utf-8-sig")
-    return json.loads(data, object_pairs_hook=_unique_keys)
+    return json.loads(data, object_pairs_hook=unique_keys)
 
 
 def _manifest(document: Any) -> dict[str, Any]:
@@ -246,6 +241,3 @@ _PARSERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     "condition.json": _condition,
 }
 SIDECARS = tuple(_PARSERS)
-
-UNREAD_SIDECARS: Final = frozenset({"symbology.csv"})
-"""Files without bars that a manifest may list besides `SIDECARS`."""

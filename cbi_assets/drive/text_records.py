@@ -254,7 +254,7 @@ _UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError, c
 def _parse_price(value: Any, text: TextFormat) -> float | None:
     if value is None or value == "":
         return None
-    if text.pretty_px or "." in str(value):
+    if text.pretty_px:
         return parse_decimal(value, text.is_frame)
     price: float | None = prices_from_raw(np.array([parse_int64(value)], dtype=np.int64)).item()
     return price

@@ -95,7 +95,7 @@ def serve(
     workspace = str(project_file("workspace.yaml"))
     environment[HOSTS_VARIABLE] = ",".join((*LOOPBACK, *hosts))
     command = [sys.executable, "-m", WEB_SERVER, "dev", "--workspace", workspace]
-    with _exclusive_ui(home) as url_file:
+    with _exclusive_ui(home) as url_file, _stopped_by_signals() as dagster:
         chosen = choose_port(port)
         if ended := end_runs(home):
             logger.info(
@@ -105,10 +105,9 @@ def serve(
         url_file.write_text(f"{url}\n")
         kind = "Dagster, read-only," if read_only else "Dagster"
         logger.info("%s at %s for %s (Ctrl-C stops it)", kind, url, home.root)
-        stopped, status = _run(
-            [*command, "--host", HOST, "--port", str(chosen)], environment, home.root
-        )
-    if not stopped:
+        listen = ["--host", HOST, "--port", str(chosen)]
+        status = dagster.run([*command, *listen], environment, home.root)
+    if not dagster.stopping:
         raise ServiceError(
             f"Dagster stopped by itself (status {status})",
             remedy="Its last lines say why: fix that, then run `cbi ui` again.",
@@ -154,35 +153,46 @@ def _exclusive_ui(home: Home) -> Iterator[Path]:
         lock.release()
 
 
-def _run(
-    command: list[str], environment: dict[str, str], cwd: os.PathLike[str]
-) -> tuple[bool, int]:
-    """Run a command until it ends. Returns whether a signal stopped it, and its exit status."""
-    stopping = False
-    child: subprocess.Popen[bytes] | None = None
+class _Dagster:
+    """Dagster's processes, which end when a signal asks this process to."""
 
-    # A child inherits an ignored signal, as a shell sets for what runs in its background: Dagster
-    # would ignore it, too. A signal with a handler reaches it with the default action.
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        if not stopping and child is not None:
-            child.terminate()  # unlike SIGINT, it ends Python silently while it starts
-        stopping = True
+    def __init__(self) -> None:
+        self.stopping = False
+        self._child: subprocess.Popen[bytes] | None = None
 
-    woken = signal.set_wakeup_fd(-1)  # Dagster may take longer than a command to stop
-    before = {number: signal.signal(number, stop) for number in _STOPPING}
-    try:
+    def run(self, command: list[str], environment: dict[str, str], cwd: os.PathLike[str]) -> int:
+        """Run a command until it ends, and return its exit status."""
         # In a session of its own, so that Ctrl-C reaches it once and it stops its parts in order.
         child = subprocess.Popen(command, env=environment, cwd=cwd, start_new_session=True)
-        if stopping:  # a signal came before there was a child to pass it to
+        self._child = child
+        if self.stopping:  # a signal came before there was a child to pass it to
             child.terminate()
         return_code = child.wait()
         _end_group(child.pid)
+        return return_code
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        if not self.stopping and self._child is not None:
+            self._child.terminate()  # unlike SIGINT, it ends Python silently while it starts
+        self.stopping = True
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[_Dagster]:
+    """Pass SIGINT, SIGTERM and SIGHUP on to Dagster while the block runs.
+
+    A child inherits an ignored signal, as a shell sets for what runs in its background: Dagster
+    would ignore it, too. A signal with a handler reaches it with the default action.
+    """
+    dagster = _Dagster()
+    woken = signal.set_wakeup_fd(-1)  # Dagster may take longer than a command to stop
+    before = {number: signal.signal(number, dagster.stop) for number in _STOPPING}
+    try:
+        yield dagster
     finally:
         signal.set_wakeup_fd(woken)
         for number, handler in before.items():
             signal.signal(number, handler)
-    return stopping, return_code
 
 
 def _end_group(group: int) -> None:

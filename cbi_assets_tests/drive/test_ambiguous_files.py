@@ -92,7 +92,7 @@ def test_csv_is_refused_if_a_column_is_there_twice(project: Project, drive: Path
     lines = text_file(RECORDS, "csv").splitlines()
     doubled = [lines[0] + b",close", *(line + b",1.000000000" for line in lines[1:])]
     reason = refused_alone(project, drive, f"{NAME}.csv", b"\n".join(doubled))
-    assert reason == "the CSV has the column close twice. Download the file again."
+    assert reason == "the CSV has the column 'close' twice. Download the file again."
 
 
 def test_zip_is_refused_if_a_name_is_in_it_twice(project: Project, drive: Path) -> None:
@@ -185,7 +185,7 @@ def test_parquet_is_refused_if_a_column_is_there_twice(project: Project, drive: 
     out = io.BytesIO()
     pq.write_table(table.append_column("close", table["open"]), out)
     reason = refused_alone(project, drive, "twice.parquet", out.getvalue())
-    assert reason == "the Parquet has the column close twice. Download the file again."
+    assert reason == "the Parquet has the column 'close' twice. Download the file again."
 
 
 YEAR_9999 = 25_337_076_480_000_000

@@ -16,7 +16,7 @@ from cbi_assets.config.universe import load_universe
 from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import FileContext, Rules, canonicalise
 from cbi_assets.drive.formats import FileFormat, sniff
-from cbi_assets.drive.grammar import LIMITS
+from cbi_assets.drive.grammar import LIMITS, first_repeated
 from cbi_assets.drive.records import decode
 from cbi_assets.drive.text_records import decode_lines
 from cbi_assets_tests.helpers import DATASET, START, bars, dbn_file, text_file
@@ -210,6 +210,22 @@ def test_price_without_a_point_is_a_fault_in_a_pretty_file(encoding: str, price:
     form = (encoding, True)
     rows = rows_of(form, [*lines_of(form)[1:], with_token(form, "low", price)])
     assert rows[4]["fault"] == f"unreadable {encoding.upper()} record: price '{price}'"
+
+
+@pytest.mark.parametrize("encoding", ["json", "csv"])
+@pytest.mark.parametrize("price", ["45.010000000", "4501.000000"])
+def test_price_with_a_point_is_a_fault_in_a_raw_file(encoding: str, price: str) -> None:
+    """One damaged byte makes 45010000000 (45.01) 4501.000000, a hundred times as much."""
+    form = (encoding, False)
+    rows = rows_of(form, [*lines_of(form)[1:], with_token(form, "low", price)])
+    assert rows[4]["fault"] == f"unreadable {encoding.upper()} record: '{price}' is no whole number"
+
+
+def test_duplicate_key_among_very_many_is_found_in_linear_time() -> None:
+    names = [*map(str, range(200_000)), "0"]
+    assert first_repeated(names) == "0"
+    assert first_repeated(["", "a", ""]) == ""
+    assert first_repeated(names[:-1]) is None
 
 
 @pytest.mark.parametrize(

@@ -82,13 +82,13 @@ def cut(manifest: Path) -> None:
     manifest.write_bytes(manifest.read_bytes()[:-20])
 
 
-def respelled(manifest: Path) -> None:
+def renamed(manifest: Path) -> None:
     manifest.rename(manifest.with_name("Manifest.JSON"))
 
 
 DAMAGES: dict[str, Damage] = {
     "cut": cut,
-    "respelled": respelled,
+    "renamed": renamed,
     "empty folder": folder_instead,
     "full folder": full_folder_instead,
     "link to nowhere": link_to_nowhere,
@@ -165,7 +165,7 @@ def accept(
         return accept_files(session, inventory(session), scope, value, by=by, why=why)
 
 
-ACCEPTED = ("cut", "respelled", "full folder", "link to nowhere")
+ACCEPTED = ("cut", "renamed", "full folder", "link to nowhere")
 
 
 def test_accepted_job_loads_unverified_and_on_record(project: Project, drive: Path) -> None:

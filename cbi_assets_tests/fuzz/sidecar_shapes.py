@@ -1,4 +1,4 @@
-"""Sidecars of every wrong shape: what they contain, how they are spelled, what they are."""
+"""Damaged sidecars: wrong contents, wrong names, and folders or links in their place."""
 
 from __future__ import annotations
 

@@ -56,6 +56,17 @@ def create_run(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.Dagst
 def fail(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
     """End a run as failed, and return when."""
     instance.report_run_failed(run)
+    return end_of(instance, run)
+
+
+def succeed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
+    """End a run as successful, and return when."""
+    done = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, run.job_name)
+    instance.report_dagster_event(done, run.run_id)
+    return end_of(instance, run)
+
+
+def end_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
     record = instance.get_run_record_by_id(run.run_id)
     assert record is not None
     assert record.end_time is not None
@@ -266,7 +277,7 @@ def test_failed_run_is_requested_again_after_growing_pauses_then_given_up(
     for pause in (5, 15, 60, 240):
         ended = fail(instance, create_run(instance, request))
         why, cursor = skipped(tick(cursor, ended + (pause - 1) * MINUTE))
-        assert re.fullmatch(r"1 file to publish: \d runs? did not; the next is due at .*", why)
+        assert re.fullmatch(r"1 file to publish: \d failed runs?; the next run is due at .*", why)
         earlier = request.run_key
         request, cursor = requested(tick(cursor, ended + pause * MINUTE))
         assert request.run_key != earlier
@@ -292,6 +303,19 @@ def test_failed_run_is_requested_again_after_growing_pauses_then_given_up(
     assert event.passed
     results = query(project, RESULTS)
     assert results["passed"].to_list() == [True]
+
+
+def test_bars_that_an_unload_took_out_are_requested_again_after_any_number_of_loads(
+    tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    """Runs that published them are no failed attempts."""
+    put_lines(drive, [record(0)])
+    _, cursor = skipped(tick(None))
+    request, cursor = requested(tick(cursor))
+    for _ in range(6):
+        ended = succeed(instance, create_run(instance, request))
+    request, cursor = requested(tick(cursor, ended + 5 * MINUTE))
+    assert partitions(request) == ["ZL|1h"]
 
 
 def test_new_files_are_requested_although_others_are_given_up(

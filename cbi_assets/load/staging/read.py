@@ -13,6 +13,7 @@ import polars.selectors as cs
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from cbi_assets.drive.grammar import first_repeated
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
 
 
@@ -100,10 +101,9 @@ def decode(file: StagingFile) -> pl.DataFrame:
     try:
         with pq.ParquetFile(io.BytesIO(file.content), page_checksum_verification=True) as parquet:
             names = parquet.schema_arrow.names
-            if len(set(names)) < len(names):
-                twice = next(name for name in names if names.count(name) > 1)
+            if (twice := first_repeated(names)) is not None:
                 raise SourceError(
-                    f"it has the column {twice} twice",
+                    f"it has the column {twice!r} twice",
                     subject=file.path,
                     remedy="Export it again, with each column once.",
                 )

@@ -6,7 +6,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Self
 
 import dagster as dg
@@ -48,7 +48,7 @@ Stamp = tuple[int, int]
 
 @dataclass(frozen=True)
 class Cursor:
-    """What one tick tells the next.
+    """State that a tick keeps for the next.
 
     Parameters
     ----------
@@ -140,20 +140,22 @@ class _Tick:
         running = next((r.dagster_run for r in runs if not r.dagster_run.is_finished), None)
         if running is not None:
             return self._skip(f"{what}: run {running.run_id[:8]} is on it.")
-        if len(runs) > len(PAUSES):
+        # A run that succeeded published the bars; since then something has unloaded them.
+        failed = [*takewhile(lambda record: not record.dagster_run.is_success, runs)]
+        if len(failed) > len(PAUSES):
             is_news = self._before.given_up != missing.key
             return self._skip(
-                f"{what}: given up after {plural(len(runs), 'run')}. The last one's log says why; "
-                "fix that, then run `cbi load`.",
+                f"{what}: given up after {plural(len(failed), 'run')}. The last one's log says "
+                "why; fix that, then run `cbi load`.",
                 self._judge(missing) if is_news else [],
                 given_up=missing.key,
             )
         if runs:
-            ended = max(record.end_time or 0.0 for record in runs)
-            due = dt.datetime.fromtimestamp(ended, dt.UTC) + PAUSES[len(runs) - 1]
+            ended = dt.datetime.fromtimestamp(max(r.end_time or 0.0 for r in runs), dt.UTC)
+            due = ended + PAUSES[max(len(failed), 1) - 1]
             if self._now < due:
-                failed = plural(len(runs), "run")
-                return self._skip(f"{what}: {failed} did not; the next is due at {instant(due)}.")
+                count = plural(len(failed), "failed run")
+                return self._skip(f"{what}: {count}; the next run is due at {instant(due)}.")
         return self._request(missing, len(runs))
 
     def _request(self, missing: Unpublished, earlier: int) -> dg.SensorResult:

@@ -93,8 +93,8 @@ def test_categorical_symbols_do_not_hide_prices() -> None:
 
 def test_file_with_a_column_twice_is_refused() -> None:
     file = file_of({"a": [1], "b": [2], "c": [3]}, ["date", "value", "value"])
-    with pytest.raises(SourceError, match="it has the column value twice") as caught:
+    with pytest.raises(SourceError, match="it has the column 'value' twice") as caught:
         decode(file)
     assert str(caught.value) == (
-        "sub/x.parquet: it has the column value twice. Export it again, with each column once."
+        "sub/x.parquet: it has the column 'value' twice. Export it again, with each column once."
     )
