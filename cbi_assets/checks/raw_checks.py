@@ -11,6 +11,7 @@ import polars as pl
 from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
 from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.ledger.vendor_days import unsettled_days
 from cbi_assets.market.bars import SECONDS, Timeframe
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.market.ticks import TICKS
@@ -44,6 +45,11 @@ def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]
         ),
         "wanted": _wanted(session.project, timeframe, roots, session.now),
         "closed": _closed(session.project, roots, session.now, _missing_days(context)),
+        "unsettled": pl.DataFrame(
+            unsettled_days(session, timeframe),
+            schema={"root": pl.String, "series": pl.String, "day": pl.Date, "condition": pl.String},
+            orient="row",
+        ),
     }
     return run_sql_checks(context, checks, roots, params, frames)
 

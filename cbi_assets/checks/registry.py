@@ -87,6 +87,13 @@ def _raw_checks(timeframe: Timeframe) -> tuple[Check, ...]:
             severity="WARN",
         ),
         check(
+            "days_are_final",
+            sentence="The vendor called no loaded day degraded or pending when it was fetched, and "
+            "has modified none since.",
+            noun="unsettled day",
+            severity="WARN",
+        ),
+        check(
             "bars_are_fresh",
             sentence="The newest bar is from one of the last five trade dates that have closed.",
             noun="stale root",

@@ -10,6 +10,7 @@ from typing import Any
 
 from cbi_assets.databento_api.batch_request import BatchRequest
 from cbi_assets.databento_api.client import Clients
+from cbi_assets.drive.conditions import DayCondition, parse_conditions
 from cbi_assets.errors import ServiceError
 
 
@@ -63,6 +64,28 @@ def available_until(clients: Clients, dataset: str, schemas: Collection[str]) ->
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ServiceError(
             f"metadata.get_dataset_range of {dataset} returned no end: "
+            f"{clients.mask(str(answer))[:120]}",
+            subject="Databento",
+            remedy="Retry later.",
+        ) from None
+
+
+def get_conditions(
+    clients: Clients, dataset: str, first: dt.date, last: dt.date
+) -> list[DayCondition]:
+    """Return the current condition of each UTC day from `first` to `last`.
+
+    Raises ServiceError if the answer is not a list of days.
+    """
+    answer: Any = clients.call(
+        f"get the condition of {dataset}",
+        lambda: clients.metadata.get_dataset_condition(dataset, first, last),
+    )
+    try:
+        return parse_conditions(answer)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ServiceError(
+            f"metadata.get_dataset_condition of {dataset} returned no list of days: "
             f"{clients.mask(str(answer))[:120]}",
             subject="Databento",
             remedy="Retry later.",

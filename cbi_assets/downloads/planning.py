@@ -64,7 +64,7 @@ def make_plan(
     requests = [
         request_for(session.universe, policy, coverage, missing)
         for coverage in wanted.coverages
-        for missing in coverage.ranges
+        for missing in (*coverage.ranges, *coverage.modified)
         if missing.kind == "tail" or not scope.newest_only
     ]
     if clients is not None:
@@ -108,6 +108,7 @@ def gaps_of(coverage: Coverage) -> list[Gap]:
     by_source = (
         (coverage.known_gaps, "sources.yaml"),
         (coverage.reported_gaps, "the jobs' condition.json"),
+        (coverage.awaited, "pending at Databento: planned once it is final"),
     )
     return [
         Gap(coverage.root, coverage.timeframe, dates, source)
@@ -137,5 +138,6 @@ def _why(missing: Range) -> str:
         "head": "before the first day that is published",
         "tail": "after the last day that is published",
         "hole": "a hole between published days",
+        "modified": "modified by Databento since it was fetched",
     }
     return f"{where[missing.kind]}: {dates}, {first_to_last}"

@@ -4,14 +4,15 @@ Days are whole UTC days, as in Databento's jobs. A day belongs to the trade date
 00:00 UTC: the first trade date not before it. A trade date is published if its own day has a bar of
 it; the evening before alone, the end of an older job, is not enough. For a missing trade date, the
 days after the previous trade date and the newest published day, through its own, are requested. If
-nothing is published between two missing trade dates, one range covers both.
+nothing is published between two missing trade dates, one range covers both. Days that were pending
+when they were fetched count as missing; days modified since are requested again, apart.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -20,7 +21,14 @@ import polars as pl
 from cbi_assets.config.downloads import Policy, Series, load_policy
 from cbi_assets.databento_api.batch_request import Schema
 from cbi_assets.downloads.plan_model import PublishedSeries
-from cbi_assets.drive.inventory import missing_days_of
+from cbi_assets.drive.conditions import MISSING, PENDING, DayCondition
+from cbi_assets.ledger.vendor_days import (
+    Conditions,
+    SeriesDays,
+    conditions_by_job,
+    newest_modifications,
+    read_series_days,
+)
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, Session
@@ -30,13 +38,14 @@ from cbi_assets.warehouse.sql_files import load_sql
 if TYPE_CHECKING:
     from cbi_assets.databento_api.client import Clients
 
-Kind = Literal["all", "head", "hole", "tail"]
+Kind = Literal["all", "head", "hole", "tail", "modified"]
 
 SCHEMAS: Final[dict[Timeframe, Schema]] = {"1d": "ohlcv-1d", "1h": "ohlcv-1h", "1m": "ohlcv-1m"}
 
 _DAY: Final = dt.timedelta(days=1)
 _LONGEST_CLOSURE: Final = dt.timedelta(days=14)
 _SATURDAY: Final = 5
+_SUNDAY: Final = 6
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class Range:
     """UTC days, half-open, and the missing trade dates in them.
 
     `kind` is `all` if nothing of the series is published, else where the range is: before, between
-    or after the published days.
+    or after the published days. `modified` days are published, in an older version.
     """
 
     start: dt.date
@@ -76,7 +85,8 @@ class Coverage:
     """One root's wanted trade dates in one timeframe: published, lacking at Databento, missing.
 
     `known_gaps` are in sources.yaml; `reported_gaps` are the others that condition.json files
-    report as missing.
+    report as missing; `awaited` are not published and still pending at Databento. `modified` are
+    published days to request again.
     """
 
     root: str
@@ -87,11 +97,13 @@ class Coverage:
     known_gaps: tuple[dt.date, ...]
     reported_gaps: tuple[dt.date, ...]
     ranges: tuple[Range, ...]
+    awaited: tuple[dt.date, ...] = ()
+    modified: tuple[Range, ...] = ()
 
     @property
     def missing(self) -> int:
         """The number of wanted trade dates that are neither published nor gaps."""
-        return sum(len(found.trade_dates) for found in self.ranges)
+        return sum(len(found.trade_dates) for found in self.ranges) + len(self.awaited)
 
 
 @dataclass(frozen=True)
@@ -139,9 +151,10 @@ def survey(
     project = session.project
     chosen = project.universe.select(scope.roots)
     through = last_complete(_available_until(session, scope, clients, policy), scope.through)
-    missing_days = missing_days_of(session.catalog.files().values())
+    vendor = _vendor_days(session, policy, through, clients)
     coverages, published = [], []
     for timeframe in scope.timeframes:
+        fetched = read_series_days(session, timeframe, vendor.conditions)
         rows = session.warehouse.query(
             load_sql("downloads/published_days", table=RAW[timeframe].id),
             {"dataset": policy.dataset},
@@ -160,10 +173,11 @@ def survey(
         for root in chosen:
             if timeframe in project.universe.roots[root].timeframes:
                 series = policy.series_of(root, timeframe)
-                own = by_series.get((root, series.stored_as))
+                key = (root, series.stored_as)
                 coverages.append(
-                    _cover(project, root, timeframe, series, through, own, missing_days)
-                )
+                    _cover(project, root, timeframe, series, through, by_series.get(key), vendor,
+                           fetched.get(key, SeriesDays()))
+                )  # fmt: skip
     order = {root: place for place, root in enumerate(chosen)}
     return Wanted(
         through,
@@ -237,15 +251,22 @@ def _cover(
     series: Series,
     through: dt.date,
     days: pl.DataFrame | None,
-    missing_days: Collection[dt.date],
+    vendor: _VendorDays,
+    fetched: SeriesDays,
 ) -> Coverage:
     first_day = project.universe.wanted_from(root)
     calendar = project.universe.roots[root].calendar
     wanted = trade_dates(calendar, first_day, through)
     before = trade_dates(calendar, first_day - _LONGEST_CLOSURE, first_day - _DAY)[-1]
     published = _published_days(days, trade_dates(calendar)) if days is not None else set()
+    modified = sorted(fetched.modified(vendor.newest) & published - vendor.pending)
+    # A day that was pending when it was fetched counts as missing, with the date open on it.
+    for day in fetched.pending & published:
+        place = bisect_left(wanted, day)
+        published -= {day, *wanted[place : place + 1]}
     known = set(project.sources.databento.known_gaps.get(root, ()))
     lacking = [date for date in wanted if date not in published]
+    gaps = known | vendor.missing
     return Coverage(
         root=root,
         timeframe=timeframe,
@@ -253,9 +274,51 @@ def _cover(
         wanted=len(wanted),
         published=len(wanted) - len(lacking),
         known_gaps=tuple(date for date in lacking if date in known),
-        reported_gaps=tuple(d for d in lacking if d in missing_days and d not in known),
-        ranges=find_ranges(wanted, before, first_day, published, known | set(missing_days)),
+        reported_gaps=tuple(d for d in lacking if d in vendor.missing and d not in known),
+        ranges=find_ranges(wanted, before, first_day, published, gaps | vendor.pending),
+        awaited=tuple(d for d in lacking if d in vendor.pending - gaps),
+        modified=_modified_ranges(modified),
     )
+
+
+def _modified_ranges(modified: Sequence[dt.date]) -> tuple[Range, ...]:
+    """Return the days as ranges that contain no other day, except Saturdays."""
+    found: list[list[dt.date]] = []
+    for day in modified:
+        before = day - _DAY * (2 if day.weekday() == _SUNDAY else 1)
+        if found and found[-1][-1] >= before:
+            found[-1].append(day)
+        else:
+            found.append([day])
+    return tuple(Range(days[0], days[-1] + _DAY, tuple(days), "modified") for days in found)
+
+
+@dataclass(frozen=True)
+class _VendorDays:
+    """What the vendor says of days: in the jobs' condition.json and, with a key, its API now."""
+
+    conditions: Conditions
+    newest: Mapping[dt.date, dt.date]
+    missing: set[dt.date]
+    pending: set[dt.date]  # now, by the API
+
+
+def _vendor_days(
+    session: Session, policy: Policy, through: dt.date, clients: Clients | None
+) -> _VendorDays:
+    conditions = conditions_by_job(session.catalog.files().values())
+    current: list[DayCondition] = []
+    if clients is not None:
+        from cbi_assets.databento_api.quotes import get_conditions
+
+        first = session.universe.history_start
+        current = get_conditions(clients, policy.dataset, first, through)
+    listed = [day for days in conditions.values() for day in days.values()]
+    missing = {day.day for day in listed if day.condition == MISSING}
+    missing -= {day.day for day in current}  # which is what the vendor says now
+    missing |= {day.day for day in current if day.condition == MISSING}
+    pending = {day.day for day in current if day.condition == PENDING}
+    return _VendorDays(conditions, newest_modifications(conditions, current), missing, pending)
 
 
 def _published_days(days: pl.DataFrame, dates: Sequence[dt.date]) -> set[dt.date]:

@@ -10,11 +10,12 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from cbi_assets.config.home_errors import READ_AGAIN, damaged, sqlite_error
+from cbi_assets.drive.conditions import MISSING, ConditionRun
 from cbi_assets.drive.trust import Trust
 from cbi_assets.drive.walk import Area, AreaPath
 from cbi_assets.market.bars import Timeframe
@@ -55,18 +56,28 @@ class FormatDetails:
 
 @dataclass(frozen=True)
 class SidecarDetails:
-    """What all sidecars of a sidecar's folder say: `lists` are the file names in its manifest."""
+    """What all sidecars of a sidecar's folder say: `lists` are the file names in its manifest.
+
+    `conditions` are a condition.json's own; None if an earlier version read it.
+    """
 
     job_id: str | None
     dataset: str | None
     lists: tuple[str, ...]
-    missing_days: tuple[dt.date, ...]
+    conditions: tuple[ConditionRun, ...] | None = ()
 
     @classmethod
     def from_json(cls, found: dict[str, Any]) -> SidecarDetails:
         """Parse what `details_json` returned."""
-        days = tuple(dt.date.fromisoformat(day) for day in found["missing_days"])
-        return cls(found["job_id"], found["dataset"], tuple(found["lists"]), days)
+        runs = found.get("conditions")
+        conditions = None if runs is None else tuple(map(ConditionRun.from_json, runs))
+        return cls(found["job_id"], found["dataset"], tuple(found["lists"]), conditions)
+
+    @property
+    def missing_days(self) -> list[dt.date]:
+        """The days that the vendor calls missing."""
+        runs = [run for run in self.conditions or () if run.condition == MISSING]
+        return [day.day for run in runs for day in run.days()]
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,8 @@ def details_json(details: FileDetails | None) -> dict[str, Any]:
         return {}
     found = asdict(details)
     if isinstance(details, SidecarDetails):
-        found["missing_days"] = [day.isoformat() for day in details.missing_days]
+        found["missing_days"] = [str(day) for day in details.missing_days]  # earlier versions'
+        found["conditions"] = [run.to_json() for run in details.conditions or ()]
     return found
 
 
@@ -106,8 +118,7 @@ def _parse_details(verdict: Verdict, found: dict[str, Any]) -> FileDetails | Non
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a file is compared by: its size and modification time, and `sidecars`, those of its
-    folder's sidecars."""
+    """A file's size and modification time, and `sidecars`, those of its folder's sidecars."""
 
     size: int
     mtime_ns: int
@@ -126,10 +137,9 @@ class Stamp:
 
 @dataclass(frozen=True)
 class FileRecord:
-    """One path of the drive or of staging, as it was last read.
+    """One path of the drive or of staging, as last read.
 
-    `stamp` is what it is compared by: None makes every run read the file again. `verified` says
-    that the job's manifest lists these bytes.
+    Without a `stamp` to compare, every run reads it again. `verified`: its manifest lists it.
     """
 
     area: Area
@@ -224,8 +234,10 @@ def _parse_file(
     verified: int | None,
     fault: Fault | None,
 ) -> FileRecord:
-    # Earlier versions did not record whether a file was verified: without a stamp it is read again.
+    details = _parse_details(verdict, json.loads(text))
+    # What earlier versions did not record is read again, as is every file without a stamp.
     is_known = verified is not None or area == "staging"
+    is_known &= not (isinstance(details, SidecarDetails) and details.conditions is None)
     return FileRecord(
         area=area,
         path=path,
@@ -234,7 +246,7 @@ def _parse_file(
         verdict=verdict,
         reason=reason,
         source_file_id=file_id,
-        details=_parse_details(verdict, json.loads(text)),
+        details=details,
         verified=bool(verified),
         fault=fault or "",
     )
@@ -339,17 +351,12 @@ class Catalog:
                 [(c.file_no, c.source_file_id, json.dumps(asdict(c))) for c in contents],
             )
             self._db.executemany(
-                "INSERT OR REPLACE INTO packs VALUES (?, ?, ?, ?)",
-                [(p.pack, p.timeframe, p.records, p.bytes) for p in packs],
+                "INSERT OR REPLACE INTO packs VALUES (?, ?, ?, ?)", [astuple(p) for p in packs]
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (s.file_no, s.timeframe, s.root, s.calendar, s.pack, s.records,
-                     s.first_ts, s.last_ts)
-                    for s in slices
-                ],
-            )  # fmt: skip
+                [astuple(s) for s in slices],
+            )
 
     def forget_paths(self, paths: Iterable[AreaPath]) -> None:
         """Remove paths that are gone from the drive; their landed content stays."""

@@ -30,7 +30,7 @@ from cbi_assets.drive.landing import Lander
 from cbi_assets.drive.manifests import judge_manifest
 from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of
 from cbi_assets.drive.siblings import Siblings
-from cbi_assets.drive.sidecars import Sidecars, is_manifest, is_sidecar, job_of
+from cbi_assets.drive.sidecars import CONDITION, Sidecars, is_manifest, is_sidecar, job_of
 from cbi_assets.drive.streams import (
     DOWNLOAD_AGAIN,
     DOWNLOAD_ZIP_AGAIN,
@@ -101,7 +101,7 @@ class Reader:
             source_file_id=found.sha256 if found else None,
             details=SidecarDetails(
                 sidecars.job_id, sidecars.dataset, tuple(sorted(sidecars.listed)),
-                sidecars.missing_days,
+                sidecars.conditions if name == CONDITION else (),
             ),
             verified=name in sidecars.listed,
         )  # fmt: skip

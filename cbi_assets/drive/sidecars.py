@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
 import json
 import re
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from cbi_assets.drive.conditions import ConditionRun, parse_conditions, runs_of
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
 from cbi_assets.drive.grammar import unique_keys
 from cbi_assets.drive.lookalikes import is_named_like_bars
@@ -22,6 +22,7 @@ from cbi_assets.errors import CbiError, SourceError
 from cbi_assets.formatting import printable
 
 MANIFEST: Final = "manifest.json"
+CONDITION: Final = "condition.json"
 
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 _JOB_ID = re.compile(r"^[A-Z0-9]+-\d{8}-[A-Z0-9]{10}$")
@@ -49,7 +50,7 @@ class Sidecars:
     schema: str | None = None
     listed: Mapping[str, Digest] = field(default_factory=dict)
     mappings: pl.DataFrame | None = None
-    missing_days: tuple[dt.date, ...] = ()
+    conditions: tuple[ConditionRun, ...] = ()
     damage: str = ""
     is_job: bool = False  # whether the names in the folder are those of a job
     problems: Mapping[str, str] = field(default_factory=dict)  # ignored sidecars, by file name
@@ -212,8 +213,7 @@ def _symbology_csv(text: Any) -> dict[str, Any]:
 
 
 def _condition(document: Any) -> dict[str, Any]:
-    days = tuple(_date(item["date"]) for item in document if item["condition"] == "missing")
-    return {"missing_days": days}
+    return {"conditions": runs_of(parse_conditions(document))}
 
 
 def _job_id(document: Any) -> str | None:
@@ -229,15 +229,11 @@ def _text(value: Any) -> str:
     return value
 
 
-def _date(text: str) -> dt.date:
-    return dt.date.fromisoformat(text)
-
-
 _PARSERS: dict[str, Callable[[Any], dict[str, Any]]] = {
     MANIFEST: _manifest,
     "metadata.json": _metadata,
     "symbology.csv": _symbology_csv,
     "symbology.json": _symbology,
-    "condition.json": _condition,
+    CONDITION: _condition,
 }
 SIDECARS = tuple(_PARSERS)

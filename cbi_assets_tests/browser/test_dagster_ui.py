@@ -92,6 +92,7 @@ def test_materialized_partition_shows_its_books_and_checks(page: Page, served: S
         "no_overlapping_loads_disagree",
     }
     assert {name for name, state in states.items() if state == "Succeeded"} == {
+        "days_are_final",
         "no_duplicate_bars",
         "no_unexplained_gaps",
         "ohlc_is_consistent",

@@ -19,6 +19,7 @@ RAW = {
     "schema_matches_timeframe",
     "coverage_is_uniform",
     "no_unexplained_gaps",
+    "days_are_final",
     "bars_are_fresh",
 }
 EXPECTED = {
@@ -41,6 +42,7 @@ EXPECTED = {
 WARNINGS = {
     "coverage_is_uniform",
     "no_unexplained_gaps",
+    "days_are_final",
     "bars_are_fresh",
     "prices_are_plausible",
     "own_rolls_match_vendor",

@@ -89,6 +89,8 @@ class Vendor:
     lists_manifest: bool = True
     wrong_hash: set[str] = field(default_factory=set)
     file_host: str | None = None
+    conditions: dict[dt.date, tuple[str, str | None]] = field(default_factory=dict)
+    """Condition and date of modification of the days that are not plainly available."""
     faults: list[Fault] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     log: list[Logged] = field(default_factory=list)
@@ -136,7 +138,12 @@ class Vendor:
         return span | {"schema": dict.fromkeys(self.metadata_list_schemas(params), span)}
 
     def metadata_get_dataset_condition(self, params: Mapping[str, str]) -> list[dict[str, Any]]:
-        return []
+        first, last = (dt.date.fromisoformat(params[key]) for key in ("start_date", "end_date"))
+        return [
+            {"date": str(day), "condition": condition, "last_modified_date": modified}
+            for day, (condition, modified) in sorted(self.conditions.items())
+            if first <= day <= last
+        ]
 
     def metadata_get_record_count(self, params: Mapping[str, str]) -> int:
         return count(_wanted(params))
@@ -191,7 +198,7 @@ class Vendor:
         tail = "".join(random.choices(string.ascii_uppercase + string.digits, k=10))
         job_id = f"GLBX-{received:%Y%m%d}-{tail}"
         cost = count(wanted) * BAR_BYTES / 2**30 * self.usd_per_gib
-        files = _files_of(wanted, job_id)
+        files = _files_of(wanted, job_id, self.conditions)
         job = Job(job_id, wanted, dict(params or {}), received, cost, files)
         self.jobs[job_id] = job
         return job
@@ -246,7 +253,9 @@ def _wanted(params: Mapping[str, str]) -> Wanted:
     )
 
 
-def _files_of(wanted: Wanted, job_id: str) -> dict[str, bytes]:
+def _files_of(
+    wanted: Wanted, job_id: str, conditions: Mapping[dt.date, tuple[str, str | None]]
+) -> dict[str, bytes]:
     """Return the job's monthly data files and its sidecars, as Databento writes them."""
     files: dict[str, bytes] = {}
     for start, end in months_of(wanted.start, wanted.end):
@@ -270,12 +279,12 @@ def _files_of(wanted: Wanted, job_id: str) -> dict[str, bytes]:
         ]
         for item in mapped(wanted)
     }
-    days = (wanted.end - wanted.start).days
+    days = [wanted.start + dt.timedelta(days=n) for n in range((wanted.end - wanted.start).days)]
     condition = [
-        {"date": str(wanted.start + dt.timedelta(days=n)), "condition": "available",
-         "last_modified_date": None}
-        for n in range(days)
-    ]  # fmt: skip
+        {"date": str(day), "condition": condition, "last_modified_date": modified}
+        for day in days
+        for condition, modified in [conditions.get(day, ("available", None))]
+    ]
     documents: dict[str, Any] = {
         "metadata.json": {"version": 1, "job_id": job_id, "query": query, "customizations": {}},
         "symbology.json": {"result": symbols},

@@ -17,12 +17,15 @@ from cbi_assets.drive.catalog import (
     StagingDetails,
     Stamp,
 )
+from cbi_assets.drive.conditions import ConditionRun
 
 JOB = "GLBX-20250110-AAAAAAAAAA"
 FORMAT = {"job_id": JOB, "encoding": "dbn", "compression": "zstd", "schema": "ohlcv-1h",
           "dataset": "GLBX.MDP3"}  # fmt: skip
 SIDECAR = {"job_id": JOB, "dataset": "GLBX.MDP3", "lists": ["a.dbn.zst"],
-           "missing_days": ["2025-01-09"]}  # fmt: skip
+           "missing_days": ["2025-01-09"],
+           "conditions": [["2025-01-09", "2025-01-09", "missing", None]]}  # fmt: skip
+MISSING = ConditionRun(dt.date(2025, 1, 9), dt.date(2025, 1, 9), "missing")
 STAGING = {"encoding": "parquet", "records": 7, "columns": ["date", "close"]}
 CONTENT = FORMAT | {"file_no": 3, "source_file_id": "ab", "path": "a.dbn.zst", "bytes": 90,
                     "records": 5, "blank_lines": 0, "first_ts": 1, "last_ts": 2,
@@ -43,7 +46,7 @@ STAMPS = [
 DETAILS = [
     FormatDetails(JOB, "dbn", "zstd", "ohlcv-1h", "GLBX.MDP3"),
     None,
-    SidecarDetails(JOB, "GLBX.MDP3", ("a.dbn.zst",), (dt.date(2025, 1, 9),)),
+    SidecarDetails(JOB, "GLBX.MDP3", ("a.dbn.zst",), (MISSING,)),
     StagingDetails("parquet", 7, ("date", "close")),
 ]
 RECORDS = [
@@ -72,6 +75,21 @@ def test_catalog_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     ]
     assert list(catalog.files().values()) == again
     assert catalog.contents() == {"ab": BARS}
+    catalog.close()
+
+
+def test_catalog_reads_a_sidecar_again_whose_conditions_were_not_stored(tmp_path: Path) -> None:
+    path = tmp_path / "catalog.sqlite"
+    catalog = Catalog(path)
+    catalog.record(RECORDS[2:3])
+    assert catalog.files()["drive", "manifest.json"].stamp is not None
+    catalog.close()
+    with sqlite3.connect(path) as stored:
+        earlier = {key: value for key, value in SIDECAR.items() if key != "conditions"}
+        stored.execute("UPDATE files SET facts = ?", (json.dumps(earlier),))
+    stored.close()
+    catalog = Catalog(path)
+    assert catalog.files()["drive", "manifest.json"].stamp is None
     catalog.close()
 
 

@@ -48,6 +48,14 @@ def record(
     return json.dumps({"hd": header, **body})
 
 
+def put_condition(drive: Path, job: str, *days: tuple[str, str, str | None]) -> None:
+    """Write a job's condition.json, without a manifest: date, condition, date of modification."""
+    names = ("date", "condition", "last_modified_date")
+    (drive / job).mkdir(exist_ok=True)
+    document = [dict(zip(names, day, strict=True)) for day in days]
+    (drive / job / "condition.json").write_text(json.dumps(document))
+
+
 def put_lines(
     drive: Path, lines: Sequence[str], name: str = "a.json", job: str = "GLBX-20250110-AAAAAAAAAA"
 ) -> str:

@@ -1,0 +1,144 @@
+"""Which published days are not final: pending or degraded at the vendor, or modified since.
+
+A series' day is as of its newest fetch: the date of modification that the job's condition.json
+states, else the date in the job's id. A pending day is older than any other version of it. Days of
+a file whose job is unknown count as final.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from cbi_assets.drive.catalog import FileRecord, SidecarDetails
+from cbi_assets.drive.conditions import AVAILABLE, MISSING, PENDING, DayCondition
+from cbi_assets.drive.sidecars import job_of
+from cbi_assets.market.bars import Timeframe
+from cbi_assets.session import Session
+
+OUTRIGHTS: Final = "outright"
+"""A root's outrights are one series; each continuous symbol is another."""
+
+_JOB_DATE: Final = re.compile(r"-(\d{8})-")
+_DAY: Final = dt.timedelta(days=1)
+
+Conditions = Mapping[str, Mapping[dt.date, DayCondition]]
+"""What each job's condition.json says, by job and day."""
+
+
+@dataclass
+class SeriesDays:
+    """The fetched days of one series: `as_of` is the version, `conditions` what it was called."""
+
+    as_of: dict[dt.date, dt.date] = field(default_factory=dict)
+    conditions: dict[dt.date, str] = field(default_factory=dict)
+
+    def add(self, first: dt.date, last: dt.date, job: str | None, conditions: Conditions) -> None:
+        """Add a loaded file of `job` whose bars start from `first` to `last`."""
+        known = conditions.get(job or "", {})
+        job_date = date_of_job(job)
+        for n in range((last - first).days + 1):
+            day = first + _DAY * n
+            found = known.get(day)
+            as_of = version_of(found, job_date)
+            if as_of >= self.as_of.get(day, dt.date.min):
+                self.as_of[day] = as_of
+                self.conditions[day] = found.condition if found else AVAILABLE
+
+    @property
+    def pending(self) -> set[dt.date]:
+        """Days that were pending when they were last fetched."""
+        return {day for day, condition in self.conditions.items() if condition == PENDING}
+
+    def modified(self, newest: Mapping[dt.date, dt.date]) -> set[dt.date]:
+        """Days that the vendor modified after they were fetched; `newest` are its latest dates."""
+        return {
+            day
+            for day, as_of in self.as_of.items()
+            if self.conditions[day] != PENDING and as_of < newest.get(day, dt.date.min)
+        }
+
+
+def version_of(found: DayCondition | None, job_date: dt.date | None) -> dt.date:
+    """Return the version of a day's bars: the newer one is of the later date."""
+    if found is not None and found.condition == PENDING:
+        return dt.date.min
+    if found is not None and found.modified is not None:
+        return found.modified
+    return job_date or dt.date.max
+
+
+def date_of_job(job: str | None) -> dt.date | None:
+    """Return the date in a job's id."""
+    found = _JOB_DATE.search(job or "")
+    try:
+        return dt.datetime.strptime(found[1], "%Y%m%d").date() if found else None
+    except ValueError:
+        return None
+
+
+def conditions_by_job(files: Iterable[FileRecord]) -> dict[str, dict[dt.date, DayCondition]]:
+    """Return what the condition.json files on the drive say, by job and day."""
+    found: dict[str, dict[dt.date, DayCondition]] = {}
+    for file in files:
+        details = file.details
+        if isinstance(details, SidecarDetails) and details.conditions:
+            days = {day.day: day for run in details.conditions for day in run.days()}
+            found.setdefault(details.job_id or job_of(file.path) or "", {}).update(days)
+    return found
+
+
+def newest_modifications(
+    conditions: Conditions, current: Iterable[DayCondition] = ()
+) -> dict[dt.date, dt.date]:
+    """Return each day's latest date of modification, from the jobs and from what is `current`."""
+    newest: dict[dt.date, dt.date] = {}
+    for day in (*current, *(day for days in conditions.values() for day in days.values())):
+        if day.modified is not None and day.condition not in (PENDING, MISSING):
+            newest[day.day] = max(day.modified, newest.get(day.day, day.modified))
+    return newest
+
+
+def read_series_days(
+    session: Session, timeframe: Timeframe, conditions: Conditions
+) -> dict[tuple[str, str], SeriesDays]:
+    """Return the fetched days by root and series, from the books; reads no raw table."""
+    rows = session.warehouse.query(
+        "SELECT loads.root, loads.job_id, DATE(loads.first_ts_event) AS first_day, "
+        "DATE(loads.last_ts_event) AS last_day, files.symbols "
+        "FROM `ops.loads` AS loads JOIN `ops.source_files` AS files "
+        "ON loads.source_file_id = files.id "
+        "WHERE loads.timeframe = @timeframe AND loads.root <> '' "
+        "AND loads.first_ts_event IS NOT NULL",
+        {"timeframe": timeframe},
+    )
+    found: dict[tuple[str, str], SeriesDays] = {}
+    for root, job, first, last, symbols in rows.iter_rows():
+        for series in _series_of(root, symbols or ()):
+            found.setdefault((root, series), SeriesDays()).add(first, last, job, conditions)
+    return found
+
+
+def unsettled_days(session: Session, timeframe: Timeframe) -> list[tuple[str, str, dt.date, str]]:
+    """Return root, series, day and condition of each day that is not final, in that order."""
+    conditions = conditions_by_job(session.catalog.files().values())
+    if not conditions:
+        return []
+    newest = newest_modifications(conditions)
+    found: list[tuple[str, str, dt.date, str]] = []
+    for (root, series), days in read_series_days(session, timeframe, conditions).items():
+        found += [
+            (root, series, day, condition)
+            for day, condition in days.conditions.items()
+            if condition not in (AVAILABLE, MISSING)
+        ]
+        found += [(root, series, d, f"modified {newest[d]}") for d in days.modified(newest)]
+    return sorted(found)
+
+
+def _series_of(root: str, symbols: Sequence[str]) -> set[str]:
+    of_root = [symbol for symbol in symbols if symbol.startswith(root)]
+    return {symbol if "." in symbol else OUTRIGHTS for symbol in of_root}
