@@ -64,6 +64,10 @@ class FileChangingError(SourceError):
     """A file changed while it was read: it is not complete yet, and is left for the next run."""
 
 
+class DamagedPackError(CbiError):
+    """A pack of the landing zone has other bytes than were landed, or is missing."""
+
+
 class AuditError(CbiError):
     """Staged bars do not match what their files contain, so none of them were published."""
 

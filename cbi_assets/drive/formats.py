@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Literal
-from zoneinfo import ZoneInfo
+from typing import Final, Literal
 
 import databento_dbn
 import pyarrow as pa
@@ -28,6 +26,8 @@ from cbi_assets.drive.first_records import (
 )
 from cbi_assets.drive.grammar import first_repeated
 from cbi_assets.drive.lookalikes import UTF8_MARK, unread_format
+from cbi_assets.drive.parquet_limits import check_pages, open_parquet
+from cbi_assets.drive.parquet_types import wrong_type
 from cbi_assets.drive.streams import (
     CHUNK,
     DOWNLOAD_AGAIN,
@@ -38,7 +38,7 @@ from cbi_assets.drive.streams import (
 )
 from cbi_assets.errors import SourceError
 from cbi_assets.library_warnings import ignore_library_warnings
-from cbi_assets.market.bars import PRICES, RTYPES, Timeframe, timeframe_of
+from cbi_assets.market.bars import RTYPES, Timeframe, timeframe_of
 
 Encoding = Literal["dbn", "json", "csv", "parquet"]
 Compression = Literal["none", "zstd"]
@@ -287,45 +287,16 @@ def _csv_values(line: bytes) -> list[str]:
         return []
 
 
-def _is_utc(dtype: pa.DataType) -> bool:
-    """Whether a type is a timestamp with a known zone, which Parquet stores as UTC.
-
-    Without one it is somebody's local time.
-    """
-    if not pa.types.is_timestamp(dtype) or dtype.tz is None:
-        return False
-    try:
-        return bool(_OFFSET.fullmatch(dtype.tz)) or ZoneInfo(dtype.tz) is not None
-    except (KeyError, ValueError, OSError):  # An unknown zone is a KeyError.
-        return False
-
-
-def _is_text(dtype: pa.DataType) -> bool:
-    if pa.types.is_dictionary(dtype):
-        dtype = dtype.value_type
-    is_string = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    return pa.types.is_null(dtype) or any(fits(dtype) for fits in is_string)
-
-
-_OFFSET = re.compile(r"[+-][0-9]{2}:[0-9]{2}")
-_NUMBERS = (pa.types.is_int64, pa.types.is_floating, pa.types.is_decimal)
-_PARQUET_TYPES: dict[str, tuple[Callable[[Any], bool], ...]] = {
-    "ts_event": (_is_utc, pa.types.is_integer),
-    "symbol": (_is_text,),
-    **dict.fromkeys(PRICES, _NUMBERS),
-}
-
-
 def sniff_parquet(path: Path) -> Detected:
     """Detect what a Parquet file contains, from its footer and first record."""
     try:
-        with pq.ParquetFile(path) as parquet:
-            return _sniff_parquet(parquet)
+        with open_parquet(path) as parquet:
+            return _sniff_parquet(path, parquet)
     except (pa.ArrowException, OSError, ValueError) as error:
         return _refused(f"unreadable Parquet ({str(error).partition('\n')[0]})", "parquet")
 
 
-def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
+def _sniff_parquet(path: Path, parquet: pq.ParquetFile) -> Detected:
     types, rows = parquet.schema_arrow, parquet.metadata.num_rows
     names = types.names
     if not {"rtype", "publisher_id", "instrument_id"} <= set(names):
@@ -336,6 +307,9 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
     if rows == 0:
         return replace(_refused("Parquet without a record", "parquet"), is_empty=True)
     columns = ["rtype", "publisher_id"]
+    if wrong := wrong_type(types, columns):
+        return _refused(wrong, "parquet")
+    check_pages(path, parquet, {*BAR_COLUMNS, "symbol"})
     head = next(parquet.iter_batches(batch_size=FIRST_RECORDS, columns=columns), None)
     if head is None or not head.num_rows:
         return _refused("damaged Parquet: its first record is missing", "parquet")
@@ -352,12 +326,8 @@ def _sniff_parquet(parquet: pq.ParquetFile) -> Detected:
         return _foreign_record(rtype, publisher_id, "parquet", "none")
     if missing := [name for name in BAR_COLUMNS if name not in names]:
         return _refused(f"the Parquet has no column {', '.join(missing)}", "parquet")
-    for name in (*BAR_COLUMNS, *({"symbol"} & set(names))):
-        dtype = types.field(name).type
-        if not any(fits(dtype) for fits in _PARQUET_TYPES.get(name, (pa.types.is_integer,))):
-            return _refused(
-                f"column {name} of the Parquet is {dtype}, which is not Databento's", "parquet"
-            )
+    if wrong := wrong_type(types, [*BAR_COLUMNS, *({"symbol"} & set(names))]):
+        return _refused(wrong, "parquet")
     return FileFormat("parquet", "none", schema, rtype, None, publisher_id)
 
 

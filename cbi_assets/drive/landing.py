@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
+import polars.selectors as cs
 import pyarrow as pa
 
 from cbi_assets.config.settings import Home
@@ -28,10 +29,12 @@ from cbi_assets.drive.formats import FileFormat
 from cbi_assets.drive.pieces import Part
 from cbi_assets.drive.records import decode
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
+from cbi_assets.errors import DamagedPackError
 from cbi_assets.market.bars import Timeframe
 
 BATCH_BYTES = 16 << 20
 PACK_RECORDS = 500_000
+PACK_BYTES = 128 << 20
 _IN_FLIGHT = 3
 _THREADS = 2
 
@@ -176,7 +179,8 @@ class Lander:
             self._refused = batch.refused | self._refused
             frames = self._packing.setdefault(timeframe, [])
             frames += batch.frames
-            if sum(frame.height for frame in frames) >= PACK_RECORDS:
+            nbytes = sum(frame.estimated_size() for frame in frames)
+            if sum(frame.height for frame in frames) >= PACK_RECORDS or nbytes >= PACK_BYTES:
                 self._write(timeframe)
 
     def _write(self, timeframe: Timeframe) -> None:
@@ -247,13 +251,37 @@ def pack_path(landing: Path, timeframe: str, pack: str) -> Path:
     return landing / f"ohlcv-{timeframe}" / f"{pack}.parquet"
 
 
+def verify_packs(landing: Path, timeframe: str, packs: Sequence[str]) -> list[Path]:
+    """Return the paths of packs, of which each has the bytes that were landed.
+
+    Raises DamagedPackError for one that has not, and removes it: the next survey reads its files
+    again.
+    """
+    paths = [pack_path(landing, timeframe, pack) for pack in packs]
+    for pack, path in zip(packs, paths, strict=True):
+        if not path.exists() or _sha256(path) != pack:
+            path.unlink(missing_ok=True)
+            raise DamagedPackError(
+                "its bytes are not those that were landed",
+                subject=path.relative_to(landing.parent).as_posix(),
+                remedy="Run `cbi inventory` with the drive mounted to land its files again; retry.",
+            )
+    return paths
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as raw:
+        return hashlib.file_digest(raw, "sha256").hexdigest()
+
+
 def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str, int]:
     """Write a frame as a pack, atomically. Return its name (the sha256 of its bytes) and size."""
     folder = landing / f"ohlcv-{timeframe}"
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{threading.get_ident()}.part"
-    # Writing categoricals is faster, and a reader sees strings either way.
-    frame = frame.with_columns(pl.col(pl.String).cast(pl.Categorical))
+    # Writing categoricals is faster, and a reader sees strings either way. Each `raw` is unlike the
+    # others, though, and may be long.
+    frame = frame.with_columns((cs.string() - cs.by_name("raw")).cast(pl.Categorical))
     schema = pa.schema(
         [
             field.with_nullable(field.name not in REQUIRED)
@@ -261,8 +289,8 @@ def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str,
         ]
     )
     frame.write_parquet(part, compression="snappy", row_group_size=250_000, arrow_schema=schema)
+    pack = _sha256(part)
     with open(part, "rb") as raw:
-        pack = hashlib.file_digest(raw, "sha256").hexdigest()
         os.fsync(raw.fileno())
     size = part.stat().st_size
     part.replace(pack_path(landing, timeframe, pack))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import FileContext
@@ -18,6 +18,7 @@ from cbi_assets.drive.dbn_header import MAX_HEADER, dbn_header_length, dbn_metad
 from cbi_assets.drive.formats import BAR_COLUMNS, FileFormat
 from cbi_assets.drive.lookalikes import UTF8_MARK
 from cbi_assets.drive.mappings import mappings_of_metadata
+from cbi_assets.drive.parquet_limits import open_parquet
 from cbi_assets.drive.records import dbn_records
 from cbi_assets.drive.streams import (
     DOWNLOAD_AGAIN,
@@ -139,7 +140,7 @@ def _check_line_lengths(ends: npt.NDArray[Any], first: int) -> None:
     long = np.flatnonzero(lengths > MAX_LINE)
     if long.size:
         raise SourceError(
-            f"line {first + int(long[0]):,} is longer than {MAX_LINE >> 20} MiB: not a record",
+            f"line {first + int(long[0]):,} is longer than {MAX_LINE >> 10} KiB: not a record",
             remedy=DOWNLOAD_AGAIN,
         )
 
@@ -147,7 +148,7 @@ def _check_line_lengths(ends: npt.NDArray[Any], first: int) -> None:
 def _parquet_pieces(context: FileContext, copy: Path) -> Iterator[Part]:
     columns = [*BAR_COLUMNS, "symbol"]
     first = 1
-    with pq.ParquetFile(copy) as parquet:
+    with open_parquet(copy) as parquet:
         present = [name for name in columns if name in parquet.schema_arrow.names]
         batches = parquet.iter_batches(batch_size=_RECORDS, columns=present)
         while True:
@@ -159,9 +160,21 @@ def _parquet_pieces(context: FileContext, copy: Path) -> Iterator[Part]:
             except (pa.ArrowException, OSError) as error:
                 reason = str(error).partition("\n")[0]
                 raise SourceError(f"damaged Parquet ({reason})", remedy=DOWNLOAD_AGAIN) from None
+            _check_symbols(batch)
             table = pa.Table.from_batches([batch])
             piece = Piece(context.file_no, first, table.num_rows, table)
             yield Part(context, piece, max(table.nbytes, 1))
             first += table.num_rows
         if first - 1 != parquet.metadata.num_rows:
             raise SourceError("damaged Parquet (records are missing)", remedy=DOWNLOAD_AGAIN)
+
+
+def _check_symbols(batch: pa.RecordBatch) -> None:
+    """Raise SourceError for a symbol as long as no record: a dictionary may repeat it for each."""
+    if "symbol" not in batch.schema.names:
+        return
+    symbols = batch.column("symbol")
+    if pa.types.is_dictionary(symbols.type):
+        longest = pc.max(pc.binary_length(symbols.dictionary)).as_py() or 0
+        if longest > MAX_LINE:
+            raise SourceError(f"a symbol of {longest:,} bytes: not bars", remedy=DOWNLOAD_AGAIN)

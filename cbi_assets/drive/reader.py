@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from cbi_assets.drive.streams import (
     DOWNLOAD_AGAIN,
     DOWNLOAD_ZIP_AGAIN,
     SourceStream,
+    open_archive,
     open_file,
     open_member,
 )
@@ -123,12 +124,12 @@ class Reader:
                 self._read_zip(entry, replace(record, source_file_id=source.sha256))
 
     def _read_zip(self, entry: Entry, record: FileRecord) -> None:
-        try:
-            archive = zipfile.ZipFile(entry.file)
-        except Exception as error:  # Python's zipfile raises a dozen types on damaged zips.
-            self._refuse(record, f"the zip cannot be opened: {error}. {DOWNLOAD_ZIP_AGAIN}")
-            return
-        with archive:
+        with ExitStack() as opened:
+            try:
+                archive = opened.enter_context(open_archive(entry.file))
+            except Exception as error:  # Python's zipfile raises a dozen types on damaged zips.
+                self._refuse(record, f"the zip cannot be opened: {error}. {DOWNLOAD_ZIP_AGAIN}")
+                return
             try:
                 count = len(paths_in(archive))
             except SourceError as error:

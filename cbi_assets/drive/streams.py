@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import lzma
 import os
 import stat
@@ -22,16 +23,22 @@ from cbi_assets.errors import SourceError, UnreadableError
 
 CHUNK = 1 << 20
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-MAX_LINE: Final = 1 << 20
+MAX_LINE: Final = 128 << 10
 MAX_SIDECAR: Final = 16 << 20
-MAX_RATIO: Final = 1_000
+MAX_ZIP_DIRECTORY: Final = 16 << 20
+"""Bytes of a zip's list of files, about 200,000 of them."""
+
+MAX_RATIO: Final = 200
 """How many times its size a file of bars may expand to. Genuine ones expand 3 to 30 times."""
 
-_FREE_BYTES: Final = 16 << 20
+FREE_BYTES: Final = 16 << 20
 _ZSTD_STEP: Final = 2 << 10
 """Bytes given to zstd at a time: it returns up to 32,768 times as many at once."""
 
-_ZIP_STEP: Final = 4 << 10
+_SHORTEST_BAR: Final = 20
+"""Bytes; the mean of a block's lines. A bar takes 40 in CSV, and 200 in JSON."""
+
+_ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 DOWNLOAD_AGAIN: Final = "Download the file again."
 DOWNLOAD_ZIP_AGAIN: Final = "Download the zip again."
 CHECK_DRIVE: Final = "Check its permissions and the drive."
@@ -113,24 +120,6 @@ class SourceStream:
         return chunk
 
 
-class _SmallReads:
-    """Read a zip member a few bytes at a time.
-
-    Except for deflate, zipfile decompresses at once all the input that a read asks for, which may
-    expand many thousand times.
-    """
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-
-    def read(self, nbytes: int) -> bytes:
-        parts: list[bytes] = []
-        while nbytes and (part := self._stream.read(min(nbytes, _ZIP_STEP))):
-            parts.append(part)
-            nbytes -= len(part)
-        return b"".join(parts)
-
-
 def _open_regular(path: str, flags: int) -> int:
     # Without O_NONBLOCK, opening a pipe waits for a writer.
     descriptor = os.open(path, flags | os.O_NONBLOCK)
@@ -140,7 +129,7 @@ def _open_regular(path: str, flags: int) -> int:
     raise OSError("not a regular file")
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path) -> io.FileIO:
     """Open a regular file without a buffer. Raises OSError if it is missing or another kind."""
     return open(path, "rb", buffering=0, opener=_open_regular)
 
@@ -183,31 +172,54 @@ def open_file(entry: Entry) -> Iterator[SourceStream]:
         yield SourceStream(raw, entry.size, entry.check_unchanged)
 
 
+class _ZipReader(io.BufferedReader):
+    """A zip's bytes, without reads of more than `MAX_ZIP_DIRECTORY` at once.
+
+    zipfile reads the whole list of files, however long its end states that it is.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > MAX_ZIP_DIRECTORY:
+            raise zipfile.BadZipFile(
+                f"its list of files is larger than {MAX_ZIP_DIRECTORY >> 20} MiB"
+            )
+        return super().read(size)
+
+
+@contextmanager
+def open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip. Raises what zipfile raises: a dozen types if it is damaged."""
+    with _ZipReader(open_regular(path)) as reader, zipfile.ZipFile(reader) as archive:
+        yield archive
+
+
 @contextmanager
 def open_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[SourceStream]:
     """Open one member of a zip for one pass; its checksum is verified at its end."""
-    try:
-        raw = archive.open(info)
-    except _READ_ERRORS as error:
-        raise SourceError(_DAMAGED_ZIP.format(error), remedy=DOWNLOAD_ZIP_AGAIN) from None
-    if info.file_size > max(_FREE_BYTES, MAX_RATIO * info.compress_size):
+    if info.file_size > max(FREE_BYTES, MAX_RATIO * info.compress_size):
         raise _expands()
-    with raw:
-        yield SourceStream(
-            _paced(raw, info), info.file_size, problem=_DAMAGED_ZIP, remedy=DOWNLOAD_ZIP_AGAIN
-        )
-
-
-def _paced(raw: IO[bytes], info: zipfile.ZipInfo) -> Readable:
-    bounded = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-    return raw if bounded else _SmallReads(raw)
+    with _opened(archive, info) as raw:
+        yield SourceStream(raw, info.file_size, problem=_DAMAGED_ZIP, remedy=DOWNLOAD_ZIP_AGAIN)
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Return all bytes of one small member. Raises SourceError if the zip is damaged there."""
     try:
-        with archive.open(info) as raw:
-            return _read_limited(_paced(raw, info))
+        with _opened(archive, info) as raw:
+            return _read_limited(raw)
+    except _READ_ERRORS as error:
+        raise SourceError(_DAMAGED_ZIP.format(error), remedy=DOWNLOAD_ZIP_AGAIN) from None
+
+
+def _opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes]:
+    # zipfile decompresses only deflate in pieces: 4 KiB of another method may expand to gigabytes.
+    if info.compress_type not in _ZIP_METHODS:
+        raise SourceError(
+            f"the zip compresses it by method {info.compress_type}, which is not read",
+            remedy="Zip it again with deflate.",
+        )
+    try:
+        return archive.open(info)
     except _READ_ERRORS as error:
         raise SourceError(_DAMAGED_ZIP.format(error), remedy=DOWNLOAD_ZIP_AGAIN) from None
 
@@ -218,7 +230,7 @@ def is_skippable(head: bytes) -> bool:
 
 
 def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress zstd frame by frame, in pieces of at most 64 MiB.
+    """Decompress zstd frame by frame, in pieces of at most a chunk.
 
     Raises SourceError for bytes that are not zstd, for a stream that ends inside a frame, which the
     zstandard library itself accepts, and for one that expands more than `MAX_RATIO` times.
@@ -235,10 +247,10 @@ def decompress(chunks: Iterator[bytes]) -> Iterator[bytes]:
             except zstandard.ZstdError as error:
                 raise SourceError(f"damaged zstd data ({error})", remedy=DOWNLOAD_AGAIN) from None
             given += len(out)
-            if given > max(_FREE_BYTES, MAX_RATIO * taken):
+            if given > max(FREE_BYTES, MAX_RATIO * taken):
                 raise _expands()
-            if out:
-                yield out
+            for start in range(0, len(out), CHUNK):
+                yield out[start : start + CHUNK]
             inside_frame, rest = True, b""
             if frame.eof:
                 rest = frame.unused_data
@@ -263,7 +275,7 @@ def line_blocks(chunks: Iterator[bytes], target: int) -> Iterator[bytes]:
     """Cut a byte stream into blocks of whole lines, about `target` bytes each.
 
     A line break is appended if the last line has none. Raises SourceError if a whole block has
-    none.
+    none, or more than bars can have.
     """
     parts: list[bytes] = []
     nbytes = 0
@@ -275,7 +287,15 @@ def line_blocks(chunks: Iterator[bytes], target: int) -> Iterator[bytes]:
         block = b"".join(parts)
         cut = block.rfind(b"\n") + 1
         if not cut:
-            raise SourceError(f"no line break in {len(block) >> 20} MiB: not a text of bars")
+            raise SourceError(
+                f"no line break in {len(block) >> 20} MiB: not a text of bars",
+                remedy=DOWNLOAD_AGAIN,
+            )
+        if (lines := block.count(b"\n")) * _SHORTEST_BAR > cut:
+            raise SourceError(
+                f"{lines:,} line breaks in {len(block) >> 20} MiB: not a text of bars",
+                remedy=DOWNLOAD_AGAIN,
+            )
         yield block[:cut]
         parts, nbytes = [block[cut:]], nbytes - cut
     if nbytes:

@@ -20,11 +20,14 @@ MAX_DEPTH: Final = 64
 """Folders nested deeper than this are named, not read; a job is about five folders deep."""
 
 _SYSTEM_FOLDER = re.compile(
-    r"\$recycle\.bin|recycle[rd]|lost\+found|found\.\d{3}|backups\.backupdb|__macosx"
-    r"|system volume information|[@#]recycle|[@#]snapshot|@eadir|network trash folder"
-    r"|temporary items",
+    r"\$.+|recycle[rd]|recycle[ .]?bin|trash(es)?(-\d+)?|network trash folder|temporary items"
+    r"|lost\+found|lost\.dir|found\.\d{3,}|recup_dir\.\d+|__macosx|system volume information"
+    r"|backups\.backupdb|\d{4}-\d\d-\d\d-\d{6}\.(backup|previous|interrupted|inprogress)"
+    r"|[@#](recycle|snapshot|recently-snapshot|eadir|tmp|sharebin)|~snapshot",
     re.IGNORECASE,
 )
+"""Where Windows, macOS, Linux, Android, NAS systems, Time Machine and PhotoRec keep such files."""
+
 _SPECIAL_FILES: Final = (
     (stat.S_ISFIFO, "a named pipe"),
     (stat.S_ISSOCK, "a socket"),
@@ -137,6 +140,8 @@ def _walk(
                 is_empty = False
                 reason = f"{name} is in iCloud, and only a placeholder is here. Download it."
                 yield Unlisted(area, _relative(path, root), reason, is_error=True)
+            elif entry.is_dir(follow_symlinks=False):
+                yield Unlisted(area, _relative(path, root), "hidden folder, not read")
             continue
         is_empty = False
         if not entry.is_dir(follow_symlinks=False):

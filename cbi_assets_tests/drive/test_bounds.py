@@ -11,11 +11,18 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from cbi_assets.drive import pieces
+from cbi_assets.drive import landing, pieces, streams
 from cbi_assets.drive.canonical import FileContext
 from cbi_assets.drive.formats import FileFormat, TextFormat, sniff
 from cbi_assets.drive.pieces import pieces_of
-from cbi_assets.drive.streams import MAX_LINE, MAX_SIDECAR, SourceStream, decompress, open_file
+from cbi_assets.drive.streams import (
+    CHUNK,
+    MAX_LINE,
+    MAX_SIDECAR,
+    SourceStream,
+    decompress,
+    open_file,
+)
 from cbi_assets.drive.survey import Survey
 from cbi_assets.drive.walk import MAX_DEPTH, Entry
 from cbi_assets.errors import SourceError, UnreadableError
@@ -39,10 +46,12 @@ GOOD_ROWS = expected_rows(GOOD, "ZS.v.0", "ZS")
 SYSTEM_FOLDERS = (
     "$RECYCLE.BIN", "$Recycle.Bin", "RECYCLER", "RECYCLED", "lost+found", "FOUND.000", "found.012",
     "Backups.backupdb", "System Volume Information", "@Recycle", "#recycle", "@eaDir", "__MACOSX",
-    ".Trashes", ".Trash-1000",
+    "$WinREAgent", "Recycle Bin", "Trash-1000", "LOST.DIR", "recup_dir.1", "@Recently-Snapshot",
+    "2026-01-31-120000.backup", ".Trashes", ".Trash-1000", ".Spotlight-V100", ".fseventsd",
+    ".TemporaryItems", ".DocumentRevisions-V100",
 )  # fmt: skip
 AGAIN = "Download the file again."
-EXPANDS = f"expands to more than 1,000 times its size: not bars. {AGAIN}"
+EXPANDS = f"expands to more than 200 times its size: not bars. {AGAIN}"
 
 
 def skipped(survey: Survey) -> dict[str, str]:
@@ -108,9 +117,11 @@ def test_system_and_trash_folders_are_passed_over(project: Project, drive: Path)
     (drive / "job.zip").write_bytes(zip_of(in_zip | {"job/good.dbn": dbn_file(GOOD)}))
     outcome = load_once(project)
     assert [f.path for f in outcome.survey.files] == ["job.zip", "job.zip!/job/good.dbn"]
-    visible = [name for name in SYSTEM_FOLDERS if not name.startswith(".")]
     listed = {u.path.removeprefix("deep/"): u.reason for u in outcome.survey.unlisted}
-    assert listed == dict.fromkeys(visible, "system folder, not read")
+    assert listed == {
+        name: f"{'hidden' if name.startswith('.') else 'system'} folder, not read"
+        for name in SYSTEM_FOLDERS
+    }
     assert not outcome.has_failures
     assert published(project) == GOOD_ROWS
 
@@ -162,13 +173,13 @@ def test_zstd_file_is_refused_if_it_expands_beyond_reason(
 def test_decompress_returns_bounded_pieces() -> None:
     """Feed noise before the zeros, so that the ratio over the whole stream stays small."""
     noise = os.urandom(1 << 20)
-    data = zstandard.compress(noise + bytes(512 << 20))
+    data = zstandard.compress(noise + bytes(128 << 20))
     lengths = [len(piece) for piece in decompress(iter([data]))]
-    assert sum(lengths) == len(noise) + (512 << 20)
-    assert max(lengths) <= 64 << 20
+    assert sum(lengths) == len(noise) + (128 << 20)
+    assert max(lengths) <= CHUNK
 
 
-def test_zip_member_is_read_in_bounded_pieces_whatever_its_compression(
+def test_zip_member_loads_only_if_its_compression_can_be_bounded(
     project: Project, drive: Path
 ) -> None:
     def zipped(data: bytes, method: int) -> bytes:
@@ -180,13 +191,71 @@ def test_zip_member_is_read_in_bounded_pieces_whatever_its_compression(
     good = text_file(GOOD)
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         (drive / f"{method}.zip").write_bytes(zipped(good, method))
-    bomb = zipped(good + b"\n" * (64 << 20), zipfile.ZIP_LZMA)
+    bomb = zipped(good + b"\n" * (64 << 20), zipfile.ZIP_DEFLATED)
     (drive / "bomb.zip").write_bytes(bomb)
     outcome = load_once(project)
-    assert refusals(outcome) == {"bomb.zip!/a.ohlcv-1h.json": EXPANDS}
+    unread = "the zip compresses it by method {}, which is not read. Zip it again with deflate."
+    assert refusals(outcome) == {
+        "bomb.zip!/a.ohlcv-1h.json": EXPANDS,
+        "12.zip!/a.ohlcv-1h.json": unread.format(12),
+        "14.zip!/a.ohlcv-1h.json": unread.format(14),
+    }
     bars_files = {file.path for file in outcome.survey.files if file.verdict == "bars"}
-    assert bars_files == {f"{method}.zip!/a.ohlcv-1h.json" for method in (0, 8, 12, 14)}
+    assert bars_files == {f"{method}.zip!/a.ohlcv-1h.json" for method in (0, 8)}
     assert published(project) == GOOD_ROWS
+
+
+def test_zip_member_is_bounded_if_the_zip_understates_its_size(
+    project: Project, drive: Path
+) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.ohlcv-1h.json", text_file(GOOD) + b"\n" * (64 << 20))
+        true_size = archive.infolist()[0].file_size.to_bytes(4, "little")
+    lie = (1 << 20).to_bytes(4, "little")
+    assert out.getvalue().count(true_size) == 2  # in the member's header, and in the directory
+    (drive / "job.zip").write_bytes(out.getvalue().replace(true_size, lie))
+    (drive / "good.dbn").write_bytes(dbn_file(GOOD))
+    [(path, reason)] = refusals(load_once(project)).items()
+    assert path == "job.zip!/a.ohlcv-1h.json"
+    assert reason.startswith("the zip is damaged here: Bad CRC-32")
+    assert published(project) == GOOD_ROWS
+
+
+def test_zip_is_refused_if_its_directory_is_longer_than_any_genuine_one(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_ZIP_DIRECTORY", 1 << 20)
+    few = zip_of({f"{n:0>200}.txt": b"" for n in range(4)})
+    many = zip_of({f"{n:0>30000}.txt": b"" for n in range(40)})
+    (drive / "few.zip").write_bytes(few)
+    (drive / "many.zip").write_bytes(many)
+    reason = "the zip cannot be opened: its list of files is larger than 1 MiB."
+    outcome = load_once(project)
+    assert refusals(outcome)["many.zip"] == f"{reason} Download the zip again."
+    assert "few.zip" not in refusals(outcome)
+
+
+def test_text_is_refused_if_its_lines_are_shorter_than_bars(project: Project, drive: Path) -> None:
+    """Nine million blank lines would otherwise take the memory and the time of as many bars."""
+    (drive / "a.ohlcv-1h.json").write_bytes(text_file(GOOD) + b"\n" * (9 << 20))
+    (drive / "good.dbn").write_bytes(dbn_file(GOOD))
+    [(path, reason)] = refusals(load_once(project)).items()
+    assert path == "a.ohlcv-1h.json"
+    assert reason.endswith(f"line breaks in 8 MiB: not a text of bars. {AGAIN}")
+    assert published(project) == GOOD_ROWS
+
+
+def test_packs_are_cut_by_size_as_well_as_by_records(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Quarantined records carry their text, so few of them can take much memory."""
+    monkeypatch.setattr(landing, "PACK_BYTES", 1000)
+    monkeypatch.setattr(landing, "BATCH_BYTES", 1)
+    for symbol in ("ZL.v.0", "ZS.v.0"):
+        (drive / f"{symbol}.ohlcv-1h.dbn").write_bytes(dbn_file(bars(24, symbol)))
+    load_once(project)
+    assert len(list(project.home.landing.glob("*/*.parquet"))) == 2
 
 
 def test_text_is_refused_if_a_line_is_longer_than_any_record(project: Project, drive: Path) -> None:
@@ -196,8 +265,8 @@ def test_text_is_refused_if_a_line_is_longer_than_any_record(project: Project, d
     (drive / "endless.json").write_bytes(lines[0] + b"{" * (9 << 20))
     (drive / "good.dbn").write_bytes(dbn_file(GOOD))
     assert refusals(load_once(project)) == {
-        "a.json": f"line 4 is longer than 1 MiB: not a record. {AGAIN}",
-        "endless.json": "no line break in 8 MiB: not a text of bars",
+        "a.json": f"line 4 is longer than 128 KiB: not a record. {AGAIN}",
+        "endless.json": f"no line break in 8 MiB: not a text of bars. {AGAIN}",
     }
     assert published(project) == GOOD_ROWS
 

@@ -133,6 +133,7 @@ def test_files_not_from_databento_are_listed_and_not_loaded(project: Project, dr
         ("staging", "bars.dbn.zst"): ("staging", f"{never}; not Parquet"),
     }
     assert [(item.path, item.reason) for item in found.unlisted] == [
+        (".Trash", "hidden folder, not read"),
         ("empty", "empty folder"),
         ("hidden only", "empty folder"),
     ]
