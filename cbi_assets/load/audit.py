@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from cbi_assets.drive.catalog import Content, Slice
-from cbi_assets.drive.landing import pack_path
+from cbi_assets.drive.landing import verify_packs
 from cbi_assets.errors import AuditError
 from cbi_assets.market.bars import RTYPES, SECONDS, Columns, Timeframe
 from cbi_assets.market.ticks import TICKS
@@ -63,7 +63,7 @@ def stage(
     """Stage slices of one timeframe. `contents` is by file_no.
 
     The packs of `together_with` are staged too, because they are needed next: BigQuery uploads each
-    set of packs once.
+    set of packs once. Raises DamagedPackError for a pack whose sha256 is not the one landed.
     """
     timeframe = slices[0].timeframe
     packs = sorted({piece.pack for piece in (*slices, *together_with)})
@@ -91,7 +91,7 @@ def stage(
     names = {
         "landed": session.warehouse.stage_parquet(
             f"landed_{timeframe}",
-            [pack_path(session.home.landing, timeframe, pack) for pack in packs],
+            verify_packs(session.home.landing, timeframe, packs),
         ),
         "todo": session.warehouse.stage_frame(f"todo{suffix}", todo),
         "ticks": session.warehouse.stage_frame(

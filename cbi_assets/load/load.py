@@ -14,7 +14,7 @@ from cbi_assets.drive.catalog import Slice
 from cbi_assets.drive.survey import Survey, survey
 from cbi_assets.drive.trust import Trust
 from cbi_assets.drive.walk import Entry
-from cbi_assets.errors import LedgerMovedError
+from cbi_assets.errors import DamagedPackError, LedgerMovedError
 from cbi_assets.ledger.books import (
     LOAD_COUNTS,
     BooksEntry,
@@ -43,7 +43,7 @@ from cbi_assets.warehouse.sql_files import load_sql
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
-"""How often a load audits, if other loads keep publishing first."""
+"""How often a load audits, if other loads keep publishing first or landed packs are damaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +143,11 @@ def load_bars(
     for attempt in range(1, MAX_ATTEMPTS + 1):
         try:
             return _Load(session, found, partitions, check).run()
+        except DamagedPackError as error:
+            if attempt == MAX_ATTEMPTS:
+                raise
+            logger.warning("%s: %s; reading its files again", error.subject, error.problem)
+            found = inventory(session)
         except LedgerMovedError:
             if attempt == MAX_ATTEMPTS:
                 raise
