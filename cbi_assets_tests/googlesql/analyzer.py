@@ -242,7 +242,9 @@ class Analyzer:
 
 def options_of(params: Schema) -> options_pb2.AnalyzerOptionsProto:
     """Return the analyzer's options for a statement with these parameters."""
-    options = options_pb2.AnalyzerOptionsProto(language_options=language(), default_timezone="UTC")
+    options = options_pb2.AnalyzerOptionsProto(
+        language_options=language(), default_timezone="UTC", prune_unused_columns=True
+    )
     for name, kind in params.items():
         options.query_parameters.add(name=name, type=to_type(kind))
     return options
