@@ -238,6 +238,7 @@ def test_endless_conflicts_end_after_the_patience(proxy: Proxy, open_remote: Ope
     assert rule.fired > 1
 
 
+@pytest.mark.invalid_sql
 def test_invalid_statement_is_not_retried(proxy: Proxy, open_remote: OpenRemote) -> None:
     with open_remote() as warehouse:
         warehouse.create_tables([SPOTS])

@@ -153,7 +153,9 @@ def test_equal_transactions_both_run(proxy: Proxy, open_remote: OpenRemote) -> N
     with open_remote() as warehouse:
         warehouse.create_tables([SPOTS])
         for _ in range(2):
-            warehouse.transact([Statement(f"INSERT INTO `{SPOTS.id}` VALUES ('a', 1)")])
+            warehouse.transact(
+                [Statement(f"INSERT INTO `{SPOTS.id}` (name, count) VALUES ('a', 1)")]
+            )
         assert warehouse.query(f"SELECT * FROM `{SPOTS.id}`").height == 2
 
 

@@ -161,6 +161,7 @@ def test_many_rows_survive_a_round_trip(opened: Warehouse) -> None:
 
 
 @pytest.mark.both_warehouses(quick=True)
+@pytest.mark.invalid_sql
 def test_transaction_is_all_or_nothing(opened: Warehouse) -> None:
     opened.transact([thing("a"), thing("b")])
     assert names(opened) == ["a", "b"]

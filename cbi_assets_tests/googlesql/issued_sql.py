@@ -2,7 +2,8 @@
 
 A plug-in of pytest. Both warehouses are asked the same, so a test on DuckDB is enough for its texts
 to be judged as BigQuery would get them: parameters and staged tables typed as the client sends
-them, a transaction as one script. A session in which a text is refused fails.
+them, a transaction as one script. A session in which a text is refused fails, unless it is of a
+test marked `invalid_sql`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from google.cloud import bigquery
 
 import cbi_assets.checks.check
 from cbi_assets.tables import ALL_TABLES, TableSpec
+from cbi_assets.tables.spec import Column
 from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import STAGING, staging_statement
 from cbi_assets.warehouse.bigquery.script import query_parameters, transaction_script
@@ -49,6 +51,7 @@ class IssuedSql:
         self.refused: list[Refusal] = []
         self.summary = ""
         self._test = ""
+        self._is_invalid = False
         self._is_pasting = False
         self._remote: Tables = {}
         self._local: WeakKeyDictionary[DuckDBWarehouse, Tables] = WeakKeyDictionary()
@@ -70,9 +73,10 @@ class IssuedSql:
 
     # What DuckDB is asked, as BigQuery would be.
 
-    def _on_add_statement(self, sql: str, *_: Any) -> None:
+    def _on_add_statement(self, sql: str, spec: TableSpec, *added: Column) -> None:
         if _is_issued_by_the_project():
-            self._add(sql, [], {})
+            live = {c.name: c.type for c in spec.columns if c not in added}
+            self._add(sql, [], {} if spec == _OWN.get(spec.id) else {spec.id: live})
 
     def _on_create_tables(self, warehouse: DuckDBWarehouse, specs: Iterable[TableSpec]) -> None:
         for spec in specs:
@@ -178,15 +182,17 @@ class IssuedSql:
             for part, given in parts
         )
         issued = Issued(text, _kinds(params), used, self._test, numbered)
-        self.issued.setdefault(issued.key, issued)
+        if not self._is_invalid:
+            self.issued.setdefault(issued.key, issued)
         return issued.key
 
     # pytest
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Remember which test runs."""
-        self._test = nodeid
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Remember which test runs, and whether BigQuery shall refuse its texts."""
+        self._test = item.nodeid
+        self._is_invalid = item.get_closest_marker("invalid_sql") is not None
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
