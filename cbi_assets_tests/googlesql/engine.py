@@ -7,12 +7,12 @@ virtual environment, so that `make clean` removes it and every later start takes
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
-from functools import cache
+import threading
 from importlib.metadata import version
 from pathlib import Path
 
+from filelock import FileLock
 from google.protobuf.message import Message
 from wasmtime import Config, Engine, Linker, Module, Store, WasiConfig
 from zetasql.core.wasm_client import WasmClient, get_tzinfo_dir
@@ -61,17 +61,23 @@ class GoogleSqlEngine(WasmClient):
         return ctypes.addressof(self.memory.data_ptr().contents)
 
 
-@cache
+_of_thread = threading.local()
+
+
 def start_engine() -> GoogleSqlEngine:
-    """Return this process's engine."""
-    return GoogleSqlEngine()
+    """Return this thread's engine."""
+    if not hasattr(_of_thread, "engine"):
+        _of_thread.engine = GoogleSqlEngine()
+    engine: GoogleSqlEngine = _of_thread.engine
+    return engine
 
 
 def _module(engine: Engine) -> Module:
     path = CACHE / f"{VERSIONS}.compiled"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        part.write_bytes(Module.from_file(engine, get_wasm_path()).serialize())
-        part.replace(path)  # another process may have compiled it meanwhile
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # or each of pytest-xdist's processes compiles it
+        if not path.exists():
+            part = path.with_suffix(".part")
+            part.write_bytes(Module.from_file(engine, get_wasm_path()).serialize())
+            part.replace(path)
     return Module.deserialize_file(engine, str(path))

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -146,24 +147,45 @@ def _judge(
             names[name] = f"{name}_{digest}"
             tables[names[name]] = schema
         prepared.append((text, names))
-    analyzer = Analyzer(tables)
-    for text, names in prepared:
+    # The engine lets go of Python's lock while it works.
+    threads = min(len(prepared), os.process_cpu_count() or 1)
+    shares = [prepared[start::threads] for start in range(threads)]
+    with ThreadPoolExecutor(max_workers=max(threads, 1)) as pool:
+        for verdicts in pool.map(lambda share: _ask(share, tables, compare), shares):
+            for key, verdict in verdicts:
+                if isinstance(verdict, str):
+                    refused[key] = verdict
+                else:
+                    accepted[key] = verdict
+
+
+def _ask(
+    texts: Iterable[tuple[Issued, dict[str, str]]],
+    tables: Mapping[str, dict[str, str]],
+    compare: Compare | None,
+) -> list[tuple[str, Created | str]]:
+    """Return by key what each text creates, or why it is refused."""
+    analyzer, verdicts = Analyzer(tables), []
+    for text, names in texts:
+        problems: list[str] = []
+        created: Created = {}
         try:
-            accepted[text.key] = analyzer.created_by(_renamed(text.sql, names), text.params)
+            created = analyzer.created_by(_renamed(text.sql, names), text.params)
         except RefusedError as error:
-            refused[text.key] = str(error)
-            continue
+            problems.append(str(error))
         if len(text.sql.encode()) > _LONGEST or len(text.params) > _MOST_PARAMS:
-            refused[text.key] = f"a request may not be so large\n{text.sql[:200]}"
+            problems.append(f"a request may not be so large\n{text.sql[:200]}")
         for part in text.parts:
             code = _COMMENT.sub("", part.sql)
             for name in [name for name, found in DISAGREEMENTS.items() if found.search(code)]:
-                refused[text.key] = f"the warehouses disagree on {name}\n{part.sql}"
-        for part in text.parts if compare else ():
+                problems.append(f"the warehouses disagree on {name}\n{part.sql}")
+        for part in text.parts if compare and not problems else ():
             sql = _renamed(part.sql, names)
             used = {name: tables[name] for name in _QUOTED.findall(sql) if name in tables}
             if problem := compare(replace(part, sql=sql), used):
-                refused[text.key] = f"{problem}\n{part.sql}"
+                problems.append(f"{problem}\n{part.sql}")
+        verdicts.append((text.key, "\n".join(problems) or created))
+    return verdicts
 
 
 def _renamed(sql: str, names: Mapping[str, str]) -> str:
