@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import hypothesis
 import pytest
 
@@ -66,6 +67,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin, name)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Start a process more than there are cores: tests wait for processes of their own."""
+    return (os.process_cpu_count() or 1) + 1
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked `both_warehouses` on DuckDB and on BigQuery, what is marked `bigquery` on
     BigQuery alone, and all else on DuckDB.
@@ -82,6 +88,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("warehouse", names, indirect=True)
     elif metafunc.definition.get_closest_marker("bigquery"):
         metafunc.parametrize("warehouse", ["bigquery"], indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Keep DuckDB from starting threads for a few rows; `make test` does the same for Polars."""
+    connect = duckdb.connect
+
+    def connect_with_one_thread(*args: Any, **options: Any) -> duckdb.DuckDBPyConnection:
+        return connect(*args, **options | {"config": {"threads": 1} | options.get("config", {})})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duckdb, "connect", connect_with_one_thread)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -28,12 +28,14 @@ def main(folder: Path) -> None:
 
     import uvicorn
     from local_bigquery import app
+    from local_bigquery.engine import database
     from local_bigquery.grpc import server
     from local_bigquery.settings import settings
 
     settings.data_dir = folder / "data"
     keep_tables_in_memory()
     look_up_single_tables()
+    database.connection().execute("SET threads = 1")  # tables of a test have a few rows
     storage, grpc_port = server.start("127.0.0.1", 0)
     rest = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=rest.run, daemon=True)

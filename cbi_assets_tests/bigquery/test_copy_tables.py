@@ -70,6 +70,7 @@ def test_copy_to_bigquery_and_back_keeps_every_row(copied: Project) -> None:
     assert load_once(there).published == 0  # the ledger was copied too
 
 
+@pytest.mark.full
 def test_copy_that_differs_from_its_source_is_not_published(
     copied: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,7 @@ LIMIT = 123_456_789
 HOUR_BARS = RAW["1h"].id
 
 
+@pytest.mark.full
 def test_load_sends_no_forbidden_request(
     make_project: MakeProject, warehouse: dict[str, Any], proxy: Proxy, drive: Path
 ) -> None:

@@ -66,6 +66,7 @@ def test_graph_runs_from_drive_to_audit_left_to_right(page: Page) -> None:
     assert places == sorted(set(places))
 
 
+@pytest.mark.full
 def test_materialized_partition_shows_its_books_and_checks(page: Page, served: Served) -> None:
     page.goto(RAW)
     page.get_by_role("button", name="Materialize").first.click()
