@@ -16,6 +16,8 @@ import polars as pl
 from cbi_assets.alerts.alert import Event, list_some
 from cbi_assets.checks import FRESH_TRADE_DATES
 from cbi_assets.downloads.plan_model import Plan
+from cbi_assets.downloads.seal import StandingError
+from cbi_assets.downloads.standing import find_standing
 from cbi_assets.errors import UsageError
 from cbi_assets.formatting import dollars, span
 from cbi_assets.market.sessions import trade_date_of, trade_dates
@@ -44,6 +46,7 @@ def collect(session: Session, sent: Collection[str] = ()) -> list[Event]:
         *_stale_matrix(warehouse, newest),
         *_unresolved_records(warehouse),
         *_unapproved_plan(session),
+        *_refused_standing_approval(session),
         *_failed_downloads(warehouse),
         *full_disks(session.project, sent),
     ]
@@ -162,6 +165,16 @@ def _unapproved_plan(session: Session) -> Iterator[Event]:
             f"{dollars(newest.cost_usd)} ({newest.basis}).",
             f"Read it, then `cbi approve {name} --by NAME --max-usd N`.",
         )
+
+
+def _refused_standing_approval(session: Session) -> Iterator[Event]:
+    """A standing approval that ended, or that cannot be verified: nothing is bought under it."""
+    try:
+        find_standing(session)
+    except StandingError as error:
+        if error.code not in ("none", "revoked"):
+            text = f"{error.subject}: {error.problem.removesuffix('.')}."
+            yield Event("decision", "standing approval", error.code, text, error.remedy)
 
 
 def _failed_downloads(warehouse: Warehouse) -> Iterator[Event]:

@@ -3,6 +3,7 @@
 from cbi_assets.cli import (
     accept_command,
     alert_command,
+    approve_commands,
     audit_command,
     download_command,
     drive_commands,
@@ -17,6 +18,7 @@ assert all(
     (
         accept_command,
         alert_command,
+        approve_commands,
         audit_command,
         download_command,
         drive_commands,

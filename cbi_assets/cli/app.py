@@ -54,7 +54,7 @@ Timeframes = Annotated[
     ),
 ]
 PlanName = Annotated[
-    str,
+    str | None,
     typer.Argument(
         metavar="PLAN",
         help="Plan hash, its first characters, or the plan's file.",

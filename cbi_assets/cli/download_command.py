@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @app.command()
 def download(
-    plan: PlanName,
+    plan: PlanName = None,
+    standing: Annotated[
+        bool,
+        typer.Option("--standing", help="Buy the newest days under the standing approval."),
+    ] = False,
     no_load: Annotated[
         bool, typer.Option("--no-load", help="Do not load the files afterwards.")
     ] = False,
@@ -32,13 +36,25 @@ def download(
     from cbi_assets.databento_api import client
     from cbi_assets.downloads.execute import execute
     from cbi_assets.downloads.plan_files import find_plan
+    from cbi_assets.downloads.top_up import top_up
+    from cbi_assets.errors import UsageError
     from cbi_assets.session import Project
 
+    if standing == (plan is not None):
+        problem = "PLAN does not go with --standing" if standing else "Missing argument 'PLAN'"
+        raise UsageError(problem, remedy="See `cbi download --help`.")
     project = Project()
-    chosen = find_plan(project.home, plan)
+    chosen = None if plan is None else find_plan(project.home, plan)
     clients = client.connect_from_settings(project.settings)
     with _progress_bar() as progress:
-        outcome = execute(project, chosen, clients, clock=now_utc, progress=progress)
+        if chosen is not None:
+            outcome = execute(project, chosen, clients, clock=now_utc, progress=progress)
+        else:
+            topped_up = top_up(project, clients, clock=now_utc, progress=progress, wait=True)
+            if topped_up.outcome is None:
+                _show_nothing(topped_up.waiting, json)
+                return
+            outcome = topped_up.outcome
     if not json:
         _show(outcome)
     loaded = None if no_load else load_and_show(project, wait, show=not json)
@@ -46,6 +62,17 @@ def download(
         console.print_json(_document(outcome) | {"load": loaded[1] if loaded else None})
     if not outcome.is_complete or (loaded is not None and loaded[0]):
         raise typer.Exit(1)
+
+
+def _show_nothing(waiting: list[str], json: bool) -> None:
+    from cbi_assets.cli import console
+
+    if json:
+        console.print_json({"plan_hash": None, "submitted": 0, "waiting": waiting})
+        return
+    for line in waiting:
+        console.say(line)
+    console.say_verdict(True, "nothing to buy: every series is complete, or waits for its job")
 
 
 def _show(outcome: DownloadOutcome) -> None:

@@ -1,4 +1,4 @@
-"""cbi plan, approve, approvals: what is missing, what it costs, and who approved buying it."""
+"""cbi plan: what is missing, and what it costs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 
 from cbi_assets.cli.app import (
     Json,
-    PlanName,
     Symbols,
     Timeframes,
     Wait,
@@ -69,85 +68,6 @@ def plan(
         console.print_json(made.document() | {"page": str(page)})
     else:
         _show_plan(made, page)
-
-
-@app.command()
-def approve(
-    plan: PlanName,
-    by: Annotated[str, typer.Option(help="Who approves it.")],
-    max_usd: Annotated[float, typer.Option("--max-usd", help="The most that may be spent.")],
-    expires: Annotated[
-        dt.date | None,
-        date_option("--expires", help="Last day (UTC) on which it may be bought."),
-    ] = None,
-    json: Json = False,
-    wait: Wait = 600.0,
-) -> None:
-    """Approve a plan, once, up to a ceiling. Example: cbi approve 3f2a91 --by Ann --max-usd 50"""
-    from cbi_assets.cli import console
-    from cbi_assets.downloads.approvals import approve as record_approval
-    from cbi_assets.downloads.plan_files import find_plan
-    from cbi_assets.downloads.plan_page import summarize
-    from cbi_assets.formatting import dollars
-    from cbi_assets.session import Project
-
-    project = Project()
-    chosen = find_plan(project.home, plan)
-    with command_session(wait, project=project) as session:
-        approval = record_approval(session, chosen, by=by, max_usd=max_usd, expires=expires)
-    name = chosen.plan_hash[:12]
-    path = project.home.plans / f"{name}.json"
-    if not path.exists():
-        chosen.save(path)
-    if json:
-        console.print_json(approval)
-        return
-    console.say(summarize(chosen))
-    until = f" through {expires} (UTC)" if expires else ""
-    console.say(
-        f"Approved by {approval.approved_by} up to {dollars(max_usd)}{until}: approval "
-        f"{approval.approval_id}."
-    )
-    if chosen.basis == "estimated":
-        console.say(
-            f"The cost of {dollars(chosen.cost_usd)} is an estimate. `cbi download` gets a quote "
-            "first and stops above the ceiling."
-        )
-    console.say(f"Next: cbi download {name}")
-
-
-@app.command()
-def approvals(json: Json = False, wait: Wait = 600.0) -> None:
-    """List approvals and their states. Example: cbi approvals"""
-    from cbi_assets.cli import console
-    from cbi_assets.downloads.approvals import list_approvals
-    from cbi_assets.formatting import dollars, instant
-
-    with command_session(wait) as session:
-        statuses = list_approvals(session)
-    if json:
-        console.print_json(statuses)
-        return
-    if not statuses:
-        console.say("No approvals yet. Next: cbi plan, then cbi approve")
-        return
-    rows = [
-        (
-            approval.approval_id,
-            approval.plan_hash[:12],
-            status.state,
-            approval.approved_by,
-            instant(approval.approved_at),
-            dollars(approval.max_usd),
-            f"{approval.expires_at:%Y-%m-%d}" if approval.expires_at else "",
-            len(approval.request_ids),
-        )
-        for status in statuses
-        for approval in [status.approval]
-    ]
-    columns = ["approval", "plan", "state", "by", "at (UTC)", "ceiling", "expires (UTC)",
-               "requests"]  # fmt: skip
-    console.table("Approvals", columns, rows)
 
 
 def _show_plan(made: Plan, page: Path) -> None:

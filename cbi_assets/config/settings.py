@@ -220,6 +220,16 @@ class Home:
         return name
 
     @property
+    def standing_key(self) -> Path:
+        """The secret that seals standing approvals; created by the first one, mode 600."""
+        return self.root / "standing.key"
+
+    @property
+    def standing_head(self) -> Path:
+        """Which row of ops.standing_approvals is the newest, sealed."""
+        return self.root / "standing.head"
+
+    @property
     def demo_mark(self) -> Path:
         """Exists in a demo's home only, which accepts synthetic bars and no others."""
         return self.root / "DEMO"

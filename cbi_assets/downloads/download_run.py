@@ -55,7 +55,11 @@ class DownloadRun:
         """Take over what earlier runs recorded, under this approval or another."""
         self.job_ids = {row.job_id for row in rows if row.job_id is not None}
         for request in self.plan.requests:
-            own = [row for row in rows if row.request_id == request.request_id]
+            own = [
+                row
+                for row in rows
+                if row.request_id == request.request_id and row.job_id not in request.replaces
+            ]
             if (row := self._current(own, approval)) is not None:
                 self.rows[request.request_id] = row
 

@@ -29,7 +29,8 @@ class Request(BatchRequest):
     """One batch request of a plan: why it is made, how much it returns and what it costs.
 
     `records`, `bytes` (uncompressed, as billed) and `cost_usd` are Databento's quote or an
-    estimate, as `basis` says; None if neither is known.
+    estimate, as `basis` says; None if neither is known. `replaces` are jobs for the same days whose
+    bars were not final: they do not fulfil it.
     """
 
     root: Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,4}$")]
@@ -38,6 +39,7 @@ class Request(BatchRequest):
     bytes: Annotated[int, Field(ge=0)] | None = None
     cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     basis: Basis = "estimated"
+    replaces: tuple[str, ...] = ()
 
     @property
     def timeframe(self) -> Timeframe:
@@ -175,6 +177,9 @@ class Plan:
 
     def _dump(self) -> dict[str, Any]:
         document: dict[str, Any] = _PLAN.dump_python(self, mode="json", by_alias=True)
+        for request in document["requests"]:
+            if not request["replaces"]:  # as in plans of earlier versions, whose hash stays
+                del request["replaces"]
         return document
 
 

@@ -99,6 +99,7 @@ def request_for(universe: Universe, policy: Policy, coverage: Coverage, missing:
         start=missing.start,
         end=missing.end,
         why=_why(missing),
+        replaces=missing.replaces,
     )
     return _with(request, figures)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 from bisect import bisect_left
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import polars as pl
@@ -71,13 +71,15 @@ class Range:
     """UTC days, half-open, and the missing trade dates in them.
 
     `kind` is `all` if nothing of the series is published, else where the range is: before, between
-    or after the published days. `modified` days are published, in an older version.
+    or after the published days. `modified` days are published, in an older version. `replaces` are
+    the jobs whose bars of these days are pending or modified: they do not fulfil it.
     """
 
     start: dt.date
     end: dt.date
     trade_dates: tuple[dt.date, ...]
     kind: Kind
+    replaces: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -261,7 +263,8 @@ def _cover(
     published = _published_days(days, trade_dates(calendar)) if days is not None else set()
     modified = sorted(fetched.modified(vendor.newest) & published - vendor.pending)
     # A day that was pending when it was fetched counts as missing, with the date open on it.
-    for day in fetched.pending & published:
+    pending = fetched.pending & published
+    for day in pending:
         place = bisect_left(wanted, day)
         published -= {day, *wanted[place : place + 1]}
     known = set(project.sources.databento.known_gaps.get(root, ()))
@@ -275,9 +278,14 @@ def _cover(
         published=len(wanted) - len(lacking),
         known_gaps=tuple(date for date in lacking if date in known),
         reported_gaps=tuple(d for d in lacking if d in vendor.missing and d not in known),
-        ranges=find_ranges(wanted, before, first_day, published, gaps | vendor.pending),
+        ranges=tuple(
+            replace(r, replaces=fetched.jobs_of(d for d in pending if r.start <= d < r.end))
+            for r in find_ranges(wanted, before, first_day, published, gaps | vendor.pending)
+        ),
         awaited=tuple(d for d in lacking if d in vendor.pending - gaps),
-        modified=_modified_ranges(modified),
+        modified=tuple(
+            replace(r, replaces=fetched.jobs_of(r.trade_dates)) for r in _modified_ranges(modified)
+        ),
     )
 
 

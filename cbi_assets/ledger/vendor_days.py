@@ -35,9 +35,12 @@ class SeriesDays:
 
     as_of: dict[dt.date, dt.date] = field(default_factory=dict)
     conditions: dict[dt.date, str] = field(default_factory=dict)
+    fetches: list[tuple[dt.date, dt.date, str]] = field(default_factory=list)
 
     def add(self, first: dt.date, last: dt.date, job: str | None, conditions: Conditions) -> None:
         """Add a loaded file of `job` whose bars start from `first` to `last`."""
+        if job is not None:
+            self.fetches.append((first, last, job))
         known = conditions.get(job or "", {})
         job_date = date_of_job(job)
         for n in range((last - first).days + 1):
@@ -47,6 +50,19 @@ class SeriesDays:
             if as_of >= self.as_of.get(day, dt.date.min):
                 self.as_of[day] = as_of
                 self.conditions[day] = found.condition if found else AVAILABLE
+
+    def jobs_of(self, days: Iterable[dt.date]) -> tuple[str, ...]:
+        """Return the jobs whose files cover any of these days, in order."""
+        chosen = list(days)
+        return tuple(
+            sorted(
+                {
+                    job
+                    for first, last, job in self.fetches
+                    if any(first <= day <= last for day in chosen)
+                }
+            )
+        )
 
     @property
     def pending(self) -> set[dt.date]:

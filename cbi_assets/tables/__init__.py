@@ -3,7 +3,13 @@
 from typing import Final
 
 from cbi_assets.tables.derived_tables import CONTINUOUS, DERIVED, ROLL_CALENDAR, SESSIONS
-from cbi_assets.tables.download_tables import APPROVAL_USES, APPROVALS, DOWNLOAD_JOBS, DOWNLOADS
+from cbi_assets.tables.download_tables import (
+    APPROVAL_USES,
+    APPROVALS,
+    DOWNLOAD_JOBS,
+    DOWNLOADS,
+    STANDING_APPROVALS,
+)
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 from cbi_assets.tables.ops_tables import (
     ACCEPTANCES,
@@ -67,6 +73,7 @@ __all__ = [
     "SOURCE_FILES",
     "STAGING_FILES",
     "STAGING_TABLES",
+    "STANDING_APPROVALS",
     "STITCH_STATISTICS",
     "YAHOO_BRIDGE",
     "Column",

@@ -84,4 +84,32 @@ DOWNLOAD_JOBS = TableSpec(
     key=("approval_id", "request_id"),
 )
 
-DOWNLOADS: Final = (APPROVALS, APPROVAL_USES, DOWNLOAD_JOBS)
+STANDING_APPROVALS = TableSpec(
+    dataset="ops",
+    name="standing_approvals",
+    description="Standing approvals of newest days: a row when one is granted or revoked, and one "
+    "for each use, before anything is bought. Rows are added, never changed, and sealed in a chain "
+    "with the key of a home.",
+    columns=(
+        Column("entry", "INT64", "place in the chain of its key, from 1"),
+        Column("approval_id", "STRING", "the standing approval"),
+        Column("event", "STRING", "granted, used or revoked"),
+        Column("roots", "ARRAY<STRING>", "the roots that may be bought (granted)", False),
+        Column("schemas", "ARRAY<STRING>", "the schemas that may be bought (granted)", False),
+        Column("max_usd_per_run", "FLOAT64", "the most that a run may spend", False, "USD"),
+        Column(
+            "max_usd_per_month", "FLOAT64", "the most that a calendar month may cost", False, "USD"
+        ),
+        Column("valid_until", "DATE", "last day on which it may be used (granted)", False, "UTC"),
+        Column("plan_hash", "STRING", "the plan bought (used)", False),
+        Column("usd", "FLOAT64", "what counts against the ceilings (used)", False, "USD"),
+        Column("recorded_by", "STRING", "who granted or revoked it; top-up for a use"),
+        Column("recorded_at", "TIMESTAMP", "when it happened", unit="UTC"),
+        Column("key_id", "STRING", "the key: twelve hex digits of its sha256"),
+        Column("previous_seal", "STRING", "seal of the row before; empty for the first"),
+        Column("seal", "STRING", "HMAC-SHA256 of all other columns with the home's key"),
+    ),
+    key=("key_id", "entry"),
+)
+
+DOWNLOADS: Final = (APPROVALS, APPROVAL_USES, DOWNLOAD_JOBS, STANDING_APPROVALS)

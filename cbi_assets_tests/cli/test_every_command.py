@@ -126,6 +126,15 @@ def test_every_command_runs(
     # the vendor's hours, 8 minutes of the first job, and a minute of ZL and one of ZS of the second
     assert bought["load"]["published"] == 2 * 19 + 8 + 1 + 1
 
+    standing = cbi("approve --json --standing --roots ZL --schemas ohlcv-1h --max-usd-per-run 0.1 "
+                   "--max-usd-per-month 1 --until 2099-12-31 --by Ada")  # fmt: skip
+    # the newest days, of sixteen years, cost 0.2 USD
+    cbi("download --standing", status=2)
+    cbi(f"approve --revoke {standing['approval_id']} --by Ada")
+    listed = [(entry["state"], "standing" in entry) for entry in cbi("approvals --json")]
+    assert listed == [("used up", False), ("revoked", True)]
+    assert len(vendor.jobs) == 1
+
     unloaded = cbi(f"unload --json --yes --job {JOB}")
     assert (unloaded["removed"], unloaded["reopened"]) == (8, 1)
     change_rules(project)

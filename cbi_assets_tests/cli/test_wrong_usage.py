@@ -46,6 +46,20 @@ WRONG = [
     ),
     ("copy", "Missing option '--to'. See `cbi copy --help`."),
     ("download", "Missing argument 'PLAN'. See `cbi download --help`."),
+    ("download 01 --standing", "PLAN does not go with --standing. See `cbi download --help`."),
+    (
+        "approve --by Ann --max-usd 5",
+        "PLAN: needed to approve a plan. See `cbi approve --help`.",
+    ),
+    (
+        "approve --standing --roots ZL --by Ann",
+        "--schemas: needed to approve --standing. See `cbi approve --help`.",
+    ),
+    (
+        "approve 01 --by Ann --max-usd 5 --until 2099-12-31",
+        "--until: does not go with a plan. See `cbi approve --help`.",
+    ),
+    ("approve --revoke 01", "--by: needed to revoke. See `cbi approve --help`."),
     (
         "ui --port 99999",
         "Invalid value for '--port': Input should be less than or equal to 65535. "

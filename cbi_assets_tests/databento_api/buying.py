@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from cbi_assets.databento_api.client import Clients, connect
+from cbi_assets.demo.encoder import mappings
 from cbi_assets.downloads.approvals import Approval, approve, list_approvals
 from cbi_assets.downloads.download_outcome import DownloadOutcome
 from cbi_assets.downloads.execute import execute
@@ -18,7 +19,7 @@ from cbi_assets.downloads.plan_model import Plan, Request
 from cbi_assets.session import Project, open_session
 from cbi_assets_tests.databento_api.bars import BAR_BYTES
 from cbi_assets_tests.databento_api.vendor import Vendor
-from cbi_assets_tests.helpers import open_warehouse
+from cbi_assets_tests.helpers import IDS, bars, dbn_file, load_once, open_warehouse, put_job
 
 NOW = dt.datetime(2025, 4, 1, 12, tzinfo=dt.UTC)
 """The clock of these tests, and the vendor's."""
@@ -63,6 +64,15 @@ def approve_as_ada(
     """Record an approval."""
     with open_session(project, now=now) as session:
         return approve(session, plan, by="Ada", max_usd=max_usd, expires=expires)
+
+
+def publish_tuesday(project: Project, drive: Path) -> None:
+    """Publish ZL's hours of Tuesday 2025-03-25: on 1 April, four trade dates are missing."""
+    mapped = mappings({"ZL.v.0": [(IDS["ZL.v.0"], dt.date(2025, 3, 1), dt.date(2025, 4, 1))]})
+    records = bars(19, start=dt.datetime(2025, 3, 25, tzinfo=dt.UTC))
+    files = {"a.dbn.zst": dbn_file(records, mapped=mapped)}
+    put_job(drive, files, job="GLBX-20250327-AAAAAAAAAA", mapped=mapped)
+    load_once(project, now=NOW)
 
 
 def rows(project: Project) -> list[JobRow]:

@@ -74,7 +74,7 @@ def test_stale_bars_requests_a_plan_once_per_trade_date(
     # and Monday the 13th: five
     found = tick(instance, resources, "2025-01-14T12:00:00+00:00")
     (request,) = found.run_requests
-    assert request.run_key == "proposal-2025-01-13"
+    assert (request.job_name, request.run_key) == ("propose_downloads", "proposal-2025-01-13")
     assert request.run_config["ops"][SPEC_KEY.to_python_identifier()]["config"]["newest_only"]
     assert found.cursor == "2025-01-13"
     again = tick(instance, resources, "2025-01-14T13:00:00+00:00", found.cursor)

@@ -1,0 +1,149 @@
+"""Top up: buy the newest days of published series under a standing approval.
+
+The quote is counted against the approval's ceilings before anything is submitted. The plan then
+gets an approval of its own, in the standing one's name, and is bought like any other. A series
+whose newest job is not loaded yet is left alone, so no day is bought twice.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from cbi_assets.databento_api.client import Clients
+from cbi_assets.downloads.approvals import approve, list_approvals
+from cbi_assets.downloads.disk_space import drive_folder, raw_folder, require_writable
+from cbi_assets.downloads.download_outcome import DownloadOutcome
+from cbi_assets.downloads.download_run import Clock
+from cbi_assets.downloads.execute import execute
+from cbi_assets.downloads.fetch import Progress
+from cbi_assets.downloads.job_ledger import JobRow, read_jobs
+from cbi_assets.downloads.plan_files import find_plan
+from cbi_assets.downloads.plan_model import Plan
+from cbi_assets.downloads.planning import make_plan
+from cbi_assets.downloads.standing import (
+    Entry,
+    Standing,
+    count_use,
+    find_standing,
+    read_entries,
+)
+from cbi_assets.downloads.wanted import SCHEMAS, Scope, Wanted
+from cbi_assets.market.bars import TIMEFRAMES
+from cbi_assets.session import Project, Session, open_session
+
+_RESUMABLE: Final = dt.timedelta(days=1)
+_MARGIN: Final = 1 + 1e-9
+"""Sums of the same quotes may differ in the last digits."""
+
+
+@dataclass(frozen=True)
+class TopUp:
+    """The plan that was bought, None if nothing was; `waiting` are series whose job is open."""
+
+    plan: Plan | None = None
+    outcome: DownloadOutcome | None = None
+    waiting: list[str] = field(default_factory=list)
+
+
+def top_up(
+    project: Project,
+    clients: Clients,
+    *,
+    clock: Clock,
+    progress: Progress | None = None,
+    wait: bool = False,
+) -> TopUp:
+    """Buy and download the newest days, if a standing approval allows it.
+
+    A purchase that an earlier call began is continued first, and counted once. `clock`, `progress`
+    and `wait` are as for `execute`. Call it outside a session.
+
+    Raises
+    ------
+    StandingError
+        If no standing approval allows it. Nothing is bought.
+    UsageError, ServiceError, CbiError
+        As `execute`.
+    """
+    with open_session(project, now=clock()) as session:
+        standing = find_standing(session)
+        jobs = open_jobs(session)
+        use = _unfinished(session, standing, read_jobs(session.warehouse))
+        if use is None:
+            plan = _plan(session, standing, clients, jobs)
+            if not plan.requests:
+                return TopUp(waiting=list(jobs.values()))
+            plan.save(session.home.plans / f"{plan.plan_hash[:12]}.json")
+            raw = raw_folder(drive_folder(session.settings))
+            require_writable(raw, {request.root for request in plan.requests})
+            use = count_use(session, standing, plan)
+        else:
+            plan = find_plan(session.home, use.plan_hash or "")
+        _approve(session, standing, plan, use)
+    outcome = execute(project, plan, clients, clock=clock, progress=progress, wait=wait)
+    return TopUp(plan, outcome, list(jobs.values()))
+
+
+def open_jobs(session: Session) -> dict[tuple[str, str], str]:
+    """Return the roots and schemas whose newest job is not loaded yet, and what it waits for."""
+    loaded = set(session.warehouse.query("SELECT DISTINCT job_id FROM `ops.loads`")["job_id"])
+    newest = {(row.root, row.schema): row for row in read_jobs(session.warehouse)}
+    found = {}
+    for key, row in newest.items():
+        if row.state == "failed" or (row.state == "downloaded" and row.job_id in loaded):
+            continue
+        state = "downloaded, not loaded" if row.state == "downloaded" else row.state
+        found[key] = f"{row.root} {row.schema}: {row.job_id or 'no job yet'} is {state}"
+    return found
+
+
+def eligible(standing: Standing, wanted: Wanted, jobs: dict[tuple[str, str], str]) -> list[str]:
+    """Return the series (`ZL|1h`) whose newest days a top-up would buy."""
+    return [
+        f"{coverage.root}|{coverage.timeframe}"
+        for coverage in wanted.coverages
+        for missing in coverage.ranges
+        if missing.kind == "tail"
+        and coverage.root in standing.roots
+        and SCHEMAS[coverage.timeframe] in standing.schemas
+        and (coverage.root, SCHEMAS[coverage.timeframe]) not in jobs
+    ]
+
+
+def _plan(
+    session: Session, standing: Standing, clients: Clients, jobs: dict[tuple[str, str], str]
+) -> Plan:
+    timeframes = tuple(t for t in TIMEFRAMES if SCHEMAS[t] in standing.schemas)
+    scope = Scope(roots=standing.roots, timeframes=timeframes, newest_only=True)
+    plan = make_plan(session, scope, clients)
+    free = tuple(r for r in plan.requests if (r.root, r.schema) not in jobs)
+    return replace(plan, requests=free)
+
+
+def _unfinished(session: Session, standing: Standing, rows: Sequence[JobRow]) -> Entry | None:
+    """Return the use of this approval whose purchase was interrupted, if any."""
+    for entry in reversed(read_entries(session)):
+        if entry.event != "used" or entry.approval_id != standing.approval_id:
+            continue
+        states = [row.state for row in rows if row.plan_hash == entry.plan_hash]
+        is_recent = session.now - entry.recorded_at < _RESUMABLE
+        if "submitting" in states or (not states and is_recent):
+            return entry
+    return None
+
+
+def _approve(session: Session, standing: Standing, plan: Plan, use: Entry) -> None:
+    """Approve the plan in the standing approval's name, up to what was counted, once."""
+    if any(s.approval.plan_hash == plan.plan_hash for s in list_approvals(session)):
+        return
+    month_end = (use.recorded_at.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    approve(
+        session,
+        plan,
+        by=f"standing approval {standing.approval_id} ({standing.granted_by})",
+        max_usd=(use.usd or 0.0) * _MARGIN,
+        expires=min(standing.valid_until, month_end.date() - dt.timedelta(days=1)),
+    )

@@ -1,0 +1,126 @@
+"""stale_bars buys by itself with a standing approval, and without one only proposes."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cbi_assets.downloads.standing import grant, spent_in_month
+from cbi_assets.pipeline.bigquery_resource import BigQuery
+from cbi_assets.pipeline.downloads.proposals import MAX_FAILURES, stale_bars, top_up_downloads
+from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.session import Project, open_session
+from cbi_assets_tests.databento_api.buying import NOW, publish_tuesday, states, submitted
+from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.vendor import Vendor
+from cbi_assets_tests.helpers import copy_home, load_once
+
+
+@pytest.fixture
+def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
+    with run_vendor(Vendor(now=lambda: NOW, looks=1)) as running:
+        monkeypatch.setenv("CBI_DATABENTO_ENDPOINT", running.url)
+        monkeypatch.setenv("DATABENTO_API_KEY", running.key)
+        yield running
+
+
+@pytest.fixture
+def resources() -> dict[str, Any]:
+    return {
+        "project": ProjectResource(bigquery=BigQuery()),
+        "clock": Clock(fixed=NOW.isoformat()),
+    }
+
+
+@pytest.fixture(scope="module")
+def new_home(new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home that each test gets a copy of: four trade dates of ZL are missing."""
+    project, drive = copy_home(new_home, tmp_path_factory.mktemp("published"))
+    publish_tuesday(project, drive)
+    return project.home.root
+
+
+@pytest.fixture
+def published(project: Project) -> Project:
+    return project
+
+
+def grant_as_ada(project: Project, max_usd_per_run: float = 1.0) -> None:
+    with open_session(project, now=NOW) as session:
+        grant(
+            session,
+            roots=["ZL"],
+            schemas=["ohlcv-1h"],
+            max_usd_per_run=max_usd_per_run,
+            max_usd_per_month=5.0,
+            until=dt.date(2025, 4, 30),
+            by="Ada",
+        )
+
+
+def tick(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Any:
+    with dg.build_sensor_context(instance=instance, resources=resources) as context:
+        return stale_bars(context)
+
+
+def run(
+    instance: dg.DagsterInstance, resources: dict[str, Any], request: Any
+) -> dg.ExecuteInProcessResult:
+    assert request.job_name == top_up_downloads.name
+    return top_up_downloads.execute_in_process(
+        instance=instance, resources=resources, tags=request.tags, raise_on_error=False
+    )
+
+
+def test_stale_bars_buys_with_a_standing_approval_alone(
+    instance: dg.DagsterInstance, resources: dict[str, Any], published: Project, vendor: Vendor
+) -> None:
+    assert isinstance(tick(instance, resources), dg.SkipReason)
+    assert not top_up_downloads.execute_in_process(
+        instance=instance, resources=resources, raise_on_error=False
+    ).success
+    assert vendor.log == []
+
+    grant_as_ada(published)
+    (request,) = tick(instance, resources).run_requests
+    assert run(instance, resources, request).success
+    assert submitted(vendor) == 1
+    assert states(published) == [("ZL", "downloaded")]
+    # it is not requested again before it is loaded, nor after
+    assert isinstance(tick(instance, resources), dg.SkipReason)
+    load_once(published, now=NOW)
+    assert isinstance(tick(instance, resources), dg.SkipReason)
+
+
+def test_refused_top_up_fails_in_one_line_and_is_not_repeated_for_ever(
+    instance: dg.DagsterInstance, resources: dict[str, Any], published: Project, vendor: Vendor
+) -> None:
+    grant_as_ada(published, max_usd_per_run=0.01)
+    for _ in range(MAX_FAILURES):
+        (request,) = tick(instance, resources).run_requests
+        result = run(instance, resources, request)
+        assert not result.success
+        (failed,) = result.get_step_failure_events()
+        error = str(failed.step_failure_data.error)
+        assert "above the 0.01 USD per run of standing approval" in error
+    assert isinstance(tick(instance, resources), dg.SkipReason)
+    assert submitted(vendor) == 0
+    with open_session(published, now=NOW) as session:
+        assert spent_in_month(session) == 0
+
+
+def test_stale_bars_only_proposes_if_the_key_is_open_to_others(
+    instance: dg.DagsterInstance, resources: dict[str, Any], published: Project, vendor: Vendor
+) -> None:
+    grant_as_ada(published)
+    published.home.standing_key.chmod(0o644)
+    assert isinstance(tick(instance, resources), dg.SkipReason)
+    resources["clock"] = Clock(fixed="2025-04-03T12:00:00+00:00")  # the fifth date is missing
+    (request,) = tick(instance, resources).run_requests
+    assert request.job_name == "propose_downloads"
+    assert vendor.log == []
