@@ -13,7 +13,7 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 from cbi_assets import __version__
-from cbi_assets.config.settings import Settings, load_settings
+from cbi_assets.config.settings import Home, Settings, load_settings
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.errors import CbiError, HomeBusyError
 from cbi_assets.formatting import instant, number, plural
@@ -24,6 +24,7 @@ from cbi_assets.warehouse.access_checks import check_access
 from cbi_assets.warehouse.drift import differences
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets.warehouse.findings import Finding
+from cbi_assets.warehouse.read_copy import is_current, read_copy_time
 from cbi_assets.warehouse.sql_files import load_sql
 
 PACKAGE = "cbi-assets"
@@ -37,8 +38,9 @@ _CLOCK_TOLERANCE = dt.timedelta(minutes=5)
 def diagnose(now: dt.datetime, *, fix: bool = False) -> Iterator[Finding]:
     """Yield one finding per thing that a run depends on; `now` is the clock, UTC.
 
-    Changes no data; with `fix`, it ends Dagster's runs whose process is gone. A wrong setting ends
-    it, because everything else depends on the settings.
+    Changes no data; the readers' copy is updated, as after every command. With `fix`, it ends
+    Dagster's runs whose process is gone. A wrong setting ends it, because everything else depends
+    on the settings.
     """
     yield _check_versions()
     try:
@@ -64,6 +66,8 @@ def diagnose(now: dt.datetime, *, fix: bool = False) -> Iterator[Finding]:
     if reachable:  # opening it would otherwise be retried for minutes
         finding, newest = _check_warehouse(project, now)
         yield finding
+        if settings.cbi_warehouse == "duckdb" and settings.home.warehouse.exists():
+            yield _check_read_copy(settings.home, now, was_updated=finding.verdict == "ok")
     yield _check_clock(newest, now)
     yield _check_alerts(settings)
     yield _check_databento(settings)
@@ -190,6 +194,29 @@ def _check_warehouse(project: Project, now: dt.datetime) -> tuple[Finding, dt.da
         )
         return finding, newest
     return Finding("warehouse", "ok", f"{len(ALL_TABLES)} tables match their specs"), newest
+
+
+def _check_read_copy(home: Home, now: dt.datetime, was_updated: bool) -> Finding:
+    """Compare the readers' copy with the warehouse, which updates it when it is closed."""
+    made = read_copy_time(home)
+    age = f"of {instant(made)} UTC, {_age(now - made)} old" if made else "not there"
+    found = f"{home.read_copy} is {age}"
+    if is_current(home):
+        return Finding("read copy", "ok", f"{found}, equal to the warehouse")
+    remedy = "The next command that opens the warehouse updates it."
+    if was_updated:
+        remedy = "Free some space, or make its folder writable, then run `cbi doctor` again."
+    found = f"{found}; the warehouse has changed since" if made else found
+    return Finding("read copy", "missing" if was_updated else "note", found, remedy)
+
+
+def _age(age: dt.timedelta) -> str:
+    """Return an age in its largest unit of days, hours and minutes."""
+    minutes = max(0, int(age.total_seconds()) // 60)
+    for unit, length in (("day", 24 * 60), ("hour", 60)):
+        if minutes >= length:
+            return plural(minutes // length, unit)
+    return plural(minutes, "minute")
 
 
 def _check_clock(newest: dt.datetime | None, now: dt.datetime) -> Finding:

@@ -6,8 +6,9 @@ import datetime as dt
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,7 @@ from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+from cbi_assets.warehouse.read_copy import updated_read_copy
 
 if TYPE_CHECKING:
     from cbi_assets.warehouse.bigquery.connection import Options
@@ -76,15 +78,23 @@ class Project:
 
     @contextmanager
     def open_warehouse(
-        self, name: WarehouseName | None = None, create_tables: bool = True
+        self,
+        name: WarehouseName | None = None,
+        create_tables: bool = True,
+        *,
+        wait: float = 0.0,
+        for_readers: bool = True,
     ) -> Iterator[Warehouse]:
         """Open a warehouse (default: the one the settings name) and create its missing tables.
 
-        Acquire the home's lock first, as `open_session` does. Raises UsageError if the settings do
-        not lead to a warehouse.
+        Acquire the home's lock first, as `open_session` does, which also explains `wait` and
+        `for_readers`. Raises UsageError if the settings do not lead to a warehouse.
         """
         if (name or self.settings.cbi_warehouse) == "duckdb":
-            with DuckDBWarehouse(self.home.warehouse, self.home.scratch) as embedded:
+            with (
+                updated_read_copy(self.home) if for_readers else nullcontext(),
+                DuckDBWarehouse(self.home.warehouse, self.home.scratch, wait) as embedded,
+            ):
                 if create_tables:
                     embedded.create_tables(ALL_TABLES)
                 yield embedded
@@ -111,7 +121,8 @@ class Project:
 class Session:
     """One command's exclusive use of a home: its lock, its clock, its warehouse and its catalog.
 
-    Warehouse and catalog are opened at first use, once, and closed with the session.
+    Warehouse and catalog are opened at first use, once, and closed with the session. `wait` is what
+    is left of the seconds to wait for other processes.
     """
 
     def __init__(
@@ -120,19 +131,20 @@ class Session:
         now: dt.datetime,
         progress: Progress,
         resources: ExitStack,
-        create_tables: bool = True,
+        opening: AbstractContextManager[Warehouse],
+        wait: float,
     ) -> None:
         self.project = project
         self.now = now
         self.progress = progress
         self._resources = resources
-        self._create_tables = create_tables
+        self._opening = opening
+        self.wait = wait
 
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse that the settings name, with its tables created."""
-        opening = self.project.open_warehouse(create_tables=self._create_tables)
-        return self._resources.enter_context(opening)
+        return self._resources.enter_context(self._opening)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -179,6 +191,7 @@ def open_session(
     wait: float = WAIT_SECONDS,
     progress: Progress | None = None,
     create_tables: bool = True,
+    for_readers: bool = True,
 ) -> Iterator[Session]:
     """Acquire the home's lock and yield a session on it.
 
@@ -189,16 +202,19 @@ def open_session(
     now : datetime
         The clock, UTC: the time that everything in this session is dated with.
     wait : float
-        Seconds to wait for another process in this home.
+        Seconds to wait for another process in this home, or with its DuckDB warehouse open.
     progress : Progress, optional
         Where reading the drive reports to.
     create_tables : bool
         False if this process has created the missing tables before; spares a request per table.
+    for_readers : bool
+        Whether to update the readers' copy of a DuckDB warehouse at the end. A command of many
+        sessions does it in the last one.
 
     Raises
     ------
     HomeBusyError
-        If another process still holds the lock after `wait` seconds.
+        If another process still has the lock, or the warehouse open, after `wait` seconds.
     HomeError
         If the home's disk is full or read-only, or one of its files is damaged.
     UsageError
@@ -212,16 +228,23 @@ def open_session(
         )
     with (
         translated_home_errors(project.home),
-        exclusive_lock(project.home, wait),
+        exclusive_lock(project.home, wait) as left,
         ExitStack() as resources,
     ):
-        yield Session(project, now, progress or NullProgress(), resources, create_tables)
+        opening = project.open_warehouse(
+            create_tables=create_tables, wait=left, for_readers=for_readers
+        )
+        yield Session(project, now, progress or NullProgress(), resources, opening, left)
 
 
 @contextmanager
-def exclusive_lock(home: Home, wait: float = WAIT_SECONDS) -> Iterator[None]:
-    """Hold the home's lock, so that one process at a time lands files or opens the warehouse."""
+def exclusive_lock(home: Home, wait: float = WAIT_SECONDS) -> Iterator[float]:
+    """Hold the home's lock, so that one process at a time lands files or opens the warehouse.
+
+    Yields the seconds that are left of `wait`.
+    """
     home.create()
+    deadline = time.monotonic() + wait
     lock = FileLock(home.lock)
     holder = _holder_of(home)
     try:
@@ -242,7 +265,7 @@ def exclusive_lock(home: Home, wait: float = WAIT_SECONDS) -> Iterator[None]:
     try:
         holder.write_text(f"process {os.getpid()}")
         _delete_temporary_files(home)  # of a process that was killed
-        yield
+        yield max(0.0, deadline - time.monotonic())
     finally:
         holder.unlink(missing_ok=True)
         _held.remove(home)

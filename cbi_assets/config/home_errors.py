@@ -22,6 +22,10 @@ RESTORE: Final = (
     "Put its backup in its place (docs/operations.md): nothing else records approvals and "
     "purchases."
 )
+MOVE_LOG: Final = (
+    "Move it away, and run the command again that was killed: the log has only what that command "
+    "committed last."
+)
 NEW_INSTANCE: Final = (
     "Move that folder away: a new one is created, and only the history of runs is lost."
 )
@@ -40,6 +44,8 @@ def way_out(home: Home, path: Path) -> str:
     """Return what to do about a damaged file of the home: delete it, or restore its backup."""
     inside = path.relative_to(home.root).parts if path.is_relative_to(home.root) else ()
     name = inside[0] if inside else ""
+    if name == f"{home.warehouse.name}.wal":
+        return MOVE_LOG
     if name.startswith(home.warehouse.name):
         return RESTORE
     if name == home.landing.name or name.startswith(home.catalog.name):

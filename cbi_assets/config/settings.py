@@ -158,6 +158,11 @@ class Home:
         return self.root / "warehouse.duckdb"
 
     @property
+    def read_copy(self) -> Path:
+        """The readers' copy of the DuckDB warehouse, replaced when that has changed."""
+        return self.root / "read" / "warehouse.duckdb"
+
+    @property
     def landing(self) -> Path:
         """Canonical Parquet files, content-addressed."""
         return self.root / "landing"

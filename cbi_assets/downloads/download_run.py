@@ -47,7 +47,9 @@ class DownloadRun:
     def session(self) -> Iterator[Session]:
         """Acquire the home for one read or write, so that loads can run during a long wait."""
         create_tables = not self._tables_exist
-        with open_session(self.project, now=self.clock(), create_tables=create_tables) as session:
+        with open_session(
+            self.project, now=self.clock(), create_tables=create_tables, for_readers=False
+        ) as session:
             yield session
         self._tables_exist = True
 

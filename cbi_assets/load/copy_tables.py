@@ -45,7 +45,10 @@ def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
     folder = session.home.scratch / "copy"
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        with project.open_warehouse(source_name) as source, project.open_warehouse(to) as target:
+        with (
+            project.open_warehouse(source_name, wait=session.wait) as source,
+            project.open_warehouse(to, wait=session.wait) as target,
+        ):
             version = ledger_version(target)
             for spec in COPIED:
                 if _count(target, spec.id):

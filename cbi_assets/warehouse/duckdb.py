@@ -6,6 +6,7 @@ import errno
 import logging
 import re
 import shutil
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -15,18 +16,31 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from cbi_assets.config.home_errors import RESTORE, damaged, errno_named, failed_call, way_out
+from cbi_assets.config.home_errors import (
+    MOVE_LOG,
+    RESTORE,
+    damaged,
+    errno_named,
+    failed_call,
+    way_out,
+)
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import CbiError, HomeBusyError
 from cbi_assets.tables import TableSpec, canonical_type
 from cbi_assets.warehouse.base import Assertion, Params, Statement
 from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions
 from cbi_assets.warehouse.sql_files import to_duckdb
+from cbi_assets.warehouse.write_ahead_log import end_of_log_dropped, log_of, read_log
 
 # sqlglot warns of partitions, clusters and descriptions, which DuckDB has no use for.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 MEMORY_LIMIT = "384MB"
+
+POLL_SECONDS = 0.25
+"""How often to try again to open a file that another process has open."""
+
+logger = logging.getLogger(__name__)
 
 _DAMAGE = (duckdb.IOException, duckdb.SerializationException, duckdb.FatalException)
 """What DuckDB raises if it cannot read its file; a wrong checksum is a bare duckdb.Error."""
@@ -44,10 +58,11 @@ class DuckDBWarehouse:
     """A DuckDB file as a warehouse; the Warehouse protocol documents the methods.
 
     Raises HomeBusyError if another process has the file open, and HomeError if it is damaged or
-    its disk is full; at the latest when it is closed.
+    its disk is full; at the latest when it is closed. Waits up to `wait` seconds for a process that
+    has the file open.
     """
 
-    def __init__(self, path: Path, scratch: Path) -> None:
+    def __init__(self, path: Path, scratch: Path, wait: float = 0.0) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)
@@ -64,7 +79,7 @@ class DuckDBWarehouse:
                 part.unlink(missing_ok=True)
                 duckdb.connect(str(part), config=config).close()
                 part.replace(path)
-            self._connection = duckdb.connect(str(path), config=config)
+            self._connection = self._connect(config, wait)
         except duckdb.Error as error:
             # Whatever stops it from opening the file is the file's fault: nothing was run yet.
             raise self._translate(error) or damaged(path, error, RESTORE) from error
@@ -72,6 +87,37 @@ class DuckDBWarehouse:
             part.unlink(missing_ok=True)
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
+
+    def _connect(self, config: dict[str, Any], wait: float) -> duckdb.DuckDBPyConnection:
+        """Open the file; while another process has it open, try again until `wait` is over."""
+        deadline = time.monotonic() + wait
+        is_waiting = False
+        while True:
+            log = read_log(self._path)
+            try:
+                connection = duckdb.connect(str(self._path), config=config)
+            except duckdb.IOException as error:
+                holder = _LOCK_CONFLICT.search(str(error))
+                if holder is None or time.monotonic() >= deadline:
+                    raise
+                if not is_waiting:
+                    who = holder[1] or "another process"
+                    logger.info(
+                        "%s: %s has it open; waiting up to %.0f s for it.", self._path, who, wait
+                    )
+                is_waiting = True
+                time.sleep(min(POLL_SECONDS, wait))
+                continue
+            try:
+                if end_of_log_dropped(self._path, log):
+                    # DuckDB clears what it dropped when it writes the next time.
+                    connection.execute(
+                        "CREATE SCHEMA dropped_log; DROP SCHEMA dropped_log; CHECKPOINT"
+                    )
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +143,8 @@ class DuckDBWarehouse:
                 return HomeBusyError(
                     f"{conflict[1] or 'another process'} has the warehouse open",
                     subject=str(self._path),
-                    remedy="Let it finish, then retry.",
+                    remedy="Close it there, then retry; to read, open "
+                    f"{Home(self._path.parent).read_copy} instead.",
                 )
             if isinstance(cause, duckdb.Error) and (number := errno_named(str(cause))):
                 return failed_call(number, *self._subject(cause))
@@ -114,6 +161,8 @@ class DuckDBWarehouse:
         """Return the file of the home that an error names, else the warehouse, and its remedy."""
         home = Home(self._path.parent)
         for name in re.findall(r'"([^"]+)"', str(error)):
+            if name == str(log_of(self._path)):
+                return Path(name), MOVE_LOG
             if name.startswith(str(self._path)):
                 return Path(name), RESTORE
             if Path(name).is_relative_to(home.root):
@@ -212,6 +261,8 @@ class DuckDBWarehouse:
         except BaseException:
             self._connection.execute("ROLLBACK")
             raise
+        # Until then, only the log has it.
+        self._connection.execute("CHECKPOINT")
 
     def close(self) -> None:
         """Close the file."""

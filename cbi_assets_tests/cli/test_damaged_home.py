@@ -73,6 +73,7 @@ RESTORE = "Put its backup in its place"
 READ_AGAIN = "Delete it: the next `cbi load` reads the drive again"
 REPORT = "Delete it, then run `cbi check`"
 MOVE = "Move that folder away"
+AWAY = "Move it away"
 UNUSED = "Delete it while nothing runs"
 
 # file, harm, command that needs the file, doctor's finding, and the way out
@@ -83,6 +84,7 @@ DAMAGES: dict[str, tuple[str, Harm, str, str, str]] = {
     "warehouse-empty": ("warehouse.duckdb", truncate, "approvals", "warehouse", RESTORE),
     "warehouse-cut": ("warehouse.duckdb", cut, "check", "warehouse", RESTORE),
     "warehouse-folder": ("warehouse.duckdb", make_folder, "approvals", "warehouse", RESTORE),
+    "log-garbage": ("warehouse.duckdb.wal", garbage, "approvals", "warehouse", AWAY),
     "catalog-garbage": ("catalog.sqlite", garbage, "inventory", "landing", READ_AGAIN),
     "catalog-cut": ("catalog.sqlite", cut, "inventory", "landing", READ_AGAIN),
     "catalog-folder": ("catalog.sqlite", make_folder, "inventory", "landing", READ_AGAIN),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -89,6 +90,31 @@ def test_warehouse_is_missing_if_a_table_differs_from_its_spec(project: Project)
     differing = findings()["warehouse"]
     assert differing.found == "ops.load_costs differ from their specs"
     assert differing.status == 2
+
+
+def test_diagnose_shows_how_old_the_readers_copy_is(project: Project) -> None:
+    query(project, "SELECT 1 AS one")
+    copy = project.home.read_copy
+    changed = NOW - dt.timedelta(hours=3, minutes=10)
+    for file in (project.home.warehouse, copy):
+        os.utime(file, (changed.timestamp(), changed.timestamp()))
+    found = findings()["read copy"]
+    assert (found.verdict, found.found) == (
+        "ok",
+        f"{copy} is of 2025-01-10 08:50 UTC, 3 hours old, equal to the warehouse",
+    )
+    later = NOW.timestamp() - 60
+    os.utime(project.home.warehouse, (later, later))
+    with exclusive_lock(project.home):
+        behind = findings()["read copy"]
+    assert (behind.verdict, behind.status) == ("note", 0)
+    assert behind.found.endswith("3 hours old; the warehouse has changed since")
+    assert findings()["read copy"].found.endswith("1 minute old, equal to the warehouse")
+    copy.unlink()
+    copy.mkdir()  # cannot be replaced
+    (copy / "file").touch()
+    stuck = findings()["read copy"]
+    assert (stuck.verdict, stuck.status) == ("missing", 2)
 
 
 def test_warehouse_is_a_note_if_another_process_has_the_lock(project: Project) -> None:

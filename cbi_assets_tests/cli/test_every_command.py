@@ -111,6 +111,7 @@ def test_every_command_runs(
     monkeypatch.setattr(point_in_time, "AS_OF_DATES", 1)
     monkeypatch.setattr(copy_tables, "COPIED", (LOADS, RAW["1h"], DAILY_ML_MATRIX))
     fill(drive)
+    project.home.read_copy.unlink()  # the fixture's home was made on DuckDB
     ran = ["version", "config", "inventory", "plan", "approve", "approvals", "download", "unload",
            "load", "build", "check", "audit", "alert", "doctor", "accept", "copy"]  # fmt: skip
     assert {*ran, *ELSEWHERE} == COMMANDS
@@ -159,7 +160,9 @@ def test_every_command_runs(
     (drive / JOB / "manifest.json").write_bytes(b"{")
     accepted = cbi(f"accept --json --job {JOB} --by Ada --why known")
     assert {file["path"] for file in accepted["files"]} >= {f"{JOB}/manifest.json"}
-    if project.settings.cbi_warehouse == "bigquery":
+    warehouse = project.settings.cbi_warehouse
+    assert project.home.read_copy.exists() == (warehouse == "duckdb")
+    if warehouse == "bigquery":
         copies = cbi("copy --json --to duckdb")
         rows = {copy["table_id"]: copy["rows"] for copy in copies}
         assert (rows[RAW["1h"].id], rows[DAILY_ML_MATRIX.id]) == (2 * 19, 5)

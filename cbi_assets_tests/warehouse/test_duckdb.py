@@ -148,7 +148,7 @@ def test_open_names_the_process_that_has_the_file_open(tmp_path: Path) -> None:
     )
     assert re.fullmatch(
         rf"{re.escape(path)}: .*python.* \(PID {os.getpid()}\) has the warehouse open\. "
-        r"Let it finish, then retry\.\n",
+        r"Close it there, then retry; to read, open .*/read/warehouse\.duckdb instead\.\n",
         done.stdout,
     )
 

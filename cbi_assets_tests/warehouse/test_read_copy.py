@@ -1,0 +1,185 @@
+"""Readers have a copy of their own: they and the commands never wait for each other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from cbi_assets.errors import HomeBusyError
+from cbi_assets.session import Project, open_session
+from cbi_assets.warehouse import duckdb as duckdb_warehouse
+from cbi_assets.warehouse import read_copy
+from cbi_assets.warehouse.write_ahead_log import log_of
+from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
+from cbi_assets_tests.processes import Moment, run_cbi
+
+COUNT = "SELECT COUNT(*) FROM market_data.databento_futures_ohlcv_1h"
+
+Open = Callable[[Path, bool], subprocess.Popen[str]]
+
+
+def bars_in(path: Path) -> int:
+    with duckdb.connect(str(path), read_only=True) as connection:
+        (count,) = connection.execute(COUNT).fetchone() or (None,)
+    return int(count or 0)
+
+
+def open_elsewhere(path: Path, is_reader: bool) -> subprocess.Popen[str]:
+    """Open a database in another process, until its standard input is closed."""
+    program = (
+        "import duckdb, sys\n"
+        f"connection = duckdb.connect(sys.argv[1], read_only={is_reader})\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "open\n"
+    return process
+
+
+@pytest.fixture
+def other() -> Iterator[Open]:
+    """Open a database in another process, which ends with the test at the latest."""
+    opened: list[subprocess.Popen[str]] = []
+
+    def start(path: Path, is_reader: bool) -> subprocess.Popen[str]:
+        opened.append(open_elsewhere(path, is_reader))
+        return opened[-1]
+
+    yield start
+    for process in opened:
+        process.communicate()
+
+
+def test_readers_keep_what_they_opened_while_a_load_replaces_their_copy(
+    project: Project, drive: Path
+) -> None:
+    copy = project.home.read_copy
+    put_lines(drive, [record(0), record(1)])
+    load_once(project)
+    with duckdb.connect(str(copy), read_only=True) as reader:
+        put_lines(drive, [record(2)], job=LATER_JOB)
+        assert load_once(project).published == 1
+        assert reader.execute(COUNT).fetchone() == (2,)
+    assert bars_in(copy) == 3
+    assert read_copy.is_current(project.home)
+    assert copy.stat().st_mode & 0o222 == 0
+    with_nothing_new = copy.stat().st_ino
+    query(project, "SELECT 1 AS one")
+    assert copy.stat().st_ino == with_nothing_new
+
+
+def test_copy_is_replaced_without_the_log_of_a_program_that_wrote_to_it(project: Project) -> None:
+    query(project, "SELECT 1 AS one")
+    copy = project.home.read_copy
+    copy.unlink()
+    log_of(copy).write_bytes(b"of another copy")
+    query(project, "SELECT 1 AS one")
+    assert os.listdir(copy.parent) == [copy.name]
+    assert bars_in(copy) == 0
+
+
+def test_full_disk_leaves_the_load_published_and_the_copy_complete(
+    project: Project,
+    drive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    put_lines(drive, [record(0)])
+    load_once(project)
+    needed = project.home.warehouse.stat().st_size + read_copy._MARGIN
+
+    def cannot_clone(original: object, part: Path) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    put_lines(drive, [record(1)], job=LATER_JOB)
+    with monkeypatch.context() as patch:
+        patch.setattr(read_copy, "_clone", cannot_clone)
+        patch.setattr(
+            read_copy.shutil, "disk_usage", lambda path: type("Disk", (), {"free": needed - 1})
+        )
+        assert load_once(project).published == 1
+    assert bars_in(project.home.read_copy) == 1
+    (warning,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    assert warning.startswith(f"{project.home.read_copy}: not updated (No space left on device); ")
+    assert warning.endswith("Free some space, then run `cbi doctor`.")
+    assert list(project.home.scratch.iterdir()) == []
+    query(project, "SELECT 1 AS one")
+    assert bars_in(project.home.read_copy) == 2
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        Moment("cbi_assets.warehouse.read_copy:_clone_or_copy", "after"),
+        pytest.param(
+            Moment("cbi_assets.warehouse.read_copy:update_read_copy"), marks=pytest.mark.full
+        ),
+    ],
+    ids=str,
+)
+def test_command_after_one_killed_while_copying_updates_the_copy(
+    moment: Moment, project: Project, drive: Path
+) -> None:
+    put_lines(drive, [record(0)])
+    load_once(project)
+    put_lines(drive, [record(1)], job=LATER_JOB)
+    assert run_cbi("load", home=project.home.root, drive=drive, moment=moment) < 0
+    assert bars_in(project.home.read_copy) == 1
+    query(project, "SELECT 1 AS one")
+    assert bars_in(project.home.read_copy) == 2
+    assert list(project.home.scratch.iterdir()) == []
+
+
+def test_copy_waits_for_the_next_command_if_a_program_writes_to_the_warehouse(
+    project: Project, other: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    query(project, "SELECT 1 AS one")
+    copy = project.home.read_copy
+    copy.unlink()
+    process = other(project.home.warehouse, False)
+    read_copy.update_read_copy(project.home)
+    assert not copy.exists()
+    (warning,) = caplog.messages
+    assert f"another program has {project.home.warehouse} open" in warning
+    assert warning.endswith("readers see nothing. Close it there, then run `cbi doctor`.")
+    process.communicate()
+    read_copy.update_read_copy(project.home)
+    assert bars_in(copy) == 0
+
+
+def test_open_waits_for_a_program_that_has_the_warehouse_open(
+    project: Project,
+    other: Open,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    query(project, "SELECT 1 AS one")
+    caplog.set_level("INFO")
+    process = other(project.home.warehouse, True)
+    holder = rf"python.* \(PID {process.pid}\)"
+    remedy = rf"Close it there, then retry; to read, open {project.home.read_copy} instead\.$"
+    with (
+        pytest.raises(HomeBusyError, match=rf"{holder} has the warehouse open\. {remedy}"),
+        open_session(project, now=NOW, wait=0) as session,
+    ):
+        assert session.warehouse
+    monkeypatch.setattr(duckdb_warehouse.time, "sleep", lambda seconds: process.communicate())
+    with open_session(project, now=NOW, wait=60) as session:
+        assert session.warehouse.query("SELECT 1 AS one").height == 1
+    (waiting,) = caplog.messages
+    assert waiting.endswith(f"(PID {process.pid}) has it open; waiting up to 60 s for it.")
