@@ -8,6 +8,7 @@ from cbi_assets.cli import (
     download_command,
     drive_commands,
     plan_commands,
+    schedule_command,
     setup_commands,
     table_commands,
 )
@@ -25,6 +26,7 @@ assert all(
         table_commands,
         setup_commands,
         plan_commands,
+        schedule_command,
     )
 )
 

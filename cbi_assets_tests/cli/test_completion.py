@@ -25,6 +25,7 @@ OFFERED = [
     ("cbi build --json --symbol ME", {"MES"}),
     ("cbi plan --symbol ZL --timeframe ", {"1d", "1h", "1m"}),
     ("cbi copy --to ", {"bigquery", "duckdb"}),
+    ("cbi schedule re", {"remove"}),
     ("cbi download ", {*PLANS}),
     ("cbi approve 01", {PLANS[0]}),
     ("cbi download docs/", set()),

@@ -113,7 +113,8 @@ def test_every_command_runs(
     fill(drive)
     project.home.read_copy.unlink()  # the fixture's home was made on DuckDB
     ran = ["version", "config", "inventory", "plan", "approve", "approvals", "download", "unload",
-           "load", "build", "check", "audit", "alert", "doctor", "accept", "copy"]  # fmt: skip
+           "load", "build", "check", "audit", "alert", "doctor", "accept", "schedule",
+           "copy"]  # fmt: skip
     assert {*ran, *ELSEWHERE} == COMMANDS
     cbi("version")
     cbi("config --check")
@@ -160,7 +161,9 @@ def test_every_command_runs(
     (drive / JOB / "manifest.json").write_bytes(b"{")
     accepted = cbi(f"accept --json --job {JOB} --by Ada --why known")
     assert {file["path"] for file in accepted["files"]} >= {f"{JOB}/manifest.json"}
+    texts = cbi("schedule show --json --with cron")["texts"]
     warehouse = project.settings.cbi_warehouse
+    assert any(f"export CBI_WAREHOUSE={warehouse}\n" in text for text in texts.values())
     assert project.home.read_copy.exists() == (warehouse == "duckdb")
     if warehouse == "bigquery":
         copies = cbi("copy --json --to duckdb")

@@ -4,6 +4,7 @@ settings, 3 an outside service or another process in the home."""
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -112,6 +113,13 @@ def dead_service(machine: Machine) -> None:
         "CBI_BQ_PATIENCE": "0.2",
     }.items():
         machine.patch.setenv(name, value)
+
+
+def broken_scheduler(machine: Machine) -> None:
+    fake = Path("crontab").absolute()
+    fake.write_text("#!/bin/sh\nexit 1\n")
+    fake.chmod(0o755)
+    machine.patch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
 
 
 def no_folder(machine: Machine) -> None:
@@ -250,6 +258,9 @@ TABLE: list[tuple[str, int, Situation]] = [
     ("alert", 0, empty),
     ("alert --test", 2, empty),
     ("alert --wait 0", 3, busy),
+    ("schedule show --with cron", 0, empty),
+    ("schedule show --with mars", 2, empty),
+    ("schedule install --with cron", 3, broken_scheduler),
     ("version", 0, empty),
     ("version --long", 2, empty),
 ]
@@ -261,6 +272,7 @@ ELSEWHERE = {
 
 CANNOT = {
     **dict.fromkeys([("approve", 1), ("approvals", 1), ("version", 1)], "checks no data"),
+    ("schedule", 1): "checks no data",
     ("accept", 1): "checks no data",
     **dict.fromkeys([("config", 1), ("doctor", 1), ("ui", 1), ("alert", 1)], "checks no data"),
     ("version", 3): "uses no service and no home",
