@@ -13,6 +13,7 @@ import dagster as dg
 import pytest
 
 from cbi_assets.pipeline.bigquery_resource import BigQuery
+from cbi_assets.pipeline.raw import drive_sensor
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project, Session, exclusive_lock
@@ -102,6 +103,20 @@ def test_sensor_requests_a_run_at_the_second_tick_that_sees_a_file(tick: Tick, d
     request, cursor = requested(tick(cursor))
     assert partitions(request) == ["ZL|1h", "ZL|1m", "ZS|1h"]
     assert json.loads(cursor or "")["waiting"] == {}
+
+
+@pytest.mark.parametrize(("limit", "left"), [(0, 2), (1, 2), (2, 1), (3, 0)])
+def test_tick_reads_at_least_one_file_and_no_more_than_its_limit_of_bytes(
+    tick: Tick, drive: Path, monkeypatch: pytest.MonkeyPatch, limit: int, left: int
+) -> None:
+    for n in range(3):
+        put_lines(drive, [record(n)], f"{n}.json")
+    sizes = {file.stat().st_size for file in drive.rglob("?.json")}
+    monkeypatch.setattr(drive_sensor, "TICK_BYTES", limit * sizes.pop())
+    assert not sizes
+    _, cursor = skipped(tick(None))
+    _, cursor = requested(tick(cursor))
+    assert len(json.loads(cursor or "")["waiting"]) == left
 
 
 def test_requested_run_loads_the_files(
