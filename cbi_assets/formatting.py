@@ -19,6 +19,13 @@ def printable(text: str) -> str:
     )
 
 
+def shorten(text: str, limit: int) -> str:
+    """Return text of at most `limit` characters; of a longer one, its start and its length."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text):,} characters)"
+
+
 def number(value: float | None) -> str:
     """Return a count with thousands separators, `unknown` for None."""
     return "unknown" if value is None else f"{value:,}"

@@ -7,6 +7,7 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from cbi_assets.config.settings import Settings
 from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
 from cbi_assets.demo.synthetic_bars import bar_starts, random_walk, to_hourly
+from cbi_assets.drive.formats import DEMO_DATASET
 from cbi_assets.drive.survey import Progress
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load.load import LoadOutcome
@@ -27,7 +29,7 @@ from cbi_assets.verbs import build, load
 
 logger = logging.getLogger(__name__)
 
-DATASET = "DEMO.SYNTH"
+DATASET: Final = DEMO_DATASET
 FIRST, LAST = dt.date(2026, 1, 5), dt.date(2026, 3, 27)
 NOW = dt.datetime(2026, 3, 30, 12, 0, tzinfo=dt.UTC)
 """The demo's clock, UTC: a Monday. Its data end on the Friday before."""

@@ -13,6 +13,7 @@ import polars as pl
 
 from cbi_assets.drive.canonical import FileContext
 from cbi_assets.drive.catalog import Content, FileRecord, FormatDetails, Verdict
+from cbi_assets.drive.faults import refused
 from cbi_assets.drive.formats import (
     UNDETECTED,
     Detected,
@@ -31,7 +32,6 @@ from cbi_assets.drive.sidecars import (
 )
 from cbi_assets.drive.streams import CHECK_DRIVE, DOWNLOAD_AGAIN, SourceStream
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
-from cbi_assets.formatting import printable
 
 DAMAGED_MANIFEST: Final = "damaged_manifest"
 """The code of the only error that `cbi accept` overrules."""
@@ -112,7 +112,7 @@ class SourceFile:
             except SourceError as first:
                 error = first
         return replace(
-            self.entry("refused", UNDETECTED, None, printable(str(error))),
+            refused(self.entry("refused", UNDETECTED, None), error),
             source_file_id=None if self.source.is_broken else self.source.sha256,
             fault="manifest" if error.code == DAMAGED_MANIFEST else "",
         )
@@ -176,9 +176,14 @@ class BarFile:
         return self.format.dataset or self.file.sidecars.dataset
 
     @property
+    def publisher_dataset(self) -> str | None:
+        """The dataset of the first records' publisher, None if Databento does not list it."""
+        return dataset_of_publisher(self.format.publisher_id or 0)
+
+    @property
     def dataset(self) -> str | None:
         """The stated dataset, or else that of the first readable record's publisher."""
-        return self.stated_dataset or dataset_of_publisher(self.format.publisher_id or 0)
+        return self.stated_dataset or self.publisher_dataset
 
     @cached_property
     def mappings(self) -> pl.DataFrame | None:

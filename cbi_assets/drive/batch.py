@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import polars as pl
 
+from cbi_assets.errors import SourceError
 from cbi_assets.market.bars import PRICES, Columns
 
 DECODED: Final[Columns] = {
@@ -49,7 +50,7 @@ class Decoded:
 
     frame: pl.DataFrame
     raw: Callable[[int], str]
-    refused: dict[int, str] = field(default_factory=dict)
+    refused: dict[int, SourceError] = field(default_factory=dict)
 
 
 def numbered(pieces: list[Piece]) -> dict[str, pl.Series]:

@@ -10,7 +10,8 @@ import polars as pl
 
 from cbi_assets.drive.batch import Decoded
 from cbi_assets.drive.formats import dataset_of_publisher, is_dataset_of_databento
-from cbi_assets.drive.grammar import is_symbol
+from cbi_assets.drive.grammar import MAX_SYMBOL, is_symbol
+from cbi_assets.formatting import shorten
 from cbi_assets.market.bars import PRICES, Columns, is_suspect
 from cbi_assets.market.sessions import Calendar, trade_date_of
 from cbi_assets.market.symbology import describe_symbols, name_contracts
@@ -37,8 +38,14 @@ LANDED: Final[Columns] = {
 """Columns of the landing zone's Parquet.
 
 `root` and `symbol` are empty if a record is unresolved; `fault` is why a record could not be read
-as a bar; `raw` is the record as it was read, if it may be malformed.
+as a bar; `raw` is the record as it was read, if it may be malformed, up to MAX_RAW characters.
 """
+
+MAX_RAW: Final = 2_000
+"""Characters of a record that are kept. Databento writes at most 400."""
+
+_MAX_NAMES: Final = 3
+"""How many symbols of one instrument a fault names."""
 
 REQUIRED: Final = frozenset({"file_no", "record_no", "root", "symbol"})
 """Columns that are not nullable in the Parquet either, so that a warehouse may require them."""
@@ -101,7 +108,7 @@ def canonicalise(
     ).to_series()
     rows = suspects.arg_true().to_list()
     if rows:
-        raw = pl.Series([decoded.raw(row) for row in rows], dtype=pl.String)
+        raw = pl.Series([shorten(decoded.raw(row), MAX_RAW) for row in rows], dtype=pl.String)
         frame = frame.with_columns(frame["raw"].scatter(rows, raw))
     return frame.select(pl.col(name).cast(dtype) for name, dtype in LANDED.items())
 
@@ -117,7 +124,11 @@ def _lacks_identity(files: Sequence[FileContext]) -> pl.Expr:
 def _reject_symbols(frame: pl.DataFrame) -> pl.DataFrame:
     """Give a fault to each record whose symbol, wherever it comes from, cannot be one."""
     names = frame["symbol"].drop_nulls().unique().to_list()
-    wrong = {name: f"symbol {name!r}" for name in names if not is_symbol(name)}
+    wrong = {
+        name: f"symbol {name!r}" + " is too long" * (len(name) > MAX_SYMBOL)
+        for name in names
+        if not is_symbol(name)
+    }
     if not wrong:
         return frame
     fault = pl.col("symbol").replace_strict(wrong, default=None, return_dtype=pl.String)
@@ -157,7 +168,7 @@ def _resolve_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.Da
         several = pl.format(
             "instrument {} stands for {} on that day: ask for them in separate jobs",
             "instrument_id",
-            pl.col("names").list.join(" and "),
+            pl.col("names").list.head(_MAX_NAMES).list.join(" and "),
         )
         frame = frame.with_columns(
             fault=pl.coalesce("fault", pl.when(pl.col("names").list.len() > 1).then(several))

@@ -198,7 +198,7 @@ class Content:
     symbols: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """The landed records of one file and root in one pack; an unresolved record's root is empty."""
 
@@ -297,7 +297,11 @@ class Catalog:
         """Return every landed slice, in the order of landing."""
         with self._translated_errors():
             rows = self._db.execute("SELECT * FROM slices ORDER BY file_no, root, pack")
-            return [Slice(*row) for row in rows]
+            same: dict[Any, Any] = {}  # There may be a million slices, in few packs.
+            return [
+                Slice(n, same.setdefault(t, t), root, calendar, same.setdefault(pack, pack), *rest)
+                for n, t, root, calendar, pack, *rest in rows
+            ]
 
     def packs(self) -> list[Pack]:
         """Return every pack."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Final
 
+from cbi_assets.drive.catalog import FileRecord
 from cbi_assets.drive.streams import CHECK_DRIVE, DOWNLOAD_AGAIN
 from cbi_assets.errors import CbiError, SourceError, UnreadableError
-from cbi_assets.formatting import printable
+from cbi_assets.formatting import printable, shorten
 
-_MAX_REASON = 200
+FREE_MEMORY: Final = "End other programs, or move the file away; retry."
+
+_MAX_REASON: Final = 200
+_MAX_REFUSAL: Final = 1_000
 
 
 def is_fault_of_file(error: BaseException) -> bool:
-    """Whether an error is one that only a file's bytes can cause, not memory or a signal."""
-    if isinstance(error, MemoryError):
-        return False
+    """Whether an error can be one of reading a file, not a signal."""
     # A panic of a library in Rust is no Exception, and each library has its own type of it.
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
@@ -44,9 +48,27 @@ def source_errors() -> Iterator[None]:
     except BaseException as error:
         if not is_fault_of_file(error):
             raise
-        raise SourceError(
-            f"cannot be read as bars ({reason_of(error)})", remedy=DOWNLOAD_AGAIN
-        ) from error
+        raise source_error(error, "cannot be read as bars") from error
+
+
+def source_error(error: BaseException, problem: str) -> SourceError:
+    """Return the refusal of a file for an error of its reader.
+
+    A lack of memory may be the machine's: the next run retries the file.
+    """
+    if isinstance(error, MemoryError):
+        return UnreadableError("reading it needs more memory than is free", remedy=FREE_MEMORY)
+    return SourceError(f"{problem} ({reason_of(error)})", remedy=DOWNLOAD_AGAIN)
+
+
+def refused(record: FileRecord, error: SourceError) -> FileRecord:
+    """Return the record of a file, refused. Without a stamp, the next run reads it again."""
+    return replace(
+        record,
+        verdict="refused",
+        reason=shorten(printable(str(error)), _MAX_REFUSAL),
+        stamp=None if isinstance(error, UnreadableError) else record.stamp,
+    )
 
 
 def guarded_parts[T](parts: Iterator[T]) -> Iterator[T]:

@@ -24,7 +24,7 @@ from cbi_assets.drive.first_records import (
     first_record,
     schema_of_bars,
 )
-from cbi_assets.drive.grammar import first_repeated
+from cbi_assets.drive.grammar import first_repeated, quoted
 from cbi_assets.drive.lookalikes import UTF8_MARK, unread_format
 from cbi_assets.drive.parquet_limits import check_pages, open_parquet
 from cbi_assets.drive.parquet_types import wrong_type
@@ -37,8 +37,12 @@ from cbi_assets.drive.streams import (
     is_skippable,
 )
 from cbi_assets.errors import SourceError
+from cbi_assets.formatting import shorten
 from cbi_assets.library_warnings import ignore_library_warnings
 from cbi_assets.market.bars import RTYPES, Timeframe, timeframe_of
+
+_RECORDS_HEAD: Final = FIRST_RECORDS * 64
+"""Bytes of the first records, which are needed besides a DBN header."""
 
 Encoding = Literal["dbn", "json", "csv", "parquet"]
 Compression = Literal["none", "zstd"]
@@ -111,6 +115,9 @@ class Rejected:
 
 Detected = FileFormat | Rejected
 
+DEMO_DATASET: Final = "DEMO.SYNTH"
+"""The dataset of `cbi demo`, whose records have a publisher of another one."""
+
 ZIP: Final = Rejected("zip", "a zip", "zip")
 UNDETECTED: Final = Rejected("refused", "")
 PARQUET: Final = Rejected("other", "Parquet", "parquet")
@@ -137,10 +144,10 @@ def is_dataset_of_databento(name: str) -> bool:
 
 
 def sniff_source(source: SourceStream) -> Detected:
-    """Detect a source's format from its first chunk, or from all of a long DBN header."""
+    """Detect a source's format from its first chunk, or from a DBN header and its first records."""
     head = source.head()
     if head.startswith(b"DBN") and len(head) >= 8:
-        head = source.head(min(dbn_header_length(head), MAX_HEADER))
+        head = source.head(_dbn_head_length(head))
     start = 0
     while is_skippable(head[start:]) and start < MAX_HEADER:
         start += 8 + int.from_bytes(head[start + 4 : start + 8], "little")
@@ -190,6 +197,10 @@ def _sniff_content(head: bytes, compression: Compression) -> Detected:
     return _sniff_csv(head, compression)
 
 
+def _dbn_head_length(head: bytes | bytearray) -> int:
+    return min(dbn_header_length(head), MAX_HEADER) + _RECORDS_HEAD
+
+
 def _decompressed_head(head: bytes) -> bytes:
     """Decompress the first zstd frames. Raises SourceError if they yield nothing."""
     out = bytearray()
@@ -198,7 +209,7 @@ def _decompressed_head(head: bytes) -> bytes:
         for part in decompress(iter([head])):
             out += part
             if len(out) >= 8 and out.startswith(b"DBN"):
-                wanted = max(CHUNK, min(dbn_header_length(out), MAX_HEADER))
+                wanted = max(CHUNK, _dbn_head_length(out))
             if len(out) >= wanted:
                 break
     except SourceError:
@@ -217,13 +228,14 @@ def _sniff_dbn(head: bytes, compression: Compression) -> Detected:
         reason = "records of several schemas (a live capture); only ohlcv-1d, -1h and -1m load"
         return Rejected("foreign", reason, "dbn", compression, dataset=metadata.dataset)
     rtype = next((number for number, name in RTYPES.items() if name == schema), None)
+    firsts = first_dbn_records(head[dbn_header_length(head) :])
     if rtype is None or timeframe_of(schema) is None:
-        firsts = first_dbn_records(head[dbn_header_length(head) :])
         if of_bars := firsts and schema_of_bars(consensus(firsts).rtype):
             problem = f"damaged DBN: its header says {schema}, its records are of {of_bars}"
             return _refused(problem, "dbn", compression)
         return _foreign(schema, "dbn", compression, metadata.dataset)
-    return FileFormat("dbn", compression, schema, rtype, dataset=metadata.dataset)
+    publisher_id = consensus(firsts).publisher_id if firsts else None
+    return FileFormat("dbn", compression, schema, rtype, metadata.dataset, publisher_id)
 
 
 def _sniff_json(head: bytes, compression: Compression) -> Detected:
@@ -244,7 +256,7 @@ def _sniff_csv(head: bytes, compression: Compression) -> Detected:
     if len(set(columns) & set(BAR_COLUMNS)) < 3:
         return Rejected("other", "not a format of Databento's")
     if (twice := first_repeated(columns)) is not None:
-        return _refused(f"the CSV has the column {twice!r} twice", "csv", compression)
+        return _refused(f"the CSV has the column {quoted(twice)} twice", "csv", compression)
     firsts: list[FirstRecord] = []
     for row in rows[1:]:
         with suppress(ValueError, KeyError):
@@ -300,10 +312,11 @@ def _sniff_parquet(path: Path, parquet: pq.ParquetFile) -> Detected:
     types, rows = parquet.schema_arrow, parquet.metadata.num_rows
     names = types.names
     if not {"rtype", "publisher_id", "instrument_id"} <= set(names):
-        reason = f"Parquet of another source ({rows} rows: {', '.join(names[:6])} …)"
+        first = shorten(", ".join(names[:6]), 200)
+        reason = f"Parquet of another source ({rows} rows: {first} …)"
         return Rejected("other", reason, "parquet")
     if (twice := first_repeated(names)) is not None:
-        return _refused(f"the Parquet has the column {twice!r} twice", "parquet")
+        return _refused(f"the Parquet has the column {quoted(twice)} twice", "parquet")
     if rows == 0:
         return replace(_refused("Parquet without a record", "parquet"), is_empty=True)
     columns = ["rtype", "publisher_id"]

@@ -14,6 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cbi_assets.formatting import shorten
 
 UNSIGNED: Final = r"(?:0|[1-9][0-9]{0,18})"
 """A whole number without leading zeros."""
@@ -37,8 +41,11 @@ FRAME_TIMESTAMP: Final = (
 """A time in a CSV of a frame: pandas writes `2025-01-06 09:00:00-06:00`, Polars
 `2025-01-06T09:00:00.000000000-0600`."""
 
-SYMBOL: Final = r"[!-~](?:[ -~]{0,69}[!-~])?"
-"""1 to 71 printable ASCII characters (DBN's limit), with blanks only inside."""
+MAX_SYMBOL: Final = 71
+"""DBN's limit, in characters; 22 before version 2."""
+
+SYMBOL: Final = rf"[!-~](?:[ -~]{{0,{MAX_SYMBOL - 2}}}[!-~])?"
+"""1 to `MAX_SYMBOL` printable ASCII characters, with blanks only inside."""
 
 LIMITS: Final = {"rtype": 2**8 - 1, "publisher_id": 2**16 - 1, "instrument_id": 2**32 - 1}
 """The largest value of each unsigned field of a record's header."""
@@ -49,6 +56,7 @@ _INTEGER, _DECIMAL, _TIMESTAMP, _FRAME_DECIMAL, _FRAME_TIMESTAMP, _SYMBOL = (
     re.compile(pattern)
     for pattern in (INTEGER, DECIMAL, TIMESTAMP, FRAME_DECIMAL, FRAME_TIMESTAMP, SYMBOL)
 )
+_MAX_QUOTED: Final = 100
 _TIMESTAMP_PARTS = re.compile(r"(.{19})(?:\.([0-9]+))?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))")
 
 
@@ -64,6 +72,28 @@ def all_match(column: pl.Series, pattern: str) -> bool:
 def is_symbol(text: str) -> bool:
     """Whether the text can be a symbol of Databento's."""
     return _SYMBOL.fullmatch(text) is not None
+
+
+def cut_symbol(text: str) -> str:
+    """Return a symbol cut to one character more than the grammar allows.
+
+    So it stays invalid, and takes little memory, however many records have it.
+    """
+    return text[: MAX_SYMBOL + 1]
+
+
+def cut_symbols(symbols: pa.Array) -> pa.Array:
+    """Return `cut_symbol` of each string; of a dictionary, as plain strings."""
+    values = symbols.dictionary if pa.types.is_dictionary(symbols.type) else symbols
+    if pa.types.is_null(values.type):
+        return symbols
+    cut = pc.utf8_slice_codeunits(values.cast(pa.string()), 0, MAX_SYMBOL + 1)
+    return cut if values is symbols else cut.take(symbols.indices)
+
+
+def quoted(value: object) -> str:
+    """Return a value in quotes, shortened if it is longer than any that the grammar allows."""
+    return repr(shorten(str(value), _MAX_QUOTED))
 
 
 def is_frame_timestamp(text: str) -> bool:
@@ -89,7 +119,7 @@ class _Number(str):
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object, for `json.loads`. Raises DuplicateKeyError."""
     if (twice := first_repeated(name for name, _ in pairs)) is not None:
-        raise DuplicateKeyError(f"the key {twice!r} occurs twice")
+        raise DuplicateKeyError(f"the key {quoted(twice)} occurs twice")
     return dict(pairs)
 
 
@@ -111,7 +141,7 @@ def parse_id(name: str, value: Any) -> int:
     """Return a field of a record's header. Raises ValueError unless it is within LIMITS."""
     text = str(value)
     if not _INTEGER.fullmatch(text) or not 0 <= int(text) <= LIMITS[name]:
-        raise ValueError(f"{name} {text!r}")
+        raise ValueError(f"{name} {quoted(text)}")
     return int(text)
 
 
@@ -119,7 +149,7 @@ def parse_int64(value: Any) -> int:
     """Return a whole number of 64 bits. Raises ValueError for anything else."""
     text = str(value)
     if not _INTEGER.fullmatch(text):
-        raise ValueError(f"{text!r} is no whole number")
+        raise ValueError(f"{quoted(text)} is no whole number")
     number = int(text)
     if not -MAX_INT64 - 1 <= number <= MAX_INT64:
         raise ValueError(f"{number} does not fit 64 bits")
@@ -135,7 +165,7 @@ def parse_timestamp(value: Any, is_frame: bool = False) -> int:
     if _INTEGER.fullmatch(text):
         return parse_int64(text)
     if not (_FRAME_TIMESTAMP if is_frame else _TIMESTAMP).fullmatch(text):
-        raise ValueError(f"ts_event {text!r}")
+        raise ValueError(f"ts_event {quoted(text)}")
     parts = _TIMESTAMP_PARTS.fullmatch(text)
     assert parts is not None
     local, fraction, sign, hours, minutes = parts.groups(default="0")  # no offset: 01 times 0
@@ -151,12 +181,12 @@ def parse_decimal(value: Any, is_frame: bool = False) -> float:
     """Return a pretty price, rounded to the nearest float64. Raises ValueError."""
     text = str(value)
     if not (_FRAME_DECIMAL if is_frame else _DECIMAL).fullmatch(text):
-        raise ValueError(f"price {text!r}")
+        raise ValueError(f"price {quoted(text)}")
     return float(text)
 
 
 def parse_symbol(value: Any) -> str | None:
-    """Return a symbol as it is written, not yet held to SYMBOL. Raises ValueError for no string."""
+    """Return a symbol, not yet held to SYMBOL but cut. Raises ValueError if it is not a string."""
     if value is not None and type(value) is not str:
-        raise ValueError(f"symbol {value!r}")
-    return value
+        raise ValueError(f"symbol {quoted(value)}")
+    return None if value is None else cut_symbol(value)

@@ -17,19 +17,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
-import polars.selectors as cs
 import pyarrow as pa
 
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import REQUIRED, FileContext, Rules, canonicalise
 from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
-from cbi_assets.drive.faults import is_fault_of_file, reason_of
+from cbi_assets.drive.faults import is_fault_of_file, refused, source_error
 from cbi_assets.drive.formats import FileFormat
 from cbi_assets.drive.pieces import Part
 from cbi_assets.drive.records import decode
-from cbi_assets.drive.streams import DOWNLOAD_AGAIN
-from cbi_assets.errors import DamagedPackError
+from cbi_assets.errors import DamagedPackError, SourceError
 from cbi_assets.market.bars import Timeframe
 
 BATCH_BYTES = 16 << 20
@@ -44,7 +42,7 @@ class _DecodedBatch:
     """Decoded rows, and by file number why a file of the batch must not load."""
 
     frames: list[pl.DataFrame]
-    refused: dict[int, str]
+    refused: dict[int, SourceError]
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Lander:
         self._files: dict[int, FileContext] = {}
         self._batch_bytes = 0
         self._decoding: deque[tuple[Timeframe, Future[_DecodedBatch]]] = deque()
-        self._refused: dict[int, str] = {}
+        self._refused: dict[int, SourceError] = {}
         self._packing: dict[Timeframe, list[pl.DataFrame]] = {}
         self._writing: deque[Future[_Written]] = deque()
         self._written: list[Pack] = []
@@ -108,7 +106,7 @@ class Lander:
         """Close a file without recording it."""
         self._open.discard(file_no)
 
-    def commit(self) -> dict[str, str]:
+    def commit(self) -> dict[str, SourceError]:
         """Write all pending packs and record every completed file in the catalog.
 
         Returns, by source_file_id, why completed files were refused after all, which only decoding
@@ -120,7 +118,7 @@ class Lander:
             self._write(timeframe)
         self._await_writes(0)
         done = [item for item in self._done if item[0].file_no not in self._refused]
-        refused = {
+        failed = {
             content.source_file_id: (record, self._refused[content.file_no])
             for content, record in self._done
             if content.file_no in self._refused
@@ -134,13 +132,13 @@ class Lander:
         needed = {s.pack for s in (*slices, *still_open)}
         self._catalog.record(
             files=[record for _, record in done]
-            + [replace(record, verdict="refused", reason=why) for record, why in refused.values()],
+            + [refused(record, error) for record, error in failed.values()],
             contents=[self._counted(content, by_file[content.file_no]) for content, _ in done],
             packs=[pack for pack in self._written if pack.pack in needed],
             slices=slices,
         )
         self._slices, self._written, self._done = still_open, [], []
-        return {source_file_id: why for source_file_id, (_, why) in refused.items()}
+        return {source_file_id: error for source_file_id, (_, error) in failed.items()}
 
     def _counted(self, content: Content, slices: Sequence[Slice]) -> Content:
         """Return the content of a file with what decoding its records found."""
@@ -236,14 +234,14 @@ def _decode_batch(
         if not is_fault_of_file(error):
             raise
         if len(files) == 1:
-            why = f"its records cannot be decoded ({reason_of(error)}). {DOWNLOAD_AGAIN}"
+            why = source_error(error, "its records cannot be decoded")
             return _DecodedBatch([], {files[0].file_no: why})
     alone = [
         _decode_batch(file_format, [p for p in pieces if p.file_no == file.file_no], [file], rules)
         for file in files
     ]
-    refused = {file_no: why for batch in alone for file_no, why in batch.refused.items()}
-    return _DecodedBatch([frame for batch in alone for frame in batch.frames], refused)
+    errors = {file_no: error for batch in alone for file_no, error in batch.refused.items()}
+    return _DecodedBatch([frame for batch in alone for frame in batch.frames], errors)
 
 
 def pack_path(landing: Path, timeframe: str, pack: str) -> Path:
@@ -279,9 +277,6 @@ def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str,
     folder = landing / f"ohlcv-{timeframe}"
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{threading.get_ident()}.part"
-    # Writing categoricals is faster, and a reader sees strings either way. Each `raw` is unlike the
-    # others, though, and may be long.
-    frame = frame.with_columns((cs.string() - cs.by_name("raw")).cast(pl.Categorical))
     schema = pa.schema(
         [
             field.with_nullable(field.name not in REQUIRED)

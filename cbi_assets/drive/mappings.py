@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from cbi_assets.drive.grammar import cut_symbol
 from cbi_assets.market.bars import Columns
 
 MAPPING_SCHEMA: Final[Columns] = {
@@ -76,7 +77,7 @@ def _mappings(intervals: Iterable[Interval]) -> pl.DataFrame:
         if not answer or is_by_id == (_ID.fullmatch(answer) is not None):
             continue
         number, symbol = (asked, answer) if is_by_id else (answer, asked)
-        rows.append((int(number), d0, d1, symbol))
+        rows.append((int(number), d0, d1, cut_symbol(symbol)))
     return pl.DataFrame(rows, schema=MAPPING_SCHEMA, orient="row")
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import FileContext
 from cbi_assets.drive.dbn_header import MAX_HEADER, dbn_header_length, dbn_metadata
 from cbi_assets.drive.formats import BAR_COLUMNS, FileFormat
+from cbi_assets.drive.grammar import cut_symbols
 from cbi_assets.drive.lookalikes import UTF8_MARK
 from cbi_assets.drive.mappings import mappings_of_metadata
 from cbi_assets.drive.parquet_limits import open_parquet
@@ -160,8 +160,7 @@ def _parquet_pieces(context: FileContext, copy: Path) -> Iterator[Part]:
             except (pa.ArrowException, OSError) as error:
                 reason = str(error).partition("\n")[0]
                 raise SourceError(f"damaged Parquet ({reason})", remedy=DOWNLOAD_AGAIN) from None
-            _check_symbols(batch)
-            table = pa.Table.from_batches([batch])
+            table = pa.Table.from_batches([_cut_symbols(batch)])
             piece = Piece(context.file_no, first, table.num_rows, table)
             yield Part(context, piece, max(table.nbytes, 1))
             first += table.num_rows
@@ -169,12 +168,7 @@ def _parquet_pieces(context: FileContext, copy: Path) -> Iterator[Part]:
             raise SourceError("damaged Parquet (records are missing)", remedy=DOWNLOAD_AGAIN)
 
 
-def _check_symbols(batch: pa.RecordBatch) -> None:
-    """Raise SourceError for a symbol as long as no record: a dictionary may repeat it for each."""
-    if "symbol" not in batch.schema.names:
-        return
-    symbols = batch.column("symbol")
-    if pa.types.is_dictionary(symbols.type):
-        longest = pc.max(pc.binary_length(symbols.dictionary)).as_py() or 0
-        if longest > MAX_LINE:
-            raise SourceError(f"a symbol of {longest:,} bytes: not bars", remedy=DOWNLOAD_AGAIN)
+def _cut_symbols(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the batch with its symbols cut: a dictionary may repeat a long one in each record."""
+    at = batch.schema.get_field_index("symbol")
+    return batch if at < 0 else batch.set_column(at, "symbol", cut_symbols(batch.column(at)))

@@ -15,8 +15,9 @@ from cbi_assets.config.settings import Home
 from cbi_assets.drive.bar_file import BarFile, SourceFile
 from cbi_assets.drive.canonical import Rules
 from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, StagingDetails, Stamp
-from cbi_assets.drive.faults import guarded_parts, source_errors
+from cbi_assets.drive.faults import guarded_parts, refused, source_errors
 from cbi_assets.drive.formats import (
+    DEMO_DATASET,
     PARQUET,
     UNDETECTED,
     ZIP,
@@ -26,6 +27,7 @@ from cbi_assets.drive.formats import (
     sniff_parquet,
     sniff_source,
 )
+from cbi_assets.drive.grammar import quoted
 from cbi_assets.drive.landing import Lander
 from cbi_assets.drive.manifests import judge_manifest
 from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of
@@ -42,7 +44,6 @@ from cbi_assets.drive.streams import (
 from cbi_assets.drive.walk import AreaPath, Entry
 from cbi_assets.drive.zip_members import Member, list_members, paths_in
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
-from cbi_assets.formatting import printable
 
 
 class Reader:
@@ -68,9 +69,9 @@ class Reader:
 
     def commit(self) -> None:
         """Commit everything read so far to the landing zone and the catalog."""
-        refused = self._lander.commit()
-        self._landed -= refused.keys()
-        self._catalog.record([_refused_copy(record, refused) for record in self._records])
+        errors = self._lander.commit()
+        self._landed -= errors.keys()
+        self._catalog.record([_refused_copy(record, errors) for record in self._records])
         self._records = []
 
     def close(self) -> None:
@@ -89,8 +90,7 @@ class Reader:
                 self._read_file(entry, record)
             except UnreadableError as error:
                 entry.check_unchanged()
-                # Without a stamp, the next run retries what the system could not read.
-                self._refuse(replace(record, stamp=None), str(error))
+                self._refuse(record, error)
 
     def _read_sidecar(self, record: FileRecord, sidecars: Sidecars) -> None:
         """Record a sidecar. A damaged manifest is refused, unless a person accepted it."""
@@ -128,14 +128,16 @@ class Reader:
             try:
                 archive = opened.enter_context(open_archive(entry.file))
             except Exception as error:  # Python's zipfile raises a dozen types on damaged zips.
-                self._refuse(record, f"the zip cannot be opened: {error}. {DOWNLOAD_ZIP_AGAIN}")
+                problem = f"the zip cannot be opened: {error}"
+                self._refuse(record, SourceError(problem, remedy=DOWNLOAD_ZIP_AGAIN))
                 return
             try:
                 count = len(paths_in(archive))
             except SourceError as error:
-                self._refuse(record, str(error))
+                self._refuse(record, error)
                 return
-            self._records.append(replace(record, verdict="zip", reason=f"{count} files inside"))
+            record = replace(record, verdict="zip", reason=f"{count} files inside")
+            self._records.append(record)
             for member in list_members(archive):
                 self._read_member(archive, record, member)
 
@@ -143,7 +145,8 @@ class Reader:
         path = f"{zipped.path}!/{member.path}"
         record = FileRecord(zipped.area, path, zipped.stamp, member.info.file_size, "other")
         if member.is_outside:
-            self._refuse(record, "its name in the zip points outside the zip: not read.")
+            outside = SourceError("its name in the zip points outside the zip: not read.")
+            self._refuse(record, outside)
         elif is_sidecar(member.name):
             self._read_sidecar(record, member.sidecars)
         else:
@@ -151,7 +154,9 @@ class Reader:
                 with open_member(archive, member.info) as source:
                     self._take(SourceFile(record, source, member.sidecars, self._rules.accepted))
             except SourceError as error:
-                self._refuse(record, str(error))
+                self._refuse(record, error)
+                if isinstance(error, UnreadableError):  # The next run reads the zip again.
+                    self._records.append(replace(zipped, stamp=None))
 
     def _take(self, file: SourceFile, *, is_zip_read: bool = False) -> Detected:
         """Land a file of bars, or record why it does not load. Return its format.
@@ -193,6 +198,18 @@ class Reader:
         self._records.append(file.rejected(detected))
 
     def _foreign_dataset(self, bars: BarFile) -> Rejected:
+        """Return the rejection of a file of another dataset.
+
+        Raises SourceError if its records deny that dataset: then the claim is damaged.
+        """
+        of_records = bars.publisher_dataset
+        if of_records not in (None, bars.dataset) and bars.dataset != DEMO_DATASET:
+            claim = "its DBN header" if bars.format.dataset else "metadata.json"
+            raise SourceError(
+                f"{claim} says dataset {quoted(bars.dataset)}, its records are of publisher "
+                f"{bars.format.publisher_id}, which is {of_records}",
+                remedy=DOWNLOAD_AGAIN,
+            )
         accepted = ", ".join(self._rules.datasets)
         found = bars.format
         return Rejected(
@@ -236,7 +253,7 @@ class Reader:
         nbytes = records = 0
         with source_errors():
             context = bars.context(file_no)
-        parts = pieces_of(bars.format, context, bars.file.source, bars.parquet_copy)
+            parts = pieces_of(bars.format, context, bars.file.source, bars.parquet_copy)
         for part in guarded_parts(parts):
             records += part.piece.count
             nbytes += part.nbytes
@@ -260,14 +277,14 @@ class Reader:
         finally:
             copy.unlink(missing_ok=True)
 
-    def _refuse(self, record: FileRecord, reason: str) -> None:
-        self._records.append(replace(record, verdict="refused", reason=printable(reason)))
+    def _refuse(self, record: FileRecord, error: SourceError) -> None:
+        self._records.append(refused(record, error))
 
 
-def _refused_copy(record: FileRecord, refused: Mapping[str, str]) -> FileRecord:
+def _refused_copy(record: FileRecord, errors: Mapping[str, SourceError]) -> FileRecord:
     """Return the record of a file, refused if it is a copy of one that decoding refused."""
-    reason = refused.get(record.source_file_id or "")
-    return replace(record, verdict="refused", reason=reason) if reason else record
+    error = errors.get(record.source_file_id or "")
+    return refused(record, error) if error else record
 
 
 def _staging_record(entry: Entry, record: FileRecord) -> FileRecord:

@@ -24,6 +24,9 @@ from cbi_assets.formatting import printable
 MANIFEST: Final = "manifest.json"
 CONDITION: Final = "condition.json"
 
+_MAX_TEXT: Final = 255
+"""Characters of a name of a file, a job or a dataset."""
+
 _SHA256 = re.compile(r"sha256:([0-9a-f]{64})")
 _JOB_ID = re.compile(r"^[A-Z0-9]+-\d{8}-[A-Z0-9]{10}$")
 
@@ -174,9 +177,8 @@ def _is_of_job(name: str) -> bool:
 
 
 def _document(name: str, data: bytes) -> Any:
-    if name.endswith(".csv"):
-        return data.decode("utf-8-sig")
-    return json.loads(data, object_pairs_hook=unique_keys)
+    text = data.decode("utf-8-sig")  # json.loads would also read bytes in UTF-16 or UTF-32.
+    return text if name.endswith(".csv") else json.loads(text, object_pairs_hook=unique_keys)
 
 
 def _manifest(document: Any) -> dict[str, Any]:
@@ -222,9 +224,11 @@ def _job_id(document: Any) -> str | None:
 
 
 def _text(value: Any) -> str:
-    """Return a text. Raises for any other type, and for half a surrogate pair."""
+    """Return a text. Raises for any other type, for a long one and for half a surrogate pair."""
     if not isinstance(value, str):
         raise TypeError(f"a text is needed, not {type(value).__name__}")
+    if len(value) > _MAX_TEXT:
+        raise ValueError(f"a text of {len(value):,} characters")
     value.encode()
     return value
 

@@ -30,6 +30,7 @@ from cbi_assets.drive.grammar import (
     UNSIGNED,
     DuplicateKeyError,
     all_match,
+    cut_symbols,
     parse_decimal,
     parse_id,
     parse_int64,
@@ -38,6 +39,7 @@ from cbi_assets.drive.grammar import (
     parse_timestamp,
 )
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
+from cbi_assets.errors import SourceError
 from cbi_assets.market.bars import PRICES, UNDEFINED_PRICE, prices_from_raw
 
 _JSON_SCHEMA = pa.schema(
@@ -191,7 +193,7 @@ def _convert(columns: dict[str, pa.ChunkedArray], text: TextFormat) -> dict[str,
         values = pl.Series(name, columns[name].cast(pa.int64()))
         _require(bool(values.is_between(0, limit).all()))
         converted[name] = values
-    converted["symbol"] = pl.Series("symbol", columns["symbol"])
+    converted["symbol"] = pl.Series("symbol", cut_symbols(columns["symbol"]))
     return converted
 
 
@@ -202,7 +204,7 @@ def _require_grammar(column: pa.ChunkedArray, pattern: str) -> None:
 def decode_lines(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> Decoded:
     """Decode pieces line by line: the slow path."""
     rows: list[dict[str, Any]] = []
-    refused: dict[int, str] = {}
+    refused: dict[int, SourceError] = {}
     for piece in pieces:
         for offset, line in enumerate(piece.payload.split(b"\n")[: piece.count]):
             if not line.strip():
@@ -214,8 +216,8 @@ def decode_lines(encoding: Encoding, text: TextFormat, pieces: list[Piece]) -> D
             except _UNREADABLE as error:
                 row["fault"] = f"unreadable {encoding.upper()} record: {_reason(error)}"
                 if isinstance(error, DuplicateKeyError):
-                    reason = f"line {row['record_no']:,}: {error}. {DOWNLOAD_AGAIN}"
-                    refused.setdefault(piece.file_no, reason)
+                    problem = f"line {row['record_no']:,}: {error}"
+                    refused.setdefault(piece.file_no, SourceError(problem, remedy=DOWNLOAD_AGAIN))
             row["raw"] = _shown(line)
             rows.append(row)
     frame = pl.DataFrame(rows, schema=DECODED, orient="row")

@@ -245,7 +245,7 @@ class _Load:
 
     def _now_resolved(self, recorded: set[BooksEntry]) -> set[BooksEntry]:
         """Return entries of unresolved records whose file has since been landed with symbols."""
-        current = {self._landed.entry(piece) for piece in self._landed.slices}
+        current = {self._landed.entry(piece) for piece in self._landed.slices if not piece.root}
         landed = {content.source_file_id for content in self._contents.values()}
         return {entry for entry in recorded - current if entry[0] in landed and not entry[2]}
 

@@ -8,11 +8,14 @@ import socket
 import zipfile
 from pathlib import Path
 
+import databento
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from cbi_assets.drive import landing, pieces, streams
-from cbi_assets.drive.canonical import FileContext
+from cbi_assets.drive.canonical import MAX_RAW, FileContext
 from cbi_assets.drive.formats import FileFormat, TextFormat, sniff
 from cbi_assets.drive.pieces import pieces_of
 from cbi_assets.drive.streams import (
@@ -36,6 +39,7 @@ from cbi_assets_tests.helpers import (
     load_once,
     published,
     put_job,
+    query,
     refusals,
     take_inventory,
     text_file,
@@ -256,6 +260,39 @@ def test_packs_are_cut_by_size_as_well_as_by_records(
         (drive / f"{symbol}.ohlcv-1h.dbn").write_bytes(dbn_file(bars(24, symbol)))
     load_once(project)
     assert len(list(project.home.landing.glob("*/*.parquet"))) == 2
+
+
+def with_long_symbol(scratch: Path, encoding: str, length: int) -> bytes:
+    """Return a file of 24 bars, the symbol of every second one being of this length."""
+    if encoding == "parquet":
+        databento.DBNStore.from_bytes(dbn_file(bars(24))).to_parquet(scratch, map_symbols=True)
+        table = pq.read_table(scratch)
+        names = pa.array(["ZL.v.0", "Z" * length])
+        symbols = pa.DictionaryArray.from_arrays(pa.array([0, 1] * 12, pa.int32()), names)
+        at = table.schema.get_field_index("symbol")
+        out = io.BytesIO()
+        pq.write_table(table.set_column(at, "symbol", symbols), out, store_schema=False)
+        return out.getvalue()
+    lines = text_file(bars(24), encoding).splitlines(keepends=True)
+    first = 2 if encoding == "csv" else 1
+    lines[first::2] = [line.replace(b"ZL.v.0", b"Z" * length) for line in lines[first::2]]
+    return b"".join(lines)
+
+
+@pytest.mark.parametrize("encoding", ["json", "csv", "parquet"])
+@pytest.mark.parametrize("length", [72, 60_000])
+def test_record_is_quarantined_if_its_symbol_is_longer_than_any(
+    project: Project, drive: Path, tmp_path: Path, encoding: str, length: int
+) -> None:
+    """A file of many would otherwise take its size in memory several times over."""
+    data = with_long_symbol(tmp_path / "a.parquet", encoding, length)
+    (drive / f"a.ohlcv-1h.{encoding}").write_bytes(data)
+    load_once(project)
+    found = query(project, "SELECT reason, LENGTH(record) AS n FROM `ops.quarantined_bars`")
+    assert set(found["reason"]) == {f"symbol '{'Z' * 72}' is too long"}
+    assert found.height == 12
+    assert found["n"].max() <= MAX_RAW + len("… (60,300 characters)")
+    assert published(project) == expected_rows(bars(24))[::2]
 
 
 def test_text_is_refused_if_a_line_is_longer_than_any_record(project: Project, drive: Path) -> None:

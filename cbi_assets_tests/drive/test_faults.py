@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pytest
 from cbi_assets.cli.console import say
 from cbi_assets.drive import landing, reader
 from cbi_assets.drive.batch import Decoded, Piece
+from cbi_assets.drive.streams import SourceStream
 from cbi_assets.errors import SourceError
 from cbi_assets.formatting import printable
 from cbi_assets.session import Project
@@ -165,17 +167,41 @@ def _raising(error: BaseException) -> Any:
     yield
 
 
-def test_memory_error_stops_the_load(
-    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("module", "place"),
+    [(reader, "sniff_source"), (reader, "pieces_of"), (landing, "decode")],
+)
+def test_lack_of_memory_refuses_only_its_file_and_the_next_run_retries_it(
+    project: Project,
+    drive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    place: str,
 ) -> None:
-    (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
+    """Fail for the file of 24 bars: by its size at the source, by its records when decoding."""
+    (drive / "a.dbn").write_bytes(dbn_file(bars(24), zstd=False))
+    (drive / "good.dbn").write_bytes(dbn_file(GOOD, zstd=False))
+    large = (drive / "a.dbn").stat().st_size
+    reading: Callable[..., Any] = getattr(module, place)
 
-    def fail(*_: object) -> None:
-        raise MemoryError
+    def fail_if_large(*arguments: Any) -> Any:
+        for argument in arguments:
+            if isinstance(argument, SourceStream) and argument.expected_size == large:
+                raise MemoryError
+            if isinstance(argument, list) and any(piece.count == 24 for piece in argument):
+                raise MemoryError
+        return reading(*arguments)
 
-    monkeypatch.setattr(reader, "sniff_source", fail)
-    with pytest.raises(MemoryError):
-        load_once(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, place, fail_if_large)
+        outcome = load_once(project)
+    assert refusals(outcome) == {
+        "a.dbn": "reading it needs more memory than is free. "
+        "End other programs, or move the file away; retry."
+    }
+    assert published(project) == GOOD_ROWS
+    assert refusals(load_once(project)) == {}
+    assert len(published(project)) == 24 + len(GOOD)
 
 
 def test_undecodable_file_in_a_batch_is_refused_with_its_copies(

@@ -62,6 +62,31 @@ def test_record_is_quarantined_if_its_publisher_is_not_the_datasets(
     assert outcome.has_failures
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "claim"),
+    [
+        ("a.dbn", dbn_file(RECORDS, dataset="GLBX.MDQ3", zstd=False), "its DBN header"),
+        ("a.dbn.zst", dbn_file(RECORDS, dataset="XNAS.ITCH"), "its DBN header"),
+        ("a.json", text_file(RECORDS), "metadata.json"),
+        ("a.csv", text_file(RECORDS, "csv"), "metadata.json"),
+    ],
+)
+def test_file_is_refused_if_its_records_deny_the_foreign_dataset_that_it_claims(
+    project: Project, drive: Path, name: str, data: bytes, claim: str
+) -> None:
+    """One flipped bit makes GLBX.MDP3 a dataset that this home does not take."""
+    dataset = "GLBX.MDQ3" if name == "a.dbn" else "XNAS.ITCH"
+    put_job(drive, {name: data}, dataset=dataset, sidecars=("metadata",))
+    (drive / "good.dbn").write_bytes(dbn_file(bars(5)))
+    outcome = load_once(project)
+    assert outcome.has_failures
+    assert refusals(outcome) == {
+        f"{JOB}/{name}": f"{claim} says dataset '{dataset}', its records are of publisher 1, "
+        "which is GLBX.MDP3. Download the file again."
+    }
+    assert published(project) == expected_rows(bars(5))
+
+
 def test_metadata_cannot_vouch_for_records_of_an_unknown_publisher(
     project: Project, drive: Path
 ) -> None:

@@ -46,19 +46,9 @@ def repeated(table: pa.Table, count: int) -> pa.Table:
     return table.take(pa.array(np.zeros(count, dtype=np.int64)))
 
 
-def with_symbols(table: pa.Table, symbols: pa.Array) -> pa.Table:
-    return table.set_column(table.schema.get_field_index("symbol"), "symbol", symbols)
-
-
 def write_bomb_of_rows(table: pa.Table, path: Path) -> None:
     """Write 112 MB of rows in a few kB: each column is one run of one value."""
     pq.write_table(repeated(table, 2_000_000), path, compression="zstd", row_group_size=2_000_000)
-
-
-def write_long_symbol(table: pa.Table, path: Path) -> None:
-    symbol = pa.array(["Z" * 1_000_000])
-    symbols = pa.DictionaryArray.from_arrays(pa.array([0] * 24, pa.int32()), symbol)
-    pq.write_table(with_symbols(table, symbols), path, store_schema=False, compression="zstd")
 
 
 def write_shared_prefixes(table: pa.Table, path: Path) -> None:
@@ -76,7 +66,6 @@ def write_long_footer(table: pa.Table, path: Path) -> None:
     ("write", "reason"),
     [
         (write_bomb_of_rows, "expands to more than 200 times its size: not bars"),
-        (write_long_symbol, "a symbol of 1,000,000 bytes: not bars"),
         (write_long_footer, "its footer is longer than 16 MiB"),
     ],
 )

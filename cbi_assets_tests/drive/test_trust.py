@@ -123,6 +123,7 @@ DAMAGES: dict[str, Damage] = {
     "size is infinite": of_item(size=float("inf")),
     "size is a list": of_item(size=[1]),
     "job id is a list": edited(lambda document: document.update(job_id=["x"])),
+    "UTF-16": lambda manifest: manifest.write_text(manifest.read_text(), encoding="utf-16"),
     "key twice": lambda manifest: manifest.write_text(
         manifest.read_text().replace('"files"', '"files": [], "files"', 1)
     ),
