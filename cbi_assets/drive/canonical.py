@@ -41,7 +41,7 @@ LANDED: Final[Columns] = {
 as a bar; `raw` is the record as it was read, if it may be malformed, up to MAX_RAW characters.
 """
 
-MAX_RAW: Final = 2_000
+MAX_RAW: Final = 4_000
 """Characters of a record that are kept. Databento writes at most 400."""
 
 _MAX_NAMES: Final = 3

@@ -96,7 +96,7 @@ QUARANTINED_BARS = TableSpec(
         Column("root", "STRING", "root; empty if the record has none"),
         Column("symbol", "STRING", "symbol; empty if the record has none"),
         Column("ts_event", "TIMESTAMP", "start of the bar", required=False, unit="UTC"),
-        Column("record", "STRING", "the record as read, its first 2,000 characters"),
+        Column("record", "STRING", "the record as read, its first 4,000 characters"),
         Column("reason", "STRING", "why it is not a valid bar"),
         Column("loaded_at", "TIMESTAMP", "when it was quarantined", unit="UTC"),
     ),
