@@ -41,8 +41,8 @@ from cbi_assets.formatting import shorten
 from cbi_assets.library_warnings import ignore_library_warnings
 from cbi_assets.market.bars import RTYPES, Timeframe, timeframe_of
 
-_RECORDS_HEAD: Final = FIRST_RECORDS * 64
-"""Bytes of the first records, which are needed besides a DBN header."""
+_RECORD_BYTES: Final = 64
+"""A DBN bar, which is needed besides the header; a chunk has thousands."""
 
 Encoding = Literal["dbn", "json", "csv", "parquet"]
 Compression = Literal["none", "zstd"]
@@ -198,7 +198,7 @@ def _sniff_content(head: bytes, compression: Compression) -> Detected:
 
 
 def _dbn_head_length(head: bytes | bytearray) -> int:
-    return min(dbn_header_length(head), MAX_HEADER) + _RECORDS_HEAD
+    return min(dbn_header_length(head), MAX_HEADER) + _RECORD_BYTES
 
 
 def _decompressed_head(head: bytes) -> bytes:

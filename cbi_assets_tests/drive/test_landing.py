@@ -61,7 +61,7 @@ def test_file_keeps_rows_and_record_numbers_across_pieces_and_packs(
         "dbn.zst": lambda: dbn_file(mixed(), mapped=MAPPED, frame_records=4),
         "parquet": lambda: next(data for _, data, _ in parquet_variants(tmp_path)),
     }[form]()
-    monkeypatch.setattr(streams, "CHUNK", 1000)
+    monkeypatch.setattr(streams, "CHUNK", 700)
     monkeypatch.setattr(pieces, "BLOCK_BYTES", 300)
     monkeypatch.setattr(reader, "BLOCK_BYTES", 300)
     monkeypatch.setattr(pieces, "_RECORDS", 5)
