@@ -20,6 +20,7 @@ from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome, load_bars
 from cbi_assets.load.partition_profiles import profile_partitions
+from cbi_assets.load.revisions import Revision, record_revision
 from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging_files
 from cbi_assets.load.unload import UnloadOutcome, UnloadPlan, unload_bars
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
@@ -72,6 +73,20 @@ def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
     """
     outcome = unload_bars(session, plan)
     return replace(outcome, checks=_check_partitions(session, outcome.partitions))
+
+
+def accept_revision(
+    session: Session, revision: Revision, *, by: str, why: str
+) -> tuple[str, LoadOutcome]:
+    """Replace published days by a job's later version, on record.
+
+    Returns the acceptance's ID and the load that published the later version. If the process is
+    killed in between, the next load publishes it. Raises UsageError if name or reason is empty.
+    """
+    session.require_clock()
+    acceptance = record_revision(session, revision, by=by, why=why)
+    unload_bars(session, revision.plan)
+    return acceptance, load(session, landed_only=True)
 
 
 def load_staging(session: Session) -> StagingOutcome:

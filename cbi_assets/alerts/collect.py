@@ -125,7 +125,8 @@ def _unresolved_records(warehouse: Warehouse) -> Iterator[Event]:
         (
             BAR_CONFLICTS,
             "Bars that differ from published ones are",
-            "Compare both versions, then `cbi unload` the wrong file.",
+            "Compare both versions, then `cbi unload` the wrong file, or `cbi accept --job` "
+            "a later version.",
         ),
         (
             QUARANTINED_BARS,

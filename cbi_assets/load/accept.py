@@ -62,10 +62,7 @@ def accept_files(
     UsageError
         If name or reason is empty, or no refused file or more than one file is meant.
     """
-    for option, text in (("--by", by), ("--why", why)):
-        if not text.strip():
-            raise UsageError("a name is needed" if option == "--by" else "a reason is needed",
-                             subject=option)  # fmt: skip
+    require_signed(by, why)
     matches: Callable[[FileRecord], bool] = (
         (lambda file: _is_of_job(file, value))
         if scope == "job"
@@ -104,6 +101,14 @@ def accept_files(
     }
     append_rows(session.warehouse, ACCEPTANCES, rows.values())
     return acceptance
+
+
+def require_signed(by: str, why: str) -> None:
+    """Raise UsageError if a person's name or reason is empty."""
+    for option, text in (("--by", by), ("--why", why)):
+        if not text.strip():
+            raise UsageError("a name is needed" if option == "--by" else "a reason is needed",
+                             subject=option)  # fmt: skip
 
 
 def _is_of_job(file: FileRecord, job: str) -> bool:

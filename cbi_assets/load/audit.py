@@ -11,6 +11,7 @@ import polars as pl
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.drive.landing import verify_packs
 from cbi_assets.errors import AuditError
+from cbi_assets.load.superseded import superseded_records
 from cbi_assets.market.bars import RTYPES, SECONDS, Columns, Timeframe
 from cbi_assets.market.ticks import TICKS
 from cbi_assets.session import Session
@@ -94,6 +95,10 @@ def stage(
             verify_packs(session.home.landing, timeframe, packs),
         ),
         "todo": session.warehouse.stage_frame(f"todo{suffix}", todo),
+        "superseded": session.warehouse.stage_frame(
+            f"superseded{suffix}",
+            superseded_records(session, [contents[n] for n in todo["file_no"].unique().sort()]),
+        ),
         "ticks": session.warehouse.stage_frame(
             "ticks", pl.DataFrame(session.universe.ticks(), schema=TICKS, orient="row")
         ),

@@ -7,7 +7,7 @@ file is reopened, and the next load decides on them again.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -29,6 +29,13 @@ from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 Scope = Literal["file", "load", "job"]
+
+_ENTRIES = (
+    "SELECT loads.source_file_id, loads.timeframe, loads.root, loads.records, "
+    "loads.published, loads.first_ts_event, loads.last_ts_event, files.path "
+    "FROM `ops.loads` AS loads "
+    "JOIN `ops.source_files` AS files ON loads.source_file_id = files.id"
+)
 
 _COLUMN: dict[Scope, str] = {"file": "source_file_id", "load": "load_id", "job": "job_id"}
 
@@ -75,11 +82,7 @@ def plan_unload(session: Session, scope: Scope, value: str) -> UnloadPlan:
     """
     version = ledger_version(session.warehouse)
     entries = session.warehouse.query(
-        f"SELECT loads.source_file_id, loads.timeframe, loads.root, loads.records, "
-        f"loads.published, loads.first_ts_event, loads.last_ts_event, files.path "
-        f"FROM `ops.loads` AS loads "
-        f"JOIN `ops.source_files` AS files ON loads.source_file_id = files.id "
-        f"WHERE STARTS_WITH(loads.{_COLUMN[scope]}, @value) "
+        f"{_ENTRIES} WHERE STARTS_WITH(loads.{_COLUMN[scope]}, @value) "
         f"AND (@exact = '' OR loads.{_COLUMN[scope]} = @exact) "
         "ORDER BY loads.source_file_id, loads.timeframe, loads.root",
         {"value": value, "exact": "" if scope == "file" else value},
@@ -97,6 +100,20 @@ def plan_unload(session: Session, scope: Scope, value: str) -> UnloadPlan:
             remedy="Give more of it.",
         )
     return UnloadPlan(scope, value, entries, version)
+
+
+def entries_of_files(
+    session: Session, job: str, file_ids: Collection[str], roots: Collection[str]
+) -> UnloadPlan:
+    """Return a plan that takes these roots out of these files, on behalf of `job`; maybe empty."""
+    version = ledger_version(session.warehouse)
+    entries = session.warehouse.query(
+        f"{_ENTRIES} WHERE loads.source_file_id IN UNNEST(@files) "
+        "AND loads.root IN UNNEST(@roots) "
+        "ORDER BY loads.source_file_id, loads.timeframe, loads.root",
+        {"files": sorted(file_ids), "roots": sorted(roots)},
+    )
+    return UnloadPlan("job", job, entries, version)
 
 
 def unload_bars(session: Session, plan: UnloadPlan) -> UnloadOutcome:

@@ -1,7 +1,8 @@
 -- Find the staged records that are not valid bars. One row per record, with the first reason that
 -- applies. The price of an outright or a continuous symbol is a multiple of the root's tick on that
 -- trade date; a spread's may be finer, but a hundredth of a tick is a price that lost its scale.
--- Reads $landed, $todo, $ticks. Parameters: @datasets, @rtype, @timeframe, @step_us.
+-- Records that an accepted later version of their day replaces are rejected too.
+-- Reads $landed, $todo, $ticks, $superseded. Parameters: @datasets, @rtype, @timeframe, @step_us.
 SELECT file_no, record_no, reason
 FROM (
   SELECT
@@ -39,10 +40,14 @@ FROM (
         OR (landed.low <> 0 AND ABS(landed.low) * 1e11 < ticks.tick_nanos)
         OR (landed.close <> 0 AND ABS(landed.close) * 1e11 < ticks.tick_nanos)
         THEN CONCAT('a price is below a hundredth of the tick ', CAST(ticks.tick_nanos / 1e9 AS STRING))
+      WHEN superseded.job_id IS NOT NULL THEN CONCAT('superseded by job ', superseded.job_id)
     END AS reason
   FROM `$landed` AS landed
   JOIN `$todo` AS todo ON landed.file_no = todo.file_no AND landed.root = todo.root
   LEFT JOIN `$ticks` AS ticks
     ON landed.root = ticks.root AND landed.trade_date BETWEEN ticks.first_date AND ticks.last_date
+  LEFT JOIN `$superseded` AS superseded
+    ON landed.file_no = superseded.file_no AND landed.symbol = superseded.symbol
+      AND DATE(landed.ts_event) = superseded.day
 )
 WHERE reason IS NOT NULL
