@@ -31,8 +31,7 @@ def accept(
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
-    """Overrule a damaged manifest, or replace published days by a later version, on record.
-    Example: cbi accept --job J --by NAME --why TEXT"""
+    """Accept a damaged manifest or later bars. Example: cbi accept --job J --by NAME --why TEXT"""
     from cbi_assets.cli.console import print_json, reading, say
     from cbi_assets.load.accept import accept_files
     from cbi_assets.load.load import inventory

@@ -8,7 +8,7 @@ whose newest job is not loaded yet is left alone, so no day is bought twice.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -37,6 +37,10 @@ from cbi_assets.session import Project, Session, open_session
 _RESUMABLE: Final = dt.timedelta(days=1)
 _MARGIN: Final = 1 + 1e-9
 """Sums of the same quotes may differ in the last digits."""
+
+
+OpenJobs = Mapping[tuple[str, str], JobRow]
+"""Jobs that are not loaded yet, by root and schema."""
 
 
 @dataclass(frozen=True)
@@ -71,37 +75,42 @@ def top_up(
     with open_session(project, now=clock()) as session:
         standing = find_standing(session)
         jobs = open_jobs(session)
-        use = _unfinished(session, standing, read_jobs(session.warehouse))
-        if use is None:
+        rows = read_jobs(session.warehouse)
+        uses = [
+            entry
+            for entry in reversed(read_entries(session))
+            if entry.event == "used" and entry.approval_id == standing.approval_id
+        ]
+        use = _submitting(uses, rows)
+        if use is not None:
+            plan = find_plan(session.home, use.plan_hash or "")
+        else:
             plan = _plan(session, standing, clients, jobs)
             if not plan.requests:
-                return TopUp(waiting=list(jobs.values()))
+                return TopUp(waiting=_describe(jobs))
             plan.save(session.home.plans / f"{plan.plan_hash[:12]}.json")
             raw = raw_folder(drive_folder(session.settings))
             require_writable(raw, {request.root for request in plan.requests})
-            use = count_use(session, standing, plan)
-        else:
-            plan = find_plan(session.home, use.plan_hash or "")
+            use = _counted(uses, rows, plan, session.now) or count_use(session, standing, plan)
         _approve(session, standing, plan, use)
     outcome = execute(project, plan, clients, clock=clock, progress=progress, wait=wait)
-    return TopUp(plan, outcome, list(jobs.values()))
+    return TopUp(plan, outcome, _describe(jobs))
 
 
-def open_jobs(session: Session) -> dict[tuple[str, str], str]:
-    """Return the roots and schemas whose newest job is not loaded yet, and what it waits for."""
+def open_jobs(session: Session) -> OpenJobs:
+    """Return the newest job of each root and schema, if it is not loaded yet and did not fail."""
     loaded = set(session.warehouse.query("SELECT DISTINCT job_id FROM `ops.loads`")["job_id"])
     newest = {(row.root, row.schema): row for row in read_jobs(session.warehouse)}
-    found = {}
-    for key, row in newest.items():
-        if row.state == "failed" or (row.state == "downloaded" and row.job_id in loaded):
-            continue
-        state = "downloaded, not loaded" if row.state == "downloaded" else row.state
-        found[key] = f"{row.root} {row.schema}: {row.job_id or 'no job yet'} is {state}"
-    return found
+    return {
+        key: row
+        for key, row in newest.items()
+        if row.state != "failed" and not (row.state == "downloaded" and row.job_id in loaded)
+    }
 
 
-def eligible(standing: Standing, wanted: Wanted, jobs: dict[tuple[str, str], str]) -> list[str]:
-    """Return the series (`ZL|1h`) whose newest days a top-up would buy."""
+def eligible(standing: Standing, wanted: Wanted, jobs: OpenJobs) -> list[str]:
+    """Return the series (`ZL|1h`) whose newest days a top-up would buy, or find already bought."""
+    waiting = {key for key, row in jobs.items() if row.state != "submitting"}
     return [
         f"{coverage.root}|{coverage.timeframe}"
         for coverage in wanted.coverages
@@ -109,13 +118,11 @@ def eligible(standing: Standing, wanted: Wanted, jobs: dict[tuple[str, str], str
         if missing.kind == "tail"
         and coverage.root in standing.roots
         and SCHEMAS[coverage.timeframe] in standing.schemas
-        and (coverage.root, SCHEMAS[coverage.timeframe]) not in jobs
+        and (coverage.root, SCHEMAS[coverage.timeframe]) not in waiting
     ]
 
 
-def _plan(
-    session: Session, standing: Standing, clients: Clients, jobs: dict[tuple[str, str], str]
-) -> Plan:
+def _plan(session: Session, standing: Standing, clients: Clients, jobs: OpenJobs) -> Plan:
     timeframes = tuple(t for t in TIMEFRAMES if SCHEMAS[t] in standing.schemas)
     scope = Scope(roots=standing.roots, timeframes=timeframes, newest_only=True)
     plan = make_plan(session, scope, clients)
@@ -123,16 +130,34 @@ def _plan(
     return replace(plan, requests=free)
 
 
-def _unfinished(session: Session, standing: Standing, rows: Sequence[JobRow]) -> Entry | None:
-    """Return the use of this approval whose purchase was interrupted, if any."""
-    for entry in reversed(read_entries(session)):
-        if entry.event != "used" or entry.approval_id != standing.approval_id:
-            continue
-        states = [row.state for row in rows if row.plan_hash == entry.plan_hash]
-        is_recent = session.now - entry.recorded_at < _RESUMABLE
-        if "submitting" in states or (not states and is_recent):
-            return entry
-    return None
+def _describe(jobs: OpenJobs) -> list[str]:
+    found = []
+    for row in jobs.values():
+        state = "downloaded, not loaded" if row.state == "downloaded" else row.state
+        found.append(f"{row.root} {row.schema}: {row.job_id or 'no job yet'} is {state}")
+    return found
+
+
+def _submitting(uses: Sequence[Entry], rows: Sequence[JobRow]) -> Entry | None:
+    """Return the newest use with a request of which it is unknown whether it was bought."""
+    unknown = {row.plan_hash for row in rows if row.state == "submitting"}
+    return next((use for use in uses if use.plan_hash in unknown), None)
+
+
+def _counted(
+    uses: Sequence[Entry], rows: Sequence[JobRow], plan: Plan, now: dt.datetime
+) -> Entry | None:
+    """Return the use that counted this plan before the process ended, without submitting any."""
+    if any(row.plan_hash == plan.plan_hash for row in rows):
+        return None
+    return next(
+        (
+            use
+            for use in uses
+            if use.plan_hash == plan.plan_hash and now - use.recorded_at < _RESUMABLE
+        ),
+        None,
+    )
 
 
 def _approve(session: Session, standing: Standing, plan: Plan, use: Entry) -> None:

@@ -18,7 +18,7 @@ from cbi_assets.ledger.vendor_days import conditions_by_job
 from cbi_assets.load.accept import require_signed
 from cbi_assets.load.audit import reject, stage
 from cbi_assets.load.landed import Landed
-from cbi_assets.load.superseded import REVISION, older_records
+from cbi_assets.load.superseded import REVISION, accepted_jobs, older_records
 from cbi_assets.load.unload import UnloadPlan, entries_of_files
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.symbology import parse_symbol
@@ -51,7 +51,7 @@ class Revision:
 
 
 def find_revision(session: Session, found: Survey, job: str) -> Revision | None:
-    """Return what a landed job changes in days of older jobs; None if it has none of their days.
+    """Return what a landed job changes in days of older jobs; None if nothing, or it did already.
 
     Raises UsageError if a file concerned is not on the drive: it could not be loaded again.
     """
@@ -78,6 +78,8 @@ def find_revision(session: Session, found: Survey, job: str) -> Revision | None:
         [_differences(session, contents, own, older, timeframe) for timeframe in TIMEFRAMES],
         how="vertical",
     )
+    if job in accepted_jobs(session) and set(differences["difference"]) <= {"added"}:
+        return None  # the older bars are out
     path = next(iter(own.values())).path.rpartition("/")[0]
     days = tuple(sorted(set(older["day"])))
     return Revision(job, path, days, differences, plan)

@@ -39,21 +39,24 @@ SUPERSEDED: Final[Columns] = {
 }
 
 
-def superseded_records(session: Session, contents: Iterable[Content]) -> pl.DataFrame:
-    """Return the days and symbols of files that an accepted job replaces, as SUPERSEDED."""
-    accepted = session.warehouse.query(
+def accepted_jobs(session: Session) -> set[str]:
+    """Return the jobs whose version of their days a person accepted."""
+    found = session.warehouse.query(
         f"SELECT DISTINCT file_id FROM `{ACCEPTANCES.id}` WHERE STARTS_WITH(file_id, @revision)",
         {"revision": REVISION},
-    )["file_id"]
-    if accepted.is_empty():
+    )
+    return {file_id.removeprefix(REVISION) for file_id in found["file_id"]}
+
+
+def superseded_records(session: Session, contents: Iterable[Content]) -> pl.DataFrame:
+    """Return the days and symbols of files that an accepted job replaces, as SUPERSEDED."""
+    accepted = accepted_jobs(session)
+    if not accepted:
         return pl.DataFrame(schema=SUPERSEDED)
     conditions = conditions_by_job(session.catalog.files().values())
     everything = list(session.catalog.contents().values())
     chosen = list(contents)
-    frames = [
-        older_records(job.removeprefix(REVISION), everything, chosen, conditions)
-        for job in sorted(accepted)
-    ]
+    frames = [older_records(job, everything, chosen, conditions) for job in sorted(accepted)]
     return pl.concat(frames).unique(["file_no", "symbol", "day"], keep="last")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from cbi_assets.cli import main
 from cbi_assets.downloads.wanted import Scope, survey
 from cbi_assets.errors import UsageError
 from cbi_assets.load.load import inventory
@@ -85,6 +88,34 @@ def test_accepted_version_replaces_published_bars_on_record(drive: Path, project
     # neither another load nor an audit from the start brings the old version back
     load_once(project)
     assert closes(project) == after
+
+
+def test_cli_shows_the_difference_and_replaces_the_bars(
+    drive: Path,
+    project: Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def cbi(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cbi", "accept", "--job", LATER_JOB, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    for name, value in project.settings.environment().items():
+        monkeypatch.setenv(name, value)
+    put_both(drive)
+    load_once(project)
+    status, _, shown = cbi("--show")
+    assert status == 0
+    assert all(word in shown for word in ("changed", "removed", "added", "2025-01-06"))
+    assert cbi("--by", "Ada")[0] == 2  # why?
+    assert closes(project)[1] == 12
+    status, out, _ = cbi("--by", "Ada", "--why", "the vendor's notice", "--json")
+    assert (status, len(json.loads(out)["differences"])) == (0, 3)
+    assert closes(project) == {0: 12, 1: 11, 3: 12, 4: 12, 24: 12}
+    assert cbi("--show")[0] == 2  # nothing is left to replace
 
 
 def test_no_version_is_found_for_a_job_without_later_days(drive: Path, project: Project) -> None:

@@ -97,6 +97,20 @@ def test_stale_bars_buys_with_a_standing_approval_alone(
     assert isinstance(tick(instance, resources), dg.SkipReason)
 
 
+def test_purchase_of_unknown_outcome_is_looked_up_by_the_next_run(
+    instance: dg.DagsterInstance, resources: dict[str, Any], published: Project, vendor: Vendor
+) -> None:
+    grant_as_ada(published)
+    vendor.fail("batch.submit_job", "lost")
+    vendor.fail("batch.list_jobs", "400")
+    (request,) = tick(instance, resources).run_requests
+    assert not run(instance, resources, request).success
+    assert states(published) == [("ZL", "submitting")]
+    (request,) = tick(instance, resources).run_requests
+    assert run(instance, resources, request).success
+    assert (submitted(vendor), states(published)) == (1, [("ZL", "downloaded")])
+
+
 def test_refused_top_up_fails_in_one_line_and_is_not_repeated_for_ever(
     instance: dg.DagsterInstance, resources: dict[str, Any], published: Project, vendor: Vendor
 ) -> None:
