@@ -14,10 +14,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from cbi_assets_tests.billing.cost_model import DOLLARS_PER_TIB
 from cbi_assets_tests.billing.daily import BARS, bill_a_day
 from cbi_assets_tests.billing.recorded import Total
-
-DOLLARS_PER_TIB = 6.25
 
 
 def main() -> None:

@@ -10,12 +10,13 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.build.assemble import assemble, crush_legs
-from cbi_assets.build.bar_inventory import NO_CUTOFF
+from cbi_assets.build.bar_inventory import NO_CUTOFF, read_inventory
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
+from cbi_assets.session import Session
 from cbi_assets.tables import DAILY_ML_MATRIX
 
 AS_OF_DATES: Final = 3
@@ -44,10 +45,11 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     dates = _draw(stored, seed)
     failed = failed_upstream(session.warehouse, session.universe.select())
     legs = [leg for leg in crush_legs(session.universe, roots) if leg not in failed]
+    inventory = read_inventory(session.warehouse, [*roots, *legs]) if dates else None
     differing = pl.concat(
         [pl.DataFrame(schema=_DIFFERENCE)]
         + [
-            _compare(stored, assemble(session, roots, legs, whole=True, until=date).matrix, date)
+            _compare(stored, _rebuild(session, roots, legs, inventory, date), date)
             for date in dates
         ]
     )
@@ -72,6 +74,18 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
             )
         )
     return results
+
+
+def _rebuild(
+    session: Session,
+    roots: Sequence[str],
+    legs: Sequence[str],
+    inventory: pl.DataFrame | None,
+    until: dt.date,
+) -> pl.DataFrame:
+    """Return the matrix made of the bars up to a trade date."""
+    known = None if inventory is None else inventory.filter(pl.col("trade_date") <= until)
+    return assemble(session, roots, legs, whole=True, until=until, inventory=known).matrix
 
 
 def _draw(stored: pl.DataFrame, seed: int) -> list[dt.date]:

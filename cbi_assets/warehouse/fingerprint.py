@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import pairwise
 
 from sqlglot import exp
 
@@ -58,7 +57,7 @@ def fingerprint_sql(spec: TableSpec, table_id: str, leave_out: Collection[str] =
         for column in spec.columns
         if column.name not in leave_out
     ]
-    month = f"DATE_TRUNC(CAST({spec.partition_by} AS DATE), MONTH)" if spec.partition_by else "NULL"
+    month = _month(spec) if spec.partition_by else "NULL"
     return f"""SELECT
   month, COUNT(*) AS row_count,
   BIT_XOR(CAST(CONCAT('0x', SUBSTR(digest, 1, 15)) AS INT64)) AS xor_of_hashes,
@@ -77,25 +76,27 @@ ORDER BY month"""
 def spans(
     warehouse: Warehouse, spec: TableSpec, table_id: str, months: int
 ) -> list[dict[str, dt.date | dt.datetime]]:
-    """Return half-open spans `first`, `end` of `months` each that cover a table's rows.
+    """Return half-open spans `first`, `end` of `months` each, those in which a table has rows.
 
     A table without a partition column has one span without bounds.
     """
-    column = spec.partition_by
-    if column is None:
+    if spec.partition_by is None:
         return [{}]
-    row = warehouse.query(f"SELECT MIN({column}) AS a, MAX({column}) AS b FROM `{table_id}`").row(0)
-    if row[0] is None:
-        return []
-    numbers = [moment.year * 12 + moment.month - 1 for moment in row]
-    start = numbers[0] - numbers[0] % months
-    edges = [
-        dt.date(number // 12, number % 12 + 1, 1)
-        for number in range(start, numbers[1] + months + 1, months)
-    ]
-    if isinstance(row[0], dt.datetime):
-        edges = [dt.datetime(day.year, day.month, 1, tzinfo=dt.UTC) for day in edges]
-    return [{"first": first, "end": end} for first, end in pairwise(edges)]
+    rows = warehouse.query(f"SELECT DISTINCT {_month(spec)} AS month FROM `{table_id}`")
+    places = {(month.year * 12 + month.month - 1) // months for month in rows["month"]}
+    edges = [(_edge(spec, n * months), _edge(spec, (n + 1) * months)) for n in sorted(places)]
+    return [{"first": first, "end": end} for first, end in edges]
+
+
+def _month(spec: TableSpec) -> str:
+    return f"DATE_TRUNC(CAST({spec.partition_by} AS DATE), MONTH)"
+
+
+def _edge(spec: TableSpec, number: int) -> dt.date | dt.datetime:
+    """Return the start of a month, counted from the year 0, as a value of the partition column."""
+    kind = next(column.type for column in spec.columns if column.name == spec.partition_by)
+    year, month = number // 12, number % 12 + 1
+    return dt.date(year, month, 1) if kind == "DATE" else dt.datetime(year, month, 1, tzinfo=dt.UTC)
 
 
 def within(spec: TableSpec) -> str:

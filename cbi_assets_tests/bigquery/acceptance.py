@@ -8,11 +8,13 @@ the script itself on an emulator.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
+import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +25,11 @@ from google.cloud import bigquery
 
 from cbi_assets.config.settings import Settings
 from cbi_assets.errors import CbiError, UsageError
+from cbi_assets.formatting import dollars, plural, size
 from cbi_assets.warehouse.bigquery.bigquery_access import DATASETS
 from cbi_assets.warehouse.bigquery.connection import Options, connect
 from cbi_assets.warehouse.bigquery.error_translation import translate_errors
+from cbi_assets_tests.billing.cost_model import DOLLARS_PER_TIB
 
 MARK = "cbi_acceptance"
 
@@ -67,6 +71,15 @@ class Acceptance:
                 client.delete_dataset(name, delete_contents=True, not_found_ok=True)
         return dict(self.settings)
 
+    def spent(self, since: dt.datetime) -> tuple[int, int]:
+        """Return how many jobs ran in the project since then, and the bytes they were billed.
+
+        A transaction's job includes its statements.
+        """
+        with self._client() as client:
+            jobs = list(client.list_jobs(min_creation_time=since))
+        return len(jobs), sum(getattr(job, "total_bytes_billed", None) or 0 for job in jobs)
+
     def release(self) -> None:
         """Leave the project as it was."""
         self.empty()
@@ -104,15 +117,50 @@ def main(arguments: list[str]) -> int:
     if given is None:
         raise UsageError("CBI_ACCEPTANCE_PROJECT: not set. Name a project without a warehouse.")
     given.claim()
+    started = dt.datetime.now(dt.UTC)
     try:
         tests = Path(__file__).parents[1]
         first = tests / "bigquery" / "test_required_columns.py"  # every load depends on it
         command = [sys.executable, "-m", "pytest", "-m", "both_warehouses", *arguments]
         command += [] if arguments else [str(first), str(tests)]
         environment = os.environ | {"CBI_ACCEPTANCE_RUN": run}
-        return subprocess.run(command, env=environment, check=False).returncode
+        say(f"before: {estimate(command, environment)}")
+        code = subprocess.run(command, env=environment, check=False).returncode
+        jobs, billed = given.spent(started)
+        say(f"after: {jobs:,} jobs were billed {cost_of(billed)}, by their statistics")
+        return code
     finally:
         given.release()
+
+
+def estimate(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return what the tests may cost, by the cost model: each at most a load, a build and a check.
+
+    Their tables are so small that each statement is billed for the minimum of 10 MB a table.
+    """
+    from cbi_assets_tests.billing.daily import bill_a_day  # conftest.py imports this module
+
+    listing = [*command, "--collect-only", "-q"]
+    found = subprocess.run(
+        listing, env=environment, capture_output=True, text=True, check=False
+    ).stdout
+    tests = sum("::" in line for line in found.splitlines())
+    with tempfile.TemporaryDirectory(prefix="cbi-bill-") as folder:
+        (Path(folder) / "drive").mkdir()
+        totals = bill_a_day(Path(folder) / "home", Path(folder) / "drive", bars=0)
+    each = sum(total.billed for total in totals.values())
+    return f"{plural(tests, 'test')} of at most {cost_of(each)}: {cost_of(tests * each)} in all"
+
+
+def cost_of(billed: int) -> str:
+    """Return bytes, and their price beyond the free TiB of a month."""
+    return f"{size(billed)} ({dollars(billed / 2**40 * DOLLARS_PER_TIB)})"
+
+
+def say(text: str) -> None:
+    """Print a line on stderr at once, before the tests' own."""
+    sys.stderr.write(f"bigquery-acceptance: {text}\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from google.cloud import bigquery
 
 from cbi_assets.warehouse.bigquery.bigquery_access import DATASETS
-from cbi_assets_tests.bigquery.asking import JOBS, PROJECT, check, deny, missing
+from cbi_assets_tests.bigquery.asking import JOBS, PROJECT, answer, check, deny, missing
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.bigquery.proxy import QUERY, TABLES, Proxy, Rule, hang
 
@@ -62,6 +62,30 @@ def test_check_passes_and_leaves_nothing_in_existing_datasets(
     assert all("expirationTime" in request.body for request in made)
     assert all("$" not in request.body["tableReference"]["tableId"] for request in made)
     assert all("maximumBytesBilled" in request.body for request in proxy.sent("POST", QUERY))
+
+
+IAM = "/v1/projects/cbi-tests:testIamPermissions$"
+
+
+def test_check_creates_no_table_in_datasets_where_iam_grants_them(
+    settings: dict[str, Any], emulator: Emulator, proxy: Proxy
+) -> None:
+    make_datasets(emulator)
+    rights = [f"bigquery.tables.{name}" for name in ("create", "delete", "getData", "updateData")]
+    answer(proxy, "POST", IAM, 200, {"permissions": rights})
+    assert missing(check(settings)) == {}
+    (asked,) = proxy.sent("POST", IAM)
+    assert asked.body == {"permissions": ["bigquery.datasets.create", *rights]}
+    assert len(proxy.sent("POST", TABLES)) == 1  # for DML, which a sandbox refuses
+
+
+def test_check_creates_tables_where_iam_grants_less_on_the_project(
+    settings: dict[str, Any], emulator: Emulator, proxy: Proxy
+) -> None:
+    make_datasets(emulator)
+    answer(proxy, "POST", IAM, 200, {"permissions": ["bigquery.tables.create"]})
+    assert missing(check(settings)) == {}
+    assert len(proxy.sent("POST", TABLES)) == len(DATASETS) + 1
 
 
 REFUSED_JOBS = (

@@ -124,6 +124,22 @@ def test_large_file_goes_through_the_bucket_and_is_deleted_there(
     assert not [path for path in kept.folder.rglob("*") if path.is_file()]
 
 
+def test_several_files_are_one_job_through_the_bucket(
+    proxy: Proxy, open_remote: OpenRemote, bucket: tuple[Bucket, str], tmp_path: Path
+) -> None:
+    kept, endpoint = bucket
+    paths = [tmp_path / "a.parquet", tmp_path / "b.parquet"]
+    for path in paths:
+        FRAME.write_parquet(path)
+    with open_remote(cbi_bq_bucket="cbi-bucket", cbi_bq_bucket_endpoint=endpoint) as warehouse:
+        staged = warehouse.stage_parquet("spots", paths)
+        assert warehouse.query(f"SELECT * FROM `{staged}`").height == 2 * FRAME.height
+    (load,) = proxy.sent("POST", INSERT_JOB)
+    names = [f"cbi_assets/{load.job_id}{suffix}.parquet" for suffix in ("", "-1")]
+    assert load.config("load")["sourceUris"] == [f"gs://cbi-bucket/{name}" for name in names]
+    assert kept.log == [(what, name) for what in ("put", "delete") for name in names]
+
+
 def test_small_file_does_not_use_the_bucket(
     proxy: Proxy, open_remote: OpenRemote, bucket: tuple[Bucket, str]
 ) -> None:

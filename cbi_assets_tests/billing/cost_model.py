@@ -21,6 +21,9 @@ from cbi_assets.tables import TableSpec
 from cbi_assets_tests.googlesql.analyzer import Analysis, innermost
 
 MB: Final = 1 << 20
+DOLLARS_PER_TIB: Final = 6.25
+"""On demand, as published in 2025."""
+
 LEAST_BYTES: Final = 10 * MB
 """Billed for a table of which a statement reads at least one column."""
 

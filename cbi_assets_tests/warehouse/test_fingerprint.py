@@ -125,6 +125,12 @@ def test_spans_contain_a_row_at_the_start_of_a_month_once(opened: Warehouse, mon
     assert counts == [1, 1]
 
 
+def test_spans_leave_out_months_without_rows(opened: Warehouse) -> None:
+    of_rows(opened, [row(FIRST), row(LATER.replace(month=6))])
+    found = [span["first"] for span in spans(opened, NUMBERS, NUMBERS.id, 1)]
+    assert found == [FIRST.replace(day=1, hour=0), LATER.replace(month=6)]
+
+
 def test_fingerprint_ignores_row_order(opened: Warehouse) -> None:
     rows = [row(FIRST + dt.timedelta(minutes=n), size=n) for n in range(5)]
     assert of_rows(opened, rows) == of_rows(opened, rows[::-1])

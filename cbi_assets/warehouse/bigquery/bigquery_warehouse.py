@@ -87,8 +87,9 @@ class BigQueryWarehouse:
     def stage_parquet(
         self, name: str, paths: Sequence[Path], partition_by: str | None = None
     ) -> str:
-        """Load the files into a staging table named after their content, one load job each.
+        """Load the files into a staging table named after their content.
 
+        One load job each, or one job for all through the bucket if one is set.
         Files that an earlier run of this home uploaded are not uploaded again.
         """
         rows = sum(pq.read_metadata(path).num_rows for path in paths)
@@ -97,8 +98,11 @@ class BigQueryWarehouse:
         fields = live_schema.staging_fields(pq.read_schema(path) for path in paths)
         for _ in range(2):
             table = self._staging_table(f"{name}_{digest}", fields, partition_by)
-            for path, content in zip(paths, names, strict=True):
-                self._jobs.load(path, table, content)
+            if self._jobs.has_bucket and len(paths) > 1:
+                self._jobs.load(paths, table, digest)
+            else:
+                for path, content in zip(paths, names, strict=True):
+                    self._jobs.load([path], table, content)
             counted = self.query(f"SELECT COUNT(*) AS n FROM `{STAGING}.{table.table_id}`").item()
             if counted == rows:
                 return f"{STAGING}.{table.table_id}"
@@ -119,7 +123,7 @@ class BigQueryWarehouse:
         with open(path, "rb") as raw:
             digest = hashlib.file_digest(raw, "sha256").hexdigest()[:16]
         table = self._staging_table(f"{name}_{digest}", live_schema.staging_fields([arrow.schema]))
-        self._jobs.load(path, table, digest)
+        self._jobs.load([path], table, digest)
         path.unlink()
         return f"{STAGING}.{table.table_id}"
 

@@ -145,8 +145,15 @@ class Jobs:
                     raise assertion.failure(values) from None
                 raise
 
-    def load(self, path: Path, table: bigquery.Table, name: str) -> None:
-        """Append a Parquet file to a table by a load job, once per table and content.
+    @property
+    def has_bucket(self) -> bool:
+        """Whether files can be uploaded through a bucket, so that one job loads many."""
+        return self._connection.bucket is not None
+
+    def load(self, paths: Sequence[Path], table: bigquery.Table, name: str) -> None:
+        """Append Parquet files to a table by one load job, once per table and content.
+
+        More than one file requires a bucket.
 
         `name` identifies the content. The job's ID also contains the time at which the table was
         created, so that loads into an earlier table of the same name do not count.
@@ -161,7 +168,7 @@ class Jobs:
             # A failed attempt, of this run or an earlier one, loaded nothing.
             while (job := self._find(f"{base}-{number}")) is not None and job.error_result:
                 number += 1
-            with self._upload(path, table, f"{base}-{number}", job) as uploaded:
+            with self._upload(paths, table, f"{base}-{number}", job) as uploaded:
                 uploaded.result(retry=self._connection.retry)
                 self._staged[table_id] = self._staged.get(table_id, 0) + (
                     uploaded.output_bytes or 0
@@ -172,25 +179,38 @@ class Jobs:
 
     @contextmanager
     def _upload(
-        self, path: Path, table: bigquery.Table, job_id: str, found: bigquery.LoadJob | None
+        self,
+        paths: Sequence[Path],
+        table: bigquery.Table,
+        job_id: str,
+        found: bigquery.LoadJob | None,
     ) -> Iterator[bigquery.LoadJob]:
         """Yield the load job of this ID, submitting it if it was not found.
 
-        The file it reads from the bucket, if any, is deleted on exit.
+        The files it reads from the bucket, if any, are deleted on exit.
         """
         bucket = self._connection.bucket
-        if bucket is None or path.stat().st_size <= BUCKET_BYTES:
-            yield found or self._submit_load(path, table, job_id)
+        if len(paths) == 1 and (bucket is None or paths[0].stat().st_size <= BUCKET_BYTES):
+            yield found or self._submit_load(paths, table, job_id)
             return
-        blob = bucket.blob(f"cbi_assets/{job_id}.parquet")
+        assert bucket is not None
+        blobs = [
+            bucket.blob(f"cbi_assets/{job_id}{f'-{number}' if number else ''}.parquet")
+            for number in range(len(paths))
+        ]
         try:
-            yield found or self._submit_load(path, table, job_id, blob)
+            yield found or self._submit_load(paths, table, job_id, blobs)
         finally:
-            with suppress(exceptions.NotFound):
-                blob.delete()
+            for blob in blobs:
+                with suppress(exceptions.NotFound):
+                    blob.delete()
 
     def _submit_load(
-        self, path: Path, table: bigquery.Table, job_id: str, blob: storage.Blob | None = None
+        self,
+        paths: Sequence[Path],
+        table: bigquery.Table,
+        job_id: str,
+        blobs: Sequence[storage.Blob] = (),
     ) -> bigquery.LoadJob:
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
@@ -202,20 +222,21 @@ class Jobs:
         parquet = bigquery.ParquetOptions()
         parquet.enable_list_inference = True
         config.parquet_options = parquet
-        size = path.stat().st_size
+        size = sum(path.stat().st_size for path in paths)
         timeout = self._connection.options.timeout
         try:
-            if blob is not None:
-                blob.upload_from_filename(str(path), timeout=timeout)
+            if blobs:
+                for path, blob in zip(paths, blobs, strict=True):
+                    blob.upload_from_filename(str(path), timeout=timeout)
                 job = self._client.load_table_from_uri(
-                    f"gs://{blob.bucket.name}/{blob.name}",
+                    [f"gs://{blob.bucket.name}/{blob.name}" for blob in blobs],
                     table.reference,
                     job_id=job_id,
                     job_config=config,
                     retry=self._connection.retry,
                 )
             else:
-                with open(path, "rb") as file:
+                with open(paths[0], "rb") as file:
                     job = self._client.load_table_from_file(
                         file,
                         table.reference,
