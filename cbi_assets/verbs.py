@@ -13,13 +13,13 @@ from dataclasses import replace
 from cbi_assets.build.build import BuildOutcome, build_tables
 from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_checks
 from cbi_assets.checks.built_checks import run_matrix, run_rolls
+from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.checks.raw_checks import run_raw
 from cbi_assets.checks.staging_checks import run_bridge, run_observations
 from cbi_assets.ledger.check_results import CheckResult, record_results
 from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome, load_bars
-from cbi_assets.load.partition_profiles import profile_partitions
 from cbi_assets.load.revisions import Revision, record_revision
 from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging_files
 from cbi_assets.load.unload import UnloadOutcome, UnloadPlan, unload_bars
@@ -60,7 +60,7 @@ def load(
     profiles = [
         profile
         for timeframe, roots in _by_timeframe(changed)
-        for profile in profile_partitions(session.warehouse, timeframe, roots)
+        for profile in profile_partitions(session, timeframe, roots)
     ]
     cost = record_cost(session, outcome.load_id)
     return replace(outcome, checks=checks, profiles=profiles, cost=cost)
@@ -98,7 +98,7 @@ def load_staging(session: Session) -> StagingOutcome:
     outcome = load_staging_files(session)
     if outcome.load_id is None:
         return outcome
-    checks = run_checks(CheckContext(session), checks_run_by(run_observations))
+    checks = run_checks(CheckContext(session, full=False), checks_run_by(run_observations))
     record_results(session, checks)
     return replace(outcome, checks=checks)
 
@@ -148,8 +148,11 @@ def build(
     return replace(outcome, checks=checks)
 
 
-def check(session: Session) -> list[CheckResult]:
+def check(session: Session, *, full: bool = False) -> list[CheckResult]:
     """Run every check on every table, record the results and return them.
+
+    Months of raw bars that have not changed since they were checked are not read again, unless
+    `full`, which also finds those that were changed by other programs.
 
     Those of the raw tables are recorded first: `matrix_is_point_in_time`, like a build, leaves out
     roots whose bars failed.
@@ -158,7 +161,8 @@ def check(session: Session) -> list[CheckResult]:
     results: list[CheckResult] = []
     for is_raw in (True, False):
         found = run_checks(
-            CheckContext(session), [c for c in CHECKS if (c.timeframe is not None) == is_raw]
+            CheckContext(session, full=full),
+            [c for c in CHECKS if (c.timeframe is not None) == is_raw],
         )
         record_results(session, found)
         results += found
@@ -176,7 +180,9 @@ def _check_partitions(session: Session, partitions: Collection[Partition]) -> li
     results: list[CheckResult] = []
     for timeframe, roots in _by_timeframe(partitions):
         logger.info("checking %d partitions of %s", len(roots), timeframe)
-        results += run_checks(CheckContext(session, roots), checks_run_by(run_raw, timeframe))
+        results += run_checks(
+            CheckContext(session, roots, full=False), checks_run_by(run_raw, timeframe)
+        )
     record_results(session, results)
     return results
 

@@ -8,12 +8,15 @@ or its own texts `expected` and `actual`; a row with `offenders` 0 only carries 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
+import sqlglot
 
 from cbi_assets.checks.inline_sql import render_check_sql, staged_name
 from cbi_assets.formatting import plural
@@ -21,9 +24,11 @@ from cbi_assets.ledger.check_results import CheckResult, Severity
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import TableSpec
-from cbi_assets.warehouse.base import Params
+from cbi_assets.warehouse.base import Params, Warehouse
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
+
+_COMMENT: Final = re.compile(r"--[^\n]*")
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,15 @@ class CheckContext:
         Trade dates that the vendor has no data for (default: those of the jobs on the drive).
     scratch : str, optional
         Id of a staged table to check in place of the published one.
+    full : bool
+        Whether to check again what has not changed since it was checked.
     """
 
     session: Session
     roots: Sequence[str] | None = None
     missing_days: Sequence[dt.date] | None = None
     scratch: str | None = None
+    full: bool = True
 
     def table_id(self, table: TableSpec) -> str:
         """Return the id to query for a table."""
@@ -178,13 +186,55 @@ def run_sql_checks(
         by_root = found.partition_by("root", as_dict=True)
         for root in roots:
             sql = render_check_sql(warehouse, file, names, params, frames, root)
-            results.append(_to_result(context, check, root, by_root.get((root,)), sql))
+            results.append(to_result(context, check, root, by_root.get((root,)), sql))
     return results
 
 
-def _to_result(
+def run_together(
+    warehouse: Warehouse,
+    files: Sequence[str],
+    names: Mapping[str, str],
+    params: Params,
+    frames: Mapping[str, pl.DataFrame],
+) -> dict[str, pl.DataFrame]:
+    """Run SQL files of `sql/checks` as one statement, and return the rows of each by its name.
+
+    `names` are ids of tables and `frames` are staged, if a file reads them, by placeholder.
+    """
+    if not files:
+        return {}
+    every = {name: f"${name}" for name in (*names, *frames)}
+    used = "".join(load_sql(f"checks/{file}", **every) for file in files)
+    ids = dict.fromkeys(frames, "") | dict(names)
+    for name, frame in frames.items():
+        if re.search(rf"\${name}\b", _COMMENT.sub("", used)):
+            ids[name] = warehouse.stage_frame(staged_name(name), frame)
+    if ids.get("files"):
+        ids["files"] = f"`{ids['files']}`"
+    texts = {file: load_sql(f"checks/{file}", **ids) for file in files}
+    together = "\nFULL UNION ALL BY NAME\n".join(
+        f"SELECT '{file}' AS check_name, found.* FROM (\n{text}\n) AS found"
+        for file, text in texts.items()
+    )
+    rows = warehouse.query(together, params)
+    return {
+        file: rows.filter(check_name=file).select(_column_names(text))
+        for file, text in texts.items()
+    }
+
+
+@cache
+def _column_names(sql: str) -> list[str]:
+    """Return the names of the columns that a query returns."""
+    query = sqlglot.parse_one(sql, read="bigquery")
+    assert isinstance(query, sqlglot.exp.Query)
+    return query.named_selects
+
+
+def to_result(
     context: CheckContext, check: Check, root: str, rows: pl.DataFrame | None, sql: str
 ) -> CheckResult:
+    """Return a root's result from the rows that the check's SQL returned of it; None for none."""
     if rows is None:
         return check.result(context, root, 0, [], sql)
     offenders = int(rows["offenders"][0])

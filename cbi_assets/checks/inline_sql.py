@@ -102,7 +102,9 @@ def _literal(value: Any) -> str:
         return f"'{escaped}'"
     if isinstance(value, bool):
         return str(value).upper()
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+    if isinstance(value, dt.datetime):
+        return f"TIMESTAMP '{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}+00'"
+    if isinstance(value, dt.date):
         return f"DATE '{value}'"
     if isinstance(value, (int, float)):
         return str(value)

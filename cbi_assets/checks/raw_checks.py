@@ -8,64 +8,157 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
+from cbi_assets.checks.check import Check, CheckContext, run_together, to_result
+from cbi_assets.checks.inline_sql import render_check_sql
+from cbi_assets.checks.sliced_table import (
+    SLICE_CHECKS,
+    SlicedTable,
+    findings_by_slice,
+    profile_frames,
+    roots_of,
+    sum_findings,
+)
+from cbi_assets.checks.slices import (
+    CHANGED,
+    Slice,
+    SliceKey,
+    Span,
+    digest,
+    read_ledger,
+    read_slices,
+    update_slices,
+)
 from cbi_assets.drive.inventory import missing_days_of
+from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.vendor_days import unsettled_days
-from cbi_assets.market.bars import SECONDS, Timeframe
+from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import trade_dates
-from cbi_assets.market.ticks import TICKS
 from cbi_assets.session import Project
 from cbi_assets.tables import RAW
-from cbi_assets.warehouse.base import Params
+from cbi_assets.warehouse.sql_files import load_sql
 
 FRESH_TRADE_DATES: Final = 5
 """Bars are fresh if the newest is from one of the last five trade dates that have closed."""
+
+_FILES: Final = (
+    "(SELECT root, dataset, source_file_id, COUNT(*) AS bars FROM `{table}` "
+    "GROUP BY root, dataset, source_file_id)"
+)
+"""Where a pasted check reads what a profile contains."""
+
+_UNSETTLED: Final = pl.Schema(
+    {"root": pl.String, "series": pl.String, "day": pl.Date, "condition": pl.String}
+)
 
 _FINER: Final[dict[Timeframe, tuple[Timeframe, str]]] = {"1d": ("1h", "DAY"), "1h": ("1m", "HOUR")}
 
 
 def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Run checks on a raw table's own bars."""
+    """Run checks on a raw table's own bars.
+
+    SLICE_CHECKS read the slices that are owed, all in one statement a span; the others read what is
+    known of all slices. Unless the context is full, slices that were checked before and have not
+    changed since are not read again.
+    """
     timeframe = checks[0].timeframe
     assert timeframe is not None
+    table = SlicedTable(context, timeframe, context.table_id(checks[0].table))
+    slices = table.check([check.name for check in checks])
+    roots = context.roots if context.roots is not None else roots_of(slices)
+    if not roots:
+        return []
     session = context.session
-    roots = context.roots_in(checks[0].table)
-    params: Params = {
-        "timeframe": timeframe,
-        "micros": SECONDS[timeframe] * 1_000_000,
-        "roots": roots,
-        "datasets": list(session.project.rules.datasets),
-    }
-    frames = {
-        "ticks": pl.DataFrame(
-            [tick for tick in session.universe.ticks() if tick.root in roots],
-            schema=TICKS,
-            orient="row",
-        ),
-        "wanted": _wanted(session.project, timeframe, roots, session.now),
-        "closed": _closed(session.project, roots, session.now, _missing_days(context)),
-        "unsettled": pl.DataFrame(
-            unsettled_days(session, timeframe),
-            schema={"root": pl.String, "series": pl.String, "day": pl.Date, "condition": pl.String},
-            orient="row",
-        ),
-    }
-    return run_sql_checks(context, checks, roots, params, frames)
+    params = table.params | {"roots": list(roots)}
+    frames = {"ticks": table.ticks.filter(pl.col("root").is_in(list(roots)))}
+    found: dict[str, pl.DataFrame] = {}
+    if whole := [check.name for check in checks if check.name not in SLICE_CHECKS]:
+        frames |= {
+            "wanted": _wanted(session.project, timeframe, roots, session.now),
+            "closed": _closed(session.project, roots, session.now, _missing_days(context)),
+            "unsettled": pl.DataFrame(
+                unsettled_days(session, timeframe), schema=_UNSETTLED, orient="row"
+            ),
+        }
+        every = frames | profile_frames(slices)
+        found = run_together(session.warehouse, whole, {"table": table.id}, params, every)
+    names = {"table": table.id, "days": table.id, "files": _FILES.format(table=table.id)}
+    results = []
+    for check in checks:
+        rows = found[check.name].partition_by("root", as_dict=True) if check.name in found else {}
+        for root in roots:
+            sql = render_check_sql(session.warehouse, check.name, names, params, frames, root)
+            own = [piece for (own_root, _), piece in slices.items() if own_root == root]
+            if check.name in SLICE_CHECKS:
+                offenders, sample = sum_findings(check.name, own)
+                results.append(check.result(context, root, offenders, sample, sql))
+                continue
+            result = to_result(context, check, root, rows.get((root,)), sql)
+            changed = [piece for piece in own if CHANGED in piece.findings]
+            if check.name == "source_is_databento" and result.passed and changed:
+                result = _changed_outside(context, check, root, changed, sql)
+            results.append(result)
+    return results
+
+
+def _changed_outside(
+    context: CheckContext, check: Check, root: str, changed: Sequence[Slice], sql: str
+) -> CheckResult:
+    """Return the result for slices whose bars are others than when the ledger said the same."""
+    bars = sum(piece.findings[CHANGED]["offenders"] for piece in changed)
+    months = ", ".join(f"{piece.month:%Y-%m}" for piece in changed)
+    sample = [{"root": root, "month": piece.month, "bars": piece.bars} for piece in changed]
+    actual = (
+        f"{plural(len(changed), 'month')} changed by neither a load nor an unload: {months}. "
+        "Unload the files that cover them, then load again"
+    )
+    return check.result(context, root, bars, sample[:20], sql, actual=actual)
 
 
 def run_rebuilds(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
     """Compare a raw table's bars with those aggregated from the next finer timeframe.
 
-    A symbol's bars are compared on the UTC days for which both tables contain bars of it.
+    A symbol's bars are compared on the UTC days for which both tables contain bars of it. Unless
+    the context is full, slices of which neither table has changed are not compared again.
     """
-    timeframe = checks[0].timeframe
+    (check,) = checks
+    timeframe = check.timeframe
     assert timeframe is not None
     finer, step = _FINER[timeframe]
-    roots = context.roots_in(checks[0].table)
-    tables = {"finer": RAW[finer].id, "step": step}
-    params = {"roots": roots}
-    return run_sql_checks(context, checks, roots, params, tables=tables, sql_file="rebuilds")
+    session = context.session
+    warehouse = session.warehouse
+    names = {"table": RAW[timeframe].id, "finer": RAW[finer].id, "step": step}
+    own = SlicedTable(context, timeframe, names["table"])
+    known, spans = own.bounds() if context.full else ([], None)
+    table_id = f"{names['table']} from {names['finer']}"
+    stored = read_slices(warehouse, table_id)
+    coarse, fine = (read_ledger(warehouse, each) for each in (timeframe, finer))
+    ledger = {key: digest(coarse[key], fine[key]) for key in coarse.keys() & fine.keys()}
+    every = sorted({*known, *(root for root, _ in stored.keys() | coarse.keys())})
+    params = {**own.params, "roots": every}
+
+    def read(span: Span) -> dict[SliceKey, Slice]:
+        within = params | {"first": span.first, "end": span.end}
+        rows = warehouse.query(load_sql("checks/rebuilds", **names), within)
+        found = findings_by_slice({check.name: rows})
+        return {key: Slice(*key, "", "", findings=findings) for key, findings in found.items()}
+
+    rules = dict.fromkeys(every, digest(load_sql("checks/rebuilds", **names)))
+    slices = update_slices(warehouse, table_id, stored, ledger, rules, spans, read, session.now)
+    roots = context.roots
+    if roots is None:
+        roots = known if context.full else sorted({root for root, _ in coarse})
+    results = []
+    for root in roots:
+        pieces = [piece for (own_root, _), piece in slices.items() if own_root == root]
+        offenders, sample = sum_findings(check.name, pieces)
+        found = [piece.findings[check.name] for piece in pieces if check.name in piece.findings]
+        compared = sum(each["sample"][0]["compared"] for each in found)
+        actual = plural(offenders, check.noun) + (f" of {compared:,} compared" if compared else "")
+        one = params | {"roots": [root]}
+        sql = render_check_sql(warehouse, "rebuilds", names, one, {}, root)
+        results.append(check.result(context, root, offenders, sample, sql, actual=actual))
+    return results
 
 
 def _missing_days(context: CheckContext) -> Sequence[dt.date]:

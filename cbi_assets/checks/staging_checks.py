@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import polars as pl
 
 from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
+from cbi_assets.checks.inline_sql import render_check_sql
 from cbi_assets.ledger.check_results import CheckResult
-from cbi_assets.tables import RAW
+from cbi_assets.tables import MACRO_OBSERVATIONS, RAW
+from cbi_assets.warehouse.sql_files import load_sql
 
 
 def run_observations(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
@@ -23,7 +26,23 @@ def run_observations(context: CheckContext, checks: Sequence[Check]) -> list[Che
     schema = {"source": pl.String, "series_id": pl.String}
     frame = pl.DataFrame(allowed, schema=schema, orient="row")
     raw = {f"raw_{timeframe}": spec.id for timeframe, spec in RAW.items()}
-    return run_sql_checks(context, checks, [""], frames={"allowed": frame}, tables=raw)
+    frames = {"allowed": frame}
+    if context.full or _files_in_slices(context):
+        return run_sql_checks(context, checks, [""], frames=frames, tables=raw)
+    warehouse = context.session.warehouse
+    bars = RAW["1d"].schema_of("symbol", "dataset", "trade_date", "source_file_id")
+    none = warehouse.stage_frame("no_bars", pl.DataFrame(schema=bars))
+    results = run_sql_checks(context, checks, [""], frames=frames, tables=dict.fromkeys(raw, none))
+    names = raw | {"table": MACRO_OBSERVATIONS.id}
+    return [
+        replace(result, sql=render_check_sql(warehouse, result.name, names, {}, frames, ""))
+        for result in results
+    ]
+
+
+def _files_in_slices(context: CheckContext) -> int:
+    """Return how many files of staging the stored slices of the raw tables have bars of."""
+    return int(context.session.warehouse.query(load_sql("checks/staging_files_in_slices")).item())
 
 
 def run_bridge(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:

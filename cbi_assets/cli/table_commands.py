@@ -53,7 +53,13 @@ def build(
 
 
 @app.command()
-def check(json: Json = False, wait: Wait = 600.0) -> None:
+def check(
+    full: Annotated[
+        bool, typer.Option("--full", help="Also read bars that have not changed since a check.")
+    ] = False,
+    json: Json = False,
+    wait: Wait = 600.0,
+) -> None:
     """Run every check and list the findings. Example: cbi check"""
     from cbi_assets import verbs
     from cbi_assets.checks import SPEC_CHECK
@@ -61,7 +67,7 @@ def check(json: Json = False, wait: Wait = 600.0) -> None:
     from cbi_assets.cli.show_checks import check_document, count_results, show_checks
 
     with command_session(wait) as session:
-        results = verbs.check(session)
+        results = verbs.check(session, full=full)
         from cbi_assets.pipeline.terminal import record_checks
 
         record_checks(session, results)

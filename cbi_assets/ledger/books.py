@@ -62,6 +62,15 @@ def quarantined_files(warehouse: Warehouse, load_id: str) -> list[QuarantinedFil
     return [QuarantinedFile(**row) for row in found.to_dicts()]
 
 
+def published_rows(warehouse: Warehouse) -> dict[tuple[str, str], int]:
+    """Return the published bars by root and timeframe; the tables contain as many."""
+    rows = warehouse.query(
+        "SELECT root, timeframe, SUM(published) AS row_count FROM `ops.loads` "
+        "GROUP BY root, timeframe"
+    )
+    return {(root, timeframe): count for root, timeframe, count in rows.iter_rows()}
+
+
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:
     """Return path, schema, source_file_id, job_id, status, trust and BOOK_COLUMNS, by file."""
     return warehouse.query(load_sql("ledger/books_by_file")).sort("path")

@@ -20,6 +20,7 @@ from cbi_assets.ledger.books import (
     BooksEntry,
     LoadCounts,
     QuarantinedFile,
+    published_rows,
     quarantined_files,
     source_file_statements,
 )
@@ -37,7 +38,6 @@ from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import JobCost, Statement
-from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class _Load:
                 self._warehouse.transact(with_version_guard(statements, version))
             return LoadOutcome(self._survey, stopped=stopped)
         load_id = self._load_id(todo)
-        before = {t: rows_by_root(self._warehouse, RAW[t]) for t in todo}
+        before = published_rows(self._warehouse)
         overlaps = find_overlaps(self._warehouse, self._contents, todo)
         audited = {t: self._audit(t, slices) for t, slices in todo.items()}
         statements = self._delete_entries(resolved)
@@ -327,12 +327,12 @@ class _Load:
         )
 
     def _partitions(
-        self, audited: Mapping[Timeframe, Audited], before: Mapping[Timeframe, dict[str, int]]
+        self, audited: Mapping[Timeframe, Audited], before: Mapping[tuple[str, str], int]
     ) -> tuple[list[PartitionLoad], int]:
         partitions: list[PartitionLoad] = []
         unresolved = 0
+        after = published_rows(self._warehouse)
         for timeframe, outcome in audited.items():
-            after = rows_by_root(self._warehouse, RAW[timeframe])
             counted = outcome.books.rename({"fresh": "published"})
             by_root = counted.group_by("root").agg(
                 pl.len().alias("files"), pl.col(LOAD_COUNTS).sum()
@@ -345,8 +345,8 @@ class _Load:
                 partitions.append(
                     PartitionLoad(
                         timeframe=timeframe,
-                        rows_before=before[timeframe].get(root, 0),
-                        rows_after=after.get(root, 0),
+                        rows_before=before.get((root, timeframe), 0),
+                        rows_after=after.get((root, timeframe), 0),
                         **row,
                     )
                 )

@@ -28,7 +28,7 @@ def _asset_check(check: Check) -> dg.AssetChecksDefinition:
     ) -> dg.AssetCheckResult:
         roots = [parse_partition_key(context.partition_key)[0]] if check.timeframe else None
         with project.session(clock.now()) as session:
-            results = run_checks(CheckContext(session, roots), [check])
+            results = run_checks(CheckContext(session, roots, full=False), [check])
             record_results(session, results)
         return to_check_result(check, results)
 

@@ -149,6 +149,32 @@ CHECK_RESULTS = TableSpec(
     key=("table_id", "check_name", "partition_key"),
 )
 
+CHECK_SLICES = TableSpec(
+    dataset="ops",
+    name="check_slices",
+    description="What the checks of a raw table found in each month of each root. It stands until "
+    "the ledger says something else of the month's bars, or a rule changes.",
+    columns=(
+        Column("table_id", "STRING", "the table; of a comparison, both"),
+        Column("root", "STRING", "root"),
+        Column("month", "DATE", "first day of the month, by ts_event in UTC"),
+        Column("rule", "STRING", "hash of the rules"),
+        Column("ledger", "STRING", "hash of what ops.loads said of the bars"),
+        Column("content", "STRING", "hash of the bars"),
+        Column("bars", "INT64", "number of bars"),
+        Column("first_ts_event", "TIMESTAMP", "start of the first bar", required=False, unit="UTC"),
+        Column("last_ts_event", "TIMESTAMP", "start of the last bar", required=False, unit="UTC"),
+        Column("passed", "BOOL", "whether no check found an offender"),
+        Column("offenders", "INT64", "offenders of all checks"),
+        Column("findings", "STRING", "offenders and a sample of them, by check, as JSON"),
+        Column("symbols", "STRING", "the vendor's symbols, as JSON"),
+        Column("files", "STRING", "dataset, file and bars, as JSON"),
+        Column("days", "STRING", "trade dates as days of the month, by series, as JSON"),
+        Column("checked_at", "TIMESTAMP", "when the checks ran", unit="UTC"),
+    ),
+    key=("table_id", "root", "month"),
+)
+
 CHECK_HISTORY = TableSpec(
     dataset="ops",
     name="check_history",
@@ -197,6 +223,7 @@ LEDGER: Final = (
     QUARANTINED_BARS,
     BAR_CONFLICTS,
     CHECK_RESULTS,
+    CHECK_SLICES,
     CHECK_HISTORY,
     LOAD_COSTS,
 )

@@ -60,6 +60,12 @@ def _read_as_float(node: exp.Expression) -> None:
         node.replace(exp.Literal.number(f"{node.name}e0"))
 
 
+def _union_by_name(node: exp.Expression) -> None:
+    # DuckDB's UNION BY NAME keeps all columns, as GoogleSQL's FULL UNION BY NAME does.
+    if node.args.get("by_name"):
+        node.set("side", None)
+
+
 _BRIDGES: Final[dict[type[exp.Expression], Callable[[exp.Expression], None]]] = {
     exp.CountIf: _count_none_as_zero,
     exp.DataType: _widen_numeric,
@@ -68,5 +74,6 @@ _BRIDGES: Final[dict[type[exp.Expression], Callable[[exp.Expression], None]]] = 
     exp.DateTrunc: _keep_date,
     exp.TimestampDiff: _count_whole_units,
     exp.Literal: _read_as_float,
+    exp.Union: _union_by_name,
 }
 """What makes an expression mean the same on DuckDB where sqlglot alone does not."""

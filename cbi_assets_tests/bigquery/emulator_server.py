@@ -36,6 +36,7 @@ def main(folder: Path) -> None:
     keep_tables_in_memory()
     look_up_single_tables()
     database.connection().execute("SET threads = 1")  # tables of a test have a few rows
+    unite_by_name()
     storage, grpc_port = server.start("127.0.0.1", 0)
     rest = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=rest.run, daemon=True)
@@ -109,6 +110,21 @@ def look_up_single_tables() -> None:
         return [(table_id, "TABLE", rows)]
 
     database.fetch, database.objects = fetch_single, objects
+
+
+def unite_by_name() -> None:
+    """Have the emulator understand FULL UNION BY NAME: DuckDB's UNION BY NAME is that, without the
+    word."""
+    from sqlglot.generator import Generator
+
+    generate = Generator.set_operation
+
+    def set_operation(self: Any, expression: Any) -> str:
+        if expression.args.get("by_name"):
+            expression.set("side", None)
+        return str(generate(self, expression))
+
+    Generator.set_operation = set_operation
 
 
 if __name__ == "__main__":

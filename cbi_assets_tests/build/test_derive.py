@@ -258,7 +258,7 @@ def test_derive_skips_a_root_if_a_check_failed(project: Project, three_days: Pat
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
         warehouse.transact([Statement(invalid)])
-        verbs.check(session)
+        verbs.check(session, full=True)
     before = bars(project, "4h")
     outcome = run(project, whole=True)
     assert set(outcome.skipped) == {"ZS"}

@@ -42,9 +42,11 @@ def test_build_skips_a_root_whose_bars_failed(project: Project) -> None:
     set_volume(project, -1)
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
-        verbs.check(session)
+        verbs.check(session, full=True)
         skipped = failed_upstream(warehouse, ["ZL", "ZS"])
-    assert skipped == {"ZL": ["ohlc_is_consistent on ZL|1h"]}
+    # the bar is not its file's any more
+    names = ["ohlc_is_consistent", "source_is_databento"]
+    assert skipped == {"ZL": [f"{name} on ZL|1h" for name in names]}
     outcome = build_all(project)
     assert outcome.skipped == skipped
     assert outcome.rows == {"ZS": 1}
@@ -59,7 +61,7 @@ def test_build_keeps_a_skipped_roots_rows_and_rebuilds_it_once_its_bars_pass(
     for volume, rows in ((-1, {"ZS": 1}), (5, {"ZL": 1, "ZS": 1})):
         set_volume(project, volume)
         with open_session(project, now=NOW) as session:
-            verbs.check(session)
+            verbs.check(session, full=True)
         assert build_all(project).rows == rows
         assert query(project, f"SELECT symbol FROM `{MATRIX}`").height == 2
 

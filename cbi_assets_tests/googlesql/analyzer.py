@@ -41,6 +41,8 @@ FEATURES = (
     "QUALIFY",
     "SAFE_FUNCTION_CALL",
     "SELECT_STAR_EXCEPT_REPLACE",
+    "V_1_4_BY_NAME",
+    "V_1_4_CORRESPONDING_FULL",
     "WITH_ON_SUBQUERY",
 )
 """What the project's SQL uses of the optional parts of GoogleSQL; BigQuery has each."""

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-import cbi_assets.checks.check
+from cbi_assets.checks import check, inline_sql, raw_checks, staging_checks
 from cbi_assets.tables import ALL_TABLES, TableSpec
 from cbi_assets.tables.spec import Column
 from cbi_assets.warehouse.bigquery import live_schema
@@ -117,7 +117,7 @@ class IssuedSql:
 
     def _record_pastes(self) -> None:
         """Record what a check prints for pasting into BigQuery's console."""
-        render = cbi_assets.checks.check.render_check_sql
+        render = inline_sql.render_check_sql
 
         def recording(warehouse: Any, *args: Any) -> str:
             self._is_pasting = True
@@ -129,7 +129,8 @@ class IssuedSql:
                 self._is_pasting = False
             return text
 
-        cbi_assets.checks.check.render_check_sql = recording
+        for module in (check, raw_checks, staging_checks):
+            module.render_check_sql = recording  # type: ignore[attr-defined]
 
     # What BigQuery's client is asked.
 

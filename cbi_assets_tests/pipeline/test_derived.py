@@ -115,7 +115,7 @@ def test_materializing_a_root_with_a_failed_check_skips_it(
     with open_session(project, now=NOW) as session:
         warehouse = session.warehouse
         warehouse.transact([Statement(broken)])
-        verbs.check(session)
+        verbs.check(session, full=True)
     found = materialize("4h", "ZL")
     assert "ohlc_is_consistent on ZL|1h" in found["skipped"]
     assert found["dagster/partition_row_count"] == 0

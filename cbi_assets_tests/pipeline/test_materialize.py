@@ -16,7 +16,7 @@ from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.terminal import record_load
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
+from cbi_assets.tables import BUILT, CHECK_SLICES, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query, table
 from cbi_assets_tests.load.lines import put_lines, record
@@ -211,7 +211,8 @@ def test_next_load_reports_what_was_not_recorded(
 def break_bars(project: Project) -> None:
     with open_warehouse(project) as warehouse:
         sql = f"UPDATE `{RAW['1h'].id}` SET high = low - 1 WHERE root = 'ZL'"
-        warehouse.transact([Statement(sql)])
+        owed = f"DELETE FROM `{CHECK_SLICES.id}` WHERE root = 'ZL'"
+        warehouse.transact([Statement(sql), Statement(owed)])
 
 
 def test_table_and_its_checks_run_by_partition(

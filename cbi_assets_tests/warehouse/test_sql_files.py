@@ -40,7 +40,7 @@ def test_header_names_every_table_and_parameter(file: Path) -> None:
 
 def test_load_sql_requires_every_placeholder() -> None:
     with pytest.raises(KeyError, match="table"):
-        load_sql("load/partition_profile")
+        load_sql("load/partition_sample")
 
 
 @pytest.mark.parametrize(

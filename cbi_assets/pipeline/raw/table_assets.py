@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from cbi_assets.load.partition_profiles import profile_partitions
+from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.metadata import partition_metadata, table_metadata
@@ -32,7 +32,7 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         root, _ = parse_partition_key(context.partition_key)
         with project.session(clock.now()) as session:
-            profiles = profile_partitions(session.warehouse, timeframe, [root])
+            profiles = profile_partitions(session, timeframe, [root])
             plots = plot_bars(session.warehouse, spec.id, [root])
         profile = profiles[0] if profiles else None
         return dg.MaterializeResult(metadata=partition_metadata(profile, None, plots.get(root, {})))

@@ -1,10 +1,10 @@
 -- Compare each root's first and last trade date with those wanted of it, and with the other roots'.
 -- A root may end one trade date before the newest: a file that ends at 00:00 UTC contains the
 -- evening session of some sectors and not of others. One row per root.
--- Reads $table, $wanted. Parameter: roots.
+-- Reads $days (trade dates by root, symbol and kind), $wanted. Parameter: roots.
 WITH covered AS (
   SELECT root, MIN(trade_date) AS first_date, MAX(trade_date) AS last_date
-  FROM `$table`
+  FROM `$days`
   GROUP BY root
 ),
 common AS (
@@ -15,7 +15,7 @@ until AS (
     COALESCE(
       MAX(IF(bars.trade_date < common.last_date, bars.trade_date, NULL)), MAX(common.last_date)
     ) AS last_date
-  FROM `$table` AS bars
+  FROM `$days` AS bars
   CROSS JOIN common
 ),
 wish AS (

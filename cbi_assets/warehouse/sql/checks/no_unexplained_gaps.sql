@@ -1,9 +1,9 @@
 -- Select weekdays within a series' range on which it has no bar, except those on which the exchange
 -- was closed or the vendor has no data. One row per series and trade date.
--- Reads $table, $closed. Parameter: roots.
+-- Reads $days (trade dates by root, symbol and kind), $closed. Parameter: roots.
 WITH series AS (
   SELECT DISTINCT root, IF(kind = 'continuous', symbol, kind) AS name, trade_date
-  FROM `$table`
+  FROM `$days`
   WHERE root IN UNNEST(@roots) AND kind IN ('continuous', 'outright')
 ),
 spans AS (

@@ -1,20 +1,20 @@
 -- Compare bars with those aggregated from the next finer timeframe, on the UTC days for which a
--- symbol has both. One row per mismatched bar; without one, one row per root. `compared` counts
--- all.
--- Reads $table, $finer; $step is DAY or HOUR. Parameter: roots.
+-- symbol has both. One row per mismatched bar; without one, one row per root and month. `offenders`
+-- and `compared`, all bars, are counted by root and month.
+-- Reads $table, $finer; $step is DAY or HOUR. Parameters: roots, first, end.
 WITH rebuilt AS (
   SELECT
     symbol, TIMESTAMP_TRUNC(ts_event, $step) AS start,
     ANY_VALUE(open HAVING MIN ts_event) AS open, MAX(high) AS high, MIN(low) AS low,
     ANY_VALUE(close HAVING MAX ts_event) AS close, SUM(volume) AS volume, MIN(root) AS root
   FROM `$finer`
-  WHERE root IN UNNEST(@roots)
+  WHERE root IN UNNEST(@roots) AND ts_event >= @first AND ts_event < @end
   GROUP BY symbol, TIMESTAMP_TRUNC(ts_event, $step)
 ),
 stated AS (
   SELECT root, symbol, ts_event AS start, open, high, low, close, volume
   FROM `$table`
-  WHERE root IN UNNEST(@roots)
+  WHERE root IN UNNEST(@roots) AND ts_event >= @first AND ts_event < @end
 ),
 days AS (
   SELECT DISTINCT stated.symbol, DATE(stated.start) AS utc_day
@@ -45,17 +45,20 @@ pairs AS (
   FROM stated_there AS s
   FULL OUTER JOIN rebuilt_there AS r ON r.symbol = s.symbol AND r.start = s.start
 ),
+by_month AS (
+  SELECT pairs.*, DATE_TRUNC(DATE(ts_event), MONTH) AS month FROM pairs
+),
 ranked AS (
   SELECT
-    pairs.*,
-    SUM(differs) OVER (PARTITION BY root) AS offenders,
-    COUNT(*) OVER (PARTITION BY root) AS compared,
-    ROW_NUMBER() OVER (PARTITION BY root ORDER BY differs DESC, ts_event, symbol) AS place
-  FROM pairs
+    by_month.*,
+    SUM(differs) OVER (PARTITION BY root, month) AS offenders,
+    COUNT(*) OVER (PARTITION BY root, month) AS compared,
+    ROW_NUMBER() OVER (PARTITION BY root, month ORDER BY differs DESC, ts_event, symbol) AS place
+  FROM by_month
 )
 SELECT
-  root, symbol, ts_event, stated_open, rebuilt_open, stated_high, rebuilt_high, stated_low,
+  root, month, symbol, ts_event, stated_open, rebuilt_open, stated_high, rebuilt_high, stated_low,
   rebuilt_low, stated_close, rebuilt_close, stated_volume, rebuilt_volume, offenders, compared
 FROM ranked
 WHERE place <= 20 AND (differs = 1 OR place = 1)
-ORDER BY root, place
+ORDER BY root, month, place

@@ -1,5 +1,5 @@
 -- Compare the bars of each file in the table with those that the ledger says it published. One row
--- per root. Reads $table, ops.loads. Parameters: timeframe, roots.
+-- per root. Reads $files (bars by root, dataset and file), ops.loads. Parameters: timeframe, roots.
 WITH recorded AS (
   SELECT root, source_file_id, SUM(published) AS bars
   FROM `ops.loads`
@@ -7,8 +7,8 @@ WITH recorded AS (
   GROUP BY root, source_file_id
 ),
 stored AS (
-  SELECT root, source_file_id, COUNT(*) AS bars
-  FROM `$table`
+  SELECT root, source_file_id, SUM(bars) AS bars
+  FROM $files AS counted
   WHERE root IN UNNEST(@roots)
   GROUP BY root, source_file_id
 ),

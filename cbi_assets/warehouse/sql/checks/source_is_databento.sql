@@ -1,7 +1,7 @@
 -- Select files whose bars are of a dataset that may not be published, that the ledger does not know,
 -- or that the drive has since denied: their manifest or their path has other bytes now. One row per
 -- file and dataset; `offenders` counts bars, `remedy` is of denied files.
--- Reads $table, ops.source_files. Parameters: roots, datasets.
+-- Reads $files (bars by root, dataset and file), ops.source_files. Parameters: roots, datasets.
 SELECT
   suspect.root, suspect.dataset, suspect.source_file_id, suspect.path, suspect.bars, suspect.remedy,
   SUM(suspect.bars) OVER (PARTITION BY suspect.root) AS offenders,
@@ -22,8 +22,8 @@ FROM (
       NULL
     ) AS remedy
   FROM (
-    SELECT root, dataset, source_file_id, COUNT(*) AS bars
-    FROM `$table`
+    SELECT root, dataset, source_file_id, SUM(bars) AS bars
+    FROM $files AS counted
     WHERE root IN UNNEST(@roots)
     GROUP BY root, dataset, source_file_id
   ) AS stored

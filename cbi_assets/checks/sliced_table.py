@@ -1,0 +1,210 @@
+"""Check the slices of a raw table that are owed, and keep what was found."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Final
+
+import polars as pl
+
+from cbi_assets.checks.check import CheckContext, run_together
+from cbi_assets.checks.slices import (
+    Slice,
+    SliceKey,
+    Span,
+    digest,
+    read_ledger,
+    read_slices,
+    update_slices,
+    whole_spans,
+)
+from cbi_assets.market.bars import SECONDS, Timeframe
+from cbi_assets.market.ticks import TICKS
+from cbi_assets.warehouse.sql_files import load_sql
+
+SLICE_CHECKS: Final = (
+    "no_duplicate_bars",
+    "ohlc_is_consistent",
+    "prices_are_on_tick",
+    "prices_are_plausible",
+    "schema_matches_timeframe",
+)
+"""The checks that find their offenders within a slice."""
+
+_PROFILE: Final = "bar_profile"
+_BEFORE: Final = dt.timedelta(days=31)
+_SAMPLE: Final = 20
+_GRAIN: Final = ("root", "month")
+
+
+class SlicedTable:
+    """A raw table, or a scratch table with its columns, as slices."""
+
+    def __init__(self, context: CheckContext, timeframe: Timeframe, table_id: str) -> None:
+        self.id = table_id
+        self._context = context
+        self._timeframe = timeframe
+        self._warehouse = context.session.warehouse
+        self._first = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+        self._end = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The values that the checks' SQL takes for all of the table."""
+        return {
+            "timeframe": self._timeframe,
+            "micros": SECONDS[self._timeframe] * 1_000_000,
+            "datasets": list(self._context.session.project.rules.datasets),
+            "before": self._first,
+            "first": self._first,
+            "end": self._end,
+        }
+
+    @cached_property
+    def ticks(self) -> pl.DataFrame:
+        """The ticks of all roots of the universe."""
+        ticks = self._context.session.universe.ticks()
+        return pl.DataFrame(ticks, schema=TICKS, orient="row")
+
+    def check(self, names: Sequence[str] = SLICE_CHECKS) -> dict[SliceKey, Slice]:
+        """Check the slices that are owed, store what was found, and return all slices.
+
+        Of a scratch table, runs only the checks of these names, and stores nothing.
+        """
+        roots, spans = self.bounds() if self._context.full else ([], None)
+        if self._context.scratch is not None:
+            files = [name for name in names if name in SLICE_CHECKS]
+            found = [self._read(span, roots, files) for span in spans or ()]
+            return {key: piece for each in found for key, piece in each.items()}
+        stored = read_slices(self._warehouse, self.id)
+        ledger = read_ledger(self._warehouse, self._timeframe)
+        roots = sorted({*roots, *(root for root, _ in stored.keys() | ledger.keys())})
+        return update_slices(
+            self._warehouse,
+            self.id,
+            stored,
+            ledger,
+            {root: self._rule(root) for root in roots},
+            spans,
+            lambda span: self._read(span, roots, SLICE_CHECKS),
+            self._context.session.now,
+        )
+
+    def bounds(self) -> tuple[list[str], list[Span]]:
+        """Return the roots in the table, and spans that include all of its bars."""
+        rows = self._warehouse.query(load_sql("checks/slice_bounds", table=self.id))
+        if rows.is_empty():
+            return [], []
+        spans = whole_spans(rows["first_ts"].min(), rows["last_ts"].max())  # type: ignore[arg-type]
+        return rows["root"].to_list(), spans
+
+    def _rule(self, root: str) -> str:
+        names = dict.fromkeys(("table", "ticks"), "")
+        texts = [load_sql(f"checks/{name}", **names) for name in (*SLICE_CHECKS, _PROFILE)]
+        return digest(*texts, str(self.ticks.filter(root=root).rows()))
+
+    def _read(
+        self, span: Span, roots: Sequence[str], checks: Sequence[str]
+    ) -> dict[SliceKey, Slice]:
+        """Return the slices with bars in a span."""
+        params = self.params | {
+            "roots": list(roots),
+            "before": span.first - _BEFORE,
+            "first": span.first,
+            "end": span.end,
+        }
+        ticks = self.ticks.filter(pl.col("root").is_in(list(roots)))
+        files = [*checks, _PROFILE]
+        found = run_together(self._warehouse, files, {"table": self.id}, params, {"ticks": ticks})
+        slices = _profiles(found.pop(_PROFILE))
+        for key, findings in findings_by_slice(found).items():
+            slices[key] = replace(slices[key], findings=findings)
+        return slices
+
+
+def sum_findings(name: str, slices: Iterable[Slice]) -> tuple[int, list[dict[str, Any]]]:
+    """Return how many offenders a check found in slices of a root, and a sample of them."""
+    found = [piece.findings[name] for piece in slices if name in piece.findings]
+    rows = [row for each in found for row in each["sample"] if each["offenders"]]
+    rows.sort(key=lambda row: (row["symbol"], row["ts_event"]))
+    return sum(each["offenders"] for each in found), rows[:_SAMPLE]
+
+
+def roots_of(slices: Mapping[SliceKey, Slice]) -> list[str]:
+    """Return the roots that have bars."""
+    return sorted({piece.root for piece in slices.values() if piece.bars})
+
+
+def profile_frames(slices: Mapping[SliceKey, Slice]) -> dict[str, pl.DataFrame]:
+    """Return what is known of all slices: bars by file (`files`), and trade dates (`days`).
+
+    The trade dates of a root's outrights are those of one series.
+    """
+    files = [(piece.root, *file) for piece in slices.values() for file in piece.files]
+    days = [
+        (piece.root, symbol, kind, piece.month + dt.timedelta(days=day))
+        for piece in slices.values()
+        for series, offsets in piece.days.items()
+        for kind, _, symbol in [series.partition(" ")]
+        for day in offsets
+    ]
+    return {
+        "files": pl.DataFrame(files, schema=_FILES, orient="row"),
+        "days": pl.DataFrame(days, schema=_DAYS, orient="row").unique(),
+    }
+
+
+def findings_by_slice(
+    found: Mapping[str, pl.DataFrame],
+) -> dict[SliceKey, dict[str, dict[str, Any]]]:
+    """Return offenders and sample by slice and check, from the rows that each check returned."""
+    findings: dict[SliceKey, dict[str, dict[str, Any]]] = {}
+    for name, rows in found.items():
+        for (root, month), own in rows.partition_by(*_GRAIN, as_dict=True).items():
+            findings.setdefault((root, month), {})[name] = {
+                "offenders": int(own["offenders"][0]),
+                "sample": own.drop("offenders").to_dicts(),
+            }
+    return findings
+
+
+def _profiles(profile: pl.DataFrame) -> dict[SliceKey, Slice]:
+    """Return slices without rule, ledger and findings."""
+    columns = sorted(set(profile.columns) - set(_GRAIN))
+    text = pl.concat_str(pl.col(columns).cast(pl.String).fill_null("-"), separator="|")
+    series = pl.when(kind="continuous").then(pl.concat_str("kind", "symbol", separator=" "))
+    marked = profile.with_columns(
+        text=text,
+        series=series.otherwise("kind"),
+        day=(pl.col("trade_date") - pl.col("month")).dt.total_days(),
+    )
+    how = digest(load_sql(f"checks/{_PROFILE}", table=""))[:8]
+    slices = {}
+    for (root, month), own in marked.partition_by(*_GRAIN, as_dict=True).items():
+        files = own.group_by("dataset", "source_file_id").agg(pl.col("bars").sum())
+        days = own.group_by("series").agg(pl.col("day").unique().sort()).sort("series")
+        slices[root, month] = Slice(
+            root=root,
+            month=month,
+            rule="",
+            ledger="",
+            content=f"{how}-{digest(*own['text'].sort())}",
+            bars=int(own["bars"].sum()),
+            first_ts_event=own["first_ts_event"].min(),  # type: ignore[arg-type]
+            last_ts_event=own["last_ts_event"].max(),  # type: ignore[arg-type]
+            symbols=sorted(set(own["symbol"])),
+            files=sorted(files.rows()),
+            days=dict(days.iter_rows()),
+        )
+    return slices
+
+
+_FILES: Final = pl.Schema(
+    {"root": pl.String, "dataset": pl.String, "source_file_id": pl.String, "bars": pl.Int64}
+)
+_DAYS: Final = pl.Schema(
+    {"root": pl.String, "symbol": pl.String, "kind": pl.String, "trade_date": pl.Date}
+)

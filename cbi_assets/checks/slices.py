@@ -1,0 +1,302 @@
+"""The slices of a raw table, each a month of one root, and what was found in them.
+
+A bar's key is within one slice, so what a check finds there is the same until the slice changes.
+`ops.check_slices` keeps it. A slice is checked again if the ledger says something else of its bars
+than when it was checked, or if a rule has changed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import polars as pl
+
+from cbi_assets.market.bars import Timeframe
+from cbi_assets.tables import CHECK_SLICES
+from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.sql_files import load_sql
+
+SliceKey = tuple[str, dt.date]
+"""A root and the first day of a month."""
+
+CHANGED: Final = "changed"
+"""The finding that a slice's bars have changed, and the ledger has not."""
+
+_LONGEST_SPAN: Final = 24
+"""Months that one statement checks at most: its windows must fit into memory."""
+
+_AS_JSON: Final = ("findings", "symbols", "files", "days")
+
+_GAP: Final = 3
+"""Months between two that are owed, which are checked as well to spare a statement."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What is known of a slice.
+
+    Parameters
+    ----------
+    root, month : str, date
+        Its key.
+    rule : str
+        A hash of the rules that it was checked by.
+    ledger : str
+        A hash of what the ledger said of its bars.
+    content : str
+        A hash of how it was computed, and of its bars; empty without bars.
+    bars : int
+        Their number.
+    first_ts_event, last_ts_event : datetime, optional
+        Start of the first and of the last one.
+    findings : dict
+        By check with offenders: their number (`offenders`), and up to 20 of them (`sample`).
+    symbols : list of str
+        The vendor's symbols.
+    files : list of (dataset, file, bars)
+        Where the bars are from.
+    days : dict
+        Days from the first of the month to each trade date, by `kind symbol`; outrights have no
+        symbol there.
+    """
+
+    root: str
+    month: dt.date
+    rule: str
+    ledger: str
+    content: str = ""
+    bars: int = 0
+    first_ts_event: dt.datetime | None = None
+    last_ts_event: dt.datetime | None = None
+    findings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    symbols: list[str] = field(default_factory=list)
+    files: list[tuple[str, str, int]] = field(default_factory=list)
+    days: dict[str, list[int]] = field(default_factory=dict)
+
+    @property
+    def key(self) -> SliceKey:
+        """Root and month."""
+        return self.root, self.month
+
+    @property
+    def offenders(self) -> int:
+        """The offenders of all checks."""
+        return sum(found["offenders"] for found in self.findings.values())
+
+
+@dataclass(frozen=True)
+class Span:
+    """Months that one statement reads: from `first` up to but not including `end`, UTC."""
+
+    first: dt.datetime
+    end: dt.datetime
+
+    def contains(self, month: dt.date) -> bool:
+        """Return whether the span includes a month."""
+        return self.first.date() <= month < self.end.date()
+
+
+def update_slices(
+    warehouse: Warehouse,
+    table_id: str,
+    stored: Mapping[SliceKey, Slice],
+    ledger: Mapping[SliceKey, str],
+    rules: Mapping[str, str],
+    spans: Sequence[Span] | None,
+    read: Callable[[Span], Mapping[SliceKey, Slice]],
+    checked_at: dt.datetime,
+) -> dict[SliceKey, Slice]:
+    """Read slices again, store what was found, and return all slices of a table.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+        Where they are stored, under `table_id`.
+    stored, ledger, rules : mappings
+        The stored slices, what the ledger says of each now, and the rules of each root.
+    spans : sequence of Span, optional
+        What to read (default: what is owed).
+    read : callable
+        Returns the slices with bars in a span, without `rule` and `ledger`.
+    checked_at : datetime
+        When this is.
+    """
+    is_full = spans is not None
+    spans = owed_spans(stored, ledger, rules) if spans is None else spans
+    fresh: dict[SliceKey, Slice] = {}
+    for span in spans:
+        found = read(span)
+        # An empty slice is stored too, so that it is not owed.
+        empty = {key: Slice(*key, "", "") for key in ledger if span.contains(key[1])}
+        fresh |= empty | dict(found)
+    for key, piece in fresh.items():
+        piece = replace(piece, rule=rules.get(piece.root, ""), ledger=ledger.get(key, ""))
+        before = stored.get(key)
+        if before and before.ledger == piece.ledger and _differ(before.content, piece.content):
+            changed = {CHANGED: {"offenders": max(piece.bars, 1), "sample": []}}
+            findings = piece.findings | changed
+            piece = replace(piece, content=before.content, findings=findings)
+        fresh[key] = piece
+    gone = {
+        key
+        for key in stored.keys() - fresh.keys()
+        if is_full or any(span.contains(key[1]) for span in spans)
+    }
+    store_slices(warehouse, table_id, fresh.values(), gone, checked_at)
+    kept = {key: piece for key, piece in stored.items() if key not in gone}
+    return dict(sorted((kept | fresh).items()))
+
+
+def _differ(before: str, now: str) -> bool:
+    """Return whether hashes of bars differ that were computed in the same way."""
+    return before != now and before.partition("-")[0] == now.partition("-")[0]
+
+
+def read_slices(warehouse: Warehouse, table_id: str) -> dict[SliceKey, Slice]:
+    """Return the stored slices of a table."""
+    names = ", ".join(name for name in CHECK_SLICES.column_names if name in Slice.__annotations__)
+    rows = warehouse.query(
+        f"SELECT {names} FROM `{CHECK_SLICES.id}` WHERE table_id = @table_id",
+        {"table_id": table_id},
+    )
+    found = {}
+    for row in rows.iter_rows(named=True):
+        for name in _AS_JSON:
+            row[name] = json.loads(row[name], object_hook=_revive)
+        row["files"] = [tuple(file) for file in row["files"]]
+        found[row["root"], row["month"]] = Slice(**row)
+    return found
+
+
+def store_slices(
+    warehouse: Warehouse,
+    table_id: str,
+    checked: Iterable[Slice],
+    removed: Collection[SliceKey],
+    checked_at: dt.datetime,
+) -> None:
+    """Replace the stored slices with those just checked, and delete `removed`."""
+    rows = [
+        vars(piece)
+        | {name: json.dumps(vars(piece)[name], default=_freeze) for name in _AS_JSON}
+        | {
+            "table_id": table_id,
+            "passed": piece.offenders == 0,
+            "offenders": piece.offenders,
+            "checked_at": checked_at,
+        }
+        for piece in checked
+    ]
+    if not rows and not removed:
+        return
+    schema = CHECK_SLICES.polars_schema
+    frame = pl.DataFrame(rows, schema=schema)
+    keys = pl.DataFrame(
+        sorted({(row["root"], row["month"]) for row in rows} | set(removed)),
+        schema=CHECK_SLICES.schema_of("root", "month"),
+        orient="row",
+    )
+    staged = warehouse.stage_frame("slice_keys", keys)
+    names = ", ".join(schema)
+    statements = [
+        Statement(load_sql("checks/delete_slices", staged=staged), {"table_id": table_id})
+    ]
+    if rows:
+        fresh = warehouse.stage_frame("slices_checked", frame)
+        statements.append(
+            Statement(f"INSERT INTO `{CHECK_SLICES.id}` ({names}) SELECT {names} FROM `{fresh}`")
+        )
+    warehouse.transact(statements)
+
+
+def read_ledger(warehouse: Warehouse, timeframe: Timeframe) -> dict[SliceKey, str]:
+    """Return a hash of what the ledger says of the bars of each slice that it has bars in."""
+    rows = warehouse.query(load_sql("checks/slice_ledger"), {"timeframe": timeframe})
+    entries: dict[SliceKey, list[str]] = {}
+    for root, *entry, first, last in rows.iter_rows():
+        text = " ".join(map(str, entry))
+        for month in _months(first.date(), last.date()):
+            entries.setdefault((root, month), []).append(text)
+    return {key: digest(*sorted(texts)) for key, texts in entries.items()}
+
+
+def owed_spans(
+    stored: Mapping[SliceKey, Slice], ledger: Mapping[SliceKey, str], rules: Mapping[str, str]
+) -> list[Span]:
+    """Return the spans of months in which a slice must be checked again.
+
+    The first bar of a month is compared with the last one before it, so a month that follows one
+    that changed is owed too.
+    """
+    owed = {
+        key[1]
+        for key in stored.keys() | ledger.keys()
+        if (piece := stored.get(key)) is None
+        or piece.ledger != ledger.get(key)
+        or piece.rule != rules.get(piece.root)
+    }
+    newest = max((month for _, month in ledger), default=dt.date.min)
+    return _spans(owed | {after for month in owed if (after := _next(month)) <= newest})
+
+
+def whole_spans(first: dt.datetime, last: dt.datetime) -> list[Span]:
+    """Return spans that include all months from `first` to `last`."""
+    return _spans(set(_months(first.date(), last.date())))
+
+
+def months_span(month: dt.date) -> Span:
+    """Return the span of one month."""
+    return _spans([month])[0]
+
+
+def digest(*texts: str) -> str:
+    """Return a hash of texts."""
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]
+
+
+def _spans(months: Collection[dt.date]) -> list[Span]:
+    numbers = sorted(month.year * 12 + month.month - 1 for month in months)
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number - spans[-1][1] <= _GAP and number - spans[-1][0] < _LONGEST_SPAN:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return [Span(_midnight(first), _midnight(last + 1)) for first, last in spans]
+
+
+def _midnight(number: int) -> dt.datetime:
+    return dt.datetime(number // 12, number % 12 + 1, 1, tzinfo=dt.UTC)
+
+
+def _months(first: dt.date, last: dt.date) -> Iterable[dt.date]:
+    month = first.replace(day=1)
+    while month <= last:
+        yield month
+        month = _next(month)
+
+
+def _next(month: dt.date) -> dt.date:
+    return (month + dt.timedelta(days=31)).replace(day=1)
+
+
+def _freeze(value: object) -> dict[str, str]:
+    if isinstance(value, dt.datetime):
+        return {"timestamp": value.isoformat()}
+    if isinstance(value, dt.date):
+        return {"date": value.isoformat()}
+    raise TypeError(f"no JSON for {value!r}")
+
+
+def _revive(found: dict[str, Any]) -> Any:
+    match found:
+        case {"timestamp": str(text), **rest} if not rest:
+            return dt.datetime.fromisoformat(text)
+        case {"date": str(text), **rest} if not rest:
+            return dt.date.fromisoformat(text)
+    return found
