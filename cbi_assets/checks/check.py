@@ -89,6 +89,8 @@ class Check:
     in_canary : bool
         Whether the first file of an empty table must pass it before anything is published; only
         for checks that need neither the ledger nor other files' bars.
+    of_build : bool
+        Whether it checks what the build writes about the table: no build may wait for it.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Check:
     severity: Severity = "ERROR"
     timeframe: Timeframe | None = None
     in_canary: bool = False
+    of_build: bool = False
 
     def result(
         self,

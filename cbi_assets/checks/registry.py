@@ -142,6 +142,7 @@ CHECKS: Final[tuple[Check, ...]] = (
         "Databento's were computed after the newest load.",
         "stitch problem",
         run_bridge,
+        of_build=True,
     ),
     Check(
         "own_rolls_match_vendor",

@@ -12,6 +12,21 @@ from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import to_check_result
 from cbi_assets.pipeline.warehouse_pool import POOL
+from cbi_assets.tables import CONTINUOUS
+
+BUILD_KEY = table_key(CONTINUOUS.id)
+
+# A check with a condition of its own does not run whenever its asset is updated, which is before
+# the build. Each build reports this check: the condition is for one that was stopped before it did.
+_AFTER_BUILD = (
+    (
+        dg.AutomationCondition.missing()
+        & ~dg.AutomationCondition.any_deps_missing()
+        & ~dg.AutomationCondition.any_deps_in_progress()
+    )
+    .newly_true()
+    .with_label("built and never checked")
+)
 
 
 def _asset_check(check: Check) -> dg.AssetChecksDefinition:
@@ -19,7 +34,9 @@ def _asset_check(check: Check) -> dg.AssetChecksDefinition:
         asset=table_key(check.table.id),
         name=check.name,
         description=check.sentence,
-        blocking=check.severity == "ERROR",
+        blocking=check.severity == "ERROR" and not check.of_build,
+        additional_deps=[BUILD_KEY] if check.of_build else None,
+        automation_condition=_AFTER_BUILD if check.of_build else None,
         partitions_def=partitions_of((check.timeframe,)) if check.timeframe else None,
         pool=POOL,
     )

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from cbi_assets.checks import CHECKS
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import built_metadata, table_metadata
 from cbi_assets.pipeline.plots import profile_built
+from cbi_assets.pipeline.reporting import report_checks
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.tables import (
@@ -24,6 +26,8 @@ from cbi_assets.tables import (
 )
 from cbi_assets.verbs import build
 
+_OF_BUILD = {check.name for check in CHECKS if check.of_build}
+
 MATRIX_KEY = table_key(DAILY_ML_MATRIX.id)
 
 FRESHNESS = dg.FreshnessPolicy.time_window(
@@ -35,14 +39,24 @@ up to eleven days over Christmas: this policy never fails before that check.
 
 Raw tables have no policy: they follow the drive, and a day without a delivery is not an error."""
 
+_CHECK_FAILED = dg.AutomationCondition.any_deps_match(
+    dg.AutomationCondition.any_checks_match(
+        dg.AutomationCondition.check_failed(), blocking_only=True
+    )
+)
+_FIRST = (
+    dg.AutomationCondition.missing()
+    & dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing())
+).newly_true()
+
 # Dagster does not keep an unpartitioned asset from running if a check failed on one partition
-# upstream, so the condition does. The build itself looks up failed checks in the warehouse again.
+# upstream, so the condition does. It is asked of the sessions, too, which read the bars: new
+# observations alone must not build a matrix of bars that failed. The build itself looks up failed
+# checks in the warehouse again.
 _CONDITION = (
-    dg.AutomationCondition.any_deps_updated().since_last_handled()
-    & ~dg.AutomationCondition.any_deps_match(
-        dg.AutomationCondition.any_checks_match(
-            dg.AutomationCondition.check_failed(), blocking_only=True
-        )
+    (dg.AutomationCondition.any_deps_updated() | _FIRST).since_last_handled()
+    & ~(
+        _CHECK_FAILED | dg.AutomationCondition.asset_matches(table_key(SESSIONS.id), _CHECK_FAILED)
     ).with_label("a blocking check failed upstream")
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
@@ -65,24 +79,32 @@ def _spec(table: TableSpec) -> dg.AssetSpec:
         kinds={WAREHOUSE_KIND, "table", "polars"},
         owners=["team:quant" if is_matrix else "team:market-data"],
         automation_condition=_CONDITION,
+        skippable=True,  # or a subset could not be selected
         freshness_policy=FRESHNESS,
         description=table.description,
         metadata=table_metadata(table),
     )
 
 
-@dg.multi_asset(name="build", specs=[_spec(table) for table in BUILT], pool=POOL)
+@dg.multi_asset(name="build", specs=[_spec(table) for table in BUILT], can_subset=True, pool=POOL)
 def built_tables(
     context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
 ) -> Iterator[dg.MaterializeResult[None]]:
-    """Update them from the bars; a root with a failed check upstream keeps its rows."""
+    """Update them from the bars; a root with a failed check upstream keeps its rows.
+
+    Whichever of them are selected, one transaction updates all, and all are reported.
+    """
     with project.session(clock.now()) as session:
         outcome = build(session)
         profile = profile_built(session)
     for root, reasons in outcome.skipped.items():
         context.log.warning("%s was not rebuilt: %s", root, "; ".join(reasons))
     for table in BUILT:
-        yield dg.MaterializeResult(
-            asset_key=table_key(table.id),
-            metadata=built_metadata(outcome, table, profile.row_counts[table.id], profile.plots),
-        )
+        key = table_key(table.id)
+        row_count = profile.row_counts[table.id]
+        metadata = built_metadata(outcome, table, row_count, profile.plots)
+        if key in context.selected_asset_keys:
+            yield dg.MaterializeResult(asset_key=key, metadata=metadata)
+        else:
+            context.log_event(dg.AssetMaterialization(key, metadata=metadata))
+    report_checks(context, [result for result in outcome.checks if result.name in _OF_BUILD])

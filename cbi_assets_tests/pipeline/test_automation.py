@@ -1,0 +1,172 @@
+"""The matrix follows the bars: after every kind of load, unless a check of the bars failed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from cbi_assets.definitions import defs
+from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY, table_key
+from cbi_assets.session import Project
+from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW, YAHOO_BRIDGE
+from cbi_assets.warehouse.base import Statement
+from cbi_assets_tests.helpers import load_once, open_warehouse, query
+from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.load.staging.exports import write_bridge
+
+BUILD = {table_key(table.id) for table in BUILT}
+BRIDGE = table_key(YAHOO_BRIDGE.id)
+STITCH = dg.AssetCheckKey(BRIDGE, "stitch_is_documented")
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+DAY = 24  # bars of an hour
+
+Tick = Callable[[], set[dg.AssetKey]]
+Run = Callable[..., dg.ExecuteInProcessResult]
+
+
+@pytest.fixture
+def tick(instance: dg.DagsterInstance) -> Tick:
+    """One tick of `matrix_follows_bars`; returns the assets that it requests."""
+    cursor: Any = None
+
+    def evaluate() -> set[dg.AssetKey]:
+        nonlocal cursor
+        found = dg.evaluate_automation_conditions(defs, instance, cursor=cursor)
+        cursor = found.cursor
+        return {
+            key
+            for key in defs.resolve_asset_graph().get_all_asset_keys()
+            if found.get_num_requested(key)
+        }
+
+    return evaluate
+
+
+@pytest.fixture
+def run(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Run:
+    """Materialize assets, with the checks that a run of the daemon includes."""
+
+    def materialize(
+        keys: set[dg.AssetKey], partition: str | None = None
+    ) -> dg.ExecuteInProcessResult:
+        graph = defs.resolve_asset_graph()
+        checks = {
+            key
+            for key in graph.get_check_keys_for_assets(keys)
+            if graph.get(key).automation_condition is None
+        }
+        selection = dg.AssetSelection.assets(*keys).without_checks()
+        return dg.materialize(
+            [*(defs.assets or ()), *(defs.asset_checks or ())],
+            selection=selection | dg.AssetSelection.checks(*checks),
+            instance=instance,
+            resources=resources,
+            partition_key=partition,
+            run_config=QUIET,
+            raise_on_error=False,
+        )
+
+    return materialize
+
+
+def load_drive(instance: dg.DagsterInstance, resources: dict[str, Any], **config: Any) -> None:
+    """Run the job of the drive's sensor."""
+    job = defs.resolve_job_def("load_drive")
+    settings = {"ops": {"load_partitions": {"config": config}}, **QUIET}
+    assert job.execute_in_process(
+        instance=instance, resources=resources, run_config=settings
+    ).success
+
+
+def matrix_dates(project: Project) -> list[dt.date]:
+    found = query(project, f"SELECT data_date FROM `{DAILY_ML_MATRIX.id}` ORDER BY data_date")
+    dates: list[dt.date] = found["data_date"].to_list()
+    return dates
+
+
+def test_matrix_is_requested_and_contains_the_new_day_after_any_load(
+    tick: Tick,
+    run: Run,
+    project: Project,
+    drive: Path,
+    staging: Path,
+    instance: dg.DagsterInstance,
+    resources: dict[str, Any],
+) -> None:
+    january = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
+    write_bridge(staging / "y.parquet", ("2010-06-04", 40.0))
+    assert tick() == set()
+
+    put_lines(drive, [record(0)])
+    load_drive(instance, resources)
+    requested = tick()
+    assert {BRIDGE, *BUILD} <= requested
+    # one run: the bridge's checks come before the build, which documents the stitch
+    assert run(requested).success
+    assert matrix_dates(project) == january[:1]
+    assert tick() == set()
+
+    put_lines(drive, [record(DAY)], "b.json")
+    assert run({RAW_KEY}, "ZL|1h").success  # as from the UI
+    requested = tick()
+    assert {BRIDGE, *BUILD} <= requested
+    assert run(requested).success
+    assert matrix_dates(project) == january[:2]
+
+    put_lines(drive, [record(2 * DAY)], "c.json")
+    assert run({INVENTORY_KEY}).success  # lands the bars, as a tick of the drive's sensor does
+    run(tick())
+    load_drive(instance, resources, partitions=["ZL|1h"], landed_only=True)
+    requested = tick()
+    assert requested >= BUILD
+    assert run(requested).success
+    assert matrix_dates(project) == january[:3]
+
+    (stitch,) = instance.event_log_storage.get_asset_check_summary_records([STITCH]).values()
+    assert stitch.last_check_execution_record is not None
+    assert stitch.last_check_execution_record.status.value == "SUCCEEDED"
+
+
+def test_matrix_is_not_requested_if_a_check_of_the_bars_failed(
+    tick: Tick, run: Run, project: Project, drive: Path, staging: Path
+) -> None:
+    write_bridge(staging / "y.parquet", ("2010-06-04", 40.0))
+    put_lines(drive, [record(0), record(0, "ZS.v.0")])
+    load_once(project)
+    tick()
+    with open_warehouse(project) as warehouse:
+        sql = f"UPDATE `{RAW['1h'].id}` SET high = low - 1 WHERE root = 'ZL'"
+        warehouse.transact([Statement(sql)])
+    put_lines(drive, [record(DAY, "ZS.v.0")], "b.json")
+    assert run({RAW_KEY}, "ZS|1h").success
+    assert not run({table_key(RAW["1h"].id)}, "ZL|1h").success
+
+    requested = tick()
+    assert not requested & BUILD
+    run(requested)  # new observations, and nothing else: still none
+    assert not tick() & BUILD
+    assert matrix_dates(project) == []
+
+
+def test_matrix_alone_can_be_selected_and_all_its_tables_are_reported(
+    run: Run, project: Project, drive: Path, instance: dg.DagsterInstance
+) -> None:
+    put_lines(drive, [record(0)])
+    load_once(project)
+    assert run({table_key(DAILY_ML_MATRIX.id)}).success
+    assert matrix_dates(project) == [dt.date(2025, 1, 6)]
+    assert all(instance.get_latest_materialization_event(key) for key in BUILD)
+
+
+def test_automation_builds_what_was_loaded_before_it_was_switched_on(
+    tick: Tick, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
+) -> None:
+    put_lines(drive, [record(0)])
+    load_drive(instance, resources)
+    assert tick() >= BUILD
+    assert not tick() & BUILD
