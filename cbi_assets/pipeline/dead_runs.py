@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
+from dagster._core.launcher import (
+    CheckRunHealthResult,
+    DefaultRunLauncher,
+    LaunchRunContext,
+    WorkerStatus,
+)
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunRecord
+
+from cbi_assets.pipeline.run_process import launch
+
+FROM_TERMINAL = "cbi/from"
+"""The tag of runs that are a command in a terminal."""
 
 START_SECONDS = 180
 """How long a run may have no process: start_timeout_seconds of dagster.yaml."""
@@ -40,6 +51,24 @@ class Pool:
 
 class LocalRunLauncher(DefaultRunLauncher):
     """Launches runs in processes of this machine, and knows whether one is still there."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Hand the run to a process that has imported the libraries."""
+        launch(self._instance, context.dagster_run.run_id)
+
+    def terminate(self, run_id: str) -> bool:
+        """Interrupt the run's process; return whether there was one.
+
+        A command in a terminal is not interrupted: it is not the UI's.
+        """
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished or FROM_TERMINAL in run.tags:
+            return False
+        self._instance.report_run_canceling(run)
+        alive = [pid for pid in _pids(self._instance, run_id) if _is_alive(pid)]
+        for pid in alive:
+            os.kill(pid, signal.SIGINT)
+        return bool(alive)
 
     @property
     def supports_check_run_worker_health(self) -> bool:

@@ -25,6 +25,7 @@ from cbi_assets.config.settings import Home
 from cbi_assets.errors import CbiError
 from cbi_assets.files import write_atomically
 from cbi_assets.pipeline.dead_runs import UNFINISHED, Pool, end_dead_runs, find_dead_runs, pools
+from cbi_assets.pipeline.event_log import keep_event_log_open
 
 _PACKAGE = Path(cbi_assets.__file__).parent
 
@@ -54,6 +55,7 @@ def open_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     with translated_home_errors(home):
         try:
             with dg.DagsterInstance.from_config(str(prepare_instance(home))) as instance:
+                keep_event_log_open(instance)
                 yield instance
         except (SQLAlchemyError, CommandError, dg.DagsterError) as error:
             if (translated := _translate(error, home)) is None:

@@ -12,6 +12,10 @@ ROOTS = dg.StaticPartitionsDefinition(list(load_universe().roots))
 """One partition per root."""
 
 
+FEW_RUNS = dg.BackfillPolicy.single_run()
+"""A backfill is one run per timeframe and range of roots: a run costs more than a partition."""
+
+
 def partitions_of(timeframes: tuple[Timeframe, ...]) -> dg.MultiPartitionsDefinition:
     """Return the partitions of every root of the universe in these timeframes.
 

@@ -5,7 +5,7 @@ One run reports many partitions: a run per partition costs more than reading a g
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -39,20 +39,21 @@ def report_tables(
     session: Session,
     outcome: LoadOutcome,
     plots: Mapping[Partition, Plots],
-    own: Partition | None = None,
+    own: Collection[Partition] = (),
 ) -> None:
     """Log the inventory, and materializations and check evaluations of the partitions that changed.
 
-    `own` is the partition whose raw asset the running step materializes itself.
+    `own` are the partitions whose raw asset the running step materializes itself. Their tables'
+    partitions are materialized, too, if they have no bars: else a backfill would run each of them.
     """
     context.log_event(
         dg.AssetMaterialization(INVENTORY_KEY, metadata=inventory_metadata(outcome.survey))
     )
     changed = {(p.root, p.timeframe) for p in outcome.profiles}
-    for partition in sorted(changed):
+    for partition in sorted({*changed, *own}):
         metadata = metadata_by_partition(outcome, partition, plots)
         keys = [table_key(RAW[partition[1]].id)]
-        if partition != own:
+        if partition not in own:
             keys.insert(0, RAW_KEY)
         for key in keys:
             context.log_event(

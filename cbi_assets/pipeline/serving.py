@@ -31,6 +31,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 HOSTS_VARIABLE = "CBI_UI_ALLOWED_HOSTS"
 """How the allowed names reach the web server's process, comma-separated."""
 WEB_SERVER = "cbi_assets.pipeline.web_server"
+DAEMON = "cbi_assets.pipeline.daemon"
 GRACE_SECONDS = 10.0
 """How long a run may take to end after Dagster has stopped."""
 

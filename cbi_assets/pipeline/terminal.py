@@ -11,6 +11,7 @@ from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
 from cbi_assets.pipeline.asset_keys import table_key
+from cbi_assets.pipeline.dead_runs import FROM_TERMINAL
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata
 from cbi_assets.pipeline.plots import plot_load, profile_built
@@ -118,5 +119,5 @@ def _run_in_process(
             instance=instance,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
             raise_on_error=False,
-            tags={**tags, "cbi/from": "command line", "dagster/max_retries": "0"},
+            tags={**tags, FROM_TERMINAL: "command line", "dagster/max_retries": "0"},
         ).success

@@ -22,7 +22,11 @@ _MOST_ROOTS = 20
 
 def to_check_result(check: Check, results: Sequence[CheckResult]) -> dg.AssetCheckResult:
     """Return what an asset check found: on one partition, or on all roots of its table."""
-    return dg.AssetCheckResult(**_finding(check.severity, results))
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=table_key(check.table.id),
+        **_finding(check.severity, results),
+    )
 
 
 def to_evaluations(results: Iterable[CheckResult]) -> list[dg.AssetCheckEvaluation]:

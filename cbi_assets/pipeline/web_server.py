@@ -26,7 +26,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from cbi_assets.pipeline.serving import HOSTS_VARIABLE, LOOPBACK, WEB_SERVER
+from cbi_assets.pipeline.serving import DAEMON, HOSTS_VARIABLE, LOOPBACK, WEB_SERVER
 
 _READING = ("GET", "HEAD", "OPTIONS")
 
@@ -108,13 +108,13 @@ def serve_guarded() -> None:
 
 
 def develop() -> None:
-    """Run `dagster dev` with this module in place of its web server; arguments are its own."""
+    """Run `dagster dev` with our own web server and daemon; arguments are its own."""
+    own = {"dagster_webserver": WEB_SERVER, "dagster._daemon": DAEMON}
 
-    def start_guarded(parts: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
-        own = [WEB_SERVER if part == "dagster_webserver" else part for part in parts]
-        return open_ipc_subprocess(own, **options)
+    def start_own(parts: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
+        return open_ipc_subprocess([own.get(part, part) for part in parts], **options)
 
-    with patch("dagster._cli.dev.open_ipc_subprocess", start_guarded):
+    with patch("dagster._cli.dev.open_ipc_subprocess", start_own):
         dev_command(auto_envvar_prefix="DAGSTER")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dagster._core.launcher import WorkerStatus
 
 from cbi_assets.doctor import diagnose
 from cbi_assets.pipeline.dead_runs import (
+    FROM_TERMINAL,
     LocalRunLauncher,
     Pool,
     end_dead_runs,
@@ -118,6 +120,29 @@ def test_launcher_reports_whether_a_run_has_a_process_to_the_daemon(
     dead, alive = start_run(instance, dead_pid), start_run(instance, os.getpid())
     assert launcher.check_run_worker_health(dead).status == WorkerStatus.FAILED
     assert launcher.check_run_worker_health(alive).status == WorkerStatus.RUNNING
+
+
+def test_terminate_interrupts_the_runs_process_and_no_command_in_a_terminal(
+    instance: dg.DagsterInstance,
+) -> None:
+    default = (
+        "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); print(flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", default], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it is set up
+        run = start_run(instance, process.pid)
+        instance.add_run_tags(run.run_id, {FROM_TERMINAL: "command line"})
+        assert not instance.run_launcher.terminate(run.run_id)
+        assert status_of(instance, run) == STARTED
+        assert process.poll() is None
+
+        other = start_run(instance, process.pid)
+        assert instance.run_launcher.terminate(other.run_id)
+        assert status_of(instance, other) == CANCELING
+        assert process.wait() == -signal.SIGINT
 
 
 def test_doctor_shows_a_dead_run_and_ends_it_with_fix(

@@ -46,7 +46,10 @@ _CHECK_FAILED = dg.AutomationCondition.any_deps_match(
 )
 _FIRST = (
     dg.AutomationCondition.missing()
-    & dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing())
+    & dg.AutomationCondition.asset_matches(
+        table_key(SESSIONS.id),
+        dg.AutomationCondition.any_deps_match(~dg.AutomationCondition.missing()),
+    )
 ).newly_true()
 
 # Dagster does not keep an unpartitioned asset from running if a check failed on one partition
@@ -54,7 +57,7 @@ _FIRST = (
 # observations alone must not build a matrix of bars that failed. The build itself looks up failed
 # checks in the warehouse again.
 _CONDITION = (
-    (dg.AutomationCondition.any_deps_updated() | _FIRST).since_last_handled()
+    (dg.AutomationCondition.any_deps_updated().since_last_handled() | _FIRST)
     & ~(
         _CHECK_FAILED | dg.AutomationCondition.asset_matches(table_key(SESSIONS.id), _CHECK_FAILED)
     ).with_label("a blocking check failed upstream")

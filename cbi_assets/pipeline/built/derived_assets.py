@@ -4,11 +4,12 @@ from typing import Any
 
 import dagster as dg
 
+from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.derive import derive
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe, Timeframe
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import table_metadata
-from cbi_assets.pipeline.partitions import ROOTS
+from cbi_assets.pipeline.partitions import FEW_RUNS, ROOTS
 from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
@@ -24,6 +25,7 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
     @dg.asset(
         key=table_key(spec.id),
         partitions_def=ROOTS,
+        backfill_policy=FEW_RUNS,
         deps=[
             dg.AssetDep(
                 table_key(RAW[source].id),
@@ -41,21 +43,21 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
     def derived_table(
         context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.MaterializeResult[None]:
-        root = context.partition_key
         with project.session(clock.now()) as session:
-            outcome = derive(session, (root,), timeframes=(timeframe,))
-            profile = _profile(session.warehouse, spec, root)
-        reasons = "; ".join(outcome.skipped.get(root, []))
-        if reasons:
-            context.log.warning("%s was skipped: %s", root, reasons)
-        return dg.MaterializeResult(
-            metadata={
-                **profile,
-                "sessions derived": outcome.sessions[timeframe],
-                "bars derived": outcome.rows[timeframe],
-                "skipped": reasons or "no",
-            }
-        )
+            inventory = read_inventory(session.warehouse, context.partition_keys, sources)
+            for root in context.partition_keys:
+                outcome = derive(session, (root,), timeframes=(timeframe,), inventory=inventory)
+                reasons = "; ".join(outcome.skipped.get(root, []))
+                if reasons:
+                    context.log.warning("%s was skipped: %s", root, reasons)
+                metadata = {
+                    **_profile(session.warehouse, spec, root),
+                    "sessions derived": outcome.sessions[timeframe],
+                    "bars derived": outcome.rows[timeframe],
+                    "skipped": reasons or "no",
+                }
+                context.add_asset_metadata(metadata, partition_key=root)
+        return dg.MaterializeResult()
 
     return derived_table
 

@@ -6,7 +6,7 @@ from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.metadata import partition_metadata, table_metadata
-from cbi_assets.pipeline.partitions import parse_partition_key, partitions_of
+from cbi_assets.pipeline.partitions import FEW_RUNS, parse_partition_key, partitions_of
 from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
@@ -19,6 +19,7 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
     @dg.asset(
         key=table_key(spec.id),
         partitions_def=partitions_of((timeframe,)),
+        backfill_policy=FEW_RUNS,
         deps=[dg.AssetDep(RAW_KEY, partition_mapping=dg.IdentityPartitionMapping())],
         group_name=spec.dataset,
         kinds={WAREHOUSE_KIND, "table"},
@@ -30,12 +31,15 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
     def raw_table(
         context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.MaterializeResult[None]:
-        root, _ = parse_partition_key(context.partition_key)
+        roots = {key: parse_partition_key(key)[0] for key in context.partition_keys}
         with project.session(clock.now()) as session:
-            profiles = profile_partitions(session, timeframe, [root])
-            plots = plot_bars(session.warehouse, spec.id, [root])
-        profile = profiles[0] if profiles else None
-        return dg.MaterializeResult(metadata=partition_metadata(profile, None, plots.get(root, {})))
+            found = profile_partitions(session, timeframe, list(roots.values()))
+            plots = plot_bars(session.warehouse, spec.id, list(roots.values()))
+        profiles = {profile.root: profile for profile in found}
+        for key, root in roots.items():
+            metadata = partition_metadata(profiles.get(root), None, plots.get(root, {}))
+            context.add_asset_metadata(metadata, partition_key=key)
+        return dg.MaterializeResult()
 
     return raw_table
 
