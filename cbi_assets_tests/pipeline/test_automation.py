@@ -13,7 +13,7 @@ import pytest
 from cbi_assets.definitions import defs
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY, table_key
 from cbi_assets.session import Project
-from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW, YAHOO_BRIDGE
+from cbi_assets.tables import BUILT, CHECK_SLICES, DAILY_ML_MATRIX, RAW, YAHOO_BRIDGE
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import put_lines, record
@@ -141,7 +141,8 @@ def test_matrix_is_not_requested_if_a_check_of_the_bars_failed(
     tick()
     with open_warehouse(project) as warehouse:
         sql = f"UPDATE `{RAW['1h'].id}` SET high = low - 1 WHERE root = 'ZL'"
-        warehouse.transact([Statement(sql)])
+        owed = f"DELETE FROM `{CHECK_SLICES.id}` WHERE root = 'ZL'"
+        warehouse.transact([Statement(sql), Statement(owed)])
     put_lines(drive, [record(DAY, "ZS.v.0")], "b.json")
     assert run({RAW_KEY}, "ZS|1h").success
     assert not run({table_key(RAW["1h"].id)}, "ZL|1h").success

@@ -17,7 +17,7 @@ from cbi_assets.config.universe import load_universe
 from cbi_assets.definitions import defs
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.session import Project
-from cbi_assets.tables import DERIVED, RAW
+from cbi_assets.tables import CHECK_SLICES, DERIVED, RAW
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import open_warehouse, query, table
 from cbi_assets_tests.load.lines import put_lines, record
@@ -109,7 +109,8 @@ def test_backfill_of_a_table_checks_each_partition_and_fails_for_one(
 
     with open_warehouse(project) as warehouse:
         sql = f"UPDATE `{RAW['1h'].id}` SET high = low - 1 WHERE root = 'ZL'"
-        warehouse.transact([Statement(sql)])
+        owed = f"DELETE FROM `{CHECK_SLICES.id}` WHERE root = 'ZL'"
+        warehouse.transact([Statement(sql), Statement(owed)])
     (result,) = backfill(HOURLY, chosen)
     found = passed_by_partition(instance, result.run_id, "ohlc_is_consistent")
     assert found == {key: key != "ZL|1h" for key in chosen}
