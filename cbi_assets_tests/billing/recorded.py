@@ -45,18 +45,18 @@ class RecordingWarehouse:
     def __init__(self, inner: Warehouse) -> None:
         self.asked: list[Asked] = []
         self.load_jobs = 0
-        self._inner = inner
+        self.inner = inner
         self._jobs = 0
         self._staged: dict[str, TableSize] = {}
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+        return getattr(self.inner, name)
 
     def stage_parquet(
         self, name: str, paths: Sequence[Path], partition_by: str | None = None
     ) -> str:
         """Stage files; each is a load job, and counting them reads no column."""
-        table = self._inner.stage_parquet(name, paths, partition_by)
+        table = self.inner.stage_parquet(name, paths, partition_by)
         self.load_jobs += len(paths)
         columns = live_schema.staging_fields(pq.read_schema(path) for path in paths)
         self._keep(table, columns, sum(pq.read_metadata(path).num_rows for path in paths))
@@ -64,7 +64,7 @@ class RecordingWarehouse:
 
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
         """Stage a frame by one load job."""
-        table = self._inner.stage_frame(name, frame)
+        table = self.inner.stage_frame(name, frame)
         self.load_jobs += 1
         self._keep(table, live_schema.staging_fields([frame.to_arrow().schema]), frame.height)
         return table
@@ -72,21 +72,21 @@ class RecordingWarehouse:
     def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
         """Store a query's rows."""
         self._ask([Statement(staging_statement(name, sql), params or {})])
-        table = self._inner.stage_query(name, sql, params)
-        frame = self._inner.query(f"SELECT * FROM `{table}`")
+        table = self.inner.stage_query(name, sql, params)
+        frame = self.inner.query(f"SELECT * FROM `{table}`")
         self._keep(table, live_schema.staging_fields([frame.to_arrow().schema]), frame.height)
         return table
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Run a query."""
         self._ask([Statement(sql, params or {})])
-        return self._inner.query(sql, params)
+        return self.inner.query(sql, params)
 
     def transact(self, statements: Iterable[Statement]) -> None:
         """Run a transaction, which is one job of several statements."""
         listed = list(statements)
         self._ask(listed)
-        self._inner.transact(listed)
+        self.inner.transact(listed)
 
     def _ask(self, statements: Iterable[Statement]) -> None:
         self._jobs += 1
@@ -112,10 +112,10 @@ class RecordedProject(Project):
 
     @contextmanager
     def open_warehouse(
-        self, name: WarehouseName | None = None, create_tables: bool = True
+        self, name: WarehouseName | None = None, create_tables: bool = True, **options: Any
     ) -> Iterator[Warehouse]:
         """Open a warehouse and record what is asked of it."""
-        with super().open_warehouse(name, create_tables) as inner:
+        with super().open_warehouse(name, create_tables, **options) as inner:
             self.recorded.append(RecordingWarehouse(inner))
             yield self.recorded[-1]
 

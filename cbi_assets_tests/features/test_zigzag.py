@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import time
 from itertools import pairwise
 from math import nan
 
-import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -201,16 +199,6 @@ def test_leg_is_known_from_the_bar_that_confirms_its_second_swing() -> None:
     rows = join_last_leg(bars_of(RISE_AND_FALL), "trade_date", 0.06).select(LEG_COLUMNS).rows()
     assert rows[:7] == [(None,) * 6] * 7
     assert rows[7] == (100.0, 90.0, day(1), day(5), "down", day(7))
-
-
-def test_zigzag_reads_eighty_thousand_bars_in_under_a_second() -> None:
-    generator = np.random.default_rng(1)
-    close = 4000 * np.exp(np.cumsum(generator.normal(0, 0.003, 80_000)))
-    bars = pl.DataFrame({"root": "MES", "n": np.arange(80_000), "high": close, "low": close})
-    started = time.perf_counter()
-    found = zigzag(bars, "n", 0.01)
-    assert time.perf_counter() - started < 1
-    assert found.height > 1000
 
 
 HISTORIES = st.lists(
