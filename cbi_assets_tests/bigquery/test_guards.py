@@ -50,7 +50,7 @@ def test_load_sends_no_forbidden_request(
                 assert made[1] == "ops_staging"
                 assert "OPTIONS (expiration_timestamp" in request.sql
     scripts = [r for r in proxy.sent("POST", INSERT_JOB) if r.sql]
-    assert len(scripts) == 4  # the canary, the publication, the checks and the costs
+    assert len(scripts) == 5  # canary, publication, slices, check results and costs
     for request in scripts:
         assert request.config("query")["scriptOptions"]["statementByteBudget"] == str(LIMIT)
     for request in proxy.sent("POST", TABLES):
