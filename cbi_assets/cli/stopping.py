@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -19,6 +18,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _ending: Final = threading.Lock()
 _SHOW_CURSOR: Final = "\x1b[?25h"
+_END: Final = b"\0"
+"""Ends the thread that watches; it is no signal's number."""
 
 
 class Stopped(BaseException):
@@ -34,10 +35,13 @@ def stop_on_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt in the block on the first signal, and Stopped at its end.
 
     Python handles a signal between two of its own instructions. While a library computes, a second
-    thread therefore waits for the signal, too, and ends the process after GRACE_SECONDS. A signal
-    that the caller ignores, as `nohup` does, stays ignored.
+    thread therefore waits for the signal, too, and ends the process after GRACE_SECONDS. It also
+    sees a signal that a library, such as Dagster within a run, takes for itself. A signal that the
+    caller ignores, as `nohup` does, stays ignored.
     """
     received: list[int] = []
+    seen: list[int] = []
+    finished = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if not received:
@@ -48,22 +52,23 @@ def stop_on_signals() -> Iterator[None]:
     handled = {n: handler for n, handler in before.items() if handler is not signal.SIG_IGN}
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    watcher = threading.Thread(target=_watch, args=(reading,), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(reading, seen, finished), daemon=True)
     for number in handled:
         signal.signal(number, interrupt)
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     watcher.start()
     try:
         yield
-    except BaseException:
-        if received:
-            raise Stopped(received[0]) from None
-        raise
     finally:
         signal.set_wakeup_fd(woken)
         for number, handler in handled.items():
             signal.signal(number, handler)
-        os.close(writing)  # ends the watcher
+        finished.set()
+        os.write(writing, _END)
+        watcher.join()
+        os.close(writing)
+        if numbers := received or seen:
+            raise Stopped(numbers[0]) from None
 
 
 def describe(number: int) -> str:
@@ -85,10 +90,11 @@ def end(number: int) -> NoReturn:
     os._exit(128 + number)
 
 
-def _watch(reading: int) -> None:
-    """Await a signal that this process handles, and end the process if it is still running then."""
+def _watch(reading: int, seen: list[int], finished: threading.Event) -> None:
+    """Await signals that this process handles; end it if it is not finished soon after one."""
     with os.fdopen(reading, "rb", buffering=0) as numbers:
-        while number := numbers.read(1):
+        while (number := numbers.read(1)) and number != _END:
             if number[0] in SIGNALS:
-                time.sleep(GRACE_SECONDS)
-                end(number[0])
+                seen.append(number[0])
+                if not finished.wait(GRACE_SECONDS):
+                    end(number[0])

@@ -12,6 +12,7 @@ import pytest
 
 from cbi_assets.cli import stopping
 from cbi_assets.cli.app import exit_on_error
+from cbi_assets.errors import CbiError
 from cbi_assets_tests.processes import SERVER, Moment, run_cbi
 
 
@@ -55,3 +56,23 @@ def compute_forever(stderr: Path) -> None:
         return 0
 
     command()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_signal_that_a_library_takes_for_itself_still_stops_the_command(
+    how: signal.Signals,
+) -> None:
+    """Dagster handles signals itself while it executes a run, which then fails."""
+
+    def fail(*, taken: bool) -> None:
+        with stopping.stop_on_signals():
+            if taken:
+                signal.signal(how, lambda *_: None)
+                signal.raise_signal(how)
+            raise CbiError("the run failed")
+
+    with pytest.raises(stopping.Stopped) as stopped:
+        fail(taken=True)
+    assert stopped.value.number == how
+    with pytest.raises(CbiError, match="the run failed"):
+        fail(taken=False)

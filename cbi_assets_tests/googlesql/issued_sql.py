@@ -75,8 +75,12 @@ class IssuedSql:
 
     def _on_add_statement(self, sql: str, spec: TableSpec, *added: Column) -> None:
         if _is_issued_by_the_project():
-            live = {c.name: c.type for c in spec.columns if c not in added}
-            self._add(sql, [], {} if spec == _OWN.get(spec.id) else {spec.id: live})
+            whole = {column.name: column.type for column in spec.columns}
+            live = {name: whole[name] for name in whole.keys() - {c.name for c in added}}
+            is_own = spec == _OWN.get(spec.id)
+            self._add(sql, [], {} if is_own else {spec.id: live})
+            if not is_own:
+                self._remote[spec.id] = whole
 
     def _on_create_tables(self, warehouse: DuckDBWarehouse, specs: Iterable[TableSpec]) -> None:
         for spec in specs:
