@@ -34,6 +34,8 @@ _QUOTED = re.compile(r"`([^`]+)`")
 _CREATED = re.compile(r"CREATE (?:OR REPLACE )?TABLE (?:IF NOT EXISTS )?`([^`]+)`")
 _DATES = re.compile(r"'\d{4}-\d{2}-\d{2}( \d{4}-\d{2}-\d{2})*'")
 _A_DATE = "'2024-01-02'"
+_ROOTS = re.compile(r"'[A-Z0-9]{1,3}'(?=\)| AS root\b)")
+_A_ROOT = "'ZL'"
 _OWN = {spec.id: spec for spec in ALL_TABLES}
 _NONE = pickle.dumps([])
 _RECORDERS = ("cbi_assets_tests.executed_sql", __name__)
@@ -128,7 +130,8 @@ class IssuedSql:
             try:
                 text = render(warehouse, *args)
                 pasted = render(_CONSOLE, *args)  # type: ignore[arg-type]
-                self._add(_DATES.sub(_A_DATE, pasted), [], self._tables(warehouse))
+                text_of_all = _ROOTS.sub(_A_ROOT, _DATES.sub(_A_DATE, pasted))
+                self._add(text_of_all, [], self._tables(warehouse))
             finally:
                 self._is_pasting = False
             return text

@@ -46,7 +46,7 @@ def closes(project: Project) -> dict[int, float]:
     return {(start - FIRST) // HOUR: close for start, close in rows}
 
 
-@pytest.mark.both_warehouses
+@pytest.mark.both_warehouses(quick=True)
 def test_accepted_version_replaces_published_bars_on_record(drive: Path, project: Project) -> None:
     put_both(drive)
     load_once(project)
