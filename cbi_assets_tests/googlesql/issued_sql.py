@@ -130,8 +130,8 @@ class IssuedSql:
             try:
                 text = render(warehouse, *args)
                 pasted = render(_CONSOLE, *args)  # type: ignore[arg-type]
-                text_of_all = _ROOTS.sub(_A_ROOT, _DATES.sub(_A_DATE, pasted))
-                self._add(text_of_all, [], self._tables(warehouse))
+                typical = _ROOTS.sub(_A_ROOT, _DATES.sub(_A_DATE, pasted))
+                self._add(typical, [], self._tables(warehouse))
             finally:
                 self._is_pasting = False
             return text
