@@ -8,7 +8,7 @@ from math import nan
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.features.zigzag import LEG_COLUMNS, Kind, join_last_leg, zigzag
@@ -235,6 +235,8 @@ def test_swings_are_the_same_without_later_bars(
 
 @settings(max_examples=300, deadline=None)
 @given(HISTORIES)
+# The first bar has both extremes, and the fourth would confirm both.
+@example([(0, 7, 6, 2), (0, 7, 0, 2), (1, 0, 0, 0), (-1, 0, 0, 2), (1, 0, 0, 2), (0, 0, 1, 2)])
 def test_every_swing_satisfies_its_definition(moves: list[tuple[int, int, int, int]]) -> None:
     bars = walk(moves)
     priced = [
@@ -256,12 +258,13 @@ def test_every_swing_satisfies_its_definition(moves: list[tuple[int, int, int, i
         assert before != kind
         assert known < confirmed
         since = [(n, h, lo) for n, h, lo in priced if left < n <= confirmed]
+        first = max(at, known) + 1
         if kind == "high":
             assert price == max(h for _, h, _ in since)
             assert at == min(n for n, h, _ in since if h == price)
-            # no bar between them confirms it
-            assert not [n for n, _, lo in since if at < n < confirmed and lo <= price * 0.94]
+            # no bar between them confirms it, once the swing before it is known
+            assert not [n for n, _, lo in since if first <= n < confirmed and lo <= price * 0.94]
         else:
             assert price == min(lo for _, _, lo in since)
             assert at == min(n for n, _, lo in since if lo == price)
-            assert not [n for n, h, _ in since if at < n < confirmed and h >= price * 1.06]
+            assert not [n for n, h, _ in since if first <= n < confirmed and h >= price * 1.06]
