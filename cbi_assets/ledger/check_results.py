@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import polars as pl
 
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
+from cbi_assets.tables import CHECK_RESULTS
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
@@ -71,9 +73,12 @@ def record_results(session: Session, results: Sequence[CheckResult]) -> None:
                 "expected": result.expected,
                 "actual": result.actual,
                 "checked_at": session.now,
+                "sample": None if result.passed else json.dumps(result.sample, default=str),
+                "sql": None if result.passed else result.sql,
             }
             for result in results
-        ]
+        ],
+        schema=CHECK_RESULTS.polars_schema,
     )
     staged = session.warehouse.stage_frame("check_outcomes", frame)
     now = {"checked_at": session.now}

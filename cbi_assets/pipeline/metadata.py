@@ -14,8 +14,8 @@ from cbi_assets.formatting import markdown_table, span
 from cbi_assets.ledger.books import LOAD_COUNTS
 from cbi_assets.load.load import PartitionLoad
 from cbi_assets.load.partition_profiles import PartitionProfile
-from cbi_assets.pipeline.lineage import LINEAGE, OTHER_ORIGINS
 from cbi_assets.tables import DAILY_ML_MATRIX, Column, TableSpec
+from cbi_assets.tables.lineage import LINEAGE, OTHER_ORIGINS
 from cbi_assets.warehouse.base import JobCost
 
 _REFUSED_LISTED = 50

@@ -145,6 +145,8 @@ CHECK_RESULTS = TableSpec(
         Column("expected", "STRING", "what the check expects"),
         Column("actual", "STRING", "what the check found"),
         Column("checked_at", "TIMESTAMP", "when the check ran", unit="UTC"),
+        Column("sample", "STRING", "up to 20 offenders as JSON; NULL if it passed", required=False),
+        Column("sql", "STRING", "query of the offenders; NULL if it passed", required=False),
     ),
     key=("table_id", "check_name", "partition_key"),
 )

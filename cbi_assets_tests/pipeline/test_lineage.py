@@ -14,7 +14,6 @@ from cbi_assets.config.sources import load_sources
 from cbi_assets.definitions import defs
 from cbi_assets.load.staging.layouts import is_bridge, observe
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY, table_key
-from cbi_assets.pipeline.lineage import FILES, LINEAGE, LOADED, OTHER_ORIGINS
 from cbi_assets.tables import (
     BUILT,
     DAILY_ML_MATRIX,
@@ -24,6 +23,7 @@ from cbi_assets.tables import (
     YAHOO_BRIDGE,
     TableSpec,
 )
+from cbi_assets.tables.lineage import FILES, LINEAGE, LOADED, OTHER_ORIGINS
 
 TABLES = (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
 COLUMNS = {spec.id: set(spec.column_names) for spec in TABLES} | {

@@ -1,6 +1,7 @@
 -- Insert the new results. Reads $staged.
 INSERT INTO `ops.check_results` (
-  table_id, check_name, partition_key, passed, severity, expected, actual, checked_at
+  table_id, check_name, partition_key, passed, severity, expected, actual, checked_at, sample, sql
 )
-SELECT table_id, check_name, partition_key, passed, severity, expected, actual, checked_at
+SELECT
+  table_id, check_name, partition_key, passed, severity, expected, actual, checked_at, sample, sql
 FROM `$staged`
