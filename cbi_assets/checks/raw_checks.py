@@ -118,8 +118,10 @@ def _changed_outside(
 def run_rebuilds(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
     """Compare a raw table's bars with those aggregated from the next finer timeframe.
 
-    A symbol's bars are compared on the UTC days for which both tables contain bars of it. Unless
-    the context is full, slices of which neither table has changed are not compared again.
+    Bars are matched by dataset, root and instrument id, whatever symbol they were requested by, on
+    the UTC days for which both tables contain bars of the instrument: an id stands for one
+    instrument on a UTC day, and one instrument stands behind a continuous symbol. Unless the
+    context is full, slices of which neither table has changed are not compared again.
     """
     (check,) = checks
     timeframe = check.timeframe

@@ -107,7 +107,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(
         "hourly_rebuilds_daily",
         RAW["1d"],
-        "Each 1d bar equals its 1h bars aggregated by UTC day, where both tables have bars.",
+        "Each 1d bar equals the 1h bars of its instrument aggregated by UTC day, whatever symbol "
+        "either was requested by, where both tables have bars.",
         "mismatched bar",
         run_rebuilds,
         timeframe="1d",
@@ -115,7 +116,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check(
         "minute_rebuilds_hourly",
         RAW["1h"],
-        "Each 1h bar equals its 1m bars aggregated by hour, where both tables have bars.",
+        "Each 1h bar equals the 1m bars of its instrument aggregated by hour, whatever symbol "
+        "either was requested by, where both tables have bars.",
         "mismatched bar",
         run_rebuilds,
         timeframe="1h",

@@ -108,6 +108,54 @@ def test_minutes_count_toward_their_own_hour(project: Project, drive: Path) -> N
     assert result.actual == "0 mismatched bars of 2 compared"
 
 
-def test_bars_of_two_symbols_are_not_compared(project: Project, drive: Path) -> None:
-    lines = [*HOURS, record(0, "ZLH5", **DAY)]
+def test_bars_of_two_instruments_are_not_compared(project: Project, drive: Path) -> None:
+    lines = [*HOURS, record(0, "ZLH5", **DAY, instrument_id=11)]
     assert rebuild(project, drive, "1d", lines).actual == "0 mismatched bars"
+
+
+def test_hours_of_a_continuous_symbol_meet_the_day_of_its_outright(
+    project: Project, drive: Path
+) -> None:
+    """ZL.v.0 has the id 10, and so has ZLH5 on that day, in another file and encoding."""
+    lines = [*HOURS, record(0, "ZLH5", **{**DAY, "volume": "13"}, instrument_id=10)]
+    result = rebuild(project, drive, "1d", lines)
+    assert result.failed
+    assert result.actual == "1 mismatched bar of 1 compared"
+    (row,) = result.sample
+    assert (row["symbol"], row["finer_symbol"], row["instrument_id"]) == ("ZLH5", "ZL.v.0", 10)
+    assert (row["stated_volume"], row["rebuilt_volume"]) == (13, 12)
+
+
+def test_each_symbol_of_a_day_is_compared_with_each_of_its_hours(
+    project: Project, drive: Path
+) -> None:
+    """Two symbols a side are four pairs; the outright's second hour lost a lot (5 + 6)."""
+    of_outright = [json.loads(line) | {"symbol": "ZLH5"} for line in HOURS]
+    of_outright[1]["volume"] = "6"
+    days = [record(0, symbol, **DAY, instrument_id=10) for symbol in ("ZL.v.0", "ZLH5")]
+    result = rebuild(project, drive, "1d", [*HOURS, *map(json.dumps, of_outright), *days])
+    assert result.actual == "2 mismatched bars of 4 compared"
+    assert [(row["symbol"], row["finer_symbol"]) for row in result.sample] == [
+        ("ZL.v.0", "ZLH5"),
+        ("ZLH5", "ZLH5"),
+    ]
+
+
+def test_an_id_that_another_instrument_has_the_next_day_is_not_compared_across_days(
+    project: Project, drive: Path
+) -> None:
+    lines = [*HOURS, record(1, "ZLH5", **DAY, instrument_id=10)]
+    assert rebuild(project, drive, "1d", lines).actual == "0 mismatched bars"
+
+
+def test_an_hour_without_volume_needs_no_minutes(project: Project, drive: Path) -> None:
+    """Its prices, far from the trades, do not enter the day either."""
+    quiet = {"open": "99.000000000", "high": "99.000000000", "low": "1.000000000"}
+    idle = record(1, **quiet, close="99.000000000", volume="0")
+    minutes = {"timeframe": "1m"}
+    day = record(0, timeframe="1d")  # equals the first hour
+    lines = [record(0), idle, record(0, **minutes), day]
+    assert rebuild(project, drive, "1h", lines).actual == "0 mismatched bars of 2 compared"
+    with open_session(project, now=NOW) as session:
+        (of_day,) = run_check(session, NAMES["1d"], ["ZL"])
+    assert of_day.actual == "0 mismatched bars of 1 compared"
