@@ -161,9 +161,9 @@ def open_warehouse(project: Project, now: dt.datetime = NOW) -> Iterator[Warehou
 
 
 def query(project: Project, sql: str) -> pl.DataFrame:
-    """Return the rows of a GoogleSQL query on the project's warehouse."""
-    with open_warehouse(project) as warehouse:
-        return warehouse.query(sql)
+    """Return the rows of a GoogleSQL query on the project's warehouse, whose tables exist."""
+    with open_session(project, now=NOW, create_tables=False, for_readers=False) as session:
+        return session.warehouse.query(sql)
 
 
 def paste(project: Project, sql: str) -> pl.DataFrame:

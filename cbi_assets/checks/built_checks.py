@@ -44,6 +44,6 @@ def run_table_spec(context: CheckContext, checks: Sequence[Check]) -> list[Check
     live = warehouse.live_table(check.table)
     found = ["the table is missing"] if live is None else differences(check.table, live)
     sample = [{"difference": difference} for difference in found]
-    sql = warehouse.to_dialect(check.table.create_statement())
+    sql = warehouse.to_dialect(check.table.create_statement)
     actual = f"{plural(len(found), check.noun)}: {'; '.join(found)}" if found else ""
     return [check.result(context, "", len(found), sample, sql, actual=actual)]

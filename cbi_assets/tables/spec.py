@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 import polars as pl
@@ -80,7 +80,7 @@ class TableSpec:
         every = self.polars_schema
         return pl.Schema({name: every[name] for name in names})
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A hash of the CREATE statement; a live table in BigQuery is labelled with it."""
         text = self._create_statement("")
@@ -91,8 +91,9 @@ class TableSpec:
         """The table's labels in BigQuery."""
         return {"tool": "cbi_assets", "spec": self.fingerprint}
 
+    @cached_property
     def create_statement(self) -> str:
-        """Return `CREATE TABLE IF NOT EXISTS`.
+        """`CREATE TABLE IF NOT EXISTS`.
 
         The key is no constraint of it: BigQuery enforces none, but takes it for granted when it
         optimizes, and then a check for duplicates might not see them.

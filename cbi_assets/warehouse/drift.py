@@ -56,7 +56,7 @@ def lint_specs(specs: Iterable[TableSpec]) -> list[str]:
                 plain_id(part)
             except ValueError as error:
                 errors.append(f"{spec.id}: {error}")
-        statement = spec.create_statement().lower()
+        statement = spec.create_statement.lower()
         if "expiration" in statement:
             errors.append(f"{spec.id}: rows would expire")
         if spec.partition_by and ", month)" not in statement:

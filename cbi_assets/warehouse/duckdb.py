@@ -173,19 +173,26 @@ class DuckDBWarehouse:
         """Return None: DuckDB bills nothing."""
 
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
-        """Create missing tables and add missing columns."""
+        """Create missing tables, all or none, and add missing columns."""
         existing = self._live_tables()
+        missing = []
         for spec in specs:
-            live = existing.get(spec.id)
-            if live is not None:
-                for column in additions(spec, live):
-                    self._connection.execute(to_duckdb(spec.add_statement(column)))
+            if (live := existing.get(spec.id)) is None:
+                missing.append(spec)
                 continue
-            self._connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{spec.dataset}"')
-            self._connection.execute("BEGIN TRANSACTION")
-            for statement in (spec.create_statement(), *spec.fill_statements()):
-                self._connection.execute(to_duckdb(statement))
+            for column in additions(spec, live):
+                self._connection.execute(to_duckdb(spec.add_statement(column)))
+        if not missing:
+            return
+        schemas = dict.fromkeys(f'CREATE SCHEMA IF NOT EXISTS "{s.dataset}"' for s in missing)
+        statements = [q for s in missing for q in (s.create_statement, *s.fill_statements())]
+        self._connection.execute("BEGIN TRANSACTION")
+        try:
+            self._connection.execute(";\n".join([*schemas, *map(to_duckdb, statements)]))
             self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
 
     def live_table(self, spec: TableSpec) -> LiveTable | None:
         """Return the table as it exists; None if it does not."""

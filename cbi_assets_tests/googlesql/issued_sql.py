@@ -90,7 +90,7 @@ class IssuedSql:
                 schema = {column.name: column.type for column in spec.columns}
                 self._tables(warehouse)[spec.id] = schema
             if _is_issued_by_the_project():
-                self._add(";\n".join([spec.create_statement(), *spec.fill_statements()]), [], {})
+                self._add(";\n".join([spec.create_statement, *spec.fill_statements()]), [], {})
 
     def _on_stage_frame(self, table: str, warehouse: Any, name: str, frame: Any) -> None:
         fields = live_schema.staging_fields([frame.to_arrow().schema])

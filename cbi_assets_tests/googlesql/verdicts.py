@@ -82,7 +82,7 @@ class Issued:
     @cached_property
     def key(self) -> str:
         """A hash of all that the verdict depends on, but for the analyzer."""
-        own = [spec.create_statement() for name, spec in _OWN.items() if f"`{name}`" in self.sql]
+        own = [spec.create_statement for name, spec in _OWN.items() if f"`{name}`" in self.sql]
         text = json.dumps([self.sql, self.params, self.tables, own], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 

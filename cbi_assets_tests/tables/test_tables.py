@@ -20,7 +20,7 @@ from cbi_assets.warehouse.sql_files import to_duckdb
 
 
 def parsed(spec: TableSpec) -> exp.Create:
-    create = sqlglot.parse_one(spec.create_statement(), read="bigquery")
+    create = sqlglot.parse_one(spec.create_statement, read="bigquery")
     assert isinstance(create, exp.Create)
     return create
 
@@ -68,8 +68,8 @@ def test_raw_tables_have_the_columns_of_the_contract(timeframe: str) -> None:
     assert spec.key == ("symbol", "ts_event")
     optional = {column.name for column in spec.columns if not column.required}
     assert optional == {"contract", "open", "high", "low", "close"}
-    assert "PARTITION BY TIMESTAMP_TRUNC(ts_event, MONTH)" in spec.create_statement()
-    assert "CLUSTER BY root, symbol" in spec.create_statement()
+    assert "PARTITION BY TIMESTAMP_TRUNC(ts_event, MONTH)" in spec.create_statement
+    assert "CLUSTER BY root, symbol" in spec.create_statement
 
 
 def test_all_tables_include_those_of_the_contract() -> None:
@@ -101,7 +101,7 @@ def test_create_statement_has_columns_descriptions_and_partitions(spec: TableSpe
             assert defined.args["kind"].sql("bigquery") == field.type
             assert field.description in unquoted(defined)
             assert (field.unit or "") in unquoted(defined)
-    assert "expiration" not in spec.create_statement().lower()
+    assert "expiration" not in spec.create_statement.lower()
     assert spec.description
     assert set(spec.key) <= set(spec.column_names)
     assert all(column.required for column in spec.columns if column.name in spec.key)
@@ -143,13 +143,13 @@ def test_struct_derives_its_type_from_its_fields() -> None:
     assert (
         "  pair STRUCT<a INT64 OPTIONS (description='it\\'s one'), "
         "b DATE OPTIONS (description='day')> NOT NULL OPTIONS (description='two')"
-    ) in spec.create_statement()
+    ) in spec.create_statement
     assert spec.add_statement(pair).endswith(
         "ADD COLUMN IF NOT EXISTS pair STRUCT<a INT64 OPTIONS (description='it\\'s one'), "
         "b DATE OPTIONS (description='day')> OPTIONS (description='two')"
     )
     # DuckDB has no descriptions of fields
-    assert "pair STRUCT(a BIGINT, b DATE) NOT NULL" in to_duckdb(spec.create_statement())
+    assert "pair STRUCT(a BIGINT, b DATE) NOT NULL" in to_duckdb(spec.create_statement)
 
 
 def test_add_statement_adds_several_columns_at_once() -> None:
@@ -164,7 +164,7 @@ def test_add_statement_adds_several_columns_at_once() -> None:
 @pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
 def test_key_is_no_constraint(spec: TableSpec) -> None:
     # BigQuery would optimize on it, and a check for duplicates might not see them
-    assert not re.search(r"\b(PRIMARY|FOREIGN)\s+KEY\b", spec.create_statement(), re.IGNORECASE)
+    assert not re.search(r"\b(PRIMARY|FOREIGN)\s+KEY\b", spec.create_statement, re.IGNORECASE)
 
 
 @pytest.mark.parametrize("spec", ALL_TABLES, ids=lambda spec: spec.id)
@@ -172,6 +172,6 @@ def test_polars_schema_matches_the_rows_a_table_returns(spec: TableSpec) -> None
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"CREATE SCHEMA {spec.dataset}")
-        connection.execute(to_duckdb(spec.create_statement()))
+        connection.execute(to_duckdb(spec.create_statement))
         rows = connection.sql(f"SELECT * FROM {spec.id}").pl()
     assert rows.schema == spec.polars_schema

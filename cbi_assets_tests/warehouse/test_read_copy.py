@@ -17,7 +17,7 @@ from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse import duckdb as duckdb_warehouse
 from cbi_assets.warehouse import read_copy
 from cbi_assets.warehouse.write_ahead_log import log_of
-from cbi_assets_tests.helpers import NOW, load_once, query
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 from cbi_assets_tests.processes import Moment, run_cbi
 
@@ -65,6 +65,12 @@ def other() -> Iterator[Open]:
         process.communicate()
 
 
+def run_a_command(project: Project) -> None:
+    """Open the warehouse and close it, as every command does."""
+    with open_warehouse(project) as warehouse:
+        warehouse.query("SELECT 1 AS one")
+
+
 def test_readers_keep_what_they_opened_while_a_load_replaces_their_copy(
     project: Project, drive: Path
 ) -> None:
@@ -79,16 +85,16 @@ def test_readers_keep_what_they_opened_while_a_load_replaces_their_copy(
     assert read_copy.is_current(project.home)
     assert copy.stat().st_mode & 0o222 == 0
     with_nothing_new = copy.stat().st_ino
-    query(project, "SELECT 1 AS one")
+    run_a_command(project)
     assert copy.stat().st_ino == with_nothing_new
 
 
 def test_copy_is_replaced_without_the_log_of_a_program_that_wrote_to_it(project: Project) -> None:
-    query(project, "SELECT 1 AS one")
+    run_a_command(project)
     copy = project.home.read_copy
     copy.unlink()
     log_of(copy).write_bytes(b"of another copy")
-    query(project, "SELECT 1 AS one")
+    run_a_command(project)
     assert os.listdir(copy.parent) == [copy.name]
     assert bars_in(copy) == 0
 
@@ -118,7 +124,7 @@ def test_full_disk_leaves_the_load_published_and_the_copy_complete(
     assert warning.startswith(f"{project.home.read_copy}: not updated (No space left on device); ")
     assert warning.endswith("Free some space, then run `cbi doctor`.")
     assert list(project.home.scratch.iterdir()) == []
-    query(project, "SELECT 1 AS one")
+    run_a_command(project)
     assert bars_in(project.home.read_copy) == 2
 
 
@@ -140,7 +146,7 @@ def test_command_after_one_killed_while_copying_updates_the_copy(
     put_lines(drive, [record(1)], job=LATER_JOB)
     assert run_cbi("load", home=project.home.root, drive=drive, moment=moment) < 0
     assert bars_in(project.home.read_copy) == 1
-    query(project, "SELECT 1 AS one")
+    run_a_command(project)
     assert bars_in(project.home.read_copy) == 2
     assert list(project.home.scratch.iterdir()) == []
 
@@ -148,7 +154,7 @@ def test_command_after_one_killed_while_copying_updates_the_copy(
 def test_copy_waits_for_the_next_command_if_a_program_writes_to_the_warehouse(
     project: Project, other: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    query(project, "SELECT 1 AS one")
+    run_a_command(project)
     copy = project.home.read_copy
     copy.unlink()
     process = other(project.home.warehouse, False)
@@ -168,7 +174,7 @@ def test_open_waits_for_a_program_that_has_the_warehouse_open(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    query(project, "SELECT 1 AS one")
+    run_a_command(project)
     caplog.set_level("INFO")
     process = other(project.home.warehouse, True)
     holder = rf"python.* \(PID {process.pid}\)"

@@ -42,7 +42,7 @@ def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]
         }
         if absent := [spec for spec in wanted if spec.name not in live]:
             jobs.script(
-                [s for spec in absent for s in (spec.create_statement(), *spec.fill_statements())]
+                [s for spec in absent for s in (spec.create_statement, *spec.fill_statements())]
             )
         for spec in wanted:
             if (item := live.get(spec.name)) is not None:
