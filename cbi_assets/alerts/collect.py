@@ -20,6 +20,7 @@ from cbi_assets.downloads.seal import StandingError
 from cbi_assets.downloads.standing import find_standing
 from cbi_assets.errors import UsageError
 from cbi_assets.formatting import dollars, span
+from cbi_assets.ledger.books import newest_bars
 from cbi_assets.market.sessions import trade_date_of, trade_dates
 from cbi_assets.session import Project, Session
 from cbi_assets.tables import APPROVALS, BAR_CONFLICTS, DAILY_ML_MATRIX, QUARANTINED_BARS, RAW
@@ -67,10 +68,10 @@ def _failed_checks(warehouse: Warehouse) -> Iterator[Event]:
 
 def _newest_trade_dates(session: Session) -> _NewestDates:
     newest: _NewestDates = {}
-    rows = session.warehouse.query(load_sql("alerts/newest_bars"), {"now": session.now})
+    rows = newest_bars(session.warehouse, session.now).select("timeframe", "root", "last_ts_event")
     for timeframe, root, start in rows.iter_rows():
         spec = session.universe.roots.get(root)
-        if spec is None:
+        if spec is None or start is None:
             continue
         starts = pl.Series([start], dtype=pl.Datetime("us", "UTC"))
         date = trade_date_of(starts, spec.calendar)[0]

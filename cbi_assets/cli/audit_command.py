@@ -58,4 +58,4 @@ def _show(written: Written) -> None:
         say(f"needs action: {decision.what}: {decision.command}")
     say(page.verdict)
     say(f"Written to {written.html}, with Markdown and JSON next to it.")
-    say(f"Next: {audit.next_step.command} ({audit.next_step.why})")
+    say(f"Next: {audit.lights.next.command} ({audit.lights.next.text})")

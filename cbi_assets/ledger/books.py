@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -69,6 +70,14 @@ def published_rows(warehouse: Warehouse) -> dict[tuple[str, str], int]:
         "GROUP BY root, timeframe"
     )
     return {(root, timeframe): count for root, timeframe, count in rows.iter_rows()}
+
+
+def newest_bars(warehouse: Warehouse, now: dt.datetime) -> pl.DataFrame:
+    """Return the newest published bar's start and load time by timeframe and root, UTC.
+
+    Columns: timeframe, root, last_ts_event (of bars that start at or before `now`), loaded_at.
+    """
+    return warehouse.query(load_sql("ledger/newest_bars"), {"now": now})
 
 
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from typing import Literal
 import polars as pl
 
 from cbi_assets.drive.trust import Trust
+from cbi_assets.report.lights import Lights
 
 TroubleKind = Literal["missing", "gone", "renamed", "misnamed", "refused", "changing", "unlisted"]
 DecisionKind = Literal["plan", "conflict", "quarantine", "staging conflict", "file"]
@@ -110,14 +111,6 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Step:
-    """The next command to run, and why."""
-
-    command: str
-    why: str
-
-
-@dataclass(frozen=True)
 class Change:
     """A figure that differs from the previous audit's. None if it did not or does not exist."""
 
@@ -161,9 +154,9 @@ class Audit:
     history: pl.DataFrame
     charts: tuple[Chart, ...]
     plan: PlanStatus | None
+    lights: Lights
     checklists: tuple[Checklist, ...] = ()
     decisions: tuple[Decision, ...] = ()
-    next_step: Step = Step("cbi audit", "")
     since: Since = Since(None, ())
 
     def rows_of(self, table_id: str) -> int:

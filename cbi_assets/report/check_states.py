@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Final
 
 import polars as pl
@@ -15,11 +16,15 @@ HISTORY_RUNS: Final = 60
 _CHECK = ["table", "name"]
 
 
-def checks_of(results: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
+def checks_of(
+    results: pl.DataFrame, newest: pl.DataFrame, staging_loaded_at: dt.datetime | None
+) -> pl.DataFrame:
     """Return every check, and every other that has a result: state, counts, failing partitions.
 
-    `state` is passes, warns, fails or not run. `stale` says that bars of the table (of any table,
-    for one that is not raw) were loaded after the check ran. `results` is ops.check_results.
+    `state` is passes, warns, fails or not run. `stale` says that bars of a checked partition (or
+    anything, for a table that is not raw) were loaded after the check ran. `results` is
+    ops.check_results, `newest` is `newest_bars`' frame, and `staging_loaded_at` the time of
+    staging's newest load.
     """
     listed = pl.DataFrame(
         [(check.table.id, check.name, check.sentence, check.severity) for check in CHECKS],
@@ -27,8 +32,21 @@ def checks_of(results: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
         orient="row",
     )
     is_bad, partition = ~pl.col("passed"), pl.col("partition_key").alias("partition")
+    loaded_at = newest.select(
+        table=pl.col("timeframe").replace_strict({t: spec.id for t, spec in RAW.items()}),
+        partition_key=pl.concat_str("root", pl.lit("|"), "timeframe"),
+        bars_loaded_at="loaded_at",
+    )
+    newest_load = max(
+        (time for time in (newest["loaded_at"].max(), staging_loaded_at) if time), default=None
+    )
+    is_raw = pl.col("table").is_in([spec.id for spec in RAW.values()])
     last = (
         results.rename({"table_id": "table", "check_name": "name"})
+        .join(loaded_at, on=["table", "partition_key"], how="left")
+        .with_columns(
+            loaded_at=pl.when(is_raw).then("bars_loaded_at").otherwise(pl.lit(newest_load))
+        )
         .sort(*_CHECK, "partition_key")
         .group_by(_CHECK, maintain_order=True)
         .agg(
@@ -36,13 +54,10 @@ def checks_of(results: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
             partitions=pl.len(),
             failed=is_bad.sum(),
             checked_at=pl.col("checked_at").min(),
+            stale=(pl.col("checked_at") < pl.col("loaded_at")).any(),
             offenders=pl.struct(partition, "expected", "actual").filter(is_bad),
         )
     )
-    loaded_at = {
-        spec.id: loads.filter(pl.col("timeframe") == timeframe)["loaded_at"].max()
-        for timeframe, spec in RAW.items()
-    }
     return (
         listed.join(last, on=_CHECK, how="full", coalesce=True, maintain_order="left_right")
         .with_columns(
@@ -50,16 +65,13 @@ def checks_of(results: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
             pl.col("partitions", "failed").fill_null(0),
             pl.col("offenders").fill_null([]),
             severity=pl.coalesce("severity", "result_severity"),
-            loaded_at=pl.col("table").replace_strict(
-                loaded_at, default=loads["loaded_at"].max(), return_dtype=loads.schema["loaded_at"]
-            ),
         )
         .with_columns(
             state=pl.when(partitions=0).then(pl.lit("not run"))
             .when(failed=0).then(pl.lit("passes"))
             .when(severity="ERROR").then(pl.lit("fails"))
             .otherwise(pl.lit("warns")),
-            stale=(pl.col("checked_at") < pl.col("loaded_at")).fill_null(False),
+            stale=pl.col("stale").fill_null(False),
         )
         .select(*_CHECK, "sentence", "severity", "state", "partitions", "failed", "checked_at",
                 "stale", "offenders")

@@ -11,17 +11,18 @@ from cbi_assets.checks import SPEC_CHECK
 from cbi_assets.formatting import number, plural, size
 from cbi_assets.ledger.books import BOOK_COLUMNS
 from cbi_assets.report.audit_model import Audit, Checklist, Item
+from cbi_assets.report.light_rules import State
 from cbi_assets.tables import MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
 
 RAW_IDS = tuple(spec.id for spec in RAW.values())
 
 
-def checklists_of(audit: Audit, built: pl.DataFrame, has_key: bool) -> tuple[Checklist, ...]:
-    """Return the three checklists. `built` is the result of report/built_roots.sql."""
+def checklists_of(audit: Audit, state: State) -> tuple[Checklist, ...]:
+    """Return the three checklists."""
     return (
         Checklist("load", tuple(_before_load(audit))),
-        Checklist("download", tuple(_before_download(audit, has_key))),
-        Checklist("build", tuple(_before_build(audit, built))),
+        Checklist("download", tuple(_before_download(audit, state.has_key))),
+        Checklist("build", tuple(_before_build(audit, state))),
     )
 
 
@@ -109,7 +110,7 @@ def _before_download(audit: Audit, has_key: bool) -> Iterator[Item]:
     )
 
 
-def _before_build(audit: Audit, built: pl.DataFrame) -> Iterator[Item]:
+def _before_build(audit: Audit, state: State) -> Iterator[Item]:
     raw = audit.checks.filter(
         pl.col("table").is_in(_with_rows(audit, RAW_IDS)), pl.col("name") != SPEC_CHECK
     )
@@ -118,7 +119,7 @@ def _before_build(audit: Audit, built: pl.DataFrame) -> Iterator[Item]:
     failed = failing_partitions(errors)
     old = raw.filter(pl.col("stale") | (pl.col("state") == "not run")).height
     waiting = audit.staging.filter(verdict="waiting").height
-    late = roots_behind(audit, built)
+    late = state.roots_behind
     empty = raw.is_empty()
     yield Item(
         "Bars are loaded",
@@ -147,7 +148,7 @@ def _before_build(audit: Audit, built: pl.DataFrame) -> Iterator[Item]:
     yield Item(
         "The matrix has every root with bars",
         None if empty else not late,
-        f"behind: {_first(late, 8)}" if late else f"{plural(built.height, 'root')} built",
+        f"behind: {_first(late, 8)}" if late else f"{plural(state.built.height, 'root')} built",
     )
 
 
@@ -155,15 +156,6 @@ def failing_partitions(checks: pl.DataFrame) -> list[str]:
     """Return the sorted partitions on which any of these checks fails."""
     offenders = checks.filter(state="fails").explode("offenders")["offenders"]
     return offenders.struct.field("partition").unique().sort().to_list()
-
-
-def roots_behind(audit: Audit, built: pl.DataFrame) -> list[str]:
-    """Return the roots whose matrix rows are missing or end before their sessions."""
-    by_root = audit.partitions.group_by("root", maintain_order=True)
-    sessions = by_root.agg(pl.col("last_session").max()).drop_nulls()
-    is_behind = (pl.col("last_date") < pl.col("last_session")).fill_null(True)
-    joined = sessions.join(built, on="root", how="left", maintain_order="left")
-    return joined.filter(is_behind)["root"].to_list()
 
 
 def _by_check(audit: Audit, text: str, name: str, table_ids: Collection[str]) -> Item:

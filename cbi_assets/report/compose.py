@@ -32,7 +32,8 @@ def compose(audit: Audit) -> Page:
     return Page(
         title="Data audit",
         subtitle=f"Made {instant(audit.made_at)} UTC from {audit.home}, warehouse "
-        f"{audit.warehouse}; trade dates complete through {audit.through}.{demo}",
+        f"{audit.warehouse}; {_through(audit)}.{demo}",
+        lights=audit.lights,
         passed=not audit.has_failures,
         verdict=_verdict(audit),
         facts=(
@@ -60,6 +61,11 @@ def compose(audit: Audit) -> Page:
             _checklists(audit),
         ),
     )
+
+
+def _through(audit: Audit) -> str:
+    through = audit.lights.through
+    return "no data yet" if through is None else through.text
 
 
 def _verdict(audit: Audit) -> str:
@@ -97,7 +103,7 @@ def _since(audit: Audit) -> Section:
 
 
 def _next(audit: Audit) -> Section:
-    command, why = audit.next_step.command, audit.next_step.why
+    command, why = audit.lights.next.command, audit.lights.next.text
     return Section("next", "Next step", [Text(f"{why[:1].upper()}{why[1:]}."), Command(command)])
 
 

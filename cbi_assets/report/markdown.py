@@ -15,6 +15,10 @@ def write_markdown(page: Page) -> str:
     parts = [
         f"# {page.title}",
         _escape(page.subtitle),
+        "\n".join(
+            f"- **{light.name}: {light.color}.** {_escape(light.text)}. Next: `{light.command}`"
+            for light in page.lights.all
+        ),
         f"**{_escape(page.verdict)}**",
         "\n".join(f"- {_escape(name)}: **{value}**" for name, value in page.facts),
     ]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import polars as pl
 
 from cbi_assets.formatting import instant, number
+from cbi_assets.report.lights import Lights
 
 Mark = Literal["yes", "no", "open"]
 
@@ -82,6 +83,7 @@ class Page:
 
     title: str
     subtitle: str
+    lights: Lights
     passed: bool
     verdict: str
     facts: Sequence[tuple[str, str]]

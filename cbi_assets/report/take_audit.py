@@ -8,27 +8,22 @@ from typing import Any, Final
 
 import polars as pl
 
-from cbi_assets.config.downloads import load_policy
 from cbi_assets.config.settings import Settings
-from cbi_assets.downloads.approvals import ApprovalStatus, list_approvals
-from cbi_assets.downloads.wanted import Wanted, last_complete
-from cbi_assets.downloads.wanted import survey as survey_wanted
 from cbi_assets.drive.catalog import StagingDetails
 from cbi_assets.drive.inventory import missing_days_of
-from cbi_assets.drive.manifests import absent_files
 from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import LedgerMovedError
-from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.versions import ledger_version
 from cbi_assets.load.load import inventory
 from cbi_assets.report.audit_model import Audit
 from cbi_assets.report.charted_roots import CHARTED, NEWEST, charts_of
-from cbi_assets.report.check_states import checks_of, history_of
+from cbi_assets.report.check_states import history_of
 from cbi_assets.report.checklists import checklists_of
-from cbi_assets.report.decisions import decisions_of, next_step
-from cbi_assets.report.drive_state import describe_drive
+from cbi_assets.report.decisions import decisions_of
 from cbi_assets.report.gaps import gaps_of
-from cbi_assets.report.plan_status import needs_of, plan_of, read_plans, sources_of
+from cbi_assets.report.light_rules import State, lights_of
+from cbi_assets.report.plan_status import needs_of, read_plans, sources_of
+from cbi_assets.report.read_lights import is_mounted, last_scan, read_state
 from cbi_assets.report.table_summaries import (
     books_of,
     loads_of,
@@ -38,7 +33,7 @@ from cbi_assets.report.table_summaries import (
     tables_of,
 )
 from cbi_assets.session import Project, Session
-from cbi_assets.tables import ACCEPTANCES, CHECK_RESULTS, RAW, STAGING_FILES
+from cbi_assets.tables import ACCEPTANCES, RAW, STAGING_FILES
 from cbi_assets.warehouse.sql_files import load_sql
 
 _ACCEPTANCES_SQL: Final = (
@@ -54,10 +49,8 @@ class Snapshot:
     """Everything read from the warehouse at one version of its books; `frames` by query name."""
 
     version: int
-    by_file: pl.DataFrame
     frames: dict[str, pl.DataFrame]
-    approvals: list[ApprovalStatus]
-    wanted: Wanted
+    state: State
 
 
 def take_audit(session: Session) -> Audit:
@@ -67,62 +60,53 @@ def take_audit(session: Session) -> Audit:
     Raises LedgerMovedError if loads elsewhere keep publishing.
     """
     project, now = session.project, session.now
-    drive = session.settings.cbi_drive
-    mounted = drive is not None and drive.is_dir()
-    catalog = session.catalog
-    files = list(catalog.files().values())
-    last_scan = Survey(files, [], [], catalog.contents(), 0, lacking=absent_files(files))
-    survey = inventory(session) if mounted else last_scan
+    mounted = is_mounted(session)
+    survey = inventory(session) if mounted else last_scan(session)
     missing_days = missing_days_of(survey.files)
-    through = last_complete(now)
-    snapshot = _read_snapshot(session)
-    plans, broken_plans = read_plans(session.home)
+    snapshot = _read_snapshot(session, survey)
+    _, broken_plans = read_plans(session.home)
     universe, frames, demo = session.universe, snapshot.frames, session.home.is_demo
-    days, by_file = frames["days"], snapshot.by_file
+    days, state = frames["days"], snapshot.state
     loads = loads_of(frames["loads"], frames["staging_loads"])
     audit = Audit(
         made_at=now.astimezone(dt.UTC),
-        through=through,
+        through=state.today,
         home=str(session.home.root),
         demo=demo,
         warehouse=_warehouse_name(session.settings),
         ledger_version=snapshot.version,
         tables=tables_of(frames["row_counts"]),
         partitions=partitions_of(universe, days),
-        months=months_of(universe, days, through),
-        books=books_of(by_file),
+        months=months_of(universe, days, state.today),
+        books=books_of(state.books),
         loads=loads,
-        drive=describe_drive(survey, drive, mounted, universe.roots, by_file),
+        drive=state.drive,
         acceptances=frames["acceptances"],
         staging=_staging(project, survey, frames["staging_files"], mounted),
         sources=sources_of(project.sources, demo),
-        needs=needs_of(project, snapshot.wanted),
+        needs=needs_of(project, state.wanted),
         gaps=gaps_of(project, days, missing_days, frames["reach"], frames["quarantined_days"]),
-        checks=checks_of(frames["check_results"], loads),
+        checks=state.checks,
         history=history_of(frames["history"]),
         charts=charts_of(universe, frames["sessions"], frames["rolls"]),
-        plan=plan_of(project, load_policy(), plans, snapshot.wanted, snapshot.approvals),
+        plan=state.plan,
+        lights=lights_of(state),
     )
-    built = frames["built_roots"]
-    has_key = session.settings.databento_api_key is not None
-    audit = replace(
+    return replace(
         audit,
         decisions=decisions_of(audit, frames["quarantined"], frames["conflicts"], broken_plans),
-        checklists=checklists_of(audit, built, has_key),
+        checklists=checklists_of(audit, state),
     )
-    return replace(audit, next_step=next_step(audit, built))
 
 
-def _read_snapshot(session: Session) -> Snapshot:
+def _read_snapshot(session: Session, survey: Survey) -> Snapshot:
     """Read the warehouse, again if another machine's load published meanwhile."""
     warehouse = session.warehouse
     for _ in range(MAX_READS):
         snapshot = Snapshot(
             version=ledger_version(warehouse),
-            by_file=books_by_file(warehouse),
             frames={name: warehouse.query(*query) for name, query in _queries().items()},
-            approvals=list_approvals(session),
-            wanted=survey_wanted(session),
+            state=read_state(session, survey),
         )
         if ledger_version(warehouse) == snapshot.version:
             return snapshot
@@ -134,7 +118,7 @@ def _read_snapshot(session: Session) -> Snapshot:
 def _queries() -> dict[str, tuple[str, dict[str, Any]]]:
     """Return the queries of one snapshot and their parameters, by the name of their result."""
     names = ("reach", "loads", "staging_loads", "quarantined", "quarantined_days", "conflicts",
-             "history", "sessions", "rolls", "built_roots")  # fmt: skip
+             "history", "sessions", "rolls")  # fmt: skip
     charted = {"roots": list(CHARTED), "newest": NEWEST}
     params = {"sessions": charted, "rolls": charted}
     days = [load_sql("report/days", table=spec.id, timeframe=name) for name, spec in RAW.items()]
@@ -143,7 +127,6 @@ def _queries() -> dict[str, tuple[str, dict[str, Any]]]:
         "row_counts": (row_counts_sql(), {}),
         "staging_files": (f"SELECT * FROM `{STAGING_FILES.id}` ORDER BY path, source", {}),
         "acceptances": (_ACCEPTANCES_SQL, {}),
-        "check_results": (f"SELECT * FROM `{CHECK_RESULTS.id}`", {}),
         **{name: (load_sql(f"report/{name}"), params.get(name, {})) for name in names},
     }
 

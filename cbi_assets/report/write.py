@@ -68,6 +68,8 @@ def document_of(audit: Audit) -> dict[str, Any]:
         "format": FORMAT,
         "sound": not audit.has_failures,
         **_to_json(audit),
+        "lights": audit.lights.document(),
+        "next_step": audit.lights.document()["next"],
         "figures": figures_of(audit),
     }
 

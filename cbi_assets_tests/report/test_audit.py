@@ -236,15 +236,15 @@ def test_next_step_is_load_build_check_plan_in_turn(project: Project, drive: Pat
     put_lines(drive, [*(record(n) for n in range(4)), *evening])
     found = audit(project)
     assert (found.audit.drive.waiting_files, found.audit.drive.waiting_records) == (1, 6)
-    assert found.audit.next_step.command == "cbi load"
+    assert found.audit.lights.next.command == "cbi load"
     load_once(project)
-    assert audit(project).audit.next_step.command == "cbi build"
+    assert audit(project).audit.lights.next.command == "cbi build"
     with open_session(project, now=NOW) as session:
         build(session)
-    assert audit(project).audit.next_step.command == "cbi check"
+    assert audit(project).audit.lights.next.command == "cbi check"
     with open_session(project, now=NOW) as session:
         verbs.check(session)
-    assert audit(project).audit.next_step.command == "cbi plan"
+    assert audit(project).audit.lights.next.command == "cbi plan"
 
 
 def test_audit_lists_changes_since_the_previous_one(project: Project, drive: Path) -> None:

@@ -101,7 +101,7 @@ def test_date_is_lost_when_its_records_are_quarantined(project: Project, drive: 
 
 @pytest.mark.usefixtures("ready")
 def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path) -> None:
-    assert audit(project).next_step.command == "cbi plan"
+    assert audit(project).lights.next.command == "cbi plan"
     made = plan(project, "ZL")
     name = made.plan_hash[:12]
     found = audit(project)
@@ -111,7 +111,7 @@ def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path
     (decision,) = found.decisions
     assert decision.kind == "plan"
     assert decision.command == f"cbi approve {name} --by NAME --max-usd N"
-    assert found.next_step.command == decision.command
+    assert found.lights.next.command == decision.command
     items = ticked(found, "download")
     assert items["A person approved it"] == (False, "no approval")
     assert items["No request is for published dates"][0] is True
@@ -121,7 +121,7 @@ def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path
         approve(session, made, by="Ann", max_usd=50.0, expires=dt.date(2025, 1, 12))
     found = audit(project)
     assert found.decisions == ()
-    assert found.next_step.command == f"cbi download {name}"
+    assert found.lights.next.command == f"cbi download {name}"
     assert ticked(found, "download")["A person approved it"][0] is True
 
     after = audit(project, dt.datetime(2025, 1, 13, tzinfo=dt.UTC))

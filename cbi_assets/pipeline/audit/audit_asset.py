@@ -50,7 +50,7 @@ def report(
             "bars in the raw tables": audit.raw_rows,
             "failing check results": audit.failed_results,
             "decisions that need action": rows_as_markdown(decisions),
-            "next step": f"{audit.next_step.command} ({audit.next_step.why})",
+            "next step": f"{audit.lights.next.command} ({audit.lights.next.text})",
             "changed since last time": len(audit.since.changes),
             "page": dg.MetadataValue.path(str(written.html)),
             "text": dg.MetadataValue.path(str(written.markdown)),
