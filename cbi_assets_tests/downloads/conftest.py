@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from cbi_assets_tests.databento_api.conftest import vendor
+from cbi_assets_tests.databento_api.conftest import home_of_tuesday, published, vendor
 
-__all__ = ["vendor"]
+__all__ = ["home_of_tuesday", "published", "vendor"]

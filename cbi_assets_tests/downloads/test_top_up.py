@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,29 +18,15 @@ from cbi_assets_tests.databento_api.bars import BAR_BYTES
 from cbi_assets_tests.databento_api.buying import (
     NOW,
     clients_of,
-    publish_tuesday,
     rows,
     states,
     submitted,
 )
 from cbi_assets_tests.databento_api.vendor import Vendor
-from cbi_assets_tests.helpers import copy_home, load_once, open_warehouse
+from cbi_assets_tests.helpers import load_once, open_warehouse
 
 USD = 4 * 19 * BAR_BYTES / 2**30 * 100_000
 """ZL's hours of 26, 27, 28 and 31 March 2025, at the vendor's price: 0.40 USD. It is 1 April."""
-
-
-@pytest.fixture(scope="module")
-def new_home(new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home that each test gets a copy of: four trade dates of ZL are missing."""
-    project, drive = copy_home(new_home, tmp_path_factory.mktemp("published"))
-    publish_tuesday(project, drive)
-    return project.home.root
-
-
-@pytest.fixture
-def published(project: Project) -> Project:
-    return project
 
 
 def grant_as_ada(project: Project, now: dt.datetime = NOW, **change: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,15 @@ from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project
+from cbi_assets_tests.databento_api.conftest import (
+    home_of_tuesday,
+    published,
+    vendor,
+    vendor_in_settings,
+)
 from cbi_assets_tests.helpers import NOW
+
+__all__ = ["home_of_tuesday", "published", "vendor", "vendor_in_settings"]
 
 
 @pytest.fixture(autouse=True)
@@ -32,8 +41,10 @@ def instance(project: Project) -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.fixture
-def resources() -> dict[str, Any]:
+def resources(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The resources of the definitions, at the `NOW` of the test's module."""
+    now: dt.datetime = getattr(request.module, "NOW", NOW)
     return {
         "project": ProjectResource(bigquery=BigQuery()),
-        "clock": Clock(fixed=NOW.isoformat()),
+        "clock": Clock(fixed=now.isoformat()),
     }

@@ -3,51 +3,22 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from cbi_assets.downloads.standing import grant, spent_in_month
-from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.downloads.proposals import MAX_FAILURES, stale_bars, top_up_downloads
-from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.resources import Clock
 from cbi_assets.session import Project, open_session
-from cbi_assets_tests.databento_api.buying import NOW, publish_tuesday, states, submitted
-from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.buying import NOW, states, submitted
 from cbi_assets_tests.databento_api.vendor import Vendor
-from cbi_assets_tests.helpers import copy_home, load_once
+from cbi_assets_tests.helpers import load_once
 
+pytestmark = pytest.mark.usefixtures("vendor_in_settings")
 
-@pytest.fixture
-def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
-    with run_vendor(Vendor(now=lambda: NOW, looks=1)) as running:
-        monkeypatch.setenv("CBI_DATABENTO_ENDPOINT", running.url)
-        monkeypatch.setenv("DATABENTO_API_KEY", running.key)
-        yield running
-
-
-@pytest.fixture
-def resources() -> dict[str, Any]:
-    return {
-        "project": ProjectResource(bigquery=BigQuery()),
-        "clock": Clock(fixed=NOW.isoformat()),
-    }
-
-
-@pytest.fixture(scope="module")
-def new_home(new_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The home that each test gets a copy of: four trade dates of ZL are missing."""
-    project, drive = copy_home(new_home, tmp_path_factory.mktemp("published"))
-    publish_tuesday(project, drive)
-    return project.home.root
-
-
-@pytest.fixture
-def published(project: Project) -> Project:
-    return project
+LOOKS = 1
 
 
 def grant_as_ada(project: Project, max_usd_per_run: float = 1.0) -> None:

@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
-from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project, exclusive_lock
-from cbi_assets_tests.databento_api.buying import NOW, approve_as_ada, make_plan, request, rows
-from cbi_assets_tests.databento_api.server import run_vendor
+from cbi_assets_tests.databento_api.buying import approve_as_ada, make_plan, request, rows
 from cbi_assets_tests.databento_api.vendor import Vendor
 
+pytestmark = pytest.mark.usefixtures("vendor_in_settings")
 
-@pytest.fixture
-def vendor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Vendor]:
-    """Run the vendor of CBI_DATABENTO_ENDPOINT; its jobs are done at the third poll."""
-    with run_vendor(Vendor(now=lambda: NOW, looks=3)) as running:
-        monkeypatch.setenv("CBI_DATABENTO_ENDPOINT", running.url)
-        monkeypatch.setenv("DATABENTO_API_KEY", running.key)
-        yield running
-
-
-@pytest.fixture
-def resources() -> dict[str, Any]:
-    return {
-        "project": ProjectResource(bigquery=BigQuery()),
-        "clock": Clock(fixed=NOW.isoformat()),
-    }
+LOOKS = 3
 
 
 def run(
