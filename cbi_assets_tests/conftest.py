@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("warehouse", names, indirect=True)
     elif metafunc.definition.get_closest_marker("bigquery"):
         metafunc.parametrize("warehouse", ["bigquery"], indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the cases of a `sampled` test `full`, but for the first ones."""
+    quick: Counter[str] = Counter()
+    for item in items:
+        if (sampled := item.get_closest_marker("sampled")) and not item.get_closest_marker("full"):
+            name = item.nodeid.partition("[")[0]
+            quick[name] += 1
+            if quick[name] > sampled.args[0]:
+                item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -77,6 +77,7 @@ def test_collect_reports_failed_checks_conflicts_and_quarantine(
     )
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("now", "stale"),
     [

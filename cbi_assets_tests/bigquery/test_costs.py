@@ -56,6 +56,7 @@ WAYS: dict[str, Callable[[Warehouse], object]] = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_statement_above_the_limit_is_refused_and_not_run(
     proxy: Proxy, open_remote: OpenRemote, way: Callable[[Warehouse], object]

@@ -87,6 +87,7 @@ def test_transient_failure_is_retried_under_the_same_ids(
     assert len({*job_ids(proxy, "-transaction-")}) == 1
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("bytes_read", [0, 700])
 def test_upload_that_is_cut_off_is_retried(
     proxy: Proxy, open_remote: OpenRemote, bytes_read: int
@@ -151,6 +152,7 @@ LOST = {
 }
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("step", LOST.values(), ids=LOST)
 def test_request_with_a_lost_response_is_not_executed_twice(
     proxy: Proxy, open_remote: OpenRemote, step: Any
@@ -180,6 +182,7 @@ def test_load_job_that_is_found_by_its_second_request_runs_once(
     assert len({*asked}) == 1
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("reason", ["backendError", "internalError", "rateLimitExceeded"])
 def test_load_job_that_failed_transiently_gets_a_new_id(
     proxy: Proxy, open_remote: OpenRemote, reason: str

@@ -49,6 +49,7 @@ def test_check_passes_if_the_hours_make_the_day(project: Project, drive: Path) -
     assert result.actual == "0 mismatched bars of 1 compared"
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "change",
     [

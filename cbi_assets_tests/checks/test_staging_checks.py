@@ -36,6 +36,7 @@ UPDATE_BRIDGE = (
 )
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("check", "sql", "fault"),
     [

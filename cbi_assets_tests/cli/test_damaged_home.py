@@ -205,6 +205,7 @@ def read_runs_and_events(home: Home) -> None:
 LIMITS = [8_000, pytest.param(40_000, marks=pytest.mark.full), 100_000]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("limit", LIMITS)
 def test_next_load_completes_one_that_could_not_write(
     limit: int, loaded: tuple[Path, Path], tmp_path: Path

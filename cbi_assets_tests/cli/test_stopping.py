@@ -16,6 +16,7 @@ from cbi_assets.errors import CbiError
 from cbi_assets_tests.processes import SERVER, Moment, run_cbi
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_check_that_a_signal_stops_ends_with_its_status(
     how: signal.Signals, tmp_path: Path

@@ -133,6 +133,7 @@ EDITS = {
 }
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("column", EDITS)
 def test_find_valid_raises_for_a_row_edited_by_hand(session: Session, column: str) -> None:
     given = plan(replace(REQUEST, cost_usd=0.9)) if column == "plan_hash" else PLAN

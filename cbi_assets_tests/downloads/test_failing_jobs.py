@@ -78,6 +78,7 @@ def test_execute_waits_as_long_as_a_429_says(project: Project, vendor: Vendor) -
     assert len(vendor.jobs) == 1
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["lost", "500", "503", "dropped", "stall"])
 def test_execute_looks_for_a_submission_with_unknown_outcome(
     project: Project, vendor: Vendor, kind: str

@@ -50,6 +50,7 @@ def refused_alone(project: Project, drive: Path, name: str, data: bytes) -> str:
     return reasons[name]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
@@ -123,6 +124,7 @@ def by_duckdb(data: pd.DataFrame, path: Path) -> None:
         opened.execute(f"COPY (SELECT * FROM data) TO '{path}' (FORMAT parquet)")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("write", [by_pandas, by_polars, by_duckdb])
 @pytest.mark.parametrize("zone", ["America/Chicago", pytest.param("UTC", marks=pytest.mark.full)])
 def test_parquet_is_refused_if_its_times_have_no_zone(
@@ -139,6 +141,7 @@ def test_parquet_is_refused_if_its_times_have_no_zone(
     assert "which is not Databento's" in reason
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("zone", ["America/Chicago", "UTC", "+05:30"])
 def test_parquet_with_a_zone_loads_the_same_times(project: Project, drive: Path, zone: str) -> None:
     table = pa.Table.from_pandas(frame().reset_index())
@@ -160,6 +163,7 @@ def parquet_with(column: str, values: pa.Array) -> bytes:
 TIMES = pa.array(RECORDS["ts_event"].astype(np.int64))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("column", "values", "shown"),
     [
@@ -191,6 +195,7 @@ def test_parquet_is_refused_if_a_column_is_there_twice(project: Project, drive: 
 YEAR_9999 = 25_337_076_480_000_000
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("column", "values"),
     [

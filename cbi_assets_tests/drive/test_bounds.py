@@ -161,6 +161,7 @@ def test_sidecar_is_not_read_if_it_is_larger_than_any_genuine_one(
     assert load_once(project).published == 5
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("suffix", ["dbn", "json", "csv"])
 def test_zstd_file_is_refused_if_it_expands_beyond_reason(
     project: Project, drive: Path, suffix: str

@@ -175,6 +175,7 @@ def test_refused_file_loads_after_it_was_downloaded_again(project: Project, driv
     assert published(project) == expected_rows(RECORDS)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
     [("size", 17, SIZES.format(len(FRAMES), 17)), ("hash", "sha256:" + "0" * 64, SHA)],

@@ -47,6 +47,7 @@ def quarantined(project: Project) -> list[tuple[int, str, str]]:
     return frame.sort("record_no").rows()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("pretty", [True, False])
 @pytest.mark.parametrize("encoding", ["json", "csv"])
 def test_last_record_is_quarantined_if_cut(
@@ -94,6 +95,7 @@ def test_csv_line_is_quarantined_if_its_column_count_differs(project: Project, d
     assert published(project) == [row for n, row in enumerate(ROWS) if n not in (2, 6)]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("encoding", ["json", "csv", "dbn"])
 def test_malformed_values_are_quarantined_in_every_encoding(
     project: Project, drive: Path, encoding: str

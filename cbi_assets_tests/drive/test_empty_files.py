@@ -81,6 +81,7 @@ def test_files_of_no_records_are_refused_if_no_manifest_lists_them(
     assert published(project) == GOOD_ROWS
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["a.ohlcv-1h.json", "a.ohlcv-1h.csv"])
 def test_file_emptied_after_its_download_is_refused(
     project: Project, drive: Path, name: str

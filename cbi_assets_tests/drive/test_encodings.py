@@ -53,6 +53,7 @@ def test_variants_have_the_format_in_their_names() -> None:
         assert (b"ZLZ5" in data) == ("map1" in name)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("sidecars", [(), ("manifest", "metadata", "symbology", "condition")])
 @pytest.mark.parametrize("name", DBN)
 def test_dbn_lands_all_rows(
@@ -63,6 +64,7 @@ def test_dbn_lands_all_rows(
     assert landed_rows(project, f"{JOB}/{name}") == mixed_rows()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMED)
 def test_text_with_symbols_lands_without_sidecars(project: Project, drive: Path, name: str) -> None:
     (drive / name).write_bytes(NAMED[name])
@@ -70,6 +72,7 @@ def test_text_with_symbols_lands_without_sidecars(project: Project, drive: Path,
     assert landed_rows(project, name) == mixed_rows()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", UNRESOLVED)
 def test_text_symbols_are_resolved_by_symbology_json(
     project: Project, drive: Path, name: str
@@ -79,6 +82,7 @@ def test_text_symbols_are_resolved_by_symbology_json(
     assert landed_rows(project, f"{JOB}/{name}") == mixed_rows()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("zstd", [True, False])
 @pytest.mark.parametrize("name", UNRESOLVED)
 def test_text_symbols_are_resolved_by_a_sibling_dbn_file(

@@ -48,6 +48,7 @@ def of_nasdaq() -> Records:
     return records
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", [f"{NAME}.dbn.zst", f"{NAME}.json", f"{NAME}.csv"])
 def test_record_is_quarantined_if_its_publisher_is_not_the_datasets(
     project: Project, drive: Path, name: str
@@ -106,6 +107,7 @@ def symbology_csv(*rows: str) -> bytes:
 BOTH_DAYS = symbology_csv("ZL.v.0,10,2025-01-06", "ES.v.0,40,2025-01-06", "ZL.v.0,10,2025-01-07")
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("data", [BOTH_DAYS, b"\xef\xbb\xbf" + BOTH_DAYS.replace(b"\n", b"\r\n")])
 def test_symbology_csv_names_the_records(project: Project, drive: Path, data: bytes) -> None:
     put_job(drive, {f"{NAME}.csv": UNNAMED}, sidecars=())
@@ -126,6 +128,7 @@ def test_symbology_csv_counts_on_its_dates_alone(project: Project, drive: Path) 
     assert published(project) == ROWS[9:]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("data", "why"),
     [

@@ -50,6 +50,7 @@ def test_many_small_files_land_in_few_packs(project: Project, drive: Path) -> No
     assert published(project, "1m") == expected_rows(records)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("form", ["json", "csv.zst", "dbn", "dbn.zst", "parquet"])
 def test_file_keeps_rows_and_record_numbers_across_pieces_and_packs(
     project: Project, drive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str

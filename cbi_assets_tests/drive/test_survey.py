@@ -214,6 +214,7 @@ def test_files_of_one_name_load_if_their_content_differs(project: Project, drive
     ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("suffix", ["json", "csv", "dbn", "dbn.zst"])
 def test_file_is_left_for_the_next_run_if_it_grows_while_read(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
@@ -251,6 +252,7 @@ def test_file_is_left_for_the_next_run_if_it_grows_while_read(
     assert published(project) == expected_rows(bars(24)) + GOOD_ROWS
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("change", ["touch", "remove"])
 def test_file_is_left_for_the_next_run_if_touched_or_removed_while_read(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, change: str

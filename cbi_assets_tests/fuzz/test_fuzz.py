@@ -161,6 +161,7 @@ def wait_forever() -> int:
     return 0
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("product", "seconds", "seen"),
     [

@@ -71,6 +71,7 @@ def replace_bytes(drive: Path) -> None:
     (drive / JOB / "f.dbn").write_bytes(dbn_file(RECORDS)[:-3])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("change", [deny, replace_bytes])
 def test_denied_file_fails_the_check_until_it_is_unloaded(
     project: Project, drive: Path, change: object

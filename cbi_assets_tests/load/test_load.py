@@ -83,6 +83,7 @@ CHANGES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("change", "in_one_load"),
     [

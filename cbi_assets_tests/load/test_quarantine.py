@@ -45,6 +45,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(("change", "why"), MALFORMED, ids=lambda part: str(part)[:40])
 def test_load_quarantines_a_malformed_bar_as_read(
     project: Project, drive: Path, change: dict[str, Any], why: str

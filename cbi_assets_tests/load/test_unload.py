@@ -76,6 +76,7 @@ def published_places(project: Project) -> list[tuple[str, int]]:
     return [(row["symbol"], row["ts_event"].hour - 15) for row in table(project).to_dicts()]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scope", ["file", "job"])
 def test_unload_removes_the_bars_and_ledger_rows_of_a_file_or_job(
     project: Project, two_jobs: tuple[str, str], scope: Scope
@@ -106,6 +107,7 @@ def test_unload_removes_the_bars_of_a_load(project: Project, drive: Path) -> Non
     assert later.load_id not in set(query(project, "SELECT load_id FROM `ops.loads`")["load_id"])
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("which", [0, 1])
 def test_reload_restores_tables_after_unload(
     project: Project, two_jobs: tuple[str, str], which: int
@@ -178,6 +180,7 @@ def test_file_is_partial_if_one_of_its_loads_is_unloaded(project: Project, drive
     assert set(table(project)["root"]) == {"ZS"}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("scope", ["file", "load", "job"])
 @pytest.mark.parametrize("value", ["beef", ""])
 def test_unload_fails_if_nothing_of_that_name_is_loaded(

@@ -103,6 +103,7 @@ def test_the_sensor_records_an_expired_job(
     assert why(tick(resources, instance)) == "No active jobs."
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["503", "429"])
 def test_the_sensor_skips_if_the_vendor_does_not_respond(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance,

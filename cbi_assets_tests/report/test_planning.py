@@ -168,6 +168,7 @@ def test_check_is_stale_when_older_than_the_newest_load(project: Project, drive:
     assert ("market_data.databento_futures_ohlcv_1h", "no_duplicate_bars") not in stale
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize(
     ("spoil", "text", "before"),

@@ -136,6 +136,7 @@ def test_fingerprint_ignores_row_order(opened: Warehouse) -> None:
     assert of_rows(opened, rows) == of_rows(opened, rows[::-1])
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("value", "other"),
     [
