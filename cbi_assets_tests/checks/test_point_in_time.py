@@ -62,13 +62,14 @@ def test_check_passes_on_a_matrix_that_knows_only_the_past(project: Project) -> 
 
 
 def test_dates_are_drawn_by_day_and_stated(project: Project) -> None:
-    stated = {run(project, day=day)["ZL"].expected for day in range(1, 13)}
+    stated = [run(project, day=day)["ZL"].expected for day in range(1, 13)]
     # 4 dates, 3 of them drawn: 4 ways to leave one out
     assert len({text.partition(" (")[0] for text in stated}) == 4
-    assert run(project, day=5)["ZL"].expected == run(project, day=5)["ZL"].expected
-    assert run(project, day=5)["ZL"].expected.endswith(" (seed 20250105)")
+    assert stated[4].endswith(" (seed 20250105)")
+    assert run(project, day=5)["ZL"].expected == stated[4]
 
 
+@pytest.mark.full
 def test_all_dates_but_one_are_those_that_most_roots_have(project: Project, drive: Path) -> None:
     """ZL alone has about forty more trade dates; at most one of them is drawn."""
     old = [record(-24 * n) for n in range(1, 60)]

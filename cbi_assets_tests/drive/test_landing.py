@@ -35,17 +35,17 @@ def packs(project: Project) -> set[Path]:
 
 
 def test_many_small_files_land_in_few_packs(project: Project, drive: Path) -> None:
-    """Land 300 files of one bar each: 150 of text, 150 of DBN."""
-    records = bars(300, schema="ohlcv-1m")
-    for n in range(300):
+    """Land 60 files of one bar each: 30 of text, 30 of DBN."""
+    records = bars(60, schema="ohlcv-1m")
+    for n in range(60):
         one = records[n : n + 1]
         data = dbn_file(one, "ohlcv-1m") if n % 2 else text_file(one, schema="ohlcv-1m")
         (drive / f"{n:03}.{'dbn.zst' if n % 2 else 'json'}").write_bytes(data)
     found = take_inventory(project)
     assert refusals(found) == {}
-    assert len(found.contents) == 300
+    assert len(found.contents) == 60
     assert len(packs(project)) <= 2
-    assert landed(project).height == 300
+    assert landed(project).height == 60
     load_once(project)
     assert published(project, "1m") == expected_rows(records)
 
