@@ -176,7 +176,7 @@ def _wanted(
     rows = []
     for root in roots:
         spec = project.universe.roots.get(root)
-        start = project.universe.wanted_from(root) if spec else project.universe.history_start
+        start = project.universe.first_trade_date(root) if spec else project.universe.history_start
         calendar = spec.calendar if spec else None
         first = trade_dates(calendar, start, start + dt.timedelta(days=14))[0]
         closed = trade_dates(
@@ -207,7 +207,7 @@ def _closed(
         traded = trade_dates(spec.calendar if spec else None, end=end)
         weekdays = pl.date_range(traded[0], end, eager=True)
         shut = set(weekdays.filter(weekdays.dt.weekday() <= 5)) - set(traded)
-        shut |= {*project.sources.databento.known_gaps.get(root, ()), *missing_days}
+        shut |= {*project.sources.databento.gaps_of(spec), *missing_days}
         frames.append(
             pl.DataFrame({"trade_date": sorted(shut)}).select(
                 pl.lit(root).alias("root"), "trade_date"

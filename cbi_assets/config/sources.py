@@ -10,15 +10,34 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from cbi_assets.config.universe import Exchange, Root
 from cbi_assets.config.yaml_files import YamlModel, parse_config, read_packaged
+from cbi_assets.market.sessions import Calendar
+
+
+class VendorGap(YamlModel):
+    """Trade dates missing at the vendor for all roots of some exchanges or calendars."""
+
+    exchanges: tuple[Exchange, ...] = ()
+    calendars: tuple[Calendar, ...] = ()
+    dates: tuple[dt.date, ...] = Field(min_length=1)
 
 
 class DatabentoSource(YamlModel):
-    """Datasets that may be published, and trade dates missing at the vendor, by root."""
+    """Datasets that may be published, and trade dates missing at the vendor."""
 
     datasets: tuple[str, ...]
     demo_datasets: tuple[str, ...]
-    known_gaps: dict[str, tuple[dt.date, ...]] = Field(default_factory=dict)
+    known_gaps: tuple[VendorGap, ...] = ()
+
+    def gaps_of(self, root: Root | None) -> set[dt.date]:
+        """Return the trade dates missing at the vendor for a root; none for an unknown one."""
+        return {
+            date
+            for gap in self.known_gaps
+            if root and (root.exchange in gap.exchanges or root.calendar in gap.calendars)
+            for date in gap.dates
+        }
 
 
 Kind = Literal["macro", "policy", "positioning", "spot"]

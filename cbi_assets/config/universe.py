@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Literal
+from math import gcd
+from typing import Annotated, Final, Literal
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +24,9 @@ from cbi_assets.market.sessions import Calendar
 from cbi_assets.market.symbology import MONTH_CODES
 from cbi_assets.market.ticks import Tick
 
+FOUND: Final = 5
+"""The tier of roots that are on the drive and were not asked for: loaded, not planned."""
+
 
 def _check_month_order(months: str) -> str:
     if sorted(set(months), key=MONTH_CODES.index) != list(months):
@@ -35,6 +40,8 @@ def _check_nanos(tick: float) -> float:
     return tick
 
 
+Exchange = Literal["CBOT", "CME", "NYMEX", "COMEX"]
+
 TickSize = Annotated[float, AfterValidator(_check_nanos)]
 
 Months = Annotated[
@@ -46,26 +53,30 @@ Months = Annotated[
 class Roll(YamlModel):
     """How a root's chain rolls: deadline rule and eligible months (None for all listed ones)."""
 
-    deadline: DeadlineRule
+    deadline: DeadlineRule | Literal["unknown"]
     months: Months | None = None
 
 
 class Root(YamlModel):
-    """One futures product. `listed` is its first trade date at CME.
+    """One futures product. `listed` is its first trade date, `ended` the last with a bar.
 
-    `tick` is in `units`; `earlier_ticks` has the tick up to and including a trade date.
+    `tick` is in `units`; `earlier_ticks` has the tick up to and including a trade date. A root of
+    tier FOUND is on the drive and wanted in no timeframe.
     """
 
     name: str
-    tier: int = Field(ge=1, le=4)
-    exchange: Literal["CBOT", "CME", "NYMEX", "COMEX"]
+    tier: int = Field(ge=1, le=5)
+    exchange: Exchange
     calendar: Calendar
     months: Months
     tick: TickSize
     earlier_ticks: dict[dt.date, TickSize] = Field(default_factory=dict)
     units: str
-    timeframes: tuple[Timeframe, ...] = Field(min_length=1)
+    currency: Literal["USD", "JPY"] = "USD"
+    timeframes: tuple[Timeframe, ...] = ()
     listed: dt.date | None = None
+    ended: dt.date | None = None
+    note: str | None = None
     roll: Roll
 
     @model_validator(mode="after")
@@ -73,12 +84,26 @@ class Root(YamlModel):
         unlisted = sorted(set(self.roll.months or "") - set(self.months), key=MONTH_CODES.index)
         if unlisted:
             raise ValueError(f"roll.months names {', '.join(unlisted)}, which months does not list")
+        if (self.tier == FOUND) == bool(self.timeframes):
+            raise ValueError(f"timeframes are named by every root but those of tier {FOUND}")
         return self
 
     @property
-    def roll_rule(self) -> RollRule:
-        """The eligible months and deadline rule, for `market.rolls.chain`."""
+    def roll_rule(self) -> RollRule | None:
+        """The eligible months and deadline rule, for `market.rolls.chain`; None if unknown."""
+        if self.roll.deadline == "unknown":
+            return None
         return RollRule(self.roll.months or self.months, self.roll.deadline)
+
+    def tick_eras(self) -> Iterator[tuple[dt.date, int]]:
+        """Yield the last trade date of each era and its finest step in 1e-9, newest era first.
+
+        Before a change to a finer tick, legs of spreads already trade on it.
+        """
+        nanos = 0
+        for last, tick in sorted({**self.earlier_ticks, dt.date.max: self.tick}.items())[::-1]:
+            nanos = gcd(nanos, round(tick * PRICE_UNIT))
+            yield last, nanos
 
 
 class Universe(YamlModel):
@@ -87,9 +112,13 @@ class Universe(YamlModel):
     history_start: dt.date
     roots: dict[Annotated[str, StringConstraints(pattern="^[A-Z0-9]{1,4}$")], Root]
 
-    def wanted_from(self, root: str) -> dt.date:
-        """Return the first day wanted for `root`: the later of history start and listing date."""
+    def first_trade_date(self, root: str) -> dt.date:
+        """Return the first trade date wanted for `root`: its listing, or the history's start."""
         return max(self.history_start, self.roots[root].listed or self.history_start)
+
+    def wanted_from(self, root: str) -> dt.date:
+        """Return the first UTC day wanted for `root`: a session opens on the evening before."""
+        return max(self.history_start, self.first_trade_date(root) - dt.timedelta(days=1))
 
     def calendars(self) -> dict[str, Calendar]:
         """Return every root's sector calendar."""
@@ -97,19 +126,21 @@ class Universe(YamlModel):
 
     def ticks(self) -> tuple[Tick, ...]:
         """Return the ticks of every root, oldest first, from the first date to the last."""
-        ticks = []
+        ticks: list[Tick] = []
         for name, root in self.roots.items():
             first = dt.date.min
-            eras = {**root.earlier_ticks, dt.date.max: root.tick}
-            for last, tick in sorted(eras.items()):
-                ticks.append(Tick(name, first, last, round(tick * PRICE_UNIT)))
+            for last, nanos in reversed(list(root.tick_eras())):
+                if ticks and ticks[-1].root == name and ticks[-1].tick_nanos == nanos:
+                    first = ticks.pop().first_date
+                ticks.append(Tick(name, first, last, nanos))
                 if last < dt.date.max:
                     first = last + dt.timedelta(days=1)
         return tuple(ticks)
 
     def roll_rules(self) -> dict[str, RollRule]:
-        """Return every root's roll rule."""
-        return {name: root.roll_rule for name, root in self.roots.items()}
+        """Return the roll rules of the roots whose rule is known."""
+        rules = {name: root.roll_rule for name, root in self.roots.items()}
+        return {name: rule for name, rule in rules.items() if rule is not None}
 
     def select(self, roots: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Return `roots` in the file's order, or all if empty.

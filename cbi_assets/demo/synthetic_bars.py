@@ -14,11 +14,18 @@ from cbi_assets.market.sessions import CHICAGO, Calendar, trade_dates
 _HOURS: dict[Calendar, tuple[tuple[int, int], ...]] = {
     # Chicago hours in which bars start: on the evening before the trade date, and on it.
     "grains": ((19, 24), (0, 14)),
+    "mini_grains": ((19, 24), (0, 14)),
     "livestock": ((0, 0), (8, 14)),
+    "dairy": ((17, 24), (0, 14)),
+    "lumber": ((0, 0), (9, 15)),
     "equity": ((17, 24), (0, 16)),
     "energy": ((17, 24), (0, 16)),
     "metals": ((17, 24), (0, 16)),
+    "nikkei": ((17, 24), (0, 16)),
+    "softs": ((17, 24), (0, 16)),
     "fx": ((17, 24), (0, 16)),
+    "rates": ((17, 24), (0, 16)),
+    "crypto": ((17, 24), (0, 16)),
 }
 
 

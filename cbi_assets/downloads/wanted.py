@@ -258,8 +258,8 @@ def _cover(
 ) -> Coverage:
     first_day = project.universe.wanted_from(root)
     calendar = project.universe.roots[root].calendar
-    wanted = trade_dates(calendar, first_day, through)
-    before = trade_dates(calendar, first_day - _LONGEST_CLOSURE, first_day - _DAY)[-1]
+    wanted = trade_dates(calendar, project.universe.first_trade_date(root), through)
+    before = trade_dates(calendar, wanted[0] - _LONGEST_CLOSURE, wanted[0] - _DAY)[-1]
     published = _published_days(days, trade_dates(calendar)) if days is not None else set()
     modified = sorted(fetched.modified(vendor.newest) & published - vendor.pending)
     # A day that was pending when it was fetched counts as missing, with the date open on it.
@@ -267,7 +267,7 @@ def _cover(
     for day in pending:
         place = bisect_left(wanted, day)
         published -= {day, *wanted[place : place + 1]}
-    known = set(project.sources.databento.known_gaps.get(root, ()))
+    known = project.sources.databento.gaps_of(project.universe.roots[root])
     lacking = [date for date in wanted if date not in published]
     gaps = known | vendor.missing
     return Coverage(

@@ -30,6 +30,14 @@ DeadlineRule = Literal[
     "feeder_cattle",
     "two_days_before_third_wednesday",
     "day_before_third_wednesday",
+    "first_intention",
+    "last_day_of_month",
+    "last_friday",
+    "day_before_second_friday",
+    "three_month_sofr",
+    "mini_natural_gas",
+    "third_last_day_of_prior_month",
+    "fifteenth",
 ]
 
 _Dates = npt.NDArray[np.datetime64]
@@ -56,12 +64,15 @@ def deadline(rule: DeadlineRule, year: int, month: int, calendar: Calendar) -> d
     Returns
     -------
     dt.date or None
-        None for a contract month before 2001 or after 2040, which the calendar does not cover.
+        None for a contract month before 2001, or whose deadline is after 2040: the calendar does
+        not cover it.
     """
     if not dt.date(FIRST.year + 1, 1, 1) <= dt.date(year, month, 1) <= LAST:
         return None
     dates = _business_days(calendar)
     index = _RULES[rule](dates, np.datetime64(f"{year}-{month:02}", "M"))
+    if index == len(dates):
+        return None
     found: dt.date = dates[index].item()
     return found
 
@@ -141,6 +152,40 @@ def _day_before_third_wednesday(dates: _Dates, month: np.datetime64) -> int:
     return _first(dates, _nth_weekday(month, _WEDNESDAY, 3)) - 1
 
 
+def _first_intention(dates: _Dates, month: np.datetime64) -> int:
+    return _first(dates, month) - 2
+
+
+def _last_day_of_month(dates: _Dates, month: np.datetime64) -> int:
+    return _first(dates, month + _MONTH) - 1
+
+
+def _last_friday(dates: _Dates, month: np.datetime64) -> int:
+    next_month = _nth_weekday(month + _MONTH, _FRIDAY, 1)
+    return _last(dates, next_month - np.timedelta64(7, "D"))
+
+
+def _day_before_second_friday(dates: _Dates, month: np.datetime64) -> int:
+    return _first(dates, _nth_weekday(month, _FRIDAY, 2)) - 1
+
+
+def _three_month_sofr(dates: _Dates, month: np.datetime64) -> int:
+    found = _first(dates, _nth_weekday(month + 3 * _MONTH, _WEDNESDAY, 3))
+    return found - 1 if found < len(dates) else found
+
+
+def _mini_natural_gas(dates: _Dates, month: np.datetime64) -> int:
+    return _natural_gas(dates, month) - 1
+
+
+def _third_last_day_of_prior_month(dates: _Dates, month: np.datetime64) -> int:
+    return _first(dates, month) - 3
+
+
+def _fifteenth(dates: _Dates, month: np.datetime64) -> int:
+    return _first(dates, month.astype("datetime64[D]") + np.timedelta64(14, "D"))
+
+
 _RULES: Final[dict[DeadlineRule, Callable[[_Dates, np.datetime64], int]]] = {
     "first_notice": _last_of_prior_month,
     "last_day_of_prior_month": _last_of_prior_month,
@@ -154,4 +199,12 @@ _RULES: Final[dict[DeadlineRule, Callable[[_Dates, np.datetime64], int]]] = {
     "feeder_cattle": _feeder_cattle,
     "two_days_before_third_wednesday": _two_days_before_third_wednesday,
     "day_before_third_wednesday": _day_before_third_wednesday,
+    "first_intention": _first_intention,
+    "last_day_of_month": _last_day_of_month,
+    "last_friday": _last_friday,
+    "day_before_second_friday": _day_before_second_friday,
+    "three_month_sofr": _three_month_sofr,
+    "mini_natural_gas": _mini_natural_gas,
+    "third_last_day_of_prior_month": _third_last_day_of_prior_month,
+    "fifteenth": _fifteenth,
 }

@@ -80,7 +80,7 @@ def chain(
         root, contract (`ZLZ2025`), trade_date, close (native units), volume (contracts): one row
         per contract and trade date, in any order.
     rules, calendars : Mapping
-        Roll rule and sector calendar by root, for every root in `outrights`.
+        Roll rule and sector calendar by root. A root without a rule gets no chain.
     roll_schema : pl.Schema
         Columns of the roll calendar.
 
@@ -94,6 +94,8 @@ def chain(
     rolls: list[dict[str, Any]] = []
     parts = {rows["root"][0]: rows for rows in outrights.partition_by("root")}
     for root, rows in sorted(parts.items(), key=lambda part: part[0]):
+        if root not in rules:
+            continue
         history = _History.of(rows, rules[root], calendars[root])
         periods = _holding_periods(history.dates, history.volumes, history.deadlines)
         front_months.append(history.front_months(root, periods))

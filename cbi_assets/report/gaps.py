@@ -39,16 +39,16 @@ def gaps_of(
     `days` is the result of report/days.sql, `missing_days` what the jobs' condition.json files say;
     the others are as for `find_gaps`.
     """
-    universe, known = project.universe, project.sources.databento.known_gaps
+    universe, databento = project.universe, project.sources.databento
     bars = series_dates(days).filter(pl.col("root").is_in(list(universe.roots)))
     if bars.is_empty():
         return pl.DataFrame(schema=_GAPS)
     vendor = [
         (root, date, source)
-        for root in universe.roots
+        for root, spec in universe.roots.items()
         for date, source in {
             **dict.fromkeys(missing_days, "the jobs' condition.json"),
-            **dict.fromkeys(known.get(root, ()), "sources.yaml"),
+            **dict.fromkeys(databento.gaps_of(spec), "sources.yaml"),
         }.items()
     ]
     calendar = calendar_dates(universe, bars["date"].min(), bars["date"].max())  # type: ignore[arg-type]

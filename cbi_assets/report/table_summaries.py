@@ -87,7 +87,7 @@ def months_of(universe: Universe, days: pl.DataFrame, through: dt.date) -> pl.Da
             pl.col("date").max(), pl.min_horizontal(pl.col("date").max().dt.month_end(), through)
         ),
     )
-    wanted = {root: universe.wanted_from(root) for root in universe.roots}
+    wanted = {root: universe.first_trade_date(root) for root in universe.roots}
     possible = (
         calendar_dates(universe, ranges["start"].min(), ranges["end"].max())  # type: ignore[arg-type]
         .join(dates.select("root", "timeframe").unique(), on="root")

@@ -6,7 +6,7 @@ import re
 import pytest
 import yaml
 
-from cbi_assets.config.universe import load_universe, parse_universe, select_timeframes
+from cbi_assets.config.universe import FOUND, load_universe, parse_universe, select_timeframes
 from cbi_assets.errors import UsageError
 from cbi_assets.market.rolls import RollRule
 from cbi_assets.market.symbology import parse_symbol
@@ -21,11 +21,25 @@ roots:
 """
 
 
-def test_universe_has_the_32_roots_of_the_audit() -> None:
-    wanted = "ZL MES ZS ZM ES CL HO NG RB ZC ZW NQ MNQ RTY M2K GC SI HG"
-    others = "BZ QM PA PL ZR ZO LE GF HE 6E 6B 6J 6C 6L"
-    assert len(load_universe().roots) == 32
-    assert set(load_universe().roots) == set(f"{wanted} {others}".split())
+def names(text: str) -> set[str]:
+    return set(text.split())
+
+
+AUDIT = names(
+    "ZL MES ZS ZM ES CL HO NG RB ZC ZW NQ MNQ RTY M2K GC SI HG "
+    "BZ QM PA PL ZR ZO LE GF HE 6E 6B 6J 6C 6L"
+)
+FOUND_ON_THE_DRIVE = names(
+    "YM MYM EMD NIY ZN ZF ZT ZB TN UB ZQ SR1 SR3 2YY 5YY 10Y 30Y 6A 6N 6S 6M 6Z 6R M6A M6B M6E "
+    "BTC MBT ETH MET MCL QG QH QU CU MGC SIL QO QI ALI KE XC XK XW DC DY LBR CJ KT TT YO CPO"
+)
+
+
+def test_universe_has_the_32_roots_of_the_audit_and_the_52_others_of_the_drive() -> None:
+    tiers = {name: root.tier for name, root in load_universe().roots.items()}
+    assert len(tiers) == 84
+    assert sorted(tiers) == sorted(AUDIT | FOUND_ON_THE_DRIVE)
+    assert {name for name, tier in tiers.items() if tier == FOUND} == FOUND_ON_THE_DRIVE
 
 
 def test_timeframes_are_those_wanted() -> None:
@@ -40,22 +54,31 @@ def test_timeframes_are_those_wanted() -> None:
     for name, root in roots.items():
         if name in special:
             assert root.timeframes == special[name]
+        elif name in FOUND_ON_THE_DRIVE:
+            assert root.timeframes == ()
         else:
             assert "1d" in root.timeframes
 
 
 @pytest.mark.parametrize(
-    ("root", "first"),
+    ("root", "listed", "first_day"),
     [
-        ("ZL", "2010-06-06"),
-        ("MES", "2019-05-05"),
-        ("MNQ", "2019-05-05"),
-        ("M2K", "2019-05-05"),
-        ("RTY", "2017-07-09"),
+        ("ZL", "2010-06-06", "2010-06-06"),
+        # Mondays, whose sessions open on the Sunday before, in UTC too
+        ("MES", "2019-05-06", "2019-05-05"),
+        ("MNQ", "2019-05-06", "2019-05-05"),
+        ("M2K", "2019-05-06", "2019-05-05"),
+        ("RTY", "2017-07-10", "2017-07-09"),
+        ("BTC", "2017-12-18", "2017-12-17"),
+        ("TN", "2016-01-11", "2016-01-10"),
     ],
 )
-def test_wanted_from_is_the_later_of_history_start_and_listing(root: str, first: str) -> None:
-    assert load_universe().wanted_from(root) == dt.date.fromisoformat(first)
+def test_first_trade_date_is_the_listing_and_the_first_day_the_one_before(
+    root: str, listed: str, first_day: str
+) -> None:
+    universe = load_universe()
+    assert universe.first_trade_date(root) == dt.date.fromisoformat(listed)
+    assert universe.wanted_from(root) == dt.date.fromisoformat(first_day)
 
 
 def test_symbols_of_every_root_parse_to_that_root() -> None:
@@ -68,12 +91,15 @@ def test_symbols_of_every_root_parse_to_that_root() -> None:
 def test_calendars_assign_each_root_its_sector() -> None:
     calendars = load_universe().calendars()
     grains = {name for name, calendar in calendars.items() if calendar == "grains"}
-    assert grains == {"ZL", "ZS", "ZM", "ZC", "ZW", "ZR", "ZO"}
+    assert grains == {"ZL", "ZS", "ZM", "ZC", "ZW", "KE", "ZR", "ZO"}
     assert {calendars[name] for name in ("LE", "GF", "HE")} == {"livestock"}
-    assert {calendars[name] for name in ("ES", "NQ", "MES", "MNQ", "RTY", "M2K")} == {"equity"}
+    equity = {name for name, calendar in calendars.items() if calendar == "equity"}
+    assert equity == {"ES", "NQ", "MES", "MNQ", "RTY", "M2K", "YM", "MYM", "EMD"}
+    assert {calendars[name] for name in ("ZN", "UB", "ZQ", "SR3", "10Y")} == {"rates"}
+    assert {calendars[name] for name in ("BTC", "MBT", "ETH", "MET")} == {"crypto"}
 
 
-def test_ticks_have_the_eras_of_palladium_and_one_of_every_other_root() -> None:
+def test_a_coarser_tick_begins_an_era_and_a_finer_one_counts_from_the_start() -> None:
     universe = load_universe()
     of_pa = [tick for tick in universe.ticks() if tick.root == "PA"]
     day = dt.date
@@ -82,45 +108,79 @@ def test_ticks_have_the_eras_of_palladium_and_one_of_every_other_root() -> None:
         Tick("PA", day(2018, 5, 5), day(2020, 12, 4), 100_000_000),
         Tick("PA", day(2020, 12, 5), day.max, 500_000_000),
     ]
-    others = [tick for tick in universe.ticks() if tick.root != "PA"]
-    assert len(others) == len(universe.roots) - 1
+    # coarser since 2021-12-06
+    assert [tick for tick in universe.ticks() if tick.root == "ETH"] == [
+        Tick("ETH", day.min, day(2021, 12, 3), 250_000_000),
+        Tick("ETH", day(2021, 12, 4), day.max, 500_000_000),
+    ]
+    # 0.000025 to 2014-07-11 and 0.00001 since: their common divisor is 0.000005
+    assert [tick for tick in universe.ticks() if tick.root == "6M"] == [
+        Tick("6M", day.min, day(2014, 7, 11), 5_000),
+        Tick("6M", day(2014, 7, 12), day.max, 10_000),
+    ]
+    others = [tick for tick in universe.ticks() if tick.root not in ("PA", "ETH", "6M")]
+    assert len(others) == len(universe.roots) - 3
+    # 0.000001 until 2015-06-19, when legs of spreads already traded on half of it
+    assert universe.roots["6J"].earlier_ticks == {day(2015, 6, 19): 0.000001}
     assert Tick("6J", day.min, day.max, 500) in others
+    # the Treasuries' fractions of a point: 1/32, 1/64, 1/128, 1/256
+    nanos = {tick.root: tick.tick_nanos for tick in others}
+    assert [nanos[root] for root in ("ZB", "ZN", "ZF", "ZT")] == [
+        31_250_000, 15_625_000, 7_812_500, 3_906_250,
+    ]  # fmt: skip
 
 
 def test_roll_rules_name_the_eligible_months() -> None:
     universe = load_universe()
-    named = {name: root.roll.months for name, root in universe.roots.items() if root.roll.months}
+    named = {
+        name: root.roll.months
+        for name, root in universe.roots.items()
+        if root.roll.months and root.tier < FOUND
+    }
     assert named == {
+        "PA": "HMUZ", "PL": "FJNV",
+        "6E": "HMUZ", "6B": "HMUZ", "6J": "HMUZ", "6C": "HMUZ",
         "ZL": "FHKNZ",
         "ZS": "FHKNX",
         "ZM": "FHKNZ",
         "GC": "GJMQZ",
         "SI": "HKNUZ",
         "HG": "HKNUZ",
-    }
+    }  # fmt: skip
     rules = universe.roll_rules()
     assert rules["ZL"] == RollRule("FHKNZ", "first_notice")
     assert rules["CL"] == RollRule("FGHJKMNQUVXZ", "crude_oil")  # all that are listed
-    assert set(rules) == set(universe.roots)
+    # no source states the others' rules
+    unknown = names("ALI QI QH QU DC DY LBR CJ KT TT YO CPO")
+    assert set(universe.roots) - set(rules) == unknown
 
 
 def test_roll_rules_name_the_deadline_of_every_root() -> None:
     by_rule: dict[str, set[str]] = {}
     for name, rule in load_universe().roll_rules().items():
         by_rule.setdefault(rule.deadline, set()).add(name)
+    grains, metals = "ZL ZS ZM ZC ZW ZR ZO KE XC XK XW", "GC SI HG PA PL MGC SIL"
     assert by_rule == {
-        "first_notice": {"ZL", "ZS", "ZM", "ZC", "ZW", "ZR", "ZO", "GC", "SI", "HG", "PA", "PL"},
-        "third_friday": {"ES", "MES", "NQ", "MNQ", "RTY", "M2K"},
+        "first_notice": names(f"{grains} {metals}"),
+        "third_friday": names("ES MES NQ MNQ RTY M2K YM MYM EMD"),
         "crude_oil": {"CL"},
-        "mini_crude_oil": {"QM"},
+        "mini_crude_oil": {"QM", "MCL"},
         "natural_gas": {"NG"},
         "brent": {"BZ"},
         "last_day_of_prior_month": {"HO", "RB", "6L"},
         "live_cattle": {"LE"},
         "lean_hogs": {"HE"},
         "feeder_cattle": {"GF"},
-        "two_days_before_third_wednesday": {"6E", "6B", "6J"},
+        "two_days_before_third_wednesday": names("6E 6B 6J 6A 6N 6S 6M 6Z M6A M6B M6E"),
         "day_before_third_wednesday": {"6C"},
+        "first_intention": names("ZB ZN ZF ZT UB TN"),
+        "last_day_of_month": names("ZQ SR1 2YY 5YY 10Y 30Y CU"),
+        "last_friday": {"BTC", "MBT", "ETH", "MET"},
+        "day_before_second_friday": {"NIY"},
+        "three_month_sofr": {"SR3"},
+        "mini_natural_gas": {"QG"},
+        "third_last_day_of_prior_month": {"QO"},
+        "fifteenth": {"6R"},
     }
 
 
@@ -141,10 +201,11 @@ def test_roll_rules_name_the_deadline_of_every_root() -> None:
         ("FHKNQUVZ", "FF", "roots.ZL.months"),
         ("FHKNQUVZ", "''", "roots.ZL.months"),
         ("[1d, 1h]", "[1d, 2h]", "roots.ZL.timeframes.1"),
-        ("[1d, 1h]", "[]", "roots.ZL.timeframes"),
+        ("[1d, 1h]", "[]", "roots.ZL: timeframes are named by every root but those of tier 5"),
+        ("tier: 1", "tier: 5", "roots.ZL: timeframes are named by every root but those of tier 5"),
         ("CBOT", "NYSE", "roots.ZL.exchange"),
         ("grains", "beans", "roots.ZL.calendar"),
-        ("tier: 1", "tier: 5", "roots.ZL.tier"),
+        ("tier: 1", "tier: 6", "roots.ZL.tier"),
         ("ZL:", "zl:", "roots.zl"),
         (", units: US cents per pound", "", "roots.ZL.units"),
         (",\n       roll: {months: FHKNZ, deadline: first_notice}", "", "roots.ZL.roll"),

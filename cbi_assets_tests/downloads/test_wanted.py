@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cbi_assets.config.universe import FOUND
 from cbi_assets.downloads.planning import gaps_of, make_plan
 from cbi_assets.downloads.verify_plan import verify
 from cbi_assets.downloads.wanted import Coverage, Range, Scope, find_ranges, last_complete, survey
@@ -243,7 +244,7 @@ def test_survey_excludes_days_that_a_job_reports_missing(drive: Path, project: P
     with open_session(project, now=now) as session:
         wanted = survey(session, Scope(roots=("ZL",), timeframes=("1h",)))
     (verdict,) = verify(wanted)
-    # three gaps of ZL are in sources.yaml
+    # three gaps of the grains or of CBOT are in sources.yaml
     assert (verdict.published, verdict.gaps, verdict.is_complete) == (2, 4, False)
     assert verdict.wanted == 2 + 4 + verdict.missing
     assert verdict.ranges == ("2010-06-07 to 2025-01-03",)
@@ -255,12 +256,31 @@ def test_survey_reports_known_gaps_of_sources_yaml(project: Project) -> None:
     assert found.wanted == found.published + len(found.known_gaps) + found.missing
 
 
+@pytest.mark.parametrize(
+    ("root", "gaps"),
+    [
+        # CBOT: the grains on one more day than YM; CME; NYMEX; COMEX; CME's livestock
+        ("ZL", "2014-06-11 2014-10-03 2020-02-28"),
+        ("YM", "2014-10-03 2020-02-28"),
+        ("ES", "2014-06-12 2014-06-13 2014-09-23 2014-09-24 2014-09-25 2014-12-31"),
+        ("CL", "2014-06-13 2014-09-23 2014-09-24 2014-09-25 2020-02-28"),
+        ("GC", "2014-06-13 2014-09-23 2014-09-24 2014-09-25 2014-12-31 2020-02-28"),
+        ("LE", "2012-02-06 2012-02-07 2012-02-08 2012-02-09 2012-02-10 2014-06-12 2014-06-13 "
+               "2014-09-23 2014-09-24 2014-09-25 2014-12-31"),
+    ],
+)  # fmt: skip
+def test_vendor_gaps_follow_exchange_and_calendar(project: Project, root: str, gaps: str) -> None:
+    found = project.sources.databento.gaps_of(project.universe.roots[root])
+    assert sorted(map(str, found)) == gaps.split()
+
+
 def test_make_plan_requests_uniform_ranges_if_nothing_is_published(project: Project) -> None:
     with open_session(project, now=dt.datetime(2025, 1, 11, tzinfo=dt.UTC)) as session:
         plan = make_plan(session)
     starts = {r.root: str(r.start) for r in plan.requests}
     later = {"MES": "2019-05-05", "MNQ": "2019-05-05", "M2K": "2019-05-05", "RTY": "2017-07-09"}
-    assert starts == {root: later.get(root, "2010-06-06") for root in project.universe.roots}
+    wanted = [name for name, root in project.universe.roots.items() if root.tier < FOUND]
+    assert starts == {root: later.get(root, "2010-06-06") for root in wanted}
     assert {str(r.end) for r in plan.requests} == {"2025-01-11"}
     # one request per root and timeframe: 32 in 1d, ZL and MES in 1h, four in 1m
     assert len(plan.requests) == 38

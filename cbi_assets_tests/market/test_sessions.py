@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import get_args
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -17,7 +18,7 @@ from cbi_assets.market.sessions import (
     trade_dates,
 )
 
-CALENDARS: tuple[Calendar, ...] = ("grains", "livestock", "equity", "energy", "metals", "fx")
+CALENDARS: tuple[Calendar, ...] = get_args(Calendar)
 
 
 def trade_date(start: str, calendar: Calendar | None = "equity") -> dt.date | None:
@@ -74,12 +75,18 @@ def test_trade_date_follows_chicago_time_and_holidays(start: str, expected: str)
 ])  # fmt: skip
 def test_day_of_mourning_is_a_trade_date_except_of_equities(mourning: str, next_date: str) -> None:
     start = f"{mourning}T15:00Z"
-    for calendar in ("grains", "livestock", "energy", "metals", "fx"):
+    for calendar in ("grains", "livestock", "energy", "metals", "fx", "nikkei", "crypto"):
         assert trade_date(start, calendar) == day(mourning)
         assert day(mourning) in trade_dates(calendar)
     for closed in ("equity", None):
         assert trade_date(start, closed) == day(next_date)
         assert day(mourning) not in trade_dates(closed)
+
+
+def test_rates_did_not_trade_on_the_first_day_of_mourning_and_closed_early_on_the_second() -> None:
+    assert day("2018-12-05") not in trade_dates("rates")
+    assert trade_date("2018-12-05T15:00Z", "rates") == day("2018-12-06")
+    assert trade_date("2025-01-09T15:00Z", "rates") == day("2025-01-09")
 
 
 @pytest.mark.parametrize("start", [
@@ -153,7 +160,8 @@ def test_session_close_follows_daylight_saving_time(
         ("grains", "2012-05-21", "14:00"),
         ("grains", "2013-04-05", "14:00"),
         ("grains", "2013-04-08", "13:15"),
-        ("grains", "2015-07-02", "13:15"),
+        ("grains", "2015-07-01", "13:15"),
+        ("grains", "2015-07-02", "12:15"),
         ("grains", "2015-07-06", "13:20"),
         # livestock to 16:00, on Fridays to 13:55, until the end of February 2016
         ("livestock", "2014-10-23", "16:00"),
@@ -176,9 +184,19 @@ def test_session_close_follows_daylight_saving_time(
         ("grains", "2024-11-29", "12:15"),
         ("livestock", "2024-11-29", "12:15"),
         ("equity", "2024-11-29", "12:15"),
-        ("energy", "2024-11-29", "12:45"),
-        ("metals", "2024-11-29", "12:45"),
+        ("energy", "2023-11-24", "12:45"),
         ("fx", "2022-11-25", "12:15"),
+        ("fx", "2023-11-24", "12:15"),
+        # since 2024 these trade in the hour from 13:00 on it (CL 17,335 contracts in 2024)
+        ("energy", "2024-11-29", "13:45"),
+        ("metals", "2024-11-29", "13:45"),
+        ("energy", "2025-11-28", "13:45"),
+        ("fx", "2024-11-29", "13:45"),
+        ("fx", "2026-11-27", "13:45"),
+        ("crypto", "2025-11-28", "13:45"),
+        ("rates", "2024-11-29", "12:15"),
+        ("nikkei", "2024-11-29", "12:15"),
+        ("mini_grains", "2024-11-29", "13:00"),
         # Christmas Eve, and the day before Independence Day
         ("grains", "2024-12-24", "12:15"),
         ("livestock", "2015-12-24", "12:15"),
@@ -188,14 +206,34 @@ def test_session_close_follows_daylight_saving_time(
         ("equity", "2024-07-03", "12:15"),
         ("energy", "2024-07-03", "16:00"),
         ("grains", "2024-07-03", "13:20"),
-        # no source has early closes for FX since 2023, or for equities on this Tuesday
-        ("fx", "2024-11-29", "16:00"),
+        ("fx", "2024-12-24", "12:15"),
+        ("fx", "2010-12-31", "12:15"),
+        # by their bars, equities reopened on this Tuesday, and energy traded from 16:00 here
         ("equity", "2012-07-03", "16:30"),
+        ("energy", "2010-12-31", "16:15"),
+        # regular by their bars, on July 3
+        ("nikkei", "2025-07-03", "16:00"),
+        ("crypto", "2025-07-03", "16:00"),
+        # early by their bars, and not in the library
+        ("grains", "2012-07-03", "12:15"),
+        ("livestock", "2012-07-03", "16:00"),
+        ("livestock", "2019-07-03", "12:15"),
+        ("livestock", "2015-04-02", "13:55"),
+        ("equity", "2012-10-30", "09:00"),
+        # the sectors found on the drive, on regular days
+        ("mini_grains", "2013-04-08", "13:45"),
+        ("dairy", "2025-01-07", "16:00"),
+        ("dairy", "2025-01-10", "13:55"),
+        ("lumber", "2025-01-07", "15:05"),
+        ("rates", "2015-02-13", "16:00"),
+        ("nikkei", "2013-11-06", "16:15"),
         # National days of mourning: grains and livestock closed early on the second
         ("grains", "2018-12-05", "13:20"),
         ("livestock", "2018-12-05", "13:05"),
         ("grains", "2025-01-09", "12:15"),
         ("livestock", "2025-01-09", "12:15"),
+        ("rates", "2025-01-09", "12:15"),
+        ("nikkei", "2025-01-09", "16:00"),
         ("energy", "2018-12-05", "16:00"),
         ("energy", "2025-01-09", "16:00"),
         # a holiday session closes with the date that it trades for
