@@ -8,6 +8,7 @@ from typing import Final
 from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.market.rolls import THIN_SHARE, USUAL_DATES
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.drift import differences
 
@@ -23,6 +24,13 @@ def run_matrix(context: CheckContext, checks: Sequence[Check]) -> list[CheckResu
     """Run checks on the matrix' own rows."""
     roots = context.roots_in(checks[0].table)
     return run_sql_checks(context, checks, roots, {"roots": roots})
+
+
+def run_sessions(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+    """Run checks on each root's sessions."""
+    roots = context.roots_in(checks[0].table)
+    params = {"roots": roots, "share": THIN_SHARE}
+    return run_sql_checks(context, checks, roots, params, tables={"dates": str(USUAL_DATES)})
 
 
 def run_rolls(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:

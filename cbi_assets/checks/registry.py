@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from cbi_assets.checks.built_checks import run_matrix, run_rolls, run_table_spec
+from cbi_assets.checks.built_checks import run_matrix, run_rolls, run_sessions, run_table_spec
 from cbi_assets.checks.check import Check, Runner
 from cbi_assets.checks.point_in_time import run_point_in_time
 from cbi_assets.checks.raw_checks import run_raw, run_rebuilds
@@ -17,6 +17,7 @@ from cbi_assets.tables import (
     MACRO_OBSERVATIONS,
     RAW,
     ROLL_CALENDAR,
+    SESSIONS,
     YAHOO_BRIDGE,
 )
 
@@ -145,6 +146,15 @@ CHECKS: Final[tuple[Check, ...]] = (
         "stitch problem",
         run_bridge,
         of_build=True,
+    ),
+    Check(
+        "continuous_is_liquid",
+        SESSIONS,
+        "In no session did ROOT.v.0 trade less than 5% of its usual volume, the mean of the 20 "
+        "sessions before. After holidays and at month ends the vendor's stands on dead contracts.",
+        "thin session",
+        run_sessions,
+        "WARN",
     ),
     Check(
         "own_rolls_match_vendor",

@@ -25,6 +25,12 @@ FRONT_MONTH_COLUMNS: Final[Columns] = {
     "contract": pl.String,
 }
 
+USUAL_DATES: Final = 20
+"""How many trade dates before a date its usual volume is the mean of."""
+
+THIN_SHARE: Final = 0.05
+"""A trade date is thin if its volume is a smaller share of the usual one."""
+
 _UNKNOWN: Final = -1
 """An unknown volume, or a contract that is not eligible."""
 
@@ -68,7 +74,8 @@ def chain(
     active contract's volume is unknown. On the active contract's deadline it rolls to the later
     eligible month with the most volume, whatever that is (method `deadline`). The nearer of two
     months with equal volume wins. The chain never returns to an earlier month, and never enters a
-    month past its own deadline.
+    month past its own deadline. A thin trade date decides nothing: after a holiday a few contracts
+    of a dead month would. The one before it decides instead.
 
     A history's first date has no active contract, as nothing precedes it. Neither has a date on or
     after a deadline, until a later month is known to have traded. A trade date here is one on which
@@ -210,7 +217,7 @@ def _holding_periods(
 ) -> list[_HoldingPeriod]:
     """Return the periods in which each contract is active, in order."""
     # Row i decides date i + 1, on which a contract past its deadline is not a candidate.
-    decisive = volumes[:-1]
+    decisive = _without_thin_dates(volumes)[:-1]
     candidates = np.where(dates[1:, None] < deadlines[None, :], decisive, _UNKNOWN)
     active, row = -1, 0
     periods: list[_HoldingPeriod] = []
@@ -228,6 +235,20 @@ def _holding_periods(
         periods.append(_HoldingPeriod(active, row + 1, stop + 1, method))
         row = stop
     return periods
+
+
+def _without_thin_dates(volumes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the volumes with those of the date before in place of each thin date's.
+
+    A date's volume is that of its most traded month. The first USUAL_DATES are never thin.
+    """
+    largest = volumes.max(axis=1, initial=0)
+    sums = np.concatenate([[0], largest.cumsum()])
+    is_thin = np.zeros(len(largest), dtype=bool)
+    usual = (sums[USUAL_DATES:-1] - sums[: -USUAL_DATES - 1]) / USUAL_DATES
+    is_thin[USUAL_DATES:] = largest[USUAL_DATES:] < THIN_SHARE * usual
+    newest = np.maximum.accumulate(np.where(is_thin, 0, np.arange(len(largest))))
+    return volumes[newest]
 
 
 def _first_overtaken(own: npt.NDArray[np.int64], later: npt.NDArray[np.int64]) -> int:

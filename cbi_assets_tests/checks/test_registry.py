@@ -31,6 +31,7 @@ EXPECTED = {
         "yahoo_only_before_2010_06_06",
         "stitch_is_documented",
     },
+    "market_data.futures_sessions_1d": {"continuous_is_liquid"},
     "market_data.roll_calendar": {"own_rolls_match_vendor"},
     "features.daily_ml_matrix": {
         "one_row_per_trade_date",
@@ -46,6 +47,7 @@ WARNINGS = {
     "bars_are_fresh",
     "prices_are_plausible",
     "own_rolls_match_vendor",
+    "continuous_is_liquid",
 }
 
 

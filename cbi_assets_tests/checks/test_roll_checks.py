@@ -1,4 +1,4 @@
-"""own_rolls_match_vendor: our front months against the vendor's, on dates that match and differ."""
+"""Our front months against the vendor's, and the vendor's sessions on dead contracts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cbi_assets.checks.built_checks import MATCH_PERCENT
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import RAW
+from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.tables.derived_tables import ROLL_CALENDAR
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets_tests.helpers import NOW, paste, run_check
@@ -181,3 +181,40 @@ def test_the_vendors_other_symbols_are_not_compared(project: Project) -> None:
     others = [bar(date, "ES.c.0", IDS[U]) for date in DAYS]
     result = check(project, vendor_rolls_on(ROLL_DATE), ONE_ROLL, hourly=others)
     assert result.passed
+
+
+def session_row(date: dt.date, symbol: str, volume: int) -> dict[str, Any]:
+    return {
+        "trade_date": date,
+        "root": symbol[:2],
+        "symbol": symbol,
+        "contract_key": f"{symbol}#1",
+        "is_pure": True,
+        **dict.fromkeys(("open", "high", "low", "close"), 5000.0),
+        "volume": volume,
+        "built_from": "1h",
+        "bars": 1,
+    }
+
+
+def test_liquidity_check_reports_sessions_below_a_twentieth_of_the_usual_volume(
+    project: Project,
+) -> None:
+    dates = trade_dates("equity", dt.date(2024, 3, 1), dt.date(2024, 4, 2))
+    # 20 sessions of 100, of which 5 is a twentieth; then (19 * 100 + 5) / 20 = 95.25 is usual,
+    # and 4 is less than its twentieth, 4.7625
+    volumes = [100] * 20 + [5, 4]
+    rows = [session_row(date, "ES.v.0", n) for date, n in zip(dates, volumes, strict=True)]
+    # too few sessions before it, and another symbol
+    rows += [
+        session_row(date, "NQ.v.0", n) for date, n in zip(dates, [100] * 19 + [1], strict=False)
+    ]
+    rows += [session_row(date, "ES.n.0", n) for date, n in zip(dates, volumes, strict=True)]
+    with open_session(project, now=NOW) as session:
+        insert(session.warehouse, SESSIONS.id, rows, SESSIONS.schema_of(*rows[0]))
+        result, other = run_check(session, "continuous_is_liquid", ["ES", "NQ"])
+    assert (other.root, other.passed) == ("NQ", True)
+    assert (result.severity, result.passed, result.actual) == ("WARN", False, "1 thin session")
+    assert [(row["trade_date"], row["volume"]) for row in result.sample] == [(dates[21], 4)]
+    assert result.sample[0]["usual_volume"] == 95.25
+    assert paste(project, result.sql)["offenders"].to_list() == [1]

@@ -268,3 +268,25 @@ def test_chain_equals_a_plain_implementation_of_the_rule(traded: Traded) -> None
         if active is not None:
             expected[day] = active
     assert front_months_of(traded) == expected
+
+
+def test_chain_passes_over_thin_dates_on_which_a_later_month_traded_more() -> None:
+    dates = trade_dates("grains", dt.date(2024, 1, 2), dt.date(2024, 2, 1))
+    assert len(dates) == 22
+    usual = {date: {K: 200, N: 100} for date in dates[:20]}
+    # a twentieth of the usual 200 is 10: on a date of 9 contracts nothing is decided
+    stays = front_months_of({**usual, dates[20]: {K: 1, N: 9}, dates[21]: {K: 200, N: 100}})
+    assert stays[dates[21]] == K
+    rolls = front_months_of({**usual, dates[20]: {K: 1, N: 10}, dates[21]: {K: 200, N: 100}})
+    assert rolls[dates[21]] == N
+
+
+def test_chain_rolls_at_a_deadline_by_the_date_before_a_thin_one() -> None:
+    # ZLH2024's first notice day is Thursday, February 29
+    dates = trade_dates("grains", dt.date(2024, 1, 30), dt.date(2024, 2, 29))
+    assert dates[-2:] == [dt.date(2024, 2, 28), dt.date(2024, 2, 29)]
+    h = "ZLH2024"
+    usual = {date: {h: 200, K: 100, N: 50} for date in dates[:-2]}
+    assert len(usual) >= 20
+    found = front_months_of({**usual, dates[-2]: {h: 1, N: 3}, dates[-1]: {h: 9, K: 9, N: 9}})
+    assert found[dates[-1]] == K
