@@ -32,7 +32,8 @@ def accept(
     wait: Wait = 600.0,
 ) -> None:
     """Accept a damaged manifest or later bars. Example: cbi accept --job J --by NAME --why TEXT"""
-    from cbi_assets.cli.console import print_json, reading, say
+    from cbi_assets.cli.console import print_json, say
+    from cbi_assets.cli.progress import working
     from cbi_assets.load.accept import accept_files
     from cbi_assets.load.load import inventory
     from cbi_assets.load.revisions import find_revision
@@ -41,7 +42,7 @@ def accept(
     given = [(scope, value) for scope, value in scopes.items() if value is not None]
     if len(given) != 1:
         raise UsageError("exactly one of --job and --file is needed")
-    with reading() as progress, command_session(wait, progress=progress) as session:
+    with working() as progress, command_session(wait, progress=progress) as session:
         found = inventory(session)
         revision = None if job is None else find_revision(session, found, job)
         if revision is not None:

@@ -43,6 +43,7 @@ def date_option(*names: str, help: str) -> Any:
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+All = Annotated[bool, typer.Option("--all", help="Also list what is as it should be, in tables.")]
 Symbols = Annotated[
     list[str] | None,
     typer.Option("--symbol", help="Root symbol; repeatable.", autocompletion=completion.roots),

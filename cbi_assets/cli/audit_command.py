@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cbi_assets.cli.app import Json, Wait, app, command_session
+from cbi_assets.cli.app import All, Json, Wait, app, command_session
 
 if TYPE_CHECKING:
     from cbi_assets.report.write import Written
 
-_LISTED = 20
-"""Changes and decisions that the terminal lists; the documents have all of them."""
+_LISTED = 10
+"""Changes and decisions that the terminal lists without --all."""
+
+_CHANGES = ("kind", "what", "before", "now")
 
 
 @app.command()
@@ -22,40 +24,45 @@ def audit(
         Path | None,
         typer.Option(help="Folder for audit.md, .html and .json (default: CBI_HOME/audit/latest)."),
     ] = None,
+    everything: All = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
     """Write the state of drive, tables and checks. Example: cbi audit --out docs/audit"""
-    from cbi_assets.cli.console import reading
+    from cbi_assets.cli.progress import working
     from cbi_assets.report import take_audit, write_audit
 
-    with reading() as progress, command_session(wait, progress=progress) as session:
+    with working() as progress, command_session(wait, progress=progress) as session:
         written = write_audit(session.home, take_audit(session), out)
     if json:
         typer.echo(written.json.read_text(), nl=False)
     else:
-        _show(written)
+        _show(written, everything)
     if written.audit.has_failures:
         raise typer.Exit(1)
 
 
-def _show(written: Written) -> None:
+def _show(written: Written, everything: bool) -> None:
     from cbi_assets.cli.console import say, table
+    from cbi_assets.cli.show_lights import show_lights
     from cbi_assets.formatting import instant
     from cbi_assets.report.compose import compose
 
     audit = written.audit
     page = compose(audit)
-    table("Data audit", ["what", "figure"], page.facts)
-    if audit.since.previous is not None:
-        rows = [(c.kind, c.what, c.before or "", c.after or "") for c in audit.since.changes]
-        if rows:
-            title = f"Since {instant(audit.since.previous)} UTC"
-            table(title, ["kind", "what", "before", "now"], rows[:_LISTED])
-        if len(rows) > _LISTED:
-            say(f"{len(rows) - _LISTED} more changes are in the documents.")
-    for decision in audit.decisions[:_LISTED]:
+    limit = None if everything else _LISTED
+    if everything:
+        table("Data audit", ["what", "figure"], page.facts)
+    changes = audit.since.changes
+    if audit.since.previous is not None and changes:
+        rows = [(c.kind, c.what, c.before or "", c.after or "") for c in changes[:limit]]
+        table(f"Since {instant(audit.since.previous)} UTC", _CHANGES, rows)
+        if len(changes) > len(rows):
+            say(f"… and {len(changes) - len(rows):,} more changes: --all lists them.")
+    for decision in audit.decisions[:limit]:
         say(f"needs action: {decision.what}: {decision.command}")
-    say(page.verdict)
+    if limit is not None and len(audit.decisions) > limit:
+        say(f"… and {len(audit.decisions) - limit:,} more: --all lists them.")
     say(f"Written to {written.html}, with Markdown and JSON next to it.")
-    say(f"Next: {audit.lights.next.command} ({audit.lights.next.text})")
+    say(page.verdict, style="bold")
+    show_lights(audit.lights)

@@ -1,50 +1,105 @@
-"""Output of the commands: lines, tables and progress bars on stderr, JSON on stdout."""
+"""Output of the commands: lines and tables on stderr, JSON on stdout."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime as dt
 import json
+import os
+import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from cbi_assets.formatting import plural, printable
 
-# A file or a pipe has no width; a terminal keeps its own.
-console = Console(
-    stderr=True, highlight=False, width=None if sys.stderr.isatty() else 140, soft_wrap=False
-)
+# A file or a pipe has no width, unless COLUMNS states one; a terminal keeps its own.
+_IS_NARROW = sys.stderr.isatty() or "COLUMNS" in os.environ
+console = Console(stderr=True, highlight=False, width=None if _IS_NARROW else 140)
+
+_FIELD_GAP = 3
+"""Columns that a table's borders and padding take per column."""
 
 
-def say(message: str) -> None:
-    """Print one line on stderr, without interpreting markup."""
-    console.print(Text(printable(message)), soft_wrap=True)
+def say(message: str, indent: str = "  ", style: str = "") -> None:
+    """Print one paragraph on stderr, without interpreting markup; a terminal's is wrapped."""
+    text = printable(message)
+    if _IS_NARROW:
+        text = wrap(text, console.width, indent)
+    console.print(Text(text, style=style), soft_wrap=True)
+
+
+def wrap(text: str, width: int, indent: str = "") -> str:
+    """Break lines at spaces; a word longer than a line, such as a path, after a slash.
+
+    Lines after the first start with `indent`.
+    """
+    lines = [""]
+    for word in re.findall(r"\s*\S+", text) or [text]:
+        pieces = [word]
+        if len(word.strip()) > width - len(indent):
+            pieces = re.findall(r"[^/]*/|[^/]+", word)
+        for piece in pieces:
+            if lines[-1].strip() and len(lines[-1] + piece) > width:
+                lines.append(indent + piece.lstrip())
+            else:
+                lines[-1] += piece
+    return "\n".join(lines)
 
 
 def say_verdict(passed: bool, text: str, warnings: int = 0) -> None:
     """Print a command's closing line: `PASS with 2 warnings: 3 bars published`."""
     with_warnings = f" with {plural(warnings, 'warning')}" if warnings else ""
-    say(f"{'PASS' if passed else 'FAIL'}{with_warnings}: {text}")
+    say(f"{'PASS' if passed else 'FAIL'}{with_warnings}: {text}", style="bold")
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print a table on stderr; numbers are right-aligned, with thousands separators."""
+    """Print a table on stderr; numbers are right-aligned, with thousands separators.
+
+    Cells are wrapped at words. If that is too wide, each row is printed as a list of its cells.
+    """
+    cells = [[printable(format_cell(value)) for value in row] for row in rows]
+    widths = _fit(columns, cells, console.width - 1 - _FIELD_GAP * len(columns))
+    if widths is None:
+        _print_list(title, columns, cells)
+        return
     shown = Table(title=Text(title), title_justify="left", header_style="bold")
-    for index, column in enumerate(columns):
+    for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
         numeric = bool(rows) and all(
             isinstance(row[index], int | float) or row[index] is None for row in rows
         )
-        shown.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text(printable(format_cell(value))) for value in row))
+        shown.add_column(column, justify="right" if numeric else "left", width=width)
+    for row in cells:
+        shown.add_row(*(Text(wrap(c, w)) for c, w in zip(row, widths, strict=True)))
     console.print(shown)
+
+
+def _fit(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], available: int
+) -> list[int] | None:
+    """Return widths of columns that cut no word and fit, or None if there are none."""
+    by_column = list(zip(columns, *cells, strict=True))
+    least = [max(len(word) for cell in column for word in [*cell.split(), ""])
+             for column in by_column]  # fmt: skip
+    if sum(least) > available:
+        return None
+    widths = [max(len(cell) for cell in column) for column in by_column]
+    while sum(widths) > available:
+        slack = [width if width > low else 0 for width, low in zip(widths, least, strict=True)]
+        widths[slack.index(max(slack))] -= 1
+    return widths
+
+
+def _print_list(title: str, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    say(title, style="bold")
+    for first, *rest in cells:
+        say(first)
+        fields = [f"{name} {cell}" for name, cell in zip(columns[1:], rest, strict=True) if cell]
+        say(f"  {'; '.join(fields)}", indent="    ")
 
 
 def format_cell(value: Any) -> str:
@@ -58,38 +113,6 @@ def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
     json.dump(document, sys.stdout, default=_to_plain, ensure_ascii=False, indent=1)
     sys.stdout.write("\n")
-
-
-class ReadingProgress:
-    """A progress bar over the new files of a drive."""
-
-    def __init__(self, bar: Progress, on_start: Callable[[], object]) -> None:
-        self._bar = bar
-        self._on_start = on_start
-        self._task: TaskID | None = None
-
-    def start(self, files: int, nbytes: int) -> None:
-        """Show the bar for this many new files and bytes."""
-        self._on_start()
-        self._bar.start()
-        self._task = self._bar.add_task(f"reading {files:,} new files", total=nbytes)
-
-    def advance(self, path: str, nbytes: int) -> None:
-        """Advance the bar by a file that was read."""
-        if self._task is not None:
-            self._bar.advance(self._task, nbytes)
-
-
-@contextmanager
-def reading(on_start: Callable[[], object] = lambda: None) -> Iterator[ReadingProgress]:
-    """Show a progress bar while the drive is read; call `on_start` if there is a new file."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    bar = Progress(*columns, console=console)
-    try:
-        yield ReadingProgress(bar, on_start)
-    finally:
-        if bar.live.is_started:  # else it would print an empty line
-            bar.stop()
 
 
 def _to_plain(value: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,9 +10,7 @@ from cbi_assets.cli.app import Json, PlanName, Wait, app, now_utc
 from cbi_assets.cli.drive_commands import load_and_show
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as Bar
-    from rich.progress import TaskID
-
+    from cbi_assets.cli.progress import WorkProgress
     from cbi_assets.downloads.download_outcome import DownloadOutcome
 
 
@@ -33,6 +29,7 @@ def download(
 ) -> None:
     """Buy and download an approved plan, then load it. Example: cbi download 3f9a1c0b2d4e"""
     from cbi_assets.cli import console
+    from cbi_assets.cli.progress import working
     from cbi_assets.databento_api import client
     from cbi_assets.downloads.execute import execute
     from cbi_assets.downloads.plan_files import find_plan
@@ -46,7 +43,8 @@ def download(
     project = Project()
     chosen = None if plan is None else find_plan(project.home, plan)
     clients = client.connect_from_settings(project.settings)
-    with _progress_bar() as progress:
+    with working() as bar:
+        progress = _JobProgress(bar)
         if chosen is not None:
             outcome = execute(project, chosen, clients, clock=now_utc, progress=progress)
         else:
@@ -105,42 +103,16 @@ def _document(outcome: DownloadOutcome) -> dict[str, Any]:
     }
 
 
-class _BarProgress:
-    """Shows a job's bytes on a progress bar, which appears with the first job."""
+class _JobProgress:
+    """Shows a job's bytes on the command's bar, which appears with the first job."""
 
-    def __init__(self, bar: Bar) -> None:
-        self._bar = bar
-        self._task: TaskID | None = None
+    def __init__(self, progress: WorkProgress) -> None:
+        self._progress = progress
 
     def start(self, title: str, nbytes: int) -> None:
         """Begin a job with this many bytes."""
-        self._bar.start()
-        self._task = self._bar.add_task(title, total=nbytes)
+        self._progress.begin(title, nbytes)
 
     def advance(self, nbytes: int) -> None:
         """Count bytes written; negative for bytes discarded."""
-        if self._task is not None:
-            self._bar.advance(self._task, nbytes)
-
-
-@contextmanager
-def _progress_bar() -> Iterator[_BarProgress]:
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    from cbi_assets.cli.console import console
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(),
-               TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
-    bar = Progress(*columns, console=console)
-    try:
-        yield _BarProgress(bar)
-    finally:
-        if bar.live.is_started:  # otherwise stop() prints an empty line
-            bar.stop()
+        self._progress.advance("", nbytes)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cbi_assets.cli.app import Json, Symbols, Timeframes, Wait, app, command_session
+from cbi_assets.cli.app import All, Json, Symbols, Timeframes, Wait, app, command_session
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import UsageError
 from cbi_assets.formatting import plural
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 
 @app.command()
-def inventory(json: Json = False, wait: Wait = 600.0) -> None:
+def inventory(everything: All = False, json: Json = False, wait: Wait = 600.0) -> None:
     """List what is on the drive and in staging, detected from content. Example: cbi inventory"""
-    from cbi_assets.cli.console import print_json, reading, say
-    from cbi_assets.cli.show_load import show_inventory, show_unread
-    from cbi_assets.drive.inventory import as_json, count_trusts, trusts_of
+    from cbi_assets.cli.console import print_json
+    from cbi_assets.cli.progress import working
+    from cbi_assets.cli.show_load import show_inventory
+    from cbi_assets.drive.inventory import as_json
     from cbi_assets.load.load import inventory as take_inventory
+    from cbi_assets.report.read_lights import read_lights
 
-    with reading() as progress, command_session(wait, progress=progress) as session:
+    with working() as progress, command_session(wait, progress=progress) as session:
         survey = take_inventory(session)
+        lights = read_lights(session, survey)
     if json:
-        print_json(as_json(survey))
+        print_json(as_json(survey) | {"lights": lights.document()})
     else:
-        show_inventory(survey)
-        show_unread(survey)
-        say(f"{plural(len(survey.files), 'file')}, {survey.read:,} of them read now.")
-        say(f"Bars and files like them: {count_trusts(trusts_of(survey)) or 'none'}.")
+        show_inventory(survey, lights, everything=everything)
     if survey.refused or survey.unreadable:
         raise typer.Exit(1)
 
@@ -42,6 +42,7 @@ def inventory(json: Json = False, wait: Wait = 600.0) -> None:
 def load(
     symbol: Symbols = None,
     timeframe: Timeframes = None,
+    everything: All = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
@@ -50,7 +51,12 @@ def load(
     from cbi_assets.session import Project
 
     has_failures, document = load_and_show(
-        Project(), wait, tuple(symbol or ()), tuple(timeframe or ()), show=not json
+        Project(),
+        wait,
+        tuple(symbol or ()),
+        tuple(timeframe or ()),
+        show=not json,
+        everything=everything,
     )
     if json:
         print_json(document)
@@ -65,6 +71,7 @@ def load_and_show(
     timeframes: tuple[str, ...] = (),
     *,
     show: bool,
+    everything: bool = False,
 ) -> tuple[bool, dict[str, Any]]:
     """Load what is new, record it in Dagster, and print it if `show`.
 
@@ -72,17 +79,18 @@ def load_and_show(
     anything failed, and what was done as JSON values.
     """
     from cbi_assets import verbs
-    from cbi_assets.cli.console import reading, say
+    from cbi_assets.cli.progress import working
     from cbi_assets.cli.show_load import load_document, show_load
     from cbi_assets.ledger.books import books_by_file
     from cbi_assets.load.load import choose_partitions
     from cbi_assets.load.staging.load_staging import StagingOutcome
+    from cbi_assets.report.read_lights import read_lights
 
     partitions = choose_partitions(project.universe, symbols, timeframes)
     staged = StagingOutcome()
     with (
         ThreadPoolExecutor(1) as background,
-        reading(lambda: background.submit(_start_dagster, project.home)) as progress,
+        working(lambda: background.submit(_start_dagster, project.home)) as progress,
         command_session(wait, project=project, progress=progress) as session,
     ):
         outcome = verbs.load(session, partitions)
@@ -98,14 +106,11 @@ def load_and_show(
             from cbi_assets.pipeline.terminal import record_staging
 
             record_staging(session, staged)
+        lights = read_lights(session, outcome.survey)
     has_failures = outcome.has_failures or staged.has_failures
     if show:
-        show_load(outcome, by_file, staged)
-        if has_failures:
-            say("Next: cbi audit (lists each problem with its fix)")
-        elif outcome.published:
-            say("Next: cbi build")
-    return has_failures, load_document(outcome, by_file, staged)
+        show_load(outcome, by_file, staged, lights, everything=everything)
+    return has_failures, load_document(outcome, by_file, staged, lights)
 
 
 def _start_dagster(home: Home) -> None:
@@ -129,7 +134,7 @@ def unload(
     """Remove the bars of one file, load or job. Example: cbi unload --job GLBX-… --yes"""
     from cbi_assets import verbs
     from cbi_assets.cli import console
-    from cbi_assets.cli.show_checks import check_document, count_results, show_checks
+    from cbi_assets.cli.show_checks import check_document, count_results, show_findings
     from cbi_assets.load.unload import plan_unload
 
     scopes: dict[Scope, str | None] = {"file": file, "load": load, "job": job}
@@ -157,7 +162,7 @@ def unload(
             }
         )
     else:
-        show_checks(outcome.checks)
+        show_findings(outcome.checks)
         if outcome.reopened:
             console.say(
                 f"{plural(outcome.reopened, 'record')} of other files were duplicates of these "

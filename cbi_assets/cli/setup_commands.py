@@ -58,10 +58,11 @@ def demo(
     json: Json = False,
 ) -> None:
     """Generate a small synthetic drive and run every step on it. Example: cbi demo"""
-    from cbi_assets.cli.console import print_json, reading
+    from cbi_assets.cli.console import print_json
+    from cbi_assets.cli.progress import working
     from cbi_assets.demo.run import run_demo
 
-    with reading() as progress:
+    with working() as progress:
         outcome = run_demo(home, progress)
     if json:
         print_json(
@@ -79,13 +80,12 @@ def demo(
 def _show_demo(outcome: DemoOutcome) -> None:
     from cbi_assets.cli.console import say
     from cbi_assets.cli.show_build import show_build
-    from cbi_assets.cli.show_load import show_inventory, show_load
-    from cbi_assets.load.staging.load_staging import StagingOutcome
+    from cbi_assets.cli.show_checks import show_findings
+    from cbi_assets.cli.show_load import describe_books
 
-    show_inventory(outcome.loaded.survey)
-    show_load(outcome.loaded, outcome.by_file, StagingOutcome())
-    show_build(outcome.built)
-    say("")
+    show_findings(outcome.loaded.checks)
+    say(describe_books(outcome.by_file))
+    show_build(outcome.built, outcome.lights)
     say(f"The audit: {outcome.audit}")
     say("To see it in Dagster's UI:")
     paths = {"CBI_HOME": outcome.home, "CBI_DRIVE": outcome.drive}

@@ -8,24 +8,40 @@ import polars as pl
 
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.cli.console import format_cell, say, say_verdict, table
-from cbi_assets.cli.show_checks import check_document, count_results, show_checks
+from cbi_assets.cli.show_checks import (
+    check_document,
+    count_results,
+    show_checks,
+    show_findings,
+)
+from cbi_assets.cli.show_lights import show_lights
 from cbi_assets.formatting import plural, span
+from cbi_assets.report.lights import Lights
 
 
-def show_build(outcome: BuildOutcome) -> None:
-    """Print the skipped roots, a preview's rows, the checks, and whether the build passed."""
+def show_build(outcome: BuildOutcome, lights: Lights | None, *, everything: bool = False) -> None:
+    """Print the skipped roots, a preview's rows, what is not right, the verdict and the lights.
+
+    `lights` are None for a preview. If `everything`, print the checks that pass, too.
+    """
     for root, reasons in outcome.skipped.items():
         say(f"not rebuilt: {root}: {'; '.join(reasons)}")
     if outcome.preview is not None:
         _show_preview(outcome.preview)
-    show_checks(outcome.checks)
+    if everything:
+        show_checks(outcome.checks)
+    else:
+        show_findings(outcome.checks)
     say_verdict(not outcome.has_failures, _describe(outcome), count_results(outcome.checks)[1])
+    if lights is not None:
+        show_lights(lights)
 
 
-def build_document(outcome: BuildOutcome) -> dict[str, Any]:
+def build_document(outcome: BuildOutcome, lights: Lights | None) -> dict[str, Any]:
     """Return what a build wrote as JSON values."""
     return {
         "rows": outcome.rows,
+        "lights": None if lights is None else lights.document(),
         "barred": outcome.skipped,
         "first": outcome.first,
         "last": outcome.last,

@@ -1,15 +1,27 @@
-"""Show check results: as a table for people, as JSON values for --json."""
+"""Show check results: findings or a table for people, JSON values for --json."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from cbi_assets.cli.console import table
+from cbi_assets.cli.console import say, table
 from cbi_assets.ledger.check_results import CheckResult
 
 _LISTED = 3
 """Failing partitions that a check's row names."""
+
+
+def show_findings(results: Sequence[CheckResult]) -> None:
+    """Print one line per check that fails or warns, failures first."""
+    groups: dict[tuple[str, str], list[CheckResult]] = {}
+    for result in results:
+        if not result.passed:
+            groups.setdefault((result.table_id, result.name), []).append(result)
+    for (_, name), group in sorted(groups.items(), key=lambda item: not item[1][0].failed):
+        first, *others = group
+        more = f" (and {len(others):,} more)" if others else ""
+        say(f"{'FAIL' if first.failed else 'WARN'}  {name}  {first.message}{more}", indent="      ")
 
 
 def show_checks(results: Sequence[CheckResult]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cbi_assets.cli import completion
-from cbi_assets.cli.app import Json, Symbols, Wait, app, command_session, date_option
+from cbi_assets.cli.app import All, Json, Symbols, Wait, app, command_session, date_option
 from cbi_assets.errors import UsageError
 
 
@@ -28,15 +28,19 @@ def build(
     whole: Annotated[
         bool, typer.Option("--whole", help="Rebuild every session instead of the changed ones.")
     ] = False,
+    everything: All = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
     """Build continuous series and features from the raw tables. Example: cbi build --limit 10"""
     from cbi_assets import verbs
     from cbi_assets.cli.console import print_json
+    from cbi_assets.cli.progress import working
     from cbi_assets.cli.show_build import build_document, show_build
+    from cbi_assets.report.read_lights import read_lights
 
-    with command_session(wait) as session:
+    lights = None
+    with working(), command_session(wait) as session:
         outcome = verbs.build(
             session, roots=tuple(symbol or ()), start=start, end=end, whole=whole, limit=limit
         )
@@ -44,10 +48,11 @@ def build(
             from cbi_assets.pipeline.terminal import record_build
 
             record_build(session, outcome)
+            lights = read_lights(session)
     if json:
-        print_json(build_document(outcome))
+        print_json(build_document(outcome, lights))
     else:
-        show_build(outcome)
+        show_build(outcome, lights, everything=everything)
     if outcome.has_failures:
         raise typer.Exit(1)
 
@@ -57,6 +62,7 @@ def check(
     full: Annotated[
         bool, typer.Option("--full", help="Also read bars that have not changed since a check.")
     ] = False,
+    everything: All = False,
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
@@ -64,21 +70,35 @@ def check(
     from cbi_assets import verbs
     from cbi_assets.checks import SPEC_CHECK
     from cbi_assets.cli.console import print_json, say, say_verdict
-    from cbi_assets.cli.show_checks import check_document, count_results, show_checks
+    from cbi_assets.cli.progress import working
+    from cbi_assets.cli.show_checks import (
+        check_document,
+        count_results,
+        show_checks,
+        show_findings,
+    )
+    from cbi_assets.cli.show_lights import show_lights
+    from cbi_assets.report.lights import results_of
+    from cbi_assets.report.read_lights import read_lights
 
-    with command_session(wait) as session:
+    with working(), command_session(wait) as session:
         results = verbs.check(session, full=full)
         from cbi_assets.pipeline.terminal import record_checks
 
         record_checks(session, results)
+        lights = read_lights(session)
     failed, warned = count_results(results)
     if json:
-        print_json([check_document(result) for result in results])
+        print_json([check_document(result) for result in (*results, *results_of(lights))])
     else:
-        show_checks(results)
+        if everything:
+            show_checks(results)
+        else:
+            show_findings(results)
         if all(result.name == SPEC_CHECK for result in results):
             say("Nothing is loaded yet, so there are no bars to check: run `cbi load`.")
         say_verdict(not failed, f"{len(results):,} checks run, {failed} failed, {warned} warned")
+        show_lights(lights)
     if failed:
         raise typer.Exit(1)
 
@@ -97,13 +117,14 @@ def copy(
 ) -> None:
     """Fill an empty warehouse from the other one. Example: cbi copy --to bigquery"""
     from cbi_assets.cli.console import print_json, say, table
+    from cbi_assets.cli.progress import working
     from cbi_assets.load.copy_tables import copy_warehouse
 
     if to not in ("bigquery", "duckdb"):
         raise UsageError(
             "not a warehouse", subject=f"--to {to}", remedy="Choose bigquery or duckdb."
         )
-    with command_session(wait) as session:
+    with working(), command_session(wait) as session:
         copies = copy_warehouse(session, "bigquery" if to == "bigquery" else "duckdb")
     if json:
         print_json(copies)

@@ -23,6 +23,7 @@ from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.report import take_audit, write_audit
+from cbi_assets.report.lights import Lights
 from cbi_assets.session import Project, open_session
 from cbi_assets.timestamps import EPOCH
 from cbi_assets.verbs import build, load
@@ -50,6 +51,7 @@ class DemoOutcome:
     built: BuildOutcome
     by_file: pl.DataFrame
     audit: Path
+    lights: Lights
 
     @property
     def has_failures(self) -> bool:
@@ -129,4 +131,5 @@ def run_demo(home: Path, progress: Progress | None = None) -> DemoOutcome:
         logger.info("Recording it in Dagster …")
         record_load(session, loaded)
         record_build(session, built)
-    return DemoOutcome(project.home.root, drive, loaded, built, by_file, written.html)
+    return DemoOutcome(project.home.root, drive, loaded, built, by_file, written.html,
+                       written.audit.lights)  # fmt: skip

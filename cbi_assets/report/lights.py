@@ -10,8 +10,13 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from cbi_assets.ledger.check_results import CheckResult
+
 Color = Literal["green", "amber", "red"]
 LightName = Literal["load", "download", "train"]
+
+LIGHTS_ID: Final = "audit.report"
+"""The asset that shows the lights, and stands for a table in the results of their checks."""
 
 COLORS: Final[tuple[Color, ...]] = ("red", "amber", "green")
 """All colors, worst first."""
@@ -105,3 +110,23 @@ def light_of(name: LightName, reasons: list[Reason], otherwise: Reason) -> Light
     """Return a light with its reasons, worst first, or with one reason if there are none."""
     ordered = sorted(reasons, key=lambda reason: COLORS.index(reason.color))
     return Light(name, tuple(ordered or (otherwise,)))
+
+
+def results_of(lights: Lights) -> list[CheckResult]:
+    """Return a result per light, which passes if it is green; none of them fails a command."""
+    return [
+        CheckResult(
+            name=f"may_{light.name}",
+            table_id=LIGHTS_ID,
+            severity="WARN",
+            root="",
+            timeframe=None,
+            passed=light.color == "green",
+            expected="green",
+            actual=f"{light.color}: {light.text}",
+            offenders=sum(reason.color != "green" for reason in light.reasons),
+            sample=[vars(reason) for reason in light.reasons],
+            sql="",
+        )
+        for light in lights.all
+    ]
