@@ -20,6 +20,7 @@ from cbi_assets.ledger.check_results import CheckResult, record_results
 from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome, load_bars
+from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.load.revisions import Revision, record_revision
 from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging_files
 from cbi_assets.load.unload import UnloadOutcome, UnloadPlan, unload_bars
@@ -57,22 +58,19 @@ def load(
     outcome = load_bars(session, partitions, _check_canary, landed_only=landed_only)
     changed = PendingEvents(session.home).partitions()
     checks = _check_partitions(session, changed)
-    profiles = [
-        profile
-        for timeframe, roots in _by_timeframe(changed)
-        for profile in profile_partitions(session, timeframe, roots)
-    ]
+    profiles = _profile(session, changed)
     cost = record_cost(session, outcome.load_id)
     return replace(outcome, checks=checks, profiles=profiles, cost=cost)
 
 
 def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
-    """Remove the plan's bars, and check what is left of the partitions they were in.
+    """Remove the plan's bars, and check and profile what is left of the partitions they were in.
 
     Raises UsageError if a file that repeats these bars is no longer landed.
     """
     outcome = unload_bars(session, plan)
-    return replace(outcome, checks=_check_partitions(session, outcome.partitions))
+    checks = _check_partitions(session, outcome.partitions)
+    return replace(outcome, checks=checks, profiles=_profile(session, outcome.partitions))
 
 
 def accept_revision(
@@ -185,6 +183,14 @@ def _check_partitions(session: Session, partitions: Collection[Partition]) -> li
         )
     record_results(session, results)
     return results
+
+
+def _profile(session: Session, partitions: Collection[Partition]) -> list[PartitionProfile]:
+    return [
+        profile
+        for timeframe, roots in _by_timeframe(partitions)
+        for profile in profile_partitions(session, timeframe, roots)
+    ]
 
 
 def _by_timeframe(partitions: Collection[Partition]) -> list[tuple[Timeframe, list[str]]]:

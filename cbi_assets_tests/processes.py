@@ -12,9 +12,11 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -123,6 +125,18 @@ def _call_cbi(
     cli.main()
 
 
+def await_listener(port: int) -> None:
+    """Return once a connection is accepted: a server logs that it serves just before it is."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, f"nothing listens on port {port}"
+        else:
+            return
+
+
 def load_and_pause(home: str, drive: str, ready: Event, go: Event) -> None:
     """Load, but pause before publishing, with the home locked: set `ready` and wait for `go`."""
     from cbi_assets.load import load
@@ -147,7 +161,7 @@ def _run_cbi(
     how: int = signal.SIGKILL,
 ) -> None:
     if file_limit is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit, file_limit))
+        limit_file_size(file_limit)
     os.environ |= environment
     out = os.open(stderr or os.devnull, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
@@ -157,12 +171,18 @@ def _run_cbi(
 
     survey.COMMIT_BYTES = 1  # commit each file to the catalog as soon as it is read
     if moment is not None:
-        _die_at(moment, how)
+        die_at(moment, how)
     sys.argv = ["cbi", *arguments]
     cli.main()
 
 
-def _die_at(moment: Moment, how: int) -> None:
+def limit_file_size(limit: int) -> None:
+    """Let this process write no file of more bytes, as if the disk were full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+
+def die_at(moment: Moment, how: int = signal.SIGKILL) -> None:
+    """Make this process end by a signal at a moment."""
     module, _, path = moment.what.partition(":")
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")

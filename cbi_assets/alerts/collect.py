@@ -18,9 +18,11 @@ from cbi_assets.checks import FRESH_TRADE_DATES
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.downloads.seal import StandingError
 from cbi_assets.downloads.standing import find_standing
+from cbi_assets.drive.manifests import absent_files
 from cbi_assets.errors import UsageError
 from cbi_assets.formatting import dollars, span
 from cbi_assets.ledger.books import newest_bars
+from cbi_assets.ledger.check_results import failed_upstream
 from cbi_assets.market.sessions import trade_date_of, trade_dates
 from cbi_assets.session import Project, Session
 from cbi_assets.tables import APPROVALS, BAR_CONFLICTS, DAILY_ML_MATRIX, QUARANTINED_BARS, RAW
@@ -44,8 +46,9 @@ def collect(session: Session, sent: Collection[str] = ()) -> list[Event]:
     return [
         *_failed_checks(warehouse),
         *_stale_bars(session, newest),
-        *_stale_matrix(warehouse, newest),
+        *_stale_matrix(session, newest),
         *_unresolved_records(warehouse),
+        *_refused_files(session),
         *_unapproved_plan(session),
         *_refused_standing_approval(session),
         *_failed_downloads(warehouse),
@@ -100,20 +103,25 @@ def _stale_bars(session: Session, newest: _NewestDates) -> Iterator[Event]:
             )
 
 
-def _stale_matrix(warehouse: Warehouse, newest: _NewestDates) -> Iterator[Event]:
+def _stale_matrix(session: Session, newest: _NewestDates) -> Iterator[Event]:
+    """The matrix ends before its bars; rows of roots that a build leaves out wait for a person."""
+    warehouse = session.warehouse
     bars: dict[str, dt.date] = {}
     for (_, root), last in newest.items():
         bars[root] = max(last, bars.get(root, last))
     rows = warehouse.query(load_sql("alerts/newest_rows")).rows()
     behind = {root: last for root, last in rows if root in bars and last < bars[root]}
+    failed = failed_upstream(warehouse, list(behind)) if behind else {}
+    waiting = [f"{root} ({'; '.join(why)})" for root, why in failed.items()]
     if behind:
         yield Event(
             "stale",
             DAILY_ML_MATRIX.id,
             "; ".join(f"{root} {last}" for root, last in behind.items()),
             f"{DAILY_ML_MATRIX.id} is behind its bars: it ends on {_span_of(behind)} for "
-            f"{list_some(list(behind))}.",
-            "Run `cbi build`.",
+            f"{list_some(list(behind))}."
+            + (f" Rows wait until checks pass: {list_some(waiting)}." if waiting else ""),
+            "Fix what failed, then run `cbi build`." if waiting else "Run `cbi build`.",
         )
 
 
@@ -140,6 +148,21 @@ def _unresolved_records(warehouse: Warehouse) -> Iterator[Event]:
             counts = [f"{root or 'no root'}|{timeframe} {n}" for timeframe, root, n in rows]
             text = f"{what} in {table.id}: {list_some(counts)}."
             yield Event("decision", table.id, "; ".join(counts), text, remedy)
+
+
+def _refused_files(session: Session) -> Iterator[Event]:
+    """Files that may be of bars and do not load, as the drive was last read."""
+    files = list(session.catalog.files().values())
+    refused = [f for f in (*files, *absent_files(files)) if f.trust == "refused"]
+    if refused:
+        reasons = [f"{file.path}: {file.reason}" for file in refused]
+        yield Event(
+            "decision",
+            "refused files",
+            "; ".join(reasons),
+            f"Files on the drive are refused: {list_some(reasons)}",
+            "`cbi inventory` lists them.",
+        )
 
 
 def _unapproved_plan(session: Session) -> Iterator[Event]:

@@ -78,6 +78,7 @@ def _replace(
 ) -> None:
     """Show the difference bar by bar and, unless only that is asked, replace the published bars."""
     from cbi_assets.cli.console import print_json, say, table
+    from cbi_assets.pipeline.terminal import record_load
     from cbi_assets.verbs import accept_revision
 
     rows = revision.differences
@@ -105,6 +106,7 @@ def _replace(
             say(f"Next: cbi accept --job {revision.job} --by NAME --why TEXT")
         return
     acceptance, outcome = accept_revision(session, revision, by=by, why=why)
+    record_load(session, outcome)
     if json:
         print_json(document | {"acceptance_id": acceptance, "load_id": outcome.load_id})
         return

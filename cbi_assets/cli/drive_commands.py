@@ -151,6 +151,9 @@ def unload(
         if not yes and not typer.confirm(question, err=True):
             raise typer.Exit(1)
         outcome = verbs.unload(session, plan)
+        from cbi_assets.pipeline.terminal import record_unload  # slow to import, unused by a "no"
+
+        record_unload(session, outcome)
     failed, warned = count_results(outcome.checks)
     if json:
         console.print_json(

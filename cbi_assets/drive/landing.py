@@ -27,12 +27,16 @@ from cbi_assets.drive.faults import is_fault_of_file, refused, source_error
 from cbi_assets.drive.formats import FileFormat
 from cbi_assets.drive.pieces import Part
 from cbi_assets.drive.records import decode
+from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.errors import DamagedPackError, SourceError
 from cbi_assets.market.bars import Timeframe
 
 BATCH_BYTES = 16 << 20
 PACK_RECORDS = 500_000
 PACK_BYTES = 128 << 20
+MAX_ROOTS = 100_000
+"""How many roots a file may have bars of, several times what all exchanges list: each is kept."""
+
 _IN_FLIGHT = 3
 _THREADS = 2
 
@@ -47,9 +51,12 @@ class _DecodedBatch:
 
 @dataclass(frozen=True)
 class _Written:
+    """A pack and its slices, except those of `crowded` files, which have too many roots."""
+
     pack: Pack
     slices: list[Slice]
     symbols: dict[int, set[str]]
+    crowded: set[int]
 
 
 class Lander:
@@ -77,6 +84,7 @@ class Lander:
         self._done: list[tuple[Content, FileRecord]] = []
         self._open: set[int] = set()
         self._symbols: dict[int, set[str]] = {}
+        self._roots: dict[int, set[str]] = {}
 
     def begin(self) -> int:
         """Start a file and return its number; numbers follow the order of landing."""
@@ -105,6 +113,7 @@ class Lander:
     def abandon(self, file_no: int) -> None:
         """Close a file without recording it."""
         self._open.discard(file_no)
+        self._roots.pop(file_no, None)
 
     def commit(self) -> dict[str, SourceError]:
         """Write all pending packs and record every completed file in the catalog.
@@ -143,6 +152,7 @@ class Lander:
     def _counted(self, content: Content, slices: Sequence[Slice]) -> Content:
         """Return the content of a file with what decoding its records found."""
         records = sum(s.records for s in slices)
+        self._roots.pop(content.file_no, None)
         return replace(
             content,
             records=records,
@@ -194,15 +204,25 @@ class Lander:
         while len(self._writing) > left:
             written = self._writing.popleft().result()
             self._written.append(written.pack)
-            self._slices += written.slices
+            for piece in written.slices:
+                self._roots.setdefault(piece.file_no, set()).add(piece.root)
+            crowded = {n for n in written.symbols if len(self._roots[n]) > MAX_ROOTS}
+            for file_no in written.crowded | crowded:
+                why = SourceError(f"bars of more than {MAX_ROOTS:,} roots", remedy=DOWNLOAD_AGAIN)
+                self._refused.setdefault(file_no, why)
+            self._slices += [s for s in written.slices if s.file_no not in self._refused]
             for file_no, names in written.symbols.items():
-                self._symbols.setdefault(file_no, set()).update(names)
+                if file_no not in self._refused:
+                    self._symbols.setdefault(file_no, set()).update(names)
 
     def _write_frames(self, timeframe: Timeframe, frames: list[pl.DataFrame]) -> _Written:
         frame = pl.concat(frames, rechunk=False)
         pack, nbytes = write_pack(self._home.landing, timeframe, frame)
         dated = pl.col("ts_event").filter(pl.col("trade_date").is_not_null())
-        counted = frame.group_by("file_no", "root").agg(
+        roots = frame.group_by("file_no").agg(pl.col("root").n_unique())
+        crowded = set(roots.filter(pl.col("root") > MAX_ROOTS)["file_no"])
+        kept = frame.filter(~pl.col("file_no").is_in(crowded)) if crowded else frame
+        counted = kept.group_by("file_no", "root").agg(
             pl.len().alias("records"),
             dated.min().dt.timestamp("us").alias("first_ts"),
             dated.max().dt.timestamp("us").alias("last_ts"),
@@ -216,7 +236,7 @@ class Lander:
                 Slice(file_no, timeframe, root, calendar, pack, records, first_ts, last_ts)
             )
             symbols.setdefault(file_no, set()).update(name for name in names if name)
-        return _Written(Pack(pack, timeframe, frame.height, nbytes), slices, symbols)
+        return _Written(Pack(pack, timeframe, frame.height, nbytes), slices, symbols, crowded)
 
 
 def _decode_batch(

@@ -136,8 +136,8 @@ def load_bars(
     """Publish all that is new on the drive for these partitions (None: everything).
 
     `check` decides whether the first file of an empty table may be published; with `landed_only`
-    no new file is read. Raises UsageError for a wrong setting, and AuditError if staging and
-    landing disagree; then nothing was published.
+    no file is read but those of a damaged pack, again. Raises UsageError for a wrong setting, and
+    AuditError if staging and landing disagree; then nothing was published.
     """
     found = inventory(session, choose=(lambda entry: False) if landed_only else None)
     for attempt in range(1, MAX_ATTEMPTS + 1):
@@ -147,7 +147,7 @@ def load_bars(
             if attempt == MAX_ATTEMPTS:
                 raise
             logger.warning("%s: %s; reading its files again", error.subject, error.problem)
-            found = inventory(session)
+            found = inventory(session, choose=_as_landed(found) if landed_only else None)
         except LedgerMovedError:
             if attempt == MAX_ATTEMPTS:
                 raise
@@ -157,6 +157,16 @@ def load_bars(
                 MAX_ATTEMPTS,
             )
     raise AssertionError("unreachable")
+
+
+def _as_landed(found: Survey) -> Callable[[Entry], bool]:
+    """Return whether a file is as it was when it was landed: a new one may still be copied."""
+    stamps = {
+        (file.area, file.path): (file.stamp.size, file.stamp.mtime_ns)
+        for file in found.files
+        if file.stamp is not None
+    }
+    return lambda entry: stamps.get((entry.area, entry.path)) == (entry.size, entry.mtime_ns)
 
 
 def choose_partitions(

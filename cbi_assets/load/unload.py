@@ -20,6 +20,7 @@ from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.load.audit import reject, stage
+from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
@@ -73,6 +74,7 @@ class UnloadOutcome:
     reopened: int
     partitions: tuple[Partition, ...]
     checks: list[CheckResult] = field(default_factory=list)
+    profiles: list[PartitionProfile] = field(default_factory=list)
 
 
 def plan_unload(session: Session, scope: Scope, value: str) -> UnloadPlan:
@@ -166,7 +168,7 @@ def unload_bars(session: Session, plan: UnloadPlan) -> UnloadOutcome:
         books_balance("Nothing was removed."),
     ]
     before = _total(warehouse, timeframes)
-    # Dagster still shows these partitions unchanged; the next load reports them again.
+    # Dagster shows these partitions unchanged until they are reported, here or by the next load.
     found = {(root, t) for _, t, root, *_ in plan.entries.iter_rows() if root}
     touched = tuple(sorted(found, key=lambda item: (TIMEFRAMES.index(item[1]), item[0])))
     PendingEvents(session.home).add(touched)

@@ -16,6 +16,7 @@ import polars as pl
 
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.load import LoadOutcome
+from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
@@ -125,8 +126,13 @@ def plot_bars(warehouse: Warehouse, table: str, roots: Collection[str]) -> dict[
 
 def plot_load(session: Session, outcome: LoadOutcome) -> dict[Partition, Plots]:
     """Plot every partition that a load profiled."""
+    return plot_profiles(session, outcome.profiles)
+
+
+def plot_profiles(session: Session, profiles: Sequence[PartitionProfile]) -> dict[Partition, Plots]:
+    """Plot the bars of every partition profiled."""
     profiled: dict[Timeframe, set[str]] = {}
-    for profile in outcome.profiles:
+    for profile in profiles:
         profiled.setdefault(profile.timeframe, set()).add(profile.root)
     return {
         (root, timeframe): drawn

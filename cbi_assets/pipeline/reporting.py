@@ -52,13 +52,7 @@ def report_tables(
     changed = {(p.root, p.timeframe) for p in outcome.profiles}
     for partition in sorted({*changed, *own}):
         metadata = metadata_by_partition(outcome, partition, plots)
-        keys = [table_key(RAW[partition[1]].id)]
-        if partition not in own:
-            keys.insert(0, RAW_KEY)
-        for key in keys:
-            context.log_event(
-                dg.AssetMaterialization(key, partition=partition_key(partition), metadata=metadata)
-            )
+        report_partition(context, partition, metadata, with_raw=partition not in own)
     report_checks(
         context,
         [
@@ -71,6 +65,21 @@ def report_tables(
     PendingEvents(session.home).remove(
         changed | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
     )
+
+
+def report_partition(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    partition: Partition,
+    metadata: Mapping[str, Any],
+    *,
+    with_raw: bool = True,
+) -> None:
+    """Log the materializations of a partition: its table's and, if `with_raw`, its raw asset's."""
+    table = table_key(RAW[partition[1]].id)
+    for key in (RAW_KEY, table) if with_raw else (table,):
+        context.log_event(
+            dg.AssetMaterialization(key, partition=partition_key(partition), metadata=metadata)
+        )
 
 
 def report_checks(

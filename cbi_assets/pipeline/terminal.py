@@ -8,14 +8,21 @@ from cbi_assets.build.build import BuildOutcome
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import CbiError
 from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
+from cbi_assets.load.unload import UnloadOutcome
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.dead_runs import FROM_TERMINAL
 from cbi_assets.pipeline.instance import open_instance
-from cbi_assets.pipeline.metadata import built_metadata
-from cbi_assets.pipeline.plots import plot_load, profile_built
-from cbi_assets.pipeline.reporting import raise_if_stopped, report_checks, report_tables
+from cbi_assets.pipeline.metadata import built_metadata, partition_metadata
+from cbi_assets.pipeline.plots import plot_load, plot_profiles, profile_built
+from cbi_assets.pipeline.reporting import (
+    raise_if_stopped,
+    report_checks,
+    report_partition,
+    report_tables,
+)
 from cbi_assets.pipeline.staging.staging_assets import staging_metadata
 from cbi_assets.pipeline.to_dagster import to_evaluations
 from cbi_assets.session import Session
@@ -74,6 +81,28 @@ def record_load(session: Session, outcome: LoadOutcome) -> None:
         raise CbiError(
             "the load is published, but Dagster refused its events",
             remedy="Run `cbi load` again; `cbi ui` shows the failed run.",
+        )
+
+
+def record_unload(session: Session, outcome: UnloadOutcome) -> None:
+    """Log the materializations and checks of the partitions that an unload changed.
+
+    Raises CbiError if Dagster refuses them; the bars are removed, and the next load reports it.
+    """
+    plots = plot_profiles(session, outcome.profiles)
+    profiles = {(profile.root, profile.timeframe): profile for profile in outcome.profiles}
+
+    def report(context: dg.OpExecutionContext) -> None:
+        for partition in outcome.partitions:
+            metadata = partition_metadata(profiles.get(partition), None, plots.get(partition, {}))
+            report_partition(context, partition, metadata)
+        report_checks(context, outcome.checks)
+        PendingEvents(session.home).remove(outcome.partitions)
+
+    if not _run_in_process(session.home, "show_unload", report, {}):
+        raise CbiError(
+            "the bars are removed, but Dagster refused its events",
+            remedy="Run `cbi load`, which reports them; `cbi ui` shows the failed run.",
         )
 
 

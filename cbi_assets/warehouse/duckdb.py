@@ -57,9 +57,9 @@ _LOCK_CONFLICT = re.compile(
 class DuckDBWarehouse:
     """A DuckDB file as a warehouse; the Warehouse protocol documents the methods.
 
-    Raises HomeBusyError if another process has the file open, and HomeError if it is damaged or
-    its disk is full; at the latest when it is closed. Waits up to `wait` seconds for a process that
-    has the file open.
+    Raises HomeBusyError if another process has the file open, HomeError if it is damaged or its
+    disk is full, and CbiError if a statement fails; at the latest when it is closed. Waits up to
+    `wait` seconds for a process that has the file open.
     """
 
     def __init__(self, path: Path, scratch: Path, wait: float = 0.0) -> None:
@@ -132,8 +132,8 @@ class DuckDBWarehouse:
             self.close()
         except duckdb.Error as failed:
             error = error or failed
-        if isinstance(error, duckdb.Error) and (translated := self._translate(error)):
-            raise translated from error
+        if isinstance(error, duckdb.Error):
+            raise self._translate(error) or self._failed(error) from error
 
     def _translate(self, error: duckdb.Error) -> CbiError | None:
         """Return what an error of the file or of its disk means; None for any other error."""
@@ -156,6 +156,23 @@ class DuckDBWarehouse:
             path, remedy = self._subject(error)
             return damaged(path, error, remedy)
         return None
+
+    def _failed(self, error: duckdb.Error) -> CbiError:
+        """Return what a statement that failed means, if neither file nor disk is at fault."""
+        if isinstance(error, duckdb.OutOfMemoryException):
+            return CbiError(
+                f"DuckDB ran out of the {MEMORY_LIMIT} that it may use; no changes were made",
+                subject=str(self._path),
+                remedy="Name fewer roots at once (--symbol). If one is too many, report what "
+                "`cbi --debug` shows.",
+                code="memory",
+            )
+        return CbiError(
+            f"DuckDB failed ({str(error).strip().splitlines()[0].removesuffix('.')})",
+            subject=str(self._path),
+            remedy="No changes were made. Report what `cbi --debug` shows.",
+            code="query",
+        )
 
     def _subject(self, error: BaseException) -> tuple[Path, str]:
         """Return the file of the home that an error names, else the warehouse, and its remedy."""

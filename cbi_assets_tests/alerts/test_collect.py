@@ -221,3 +221,29 @@ def test_collect_does_not_report_an_unmounted_drive_as_full(
 ) -> None:
     project = make_project(cbi_alert_free_gib=2**30, cbi_drive=tmp_path / "absent")
     assert [e.key for e in active(project)] == ["disk:CBI_HOME"]
+
+
+def test_collect_reports_refused_files_until_they_are_replaced(
+    project: Project, drive: Path
+) -> None:
+    (drive / "a.ohlcv-1h.dbn").write_bytes(b"cut")
+    load_once(project)
+    (event,) = active(project)
+    assert event.key == "decision:refused files"
+    assert event.text.startswith("Files on the drive are refused: a.ohlcv-1h.dbn: ")
+    (drive / "a.ohlcv-1h.dbn").write_bytes(dbn_file(bars(1)))
+    load_once(project)
+    assert "decision:refused files" not in {event.key for event in active(project)}
+
+
+def test_stale_matrix_names_the_roots_whose_rows_wait_for_a_check(
+    project: Project, drive: Path
+) -> None:
+    load_monday(project, drive)
+    later = bars(20, start=MONDAY + dt.timedelta(days=1))
+    put_job(drive, {"b.dbn.zst": dbn_file(later)}, job=LATER_JOB)
+    put_lines(drive, [record(0, close="11.000000000")], "c.json")
+    load_once(project)
+    (event,) = (e for e in active(project) if e.key == "stale:features.daily_ml_matrix")
+    assert "Rows wait until checks pass: ZL (no_overlapping_loads_disagree on ZL|1h)" in event.text
+    assert event.remedy == "Fix what failed, then run `cbi build`."

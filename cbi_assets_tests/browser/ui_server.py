@@ -6,17 +6,15 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from cbi_assets.pipeline.serving import HOST
+from cbi_assets_tests.processes import await_listener
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium must run as root in a container, and call no server of its vendor.
@@ -65,20 +63,8 @@ def serve_ui(home: Path, drive: Path) -> Iterator[str]:
     address = re.search(r"http://127\.0\.0\.1:\d+", output)
     assert address is not None, output
     try:
-        _await_listener(int(address.group().rpartition(":")[2]))
+        await_listener(int(address.group().rpartition(":")[2]))
         yield address.group()
     finally:
         running.send_signal(signal.SIGTERM)
         running.communicate()
-
-
-def _await_listener(port: int) -> None:
-    """Return once a connection is accepted: the server logs that it serves just before it is."""
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection((HOST, port)).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < deadline, f"nothing listens on port {port}"
-        else:
-            return

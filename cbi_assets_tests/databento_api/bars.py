@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -51,11 +51,17 @@ def months_of(start: dt.date, end: dt.date) -> Iterator[tuple[dt.date, dt.date]]
         start = after
 
 
-def make_file(wanted: Wanted, start: dt.date, end: dt.date) -> bytes | None:
+Moves = Mapping[dt.date, int]
+"""By how many ticks the prices of UTC days are higher than before."""
+
+
+def make_file(
+    wanted: Wanted, start: dt.date, end: dt.date, moves: Moves | None = None
+) -> bytes | None:
     """Return the wanted bars in [start, end) as a DBN file, None if there are none."""
     parts: list[Records] = []
     for symbol, number, first, last in _intervals(wanted, start, end):
-        parts.append(_bars(symbol, wanted.schema, number, first, last))
+        parts.append(bars_of(symbol, wanted.schema, number, first, last, moves or {}))
     records = np.concatenate(parts) if parts else np.zeros(0)
     if not len(records):
         return None
@@ -72,7 +78,7 @@ def count(wanted: Wanted) -> int:
         each = 3 if wanted.stype_in == "parent" else 1
         return weekdays * a_day * each * len(wanted.symbols)
     parts = _intervals(wanted, wanted.start, wanted.end)
-    return sum(len(_bars(s, wanted.schema, n, first, last)) for s, n, first, last in parts)
+    return sum(len(bars_of(s, wanted.schema, n, first, last)) for s, n, first, last in parts)
 
 
 def mapped(wanted: Wanted) -> list[SymbolIntervals]:
@@ -117,7 +123,15 @@ def _number(symbol: str) -> int:
     return zlib.crc32(symbol.encode()) & 0x3FFFFFFF
 
 
-def _bars(symbol: str, schema: str, number: int, start: dt.date, end: dt.date) -> Records:
+def bars_of(
+    symbol: str,
+    schema: str,
+    number: int,
+    start: dt.date,
+    end: dt.date,
+    moves: Moves | None = None,
+) -> Records:
+    """Return the bars of a symbol in [start, end), with this instrument ID."""
     root = load_universe().roots[_root_of(symbol)]
     minutes = 1 if schema == "ohlcv-1m" else 60
     starts = _starts(root.calendar, start - 5 * _DAY, end + 5 * _DAY, minutes)
@@ -135,6 +149,10 @@ def _bars(symbol: str, schema: str, number: int, start: dt.date, end: dt.date) -
         starts, opens, closes = days[at] * _EVERY_DAY * 60 * _NS, opens[at], closes[ends]
         highs, lows = np.maximum.reduceat(highs, at), np.minimum.reduceat(lows, at)
         volumes = np.add.reduceat(volumes, at)
+    for day, ticks in (moves or {}).items():
+        moved = starts // (_EVERY_DAY * 60 * _NS) == (day - _EPOCH).days
+        for column in (opens, highs, lows, closes):
+            column[moved] += ticks
     unit = round(root.tick * _NS)
     prices = {"open": opens, "high": highs, "low": lows, "close": closes}
     return bar_records(

@@ -18,6 +18,7 @@ from typing import Any
 
 from cbi_assets_tests.databento_api.bars import (
     BAR_BYTES,
+    Moves,
     Wanted,
     count,
     make_file,
@@ -91,6 +92,11 @@ class Vendor:
     file_host: str | None = None
     conditions: dict[dt.date, tuple[str, str | None]] = field(default_factory=dict)
     """Condition and date of modification of the days that are not plainly available."""
+    knows_conditions: bool = True
+    """Whether the API says which days are not plainly available; the jobs always do."""
+    moves: dict[str, dict[dt.date, int]] = field(default_factory=dict)
+    """By how many ticks a root's prices of a day were raised since, by root."""
+    rng: random.Random = field(default_factory=random.Random)
     faults: list[Fault] = field(default_factory=list)
     jobs: dict[str, Job] = field(default_factory=dict)
     log: list[Logged] = field(default_factory=list)
@@ -142,7 +148,7 @@ class Vendor:
         return [
             {"date": str(day), "condition": condition, "last_modified_date": modified}
             for day, (condition, modified) in sorted(self.conditions.items())
-            if first <= day <= last
+            if self.knows_conditions and first <= day <= last
         ]
 
     def metadata_get_record_count(self, params: Mapping[str, str]) -> int:
@@ -195,10 +201,11 @@ class Vendor:
     def add_job(self, wanted: Wanted, params: Mapping[str, str] | None = None) -> Job:
         """Add a job received now, with its files."""
         received = self.now()
-        tail = "".join(random.choices(string.ascii_uppercase + string.digits, k=10))
+        tail = "".join(self.rng.choices(string.ascii_uppercase + string.digits, k=10))
         job_id = f"GLBX-{received:%Y%m%d}-{tail}"
         cost = count(wanted) * BAR_BYTES / 2**30 * self.usd_per_gib
-        files = _files_of(wanted, job_id, self.conditions)
+        moves = self.moves.get(wanted.symbols[0].partition(".")[0], {})
+        files = _files_of(wanted, job_id, self.conditions, moves)
         job = Job(job_id, wanted, dict(params or {}), received, cost, files)
         self.jobs[job_id] = job
         return job
@@ -254,12 +261,15 @@ def _wanted(params: Mapping[str, str]) -> Wanted:
 
 
 def _files_of(
-    wanted: Wanted, job_id: str, conditions: Mapping[dt.date, tuple[str, str | None]]
+    wanted: Wanted,
+    job_id: str,
+    conditions: Mapping[dt.date, tuple[str, str | None]],
+    moves: Moves,
 ) -> dict[str, bytes]:
     """Return the job's monthly data files and its sidecars, as Databento writes them."""
     files: dict[str, bytes] = {}
     for start, end in months_of(wanted.start, wanted.end):
-        data = make_file(wanted, start, end)
+        data = make_file(wanted, start, end, moves)
         if data is not None:
             last = end - dt.timedelta(days=1)
             span = f"{start:%Y%m%d}" if start == last else f"{start:%Y%m%d}-{last:%Y%m%d}"

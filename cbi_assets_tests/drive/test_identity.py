@@ -88,6 +88,18 @@ def test_file_is_refused_if_its_records_deny_the_foreign_dataset_that_it_claims(
     assert published(project) == expected_rows(bars(5))
 
 
+@pytest.mark.parametrize("sidecars", [(), ("metadata",)])
+def test_header_without_a_dataset_leaves_it_to_job_and_publisher(
+    project: Project, drive: Path, sidecars: tuple[str, ...]
+) -> None:
+    (drive / "nasdaq.dbn").write_bytes(dbn_file(of_nasdaq()[1::2], dataset=""))
+    put_job(drive, {f"{NAME}.dbn": dbn_file(RECORDS, dataset="")}, sidecars=sidecars)
+    outcome = load_once(project)
+    assert published(project) == ROWS
+    assert refusals(outcome) == {}
+    assert {f.path: f.verdict for f in outcome.survey.files}["nasdaq.dbn"] == "foreign"
+
+
 def test_metadata_cannot_vouch_for_records_of_an_unknown_publisher(
     project: Project, drive: Path
 ) -> None:

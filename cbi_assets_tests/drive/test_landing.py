@@ -11,6 +11,7 @@ from cbi_assets.drive import landing, pieces, reader, streams
 from cbi_assets.session import Project
 from cbi_assets_tests.drive.jobs import MAPPED, mixed, mixed_rows, parquet_variants
 from cbi_assets_tests.helpers import (
+    JOB,
     NAME,
     bars,
     dbn_file,
@@ -23,6 +24,7 @@ from cbi_assets_tests.helpers import (
     take_inventory,
     text_file,
 )
+from cbi_assets_tests.load.lines import put_lines, record
 
 
 def in_frames(text: bytes) -> bytes:
@@ -96,6 +98,26 @@ def test_large_file_leaves_no_rows_if_its_end_is_damaged(
     load_once(project)  # removes the packs of the bad file
     assert landed(project).height == 10
     assert published(project) == expected_rows(bars(3)) + expected_rows(good, "ZS.v.0", "ZS")
+
+
+@pytest.mark.parametrize("pack_records", [500_000, 2])
+def test_file_of_too_many_roots_is_refused(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, pack_records: int
+) -> None:
+    """Its roots are counted in each pack, and over all of its packs."""
+    monkeypatch.setattr(landing, "MAX_ROOTS", 3)
+    monkeypatch.setattr(landing, "PACK_RECORDS", pack_records)
+    monkeypatch.setattr(landing, "BATCH_BYTES", 300)
+    monkeypatch.setattr(pieces, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 300)
+    four = [record(n, symbol) for n, symbol in enumerate(("ZL.v.0", "AA.v.0", "BB.v.0", "CC.v.0"))]
+    put_lines(drive, four, "a.json")
+    put_lines(drive, four[:3], "b.json")
+    outcome = load_once(project)
+    assert refusals(outcome) == {
+        f"{JOB}/a.json": "bars of more than 3 roots. Download the file again."
+    }
+    assert outcome.published == 1
 
 
 def test_orphaned_packs_are_removed_after_a_killed_run(project: Project, drive: Path) -> None:

@@ -26,6 +26,9 @@ def main() -> int:
     parser.add_argument(
         "--case", default="", help="only cases whose name contains this, and keep them"
     )
+    parser.add_argument(
+        "--part", default="1/1", help="run only this part of the cases, such as 2/5 (default: all)"
+    )
     parser.add_argument("--list", action="store_true", help="list the cases, run none")
     options = parser.parse_args()
     cases = all_cases(options.seed)
@@ -33,6 +36,8 @@ def main() -> int:
         cases = [case for case in cases if options.case in case.name]
     else:
         cases = sample(cases, options.count, options.seed)
+    part, parts = map(int, options.part.split("/"))
+    cases = cases[part - 1 :: parts]
     if options.list:
         sys.stdout.writelines(f"{case.name}\n" for case in cases)
         return 0

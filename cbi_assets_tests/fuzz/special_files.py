@@ -76,7 +76,9 @@ PLACES: dict[str, Place] = {
     "a name that moves the cursor": lambda f: (f / f"\x1b[2J.{STEM}.dbn").write_bytes(b"x"),
     "a name that is not UTF-8": lambda f: _write(b"\xff\xfe.ohlcv-1h.dbn", f),
     "a name from right to left": lambda f: (f / f"\u202e{STEM}.dbn").write_bytes(b"x"),
-    "a name of markup": lambda f: (f / f"[red]{STEM}[/nothing].dbn").write_bytes(b"x"),
+    "a path of markup": lambda f: (
+        (f / "[red]a[").mkdir(), (f / "[red]a[" / f"nothing].{STEM}.dbn").write_bytes(b"x")
+    ),
     "an iCloud placeholder": lambda f: (f / f".{STEM}.cloud.dbn.zst.icloud").write_bytes(b"x"),
     "a partial download": lambda f: (f / f"{STEM}.x.dbn.zst.crdownload").write_bytes(b"x"),
     "a resource fork": lambda f: (f / f"._{STEM}.dbn.zst").write_bytes(b"\0\5\x16\7" + bytes(99)),

@@ -54,6 +54,21 @@ def test_load_lands_files_again_if_their_pack_has_a_flipped_bit(
     assert hashlib.sha256(landed.read_bytes()).hexdigest() == landed.stem
 
 
+def test_load_of_what_is_landed_reads_only_the_files_of_a_damaged_pack_again(
+    project: Project, drive: Path
+) -> None:
+    (drive / "a.ohlcv-1h.dbn").write_bytes(dbn_file(BARS))
+    (drive / "b.ohlcv-1h.dbn").write_bytes(dbn_file(bars(24, "ZS.v.0")))
+    take_inventory(project)
+    flip(project, 0.3)
+    (drive / "half.ohlcv-1h.dbn").write_bytes(dbn_file(bars(24, "ES.v.0")))
+    with open(drive / "b.ohlcv-1h.dbn", "ab") as copied:  # it is being copied once more
+        copied.write(b"more")
+    outcome = load_once(project, landed_only=True)
+    assert outcome.survey.read == 1
+    assert published(project) == ROWS
+
+
 def test_load_publishes_nothing_of_a_damaged_pack_if_the_drive_is_away(
     project: Project, drive: Path, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.load.unload import Scope, UnloadOutcome, plan_unload
+from cbi_assets.pipeline.asset_keys import RAW_KEY
+from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.session import Project, exclusive_lock, open_session
 from cbi_assets.verbs import unload
 from cbi_assets_tests.helpers import JOB, NOW, load_once, open_warehouse, query, table
@@ -229,6 +231,16 @@ def test_unload_command_asks_for_confirmation(
     assert result.exit_code == exit_code
     assert ("Remove 4 bars of 1 file (" in result.output) == (answer is not None)
     assert table(project).height == left
+    with open_instance(project.home) as instance:
+        event = instance.get_latest_materialization_event(RAW_KEY)
+    if left:
+        assert event is None
+        return
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.partition == "ZL|1h"
+    assert event.asset_materialization.metadata["dagster/partition_row_count"].value == 0
+    assert PendingEvents(project.home).partitions() == set()
 
 
 @pytest.mark.parametrize("arguments", [[], ["--file", "a", "--job", "b"]])

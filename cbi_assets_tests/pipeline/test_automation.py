@@ -1,4 +1,4 @@
-"""The matrix follows the bars: after every kind of load, unless a check of the bars failed."""
+"""The matrix follows the bars after every kind of load, except roots of which a check failed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.load.staging.exports import write_bridge
+from cbi_assets_tests.pipeline.materialize_assets import QUIET, materialize_assets
 
 BUILD = {table_key(table.id) for table in BUILT}
 BRIDGE = table_key(YAHOO_BRIDGE.id)
 STITCH = dg.AssetCheckKey(BRIDGE, "stitch_is_documented")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 DAY = 24  # bars of an hour
 
 Tick = Callable[[], set[dg.AssetKey]]
@@ -54,22 +54,7 @@ def run(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Run:
     def materialize(
         keys: set[dg.AssetKey], partition: str | None = None
     ) -> dg.ExecuteInProcessResult:
-        graph = defs.resolve_asset_graph()
-        checks = {
-            key
-            for key in graph.get_check_keys_for_assets(keys)
-            if graph.get(key).automation_condition is None
-        }
-        selection = dg.AssetSelection.assets(*keys).without_checks()
-        return dg.materialize(
-            [*(defs.assets or ()), *(defs.asset_checks or ())],
-            selection=selection | dg.AssetSelection.checks(*checks),
-            instance=instance,
-            resources=resources,
-            partition_key=partition,
-            run_config=QUIET,
-            raise_on_error=False,
-        )
+        return materialize_assets(keys, instance, resources, partition_key=partition)
 
     return materialize
 
@@ -132,8 +117,13 @@ def test_matrix_is_requested_and_contains_the_new_day_after_any_load(
     assert stitch.last_check_execution_record.status.value == "SUCCEEDED"
 
 
-def test_matrix_is_not_requested_if_a_check_of_the_bars_failed(
-    tick: Tick, run: Run, project: Project, drive: Path, staging: Path
+def test_rows_of_a_root_whose_check_failed_wait_and_the_others_are_built(
+    tick: Tick,
+    run: Run,
+    project: Project,
+    drive: Path,
+    staging: Path,
+    instance: dg.DagsterInstance,
 ) -> None:
     write_bridge(staging / "y.parquet", ("2010-06-04", 40.0))
     put_lines(drive, [record(0), record(0, "ZS.v.0")])
@@ -148,10 +138,18 @@ def test_matrix_is_not_requested_if_a_check_of_the_bars_failed(
     assert not run({table_key(RAW["1h"].id)}, "ZL|1h").success
 
     requested = tick()
-    assert not requested & BUILD
-    run(requested)  # new observations, and nothing else: still none
+    assert requested >= BUILD
+    assert run(requested).success
+    rows = query(project, f"SELECT symbol, data_date FROM `{DAILY_ML_MATRIX.id}` ORDER BY 1, 2")
+    assert rows.rows() == [("ZS", dt.date(2025, 1, 6)), ("ZS", dt.date(2025, 1, 7))]
+    event = instance.get_latest_materialization_event(table_key(DAILY_ML_MATRIX.id))
+    assert event is not None
+    assert event.asset_materialization is not None
+    waiting = event.asset_materialization.metadata["not rebuilt"]
+    assert isinstance(waiting, dg.MarkdownMetadataValue)
+    assert "ZL" in str(waiting.md_str)
+    assert "ohlc_is_consistent on ZL" in str(waiting.md_str)
     assert not tick() & BUILD
-    assert matrix_dates(project) == []
 
 
 def test_matrix_alone_can_be_selected_and_all_its_tables_are_reported(
@@ -162,6 +160,26 @@ def test_matrix_alone_can_be_selected_and_all_its_tables_are_reported(
     assert run({table_key(DAILY_ML_MATRIX.id)}).success
     assert matrix_dates(project) == [dt.date(2025, 1, 6)]
     assert all(instance.get_latest_materialization_event(key) for key in BUILD)
+
+
+def test_load_right_after_a_build_is_built_at_the_next_tick(
+    tick: Tick,
+    run: Run,
+    project: Project,
+    drive: Path,
+    instance: dg.DagsterInstance,
+    resources: dict[str, Any],
+) -> None:
+    put_lines(drive, [record(0)])
+    load_drive(instance, resources)
+    assert run(tick()).success
+    put_lines(drive, [record(DAY)], "b.json")
+    load_drive(instance, resources)  # the daemon has not ticked since the build
+    requested = tick()
+    assert requested >= BUILD
+    assert run(requested).success
+    assert not tick() & BUILD
+    assert matrix_dates(project) == [dt.date(2025, 1, 6), dt.date(2025, 1, 7)]
 
 
 def test_automation_builds_what_was_loaded_before_it_was_switched_on(

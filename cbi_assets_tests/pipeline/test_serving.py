@@ -8,12 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 import pytest
 from filelock import FileLock
@@ -22,6 +21,7 @@ from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.pipeline import serving
 from cbi_assets.pipeline.serving import HOST, choose_port, serve
 from cbi_assets.session import Project
+from cbi_assets_tests.processes import await_listener
 
 
 @pytest.fixture
@@ -137,15 +137,12 @@ def ask(port: int, question: str, **headers: str) -> Any:
         json.dumps({"query": question}).encode(),
         {"Content-Type": "application/json"} | headers,
     )
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            with urllib.request.urlopen(request) as answer:
-                return json.load(answer)["data"]
-        except HTTPError as error:
-            return error.code
-        except URLError:  # it logs that it serves just before it listens
-            assert time.monotonic() < deadline
+    await_listener(port)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)["data"]
+    except HTTPError as error:
+        return error.code
 
 
 def processes() -> Iterator[tuple[int, int, int]]:

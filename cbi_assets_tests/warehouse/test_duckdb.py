@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from cbi_assets.errors import AuditError, HomeError
+from cbi_assets.errors import AuditError, CbiError, HomeError
 from cbi_assets.tables import ALL_TABLES, Column, TableSpec
 from cbi_assets.warehouse.base import Assertion, Statement
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
@@ -158,3 +158,29 @@ def test_open_calls_a_damaged_file_damaged_whatever_its_name(tmp_path: Path) -> 
     damaged.write_bytes(b"no database" * 1000)
     with pytest.raises(HomeError, match=rf"^{damaged}: damaged .*Put its backup in its place"):
         DuckDBWarehouse(damaged, tmp_path / "tmp")
+
+
+@pytest.mark.parametrize(
+    ("sql", "code", "says"),
+    [
+        (
+            "SELECT ARRAY_AGG(n ORDER BY n) AS ns FROM UNNEST(GENERATE_ARRAY(1, 3000000)) AS n",
+            "memory",
+            "DuckDB ran out of the 384MB that it may use; no changes were made. Name fewer roots",
+        ),
+        ("SELECT * FROM `ops.nowhere`", "query", "DuckDB failed (Catalog Error: "),
+    ],
+)
+def test_statement_that_fails_ends_in_one_line(
+    tmp_path: Path, sql: str, code: str, says: str
+) -> None:
+    def query_with_little_memory() -> None:
+        with DuckDBWarehouse(tmp_path / "w.duckdb", tmp_path / "scratch") as opened:
+            opened._connection.execute("SET memory_limit = '16MB'")
+            opened.query(sql)
+
+    with pytest.raises(CbiError) as error:
+        query_with_little_memory()
+    assert error.value.code == code
+    assert str(error.value).startswith(f"{tmp_path / 'w.duckdb'}: {says}")
+    assert "\n" not in str(error.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import subprocess
@@ -149,6 +150,30 @@ def test_command_after_one_killed_while_copying_updates_the_copy(
     run_a_command(project)
     assert bars_in(project.home.read_copy) == 2
     assert list(project.home.scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("can_clone", [True, False])
+def test_copy_on_macos_is_a_clone_or_else_has_the_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_clone: bool
+) -> None:
+    asked = []
+
+    class Libc:
+        def fclonefileat(self, source: int, folder: int, target: bytes, flags: int) -> int:
+            asked.append((os.pread(source, 9, 0), flags))
+            if can_clone:
+                Path(os.fsdecode(target)).write_bytes(b"a clone")
+                return 0
+            ctypes.set_errno(errno.ENOTSUP)
+            return -1
+
+    monkeypatch.setattr(read_copy.sys, "platform", "darwin")
+    monkeypatch.setattr(read_copy.ctypes, "CDLL", lambda name, use_errno: Libc())
+    (tmp_path / "original").write_bytes(b"the bytes")
+    with open(tmp_path / "original", "rb") as original:
+        read_copy._clone_or_copy(original, tmp_path / "part")
+    assert asked == [(b"the bytes", 0)]
+    assert (tmp_path / "part").read_bytes() == (b"a clone" if can_clone else b"the bytes")
 
 
 def test_copy_waits_for_the_next_command_if_a_program_writes_to_the_warehouse(

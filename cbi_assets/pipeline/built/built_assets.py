@@ -39,11 +39,6 @@ up to eleven days over Christmas: this policy never fails before that check.
 
 Raw tables have no policy: they follow the drive, and a day without a delivery is not an error."""
 
-_CHECK_FAILED = dg.AutomationCondition.any_deps_match(
-    dg.AutomationCondition.any_checks_match(
-        dg.AutomationCondition.check_failed(), blocking_only=True
-    )
-)
 _FIRST = (
     dg.AutomationCondition.missing()
     & dg.AutomationCondition.asset_matches(
@@ -52,18 +47,22 @@ _FIRST = (
     )
 ).newly_true()
 
-# Dagster does not keep an unpartitioned asset from running if a check failed on one partition
-# upstream, so the condition does. It is asked of the sessions, too, which read the bars: new
-# observations alone must not build a matrix of bars that failed. The build itself looks up failed
-# checks in the warehouse again.
+# Dagster's since_last_handled() forgets an update that comes after the table's own within one tick,
+# since it combines conditions, which have no timestamps. These two compare timestamps: an update is
+# handled by a later build, or by a later request, so that a build that fails is not repeated.
+_UPDATED = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.newly_updated())
+_BEHIND = _UPDATED.since(dg.AutomationCondition.newly_updated()) & _UPDATED.since(
+    dg.AutomationCondition.newly_requested()
+)
+_WITH_DEPS = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.will_be_requested())
+
+# A failed check of one root must not keep the others from being built: the build looks up failed
+# checks in the warehouse, and leaves out the roots that they are of.
 _CONDITION = (
-    (dg.AutomationCondition.any_deps_updated().since_last_handled() | _FIRST)
-    & ~(
-        _CHECK_FAILED | dg.AutomationCondition.asset_matches(table_key(SESSIONS.id), _CHECK_FAILED)
-    ).with_label("a blocking check failed upstream")
+    (_BEHIND | _WITH_DEPS | _FIRST)
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
-).with_label("bars changed and no blocking check failed")
+).with_label("bars changed")
 
 _DEPS: dict[str, list[TableSpec]] = {
     SESSIONS.id: [RAW[timeframe] for timeframe in TIMEFRAMES],
