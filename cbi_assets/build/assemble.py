@@ -17,6 +17,7 @@ from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import Chain, chain
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.market.sessions import session_close
+from cbi_assets.market.symbology import is_continuous
 from cbi_assets.session import Session
 from cbi_assets.tables import MACRO_OBSERVATIONS, ROLL_CALENDAR, YAHOO_BRIDGE
 from cbi_assets.warehouse.base import Warehouse
@@ -48,9 +49,10 @@ def crush_legs(universe: Universe, roots: Sequence[str]) -> list[str]:
 def front_month_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
     """Build each root's front-month chain from `sessions` (the table's columns).
 
-    If a contract has two sessions on a date, the exchange's wins over the vendor's UTC day.
+    If a contract has two sessions on a date, the exchange's wins over the vendor's UTC day. Those
+    of continuous symbols do not count: they are of the vendor's front month only.
     """
-    outrights = sessions.filter(pl.col("contract").is_not_null())
+    outrights = sessions.filter(pl.col("contract").is_not_null() & ~is_continuous())
     is_daily = ~pl.col("built_from").is_in(INTRADAY)
     one_each = outrights.sort("contract", "trade_date", is_daily).unique(
         ["contract", "trade_date"], keep="first", maintain_order=True

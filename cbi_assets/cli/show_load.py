@@ -165,6 +165,7 @@ def load_document(
         "trust": trusts_of(outcome.survey),
         "jobs": jobs_document(outcome.survey),
         "partitions": outcome.partitions,
+        "renamed": {"|".join(key): bars for key, bars in sorted(outcome.renamed.items())},
         "quarantined": outcome.quarantined,
         "stopped": outcome.stopped,
         "overlaps": outcome.overlaps,
@@ -242,6 +243,9 @@ def _describe(outcome: LoadOutcome, staged: StagingOutcome, failed_checks: int) 
         partitions = plural(len(outcome.partitions), "partition")
         bars = plural(outcome.published, "bar")
         done = f"{bars} published in {partitions} (load {outcome.load_id})"
+        if outcome.renamed:
+            named = plural(sum(outcome.renamed.values()), "bar")
+            done += f", contract of {named} published before named"
     quarantined = sum(part.quarantined for part in outcome.partitions) + outcome.unresolved
     counts = (
         (failed_checks, "check failed", "checks failed"),

@@ -14,8 +14,11 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import polars as pl
+
 from cbi_assets.config.home_errors import READ_AGAIN, damaged, sqlite_error
 from cbi_assets.drive.conditions import MISSING, ConditionRun
+from cbi_assets.drive.mappings import NAME_SCHEMA, SYMBOLOGIES, FileNames
 from cbi_assets.drive.trust import Trust
 from cbi_assets.drive.walk import Area, AreaPath
 from cbi_assets.market.bars import Timeframe
@@ -33,6 +36,8 @@ CREATE TABLE IF NOT EXISTS files (
   facts TEXT, PRIMARY KEY (area, path));
 CREATE TABLE IF NOT EXISTS trust (
   area TEXT, path TEXT, verified INT, fault TEXT, PRIMARY KEY (area, path));
+CREATE TABLE IF NOT EXISTS names (
+  source_file_id TEXT PRIMARY KEY, source TEXT, path TEXT, dataset TEXT, intervals TEXT);
 CREATE TABLE IF NOT EXISTS contents (
   file_no INTEGER PRIMARY KEY, source_file_id TEXT UNIQUE, facts TEXT);
 CREATE TABLE IF NOT EXISTS packs (
@@ -222,6 +227,16 @@ class Pack:
     bytes: int
 
 
+def _names_json(names: pl.DataFrame) -> str:
+    return json.dumps(names.cast({"from_date": pl.String, "to_date": pl.String}).rows())
+
+
+def _parse_names(text: str) -> pl.DataFrame:
+    date = pl.Schema(NAME_SCHEMA | {"from_date": pl.String(), "to_date": pl.String()})
+    rows = pl.DataFrame(json.loads(text), schema=date, orient="row")
+    return rows.with_columns(pl.col("from_date", "to_date").str.to_date("%Y-%m-%d"))
+
+
 def _parse_file(
     area: Area,
     path: str,
@@ -233,11 +248,13 @@ def _parse_file(
     text: str,
     verified: int | None,
     fault: Fault | None,
+    has_names: int,
 ) -> FileRecord:
     details = _parse_details(verdict, json.loads(text))
     # What earlier versions did not record is read again, as is every file without a stamp.
     is_known = verified is not None or area == "staging"
     is_known &= not (isinstance(details, SidecarDetails) and details.conditions is None)
+    is_known &= bool(has_names) or not _may_name(path, verdict, details, file_id)
     return FileRecord(
         area=area,
         path=path,
@@ -250,6 +267,16 @@ def _parse_file(
         verified=bool(verified),
         fault=fault or "",
     )
+
+
+def _may_name(
+    path: str, verdict: Verdict, details: FileDetails | None, file_id: str | None
+) -> bool:
+    """Whether a file could give instruments names: a DBN file or a symbology that was read."""
+    if verdict == "sidecar":
+        return file_id is not None and path.endswith(SYMBOLOGIES)
+    is_dbn = isinstance(details, FormatDetails) and details.encoding == "dbn"
+    return is_dbn and verdict in ("bars", "foreign")
 
 
 class Catalog:
@@ -279,7 +306,8 @@ class Catalog:
         with self._translated_errors():
             rows = self._db.execute(
                 "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts, verified,"
-                " fault FROM files LEFT JOIN trust USING (area, path) ORDER BY area, path"
+                " fault, source_file_id IN (SELECT source_file_id FROM names)"
+                " FROM files LEFT JOIN trust USING (area, path) ORDER BY area, path"
             )
             return {(row[0], row[1]): _parse_file(*row) for row in rows}
 
@@ -301,6 +329,20 @@ class Catalog:
             return [
                 Slice(n, same.setdefault(t, t), root, calendar, same.setdefault(pack, pack), *rest)
                 for n, t, root, calendar, pack, *rest in rows
+            ]
+
+    def names(self) -> list[FileNames]:
+        """Return the names that files on the drive or landed ones give instruments, by file."""
+        with self._translated_errors():
+            rows = self._db.execute(
+                "SELECT source_file_id, source, path, dataset, intervals FROM names"
+                " WHERE intervals <> '[]' AND source_file_id IN"
+                " (SELECT source_file_id FROM files UNION SELECT source_file_id FROM contents)"
+                " ORDER BY source_file_id"
+            )
+            return [
+                FileNames(file_id, source, path, dataset, _parse_names(intervals))
+                for file_id, source, path, dataset, intervals in rows
             ]
 
     def packs(self) -> list[Pack]:
@@ -329,6 +371,7 @@ class Catalog:
         contents: Iterable[Content] = (),
         packs: Iterable[Pack] = (),
         slices: Iterable[Slice] = (),
+        names: Iterable[FileNames] = (),
     ) -> None:
         """Add or replace all of this in one transaction."""
         files = list(files)
@@ -360,6 +403,13 @@ class Catalog:
             self._db.executemany(
                 "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [astuple(s) for s in slices],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)",
+                [
+                    (n.source_file_id, n.source, n.path, n.dataset, _names_json(n.names))
+                    for n in names
+                ],
             )
 
     def forget_paths(self, paths: Iterable[AreaPath]) -> None:

@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
@@ -77,7 +77,10 @@ class TextFormat:
 
 @dataclass(frozen=True)
 class FileFormat:
-    """The format of a file of bars, and what its own content says about the bars."""
+    """The format of a file of bars, and what its own content says about the bars.
+
+    `header` is that of a DBN file; formats are compared without it.
+    """
 
     encoding: Encoding
     compression: Compression
@@ -86,6 +89,7 @@ class FileFormat:
     dataset: str | None = None
     publisher_id: int | None = None
     text: TextFormat | None = None
+    header: databento_dbn.Metadata | None = field(default=None, compare=False, repr=False)
 
     @property
     def is_empty(self) -> bool:
@@ -111,6 +115,7 @@ class Rejected:
     schema: str | None = None
     dataset: str | None = None
     is_empty: bool = False  # well-formed as far as it goes, but without a record
+    header: databento_dbn.Metadata | None = field(default=None, compare=False, repr=False)
 
 
 Detected = FileFormat | Rejected
@@ -226,16 +231,20 @@ def _sniff_dbn(head: bytes, compression: Compression) -> Detected:
     schema = None if metadata.schema is None else str(metadata.schema)
     if schema is None:
         reason = "records of several schemas (a live capture); only ohlcv-1d, -1h and -1m load"
-        return Rejected("foreign", reason, "dbn", compression, dataset=metadata.dataset)
+        return Rejected(
+            "foreign", reason, "dbn", compression, dataset=metadata.dataset, header=metadata
+        )
     rtype = next((number for number, name in RTYPES.items() if name == schema), None)
     firsts = first_dbn_records(head[dbn_header_length(head) :])
     if rtype is None or timeframe_of(schema) is None:
         if of_bars := firsts and schema_of_bars(consensus(firsts).rtype):
             problem = f"damaged DBN: its header says {schema}, its records are of {of_bars}"
             return _refused(problem, "dbn", compression)
-        return _foreign(schema, "dbn", compression, metadata.dataset)
+        return replace(_foreign(schema, "dbn", compression, metadata.dataset), header=metadata)
     publisher_id = consensus(firsts).publisher_id if firsts else None
-    return FileFormat("dbn", compression, schema, rtype, metadata.dataset, publisher_id)
+    return FileFormat(
+        "dbn", compression, schema, rtype, metadata.dataset, publisher_id, header=metadata
+    )
 
 
 def _sniff_json(head: bytes, compression: Compression) -> Detected:

@@ -9,12 +9,14 @@ import csv
 import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import polars as pl
 
 from cbi_assets.drive.grammar import cut_symbol
 from cbi_assets.market.bars import Columns
+from cbi_assets.market.symbology import parse_symbol
 
 MAPPING_SCHEMA: Final[Columns] = {
     "instrument_id": pl.Int64,
@@ -24,8 +26,19 @@ MAPPING_SCHEMA: Final[Columns] = {
 }
 """Columns of mappings, one row per interval; d0 to before d1, UTC."""
 
+SYMBOLOGIES: Final = ("symbology.json", "symbology.csv")
+"""The sidecars that map symbols, the better one first."""
+
 SYMBOLOGY_COLUMNS: Final = ("raw_symbol", "instrument_id", "date")
 """The columns of the vendor's symbology.csv, which has a row per symbol and UTC date."""
+
+NAME_SCHEMA: Final[Columns] = {
+    "instrument_id": pl.Int64,
+    "from_date": pl.Date,
+    "to_date": pl.Date,
+    "raw_symbol": pl.String,
+}
+"""Columns of names: an instrument's raw symbol, from_date to before to_date, UTC."""
 
 _ID = re.compile(r"[0-9]{1,10}")
 
@@ -67,6 +80,43 @@ def mappings_of_csv(text: str) -> pl.DataFrame:
         end = day + dt.timedelta(days=1)
         intervals.append((record["instrument_id"], record["raw_symbol"], day, end))
     return _mappings(intervals)
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """The names that one source gives instruments: `names` has the columns of NAME_SCHEMA.
+
+    `source` is `dbn`, or a sidecar's name. A sidecar may not state its dataset.
+    """
+
+    source_file_id: str
+    source: str
+    path: str
+    dataset: str | None
+    names: pl.DataFrame
+
+
+def names_of(mappings: pl.DataFrame) -> pl.DataFrame:
+    """Return the names in mappings: of outrights and spreads, adjoining intervals joined."""
+    symbols = mappings["mapped_symbol"].unique().to_list()
+    raw = [name for name in symbols if parse_symbol(name).kind in ("outright", "spread")]
+    found = mappings.filter(pl.col("mapped_symbol").is_in(raw), pl.col("d0") < pl.col("d1"))
+    return join_intervals(
+        found.select("instrument_id", from_date="d0", to_date="d1", raw_symbol="mapped_symbol")
+    )
+
+
+def join_intervals(names: pl.DataFrame, *more: str) -> pl.DataFrame:
+    """Join intervals of a name that overlap or adjoin; `more` columns are part of the name."""
+    key = [*more, "instrument_id", "raw_symbol"]
+    reached = pl.col("to_date").cum_max().shift(1).over(key)
+    return (
+        names.sort(*key, "from_date")
+        .with_columns(run=(pl.col("from_date") > reached).fill_null(False).cum_sum().over(key))
+        .group_by(*key, "run", maintain_order=True)
+        .agg(pl.col("from_date").min(), pl.col("to_date").max())
+        .select(*more, *NAME_SCHEMA)
+    )
 
 
 def _mappings(intervals: Iterable[Interval]) -> pl.DataFrame:

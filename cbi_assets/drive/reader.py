@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import polars as pl
 import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import Home
@@ -30,9 +31,22 @@ from cbi_assets.drive.formats import (
 from cbi_assets.drive.grammar import quoted
 from cbi_assets.drive.landing import Lander
 from cbi_assets.drive.manifests import judge_manifest
+from cbi_assets.drive.mappings import (
+    NAME_SCHEMA,
+    SYMBOLOGIES,
+    FileNames,
+    mappings_of_metadata,
+    names_of,
+)
 from cbi_assets.drive.pieces import BLOCK_BYTES, Part, pieces_of
 from cbi_assets.drive.siblings import Siblings
-from cbi_assets.drive.sidecars import CONDITION, Sidecars, is_manifest, is_sidecar, job_of
+from cbi_assets.drive.sidecars import (
+    CONDITION,
+    Sidecars,
+    is_manifest,
+    is_sidecar,
+    job_of,
+)
 from cbi_assets.drive.streams import (
     DOWNLOAD_AGAIN,
     DOWNLOAD_ZIP_AGAIN,
@@ -66,13 +80,17 @@ class Reader:
         self._landed = {content.source_file_id for content in known}
         self._unresolved = {c.source_file_id for c in known if c.records and not c.symbols}
         self._records: list[FileRecord] = []
+        self._names: list[FileNames] = []
 
     def commit(self) -> None:
         """Commit everything read so far to the landing zone and the catalog."""
         errors = self._lander.commit()
         self._landed -= errors.keys()
-        self._catalog.record([_refused_copy(record, errors) for record in self._records])
-        self._records = []
+        self._catalog.record(
+            [_refused_copy(record, errors) for record in self._records],
+            names=[names for names in self._names if names.source_file_id not in errors],
+        )
+        self._records, self._names = [], []
 
     def close(self) -> None:
         """Discard what was not committed."""
@@ -113,7 +131,29 @@ class Reader:
         elif is_manifest(name):
             is_job = sidecars.is_job or job_of(record.path) is not None
             record = judge_manifest(record, sidecars.damage, is_job, self._rules.accepted)
+        if found and name in SYMBOLOGIES and record.verdict == "sidecar":
+            mappings = sidecars.symbologies.get(name)
+            self._keep_names(found.sha256, name, record.path, sidecars.dataset, mappings)
         self._records.append(record)
+
+    def _keep_names(
+        self,
+        sha256: str,
+        source: str,
+        path: str,
+        dataset: str | None,
+        mappings: pl.DataFrame | None,
+    ) -> None:
+        """Keep the names that a file gives instruments, also if there are none."""
+        names = pl.DataFrame(schema=NAME_SCHEMA) if mappings is None else names_of(mappings)
+        self._names.append(FileNames(sha256, source, path, dataset, names))
+
+    def _keep_header(self, file: SourceFile, detected: Detected) -> None:
+        """Keep the names in a DBN file's header; the file was read to its end and verified."""
+        if detected.header is not None:
+            mappings = mappings_of_metadata(detected.header.mappings)
+            sha256, path = file.source.sha256, file.record.path
+            self._keep_names(sha256, "dbn", path, detected.header.dataset, mappings)
 
     def _read_file(self, entry: Entry, record: FileRecord) -> None:
         with open_file(entry) as source:
@@ -196,6 +236,7 @@ class Reader:
                 return
             detected = self._foreign_dataset(bars)
         self._records.append(file.rejected(detected))
+        self._keep_header(file, detected)
 
     def _foreign_dataset(self, bars: BarFile) -> Rejected:
         """Return the rejection of a file of another dataset.
@@ -219,6 +260,7 @@ class Reader:
             found.compression,
             found.schema,
             bars.dataset,
+            header=found.header,
         )
 
     def _land(self, bars: BarFile) -> None:
@@ -232,6 +274,7 @@ class Reader:
         except SourceError:
             self._lander.abandon(file_no)
             raise
+        self._keep_header(bars.file, bars.format)
         sha256 = bars.file.source.sha256
         can_resolve_now = bars.mappings is not None and sha256 in self._unresolved
         if sha256 in self._landed and not can_resolve_now:

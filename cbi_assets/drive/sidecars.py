@@ -16,7 +16,7 @@ from cbi_assets.drive.conditions import ConditionRun, parse_conditions, runs_of
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
 from cbi_assets.drive.grammar import unique_keys
 from cbi_assets.drive.lookalikes import is_named_like_bars
-from cbi_assets.drive.mappings import mappings_of_csv, mappings_of_json
+from cbi_assets.drive.mappings import SYMBOLOGIES, mappings_of_csv, mappings_of_json
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
 from cbi_assets.errors import CbiError, SourceError
 from cbi_assets.formatting import printable
@@ -43,7 +43,8 @@ class Digest:
 class Sidecars:
     """What the sidecars of one job folder say; absent parts are empty.
 
-    `mappings` has one row per interval: instrument_id, d0 and d1 (half-open, UTC), mapped_symbol.
+    `symbologies`, by file name, have one row per interval: instrument_id, d0 and d1 (half-open,
+    UTC), mapped_symbol.
     `damage` says why the job's manifest cannot be read whole: nothing of the job loads then, unless
     a person accepts it.
     """
@@ -52,7 +53,7 @@ class Sidecars:
     dataset: str | None = None
     schema: str | None = None
     listed: Mapping[str, Digest] = field(default_factory=dict)
-    mappings: pl.DataFrame | None = None
+    symbologies: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     conditions: tuple[ConditionRun, ...] = ()
     damage: str = ""
     is_job: bool = False  # whether the names in the folder are those of a job
@@ -60,6 +61,11 @@ class Sidecars:
     refused: Mapping[str, str] = field(default_factory=dict)  # those that differ from the manifest
     unreadable: frozenset[str] = frozenset()  # those that the system could not read
     digests: Mapping[str, Digest] = field(default_factory=dict)
+
+    @property
+    def mappings(self) -> pl.DataFrame | None:
+        """The symbol mappings that name records: those of symbology.json, else of symbology.csv."""
+        return next((self.symbologies[n] for n in SYMBOLOGIES if n in self.symbologies), None)
 
     def verify(self, name: str, found: Digest) -> None:
         """Compare a file with the manifest. Raises SourceError if that lists other bytes."""
@@ -130,6 +136,7 @@ def read_sidecars(names: Iterable[str], read: Callable[[str], bytes], damage: st
         name = printable(renamed[0])
         damage = damage or f"{name} is a manifest under another name. Rename it to {MANIFEST}"
     parts: dict[str, Any] = {}
+    symbologies: dict[str, pl.DataFrame] = {}
     problems: dict[str, str] = {}
     refused: dict[str, str] = {}
     unreadable: set[str] = set()
@@ -146,6 +153,8 @@ def read_sidecars(names: Iterable[str], read: Callable[[str], bytes], damage: st
             if name in listed:
                 _compare(listed[name], digest)
             found = _PARSERS[name](_document(name, data))
+            if name in SYMBOLOGIES:
+                symbologies[name] = found.pop("mappings")
             parts |= {key: value for key, value in found.items() if value is not None}
             listed = parts.get("listed", listed)
         except BaseException as error:
@@ -167,6 +176,7 @@ def read_sidecars(names: Iterable[str], read: Callable[[str], bytes], damage: st
         refused=refused,
         unreadable=frozenset(unreadable),
         digests=digests,
+        symbologies=symbologies,
         **parts,
     )
 

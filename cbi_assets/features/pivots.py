@@ -10,6 +10,7 @@ from typing import Final
 
 import polars as pl
 
+from cbi_assets.market.session_bars import contract_sessions
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 
 LEVELS: Final = ("P", "R1", "R2", "S1", "S2")
@@ -21,7 +22,7 @@ def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame)
     """Compute the pivots of each active session.
 
     A row's pivots come from the root's prior trade date, on the contract that is active on the
-    row's date.
+    row's date: from that contract's session, whatever symbol has it.
 
     Parameters
     ----------
@@ -39,20 +40,21 @@ def pivots(active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame)
         root, trade_date and PIVOT_COLUMNS, in the order of `active`; native units. `distance_to_P`
         = close - P; `distance_to_nearest_pivot` is the smallest absolute distance to the five
         levels; `weekly_pivot_distance` = |close - P| of the prior Monday-to-Friday week. Null if
-        the contract has no pure session of its own on the prior trade date (a roll inside a
-        continuous symbol, a gap); weekly, unless it has one on every trade date of the prior week.
+        no symbol has a pure session of the contract on the prior trade date (a roll inside a
+        continuous symbol whose contract is unknown or has no bars of its own, a gap); weekly,
+        unless it has one on every trade date of the prior week.
     """
     dates = calendar.sort("root", "trade_date").with_columns(
         prior=pl.col("trade_date").shift(1).over("root"),
         week=pl.col("trade_date").dt.truncate("1w"),
     )
-    own = sessions.filter("is_pure").select(
-        "root", "symbol", "contract_key", "trade_date", "high", "low", "close"
+    keys = ["root", "contract_key"]
+    own = contract_sessions(sessions.filter("is_pure")).select(
+        *keys, "trade_date", "high", "low", "close"
     )
-    rows = active.select("root", "symbol", "contract_key", "trade_date", "close").join(
+    rows = active.select(*keys, "trade_date", "close").join(
         dates, on=["root", "trade_date"], how="left", maintain_order="left"
     )
-    keys = ["root", "symbol", "contract_key"]
     daily = rows.join(
         own.rename({"trade_date": "prior", "high": "H", "low": "L", "close": "C"}),
         on=[*keys, "prior"],

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import polars as pl
 from numpy.lib.stride_tricks import sliding_window_view
 
+from cbi_assets.market.session_bars import contract_sessions
+
 DAYS: Final = 20
 """Daily returns in vol20."""
 
@@ -34,7 +36,8 @@ def log_returns(
 ) -> pl.DataFrame:
     """Compute ln(close / prior close) of each active session.
 
-    Both closes are the active contract's own, the prior one from the root's prior trade date.
+    Both closes are the active contract's own, the prior one from its session on the root's prior
+    trade date, whatever symbol has it.
 
     Parameters
     ----------
@@ -48,16 +51,16 @@ def log_returns(
     Returns
     -------
     pl.DataFrame
-        root, trade_date, log_return, in the order of `active`. Null if the contract has no close on
-        the prior trade date (a roll inside a continuous symbol, a gap), or if either close is not
-        positive.
+        root, trade_date, log_return, in the order of `active`. Null if no symbol has a close of the
+        contract on the prior trade date (a roll inside a continuous symbol whose contract is
+        unknown or has no bars of its own, a gap), or if either close is not positive.
     """
     dates = calendar.sort("root", "trade_date").with_columns(
         prior=pl.col("trade_date").shift(1).over("root")
     )
-    keys = ["root", "symbol", "contract_key"]
+    keys = ["root", "contract_key"]
     # A session of two contracts is usable: its close is that of its contract_key.
-    own = sessions.select(*keys, prior="trade_date", prior_close="close")
+    own = contract_sessions(sessions).select(*keys, prior="trade_date", prior_close="close")
     positive = (pl.col("close") > 0) & (pl.col("prior_close") > 0)
     return (
         active.select(*keys, "trade_date", "close")

@@ -143,9 +143,14 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
     return Audited(staged, names, warehouse.query(f"SELECT * FROM `{names['books']}`"))
 
 
-def publication(audited: Audited, load_id: str, loaded_at: dt.datetime) -> list[Statement]:
-    """Return the statements that publish an audited stage, to run in one transaction."""
-    names = dict(audited.names)
+def publication(
+    audited: Audited, instruments: str, load_id: str, loaded_at: dt.datetime
+) -> list[Statement]:
+    """Return the statements that publish an audited stage, to run in one transaction.
+
+    `instruments` is the staged table of the names of instruments.
+    """
+    names = dict(audited.names) | {"names": instruments}
     params = {**audited.staged.params, "load_id": load_id, "loaded_at": loaded_at}
 
     def statement(name: str, **more: str) -> Statement:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.load.audit import audit, stage
+from cbi_assets.load.naming import stage_names
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
@@ -54,10 +55,11 @@ def run_canary(
             break
     else:
         return None
+    names = {**audited.names, "names": stage_names(warehouse, timeframe)}
     params = {**staged.params, "load_id": "canary", "loaded_at": session.now}
     warehouse.transact(
         [
-            Statement(load_sql("load/publish_bars", **audited.names), params),
+            Statement(load_sql("load/publish_bars", **names), params),
             Assertion(
                 load_sql("load/assert_published", **audited.names),
                 params,

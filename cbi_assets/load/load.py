@@ -32,6 +32,7 @@ from cbi_assets.load.audit import Audited, audit, publication, stage
 from cbi_assets.load.canary import CanaryCheck, run_canary
 from cbi_assets.load.file_trust import changed_trusts, trust_by_file, trust_statements
 from cbi_assets.load.landed import Landed, recorded_entries
+from cbi_assets.load.naming import Naming
 from cbi_assets.load.overlaps import Overlap, find_overlaps
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
@@ -66,13 +67,15 @@ class PartitionLoad(LoadCounts):
 class LoadOutcome:
     """What a load found and did. `load_id` is None if nothing was new.
 
-    `stopped` says by timeframe why its canary stopped it; `checks` and `profiles` are of the
-    partitions that changed; `cost` is None if the warehouse bills nothing.
+    `renamed` counts bars published before whose contract it changed, because a source names their
+    instrument now. `stopped` says by timeframe why its canary stopped it; `checks` and `profiles`
+    are of the partitions that changed; `cost` is None if the warehouse bills nothing.
     """
 
     survey: Survey
     load_id: str | None = None
     partitions: list[PartitionLoad] = field(default_factory=list)
+    renamed: dict[Partition, int] = field(default_factory=dict)
     unresolved: int = 0
     quarantined: list[QuarantinedFile] = field(default_factory=list)
     stopped: dict[Timeframe, str] = field(default_factory=dict)
@@ -223,21 +226,25 @@ class _Load:
         changed = changed_trusts(self._survey, known)
         denials = self._denials(changed, known, recorded)
         new_files = self._new_files(resolved, known)
-        if not todo and not new_files:
+        naming = Naming(self._session)
+        if not todo and not new_files and not naming.is_new:
             if changed:
                 if denials:
                     PendingEvents(self._session.home).add(denials)
                 statements = trust_statements(self._warehouse, changed)
                 self._warehouse.transact(with_version_guard(statements, version))
             return LoadOutcome(self._survey, stopped=stopped)
-        load_id = self._load_id(todo)
+        load_id = self._load_id(todo, naming)
         before = published_rows(self._warehouse)
         overlaps = find_overlaps(self._warehouse, self._contents, todo)
         audited = {t: self._audit(t, slices) for t, slices in todo.items()}
-        statements = self._delete_entries(resolved)
-        statements += [s for a in audited.values() for s in publication(a, load_id, self._now)]
+        renamed = naming.rename(load_id)
+        statements = [*naming.statements(), *renamed.statements, *self._delete_entries(resolved)]
+        for timeframe, audit_outcome in audited.items():
+            names = naming.stage(timeframe, todo[timeframe])
+            statements += publication(audit_outcome, names, load_id, self._now)
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
-        PendingEvents(self._session.home).add(touched | denials)
+        PendingEvents(self._session.home).add(touched | denials | renamed.bars.keys())
         statements += trust_statements(self._warehouse, changed)
         statements += self._record_files(todo, recorded, new_files)
         self._warehouse.transact(with_version_guard(statements, version))
@@ -247,6 +254,7 @@ class _Load:
             self._survey,
             load_id=load_id,
             partitions=partitions,
+            renamed=renamed.bars,
             unresolved=unresolved,
             quarantined=quarantined_files(self._warehouse, load_id) if has_quarantined else [],
             stopped=stopped,
@@ -291,8 +299,10 @@ class _Load:
         staged = stage(self._session, self._contents, slices)
         return audit(self._warehouse, staged, RAW[timeframe].id)
 
-    def _load_id(self, todo: Mapping[Timeframe, Iterable[Slice]]) -> str:
+    def _load_id(self, todo: Mapping[Timeframe, Iterable[Slice]], naming: Naming) -> str:
         digest = hashlib.sha256()
+        if not todo:
+            digest.update(repr(naming.changes.rows()).encode())
         for timeframe, slices in todo.items():
             for piece in slices:
                 file_id = self._contents[piece.file_no].source_file_id

@@ -11,7 +11,8 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.market.bars import PRICES
-from cbi_assets.market.session_bars import INTRADAY
+from cbi_assets.market.session_bars import INTRADAY, contract_sessions
+from cbi_assets.market.symbology import is_continuous
 
 CHAIN_RULE: Final = "own_chain"
 VENDOR_RULES: Final = {"v": "vendor_v0", "n": "vendor_n0", "c": "vendor_c0"}
@@ -51,7 +52,8 @@ def choose_active(sessions: pl.DataFrame, front_months: pl.DataFrame) -> pl.Data
         The columns of `sessions`, and `roll_rule`; sorted by root and trade date. A date on which
         none of the above has a session has no row.
     """
-    ours = sessions.join(front_months, on=[*_KEY, "contract"], how="semi").with_columns(
+    outrights = sessions.filter(~is_continuous())
+    ours = outrights.join(front_months, on=[*_KEY, "contract"], how="semi").with_columns(
         roll_rule=pl.lit(CHAIN_RULE), rank=pl.lit(0, pl.Int8)
     )
     letter = pl.col("symbol").str.extract(r"\.([vnc])\.0$")
@@ -157,9 +159,9 @@ def _legs(unadjusted: pl.DataFrame, sessions: pl.DataFrame, rolls: pl.DataFrame)
     is_intraday = pl.col("built_from").is_in(INTRADAY)
     decided = rolls.select("root", trade_date="decided_on")
     closes = (
-        sessions.join(decided, on=_KEY, how="semi")
+        contract_sessions(sessions.join(decided, on=_KEY, how="semi"))
         .group_by("root", pl.col("trade_date").alias("decided_on"), "contract")
-        # at most one session of each kind
+        # at most one session of each contract and kind
         .agg(
             pl.col("close").filter(is_intraday).max().alias("intraday"),
             pl.col("close").filter(~is_intraday).max().alias("daily"),

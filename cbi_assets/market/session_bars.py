@@ -66,6 +66,37 @@ def session_bars(bars: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def contract_sessions(sessions: pl.DataFrame) -> pl.DataFrame:
+    """Return one session of each contract, trade date and kind of bars, whatever symbol has it.
+
+    An outright's own comes first, then that of ROOT.v.0, of n, of c. The kinds are the exchange's
+    sessions (1m, 1h) and the vendor's UTC days (1d); without the column `built_from`, all are one.
+
+    Parameters
+    ----------
+    sessions : pl.DataFrame
+        root, symbol, contract_key, trade_date and any others.
+
+    Returns
+    -------
+    pl.DataFrame
+        The chosen rows, with all columns; sorted by root, contract_key and trade_date.
+    """
+    letters = {"v": 1, "n": 2, "c": 3}
+    letter = pl.col("symbol").str.extract(r"\.([vnc])\.\d+$")
+    rank = letter.replace_strict(letters, default=0, return_dtype=pl.Int8)
+    is_daily = pl.lit(False)
+    if "built_from" in sessions.columns:
+        is_daily = ~pl.col("built_from").is_in(INTRADAY)
+    key = ["root", "contract_key", "trade_date", "is_daily"]
+    return (
+        sessions.with_columns(is_daily=is_daily, rank=rank)
+        .sort(*key, "rank", "symbol")
+        .unique(key, keep="first", maintain_order=True)
+        .drop("is_daily", "rank")
+    )
+
+
 def choose_finest(inventory: pl.DataFrame) -> pl.DataFrame:
     """Choose the timeframe that each session is built from.
 

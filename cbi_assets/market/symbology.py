@@ -83,6 +83,11 @@ def contract_name(symbol: str, on: dt.date) -> str | None:
     return f"{parsed.root}{MONTH_CODES[parsed.month - 1]}{year}"
 
 
+def is_continuous() -> pl.Expr:
+    """Return whether `symbol` is a continuous one, for frames without its kind."""
+    return pl.col("symbol").str.contains(r"\.[vnc]\.\d+$")
+
+
 def describe_symbols(symbols: Iterable[str]) -> pl.DataFrame:
     """Parse symbols into a frame, one row each, in the order given.
 

@@ -10,6 +10,7 @@ from cbi_assets.tables.download_tables import (
     DOWNLOADS,
     STANDING_APPROVALS,
 )
+from cbi_assets.tables.instrument_tables import INSTRUMENT_CONFLICTS, INSTRUMENTS
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 from cbi_assets.tables.ops_tables import (
     ACCEPTANCES,
@@ -42,6 +43,8 @@ ALL_TABLES: Final = (
     *LEDGER,
     LEDGER_VERSION,
     ACCEPTANCES,
+    INSTRUMENTS,
+    INSTRUMENT_CONFLICTS,
     *DERIVED.values(),
     *BUILT,
     *DOWNLOADS,
@@ -62,6 +65,8 @@ __all__ = [
     "DERIVED",
     "DOWNLOADS",
     "DOWNLOAD_JOBS",
+    "INSTRUMENTS",
+    "INSTRUMENT_CONFLICTS",
     "LEDGER",
     "LEDGER_VERSION",
     "LOADS",

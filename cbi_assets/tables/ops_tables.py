@@ -80,6 +80,13 @@ LOADS = TableSpec(
         Column("first_ts_event", "TIMESTAMP", "start of the first bar", required=False, unit="UTC"),
         Column("last_ts_event", "TIMESTAMP", "start of the last bar", required=False, unit="UTC"),
         Column("loaded_at", "TIMESTAMP", "when it was published", unit="UTC"),
+        Column(
+            "named_by",
+            "STRING",
+            "newest later load that changed the contract of some of these bars, because sources "
+            "named an instrument",
+            required=False,
+        ),
     ),
     key=("source_file_id", "timeframe", "root"),
 )

@@ -16,7 +16,8 @@ _BAR_COLUMNS: Final = (
     Column(
         "contract",
         "STRING",
-        "contract with a four-digit year, e.g. ZLZ2025; NULL unless an outright",
+        "contract with a four-digit year, e.g. ZLZ2025: an outright's own; of a continuous symbol, "
+        "the one that market_data.instruments names; else NULL",
         required=False,
     ),
     Column("instrument_id", "INT64", "the vendor's instrument id, unique within a UTC day"),

@@ -8,6 +8,8 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
+
 from cbi_assets.drive.catalog import (
     Catalog,
     Content,
@@ -18,6 +20,7 @@ from cbi_assets.drive.catalog import (
     Stamp,
 )
 from cbi_assets.drive.conditions import ConditionRun
+from cbi_assets.drive.mappings import NAME_SCHEMA, FileNames
 
 JOB = "GLBX-20250110-AAAAAAAAAA"
 FORMAT = {"job_id": JOB, "encoding": "dbn", "compression": "zstd", "schema": "ohlcv-1h",
@@ -55,6 +58,17 @@ RECORDS = [
 ]
 BARS = Content(
     3, "ab", "a.dbn.zst", JOB, "GLBX.MDP3", "ohlcv-1h", "dbn", "zstd", 90, 5, 0, 1, 2, ("ZL.v.0",)
+)
+
+
+NAMES = FileNames(
+    "ab",
+    "dbn",
+    "a.dbn.zst",
+    "GLBX.MDP3",
+    pl.DataFrame(
+        [(7, dt.date(2025, 1, 1), dt.date(2025, 2, 1), "ZLH5")], schema=NAME_SCHEMA, orient="row"
+    ),
 )
 
 
@@ -97,8 +111,19 @@ def test_catalog_keeps_what_a_manifest_proved(tmp_path: Path) -> None:
     catalog = Catalog(tmp_path / "catalog.sqlite")
     refused = FileRecord("drive", "z.json", STAMPS[0], 9, "refused", "damaged", "cd", DETAILS[2])
     records = [replace(RECORDS[0], verified=True), replace(refused, fault="manifest")]
-    catalog.record(iter(records))
+    catalog.record(iter(records), names=[NAMES])
     assert list(catalog.files().values()) == records
+    catalog.close()
+
+
+def test_catalog_reads_a_dbn_file_again_whose_names_were_not_stored(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.sqlite")
+    catalog.record([replace(RECORDS[0], verified=True)])
+    assert catalog.files()["drive", "a.dbn.zst"].stamp is None
+    catalog.record(names=[NAMES])
+    assert catalog.files()["drive", "a.dbn.zst"].stamp is not None
+    (found,) = catalog.names()
+    assert found.names.equals(NAMES.names)
     catalog.close()
 
 

@@ -1,0 +1,47 @@
+"""Which contract an instrument id stood for, and where sources disagree about it."""
+
+from __future__ import annotations
+
+from cbi_assets.tables.spec import Column, TableSpec
+
+INSTRUMENTS = TableSpec(
+    dataset="market_data",
+    name="instruments",
+    description="Which outright an instrument id stood for, by files on the drive and Databento's "
+    "symbology. An id is unique within a UTC day only. Dates that sources disagree about are in "
+    "ops.instrument_conflicts instead.",
+    columns=(
+        Column("dataset", "STRING", "the vendor's dataset, e.g. GLBX.MDP3"),
+        Column("instrument_id", "INT64", "the vendor's instrument id"),
+        Column("from_date", "DATE", "first UTC date"),
+        Column("to_date", "DATE", "UTC date after the last one"),
+        Column("raw_symbol", "STRING", "the vendor's symbol of the outright, e.g. ZLZ5"),
+        Column("root", "STRING", "product root"),
+        Column("contract", "STRING", "contract with a four-digit year, e.g. ZLZ2025"),
+        Column(
+            "source",
+            "STRING",
+            "what states it, joined by +: dbn (a header), symbology.json, symbology.csv, api",
+        ),
+    ),
+    key=("dataset", "instrument_id", "from_date"),
+    partition_by="from_date",
+    cluster_by=("root",),
+)
+
+INSTRUMENT_CONFLICTS = TableSpec(
+    dataset="ops",
+    name="instrument_conflicts",
+    description="Sources that name an instrument differently on the same UTC dates, one row per "
+    "source. Nothing is named by them.",
+    columns=(
+        Column("dataset", "STRING", "the vendor's dataset"),
+        Column("instrument_id", "INT64", "the vendor's instrument id"),
+        Column("from_date", "DATE", "first UTC date of the disagreement"),
+        Column("to_date", "DATE", "UTC date after the last one"),
+        Column("raw_symbol", "STRING", "the symbol that the source states"),
+        Column("source", "STRING", "dbn, symbology.json, symbology.csv or api"),
+        Column("path", "STRING", "the file, as a path on the drive"),
+    ),
+    key=("dataset", "instrument_id", "from_date", "raw_symbol", "path"),
+)
