@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cbi_assets import __version__
 from cbi_assets.cli import completion
 from cbi_assets.cli.stopping import Stopped, describe, end, stop_on_signals
 from cbi_assets.cli.terminal_log import log_to_terminal
@@ -46,12 +47,22 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 All = Annotated[bool, typer.Option("--all", help="Also list what is as it should be, in tables.")]
 Symbols = Annotated[
     list[str] | None,
-    typer.Option("--symbol", help="Root symbol; repeatable.", autocompletion=completion.roots),
+    typer.Option(
+        "--symbol",
+        help="Root symbol; repeatable.",
+        parser=str.upper,
+        metavar="ROOT",
+        autocompletion=completion.roots,
+    ),
 ]
 Timeframes = Annotated[
     list[str] | None,
     typer.Option(
-        "--timeframe", help="1d, 1h or 1m; repeatable.", autocompletion=completion.timeframes
+        "--timeframe",
+        help="1d, 1h or 1m; repeatable.",
+        parser=str.lower,
+        metavar="TIMEFRAME",
+        autocompletion=completion.timeframes,
     ),
 ]
 PlanName = Annotated[
@@ -85,10 +96,29 @@ def command_session(
         yield session
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def warn(text: str) -> None:
+    """Print a warning about how a command was used; it runs all the same."""
+    from cbi_assets.cli.console import say
+
+    say(f"warning: {text}")
+
+
 @app.callback(invoke_without_command=True)
 def _main(
     context: typer.Context,
     debug: Annotated[bool, typer.Option(help="Show a stack trace with an error.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     global _DEBUG
     _DEBUG = debug

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cbi_assets.cli.app import Json, PlanName, Wait, app, command_session, date_option
+from cbi_assets.cli.app import Json, PlanName, Wait, app, command_session, date_option, warn
 
 if TYPE_CHECKING:
     from cbi_assets.downloads.standing import Standing
@@ -162,6 +162,11 @@ def _approve_plan(
 
     project = Project()
     chosen = find_plan(project.home, plan)
+    if chosen.basis == "estimated" and chosen.cost_usd is not None and max_usd < chosen.cost_usd:
+        warn(
+            f"--max-usd {max_usd:,.2f} is below the estimate of {dollars(chosen.cost_usd)}: "
+            "`cbi download` buys nothing if the quote is, too."
+        )
     with command_session(wait, project=project) as session:
         approval = record_approval(session, chosen, by=by, max_usd=max_usd, expires=expires)
     name = chosen.plan_hash[:12]

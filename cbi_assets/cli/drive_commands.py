@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cbi_assets.cli import completion
 from cbi_assets.cli.app import All, Json, Symbols, Timeframes, Wait, app, command_session
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import UsageError
@@ -124,9 +125,17 @@ def _start_dagster(home: Home) -> None:
 
 @app.command()
 def unload(
-    file: Annotated[str | None, typer.Option(help="A file's sha256, or its start.")] = None,
-    load: Annotated[str | None, typer.Option(help="A load's id.")] = None,
-    job: Annotated[str | None, typer.Option(help="A Databento job's id.")] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(help="A file's sha256, or its start.", autocompletion=completion.loaded_files),
+    ] = None,
+    load: Annotated[
+        str | None, typer.Option(help="A load's id.", autocompletion=completion.loads)
+    ] = None,
+    job: Annotated[
+        str | None,
+        typer.Option(help="A Databento job's id.", autocompletion=completion.loaded_jobs),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     json: Json = False,
     wait: Wait = 600.0,

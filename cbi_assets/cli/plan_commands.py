@@ -16,11 +16,14 @@ from cbi_assets.cli.app import (
     app,
     command_session,
     date_option,
+    now_utc,
+    warn,
 )
 
 if TYPE_CHECKING:
     from cbi_assets.downloads.plan_model import Plan
-    from cbi_assets.downloads.wanted import Wanted
+    from cbi_assets.downloads.wanted import Scope, Wanted
+    from cbi_assets.session import Project
 
 
 @app.command()
@@ -31,9 +34,10 @@ def plan(
     newest: Annotated[
         bool, typer.Option("--newest", help="Only days after the last published one.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Folder for the page and its JSON.")] = Path(
-        "docs/data"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a copy of the page and its JSON (default: none)."),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Make no plan: list what is still missing.")
     ] = False,
@@ -52,7 +56,7 @@ def plan(
     project = Project()
     timeframes = select_timeframes(tuple(timeframe or ()))
     scope = Scope(tuple(symbol or ()), timeframes, end, newest)
-    project.universe.select(scope.roots)
+    _check_end(project, scope)
     if verify:
         with command_session(wait, project=project) as session:
             wanted = survey(session, scope)
@@ -60,14 +64,39 @@ def plan(
         return
     with command_session(wait, project=project) as session:
         made = make_plan(session, scope, open_clients(project.settings))
-    made.save(project.home.plans / f"{made.plan_hash[:12]}.json")
-    made.save(out / f"{NAME}.json")
-    page = out / f"{NAME}.md"
+    page = project.home.plans / f"{made.plan_hash[:12]}.md"
+    made.save(page.with_suffix(".json"))
     write_atomically(page, render(made, project.universe))
+    if out is not None:
+        page = out / f"{NAME}.md"
+        made.save(page.with_suffix(".json"))
+        write_atomically(page, render(made, project.universe))
     if json:
         console.print_json(made.document() | {"page": str(page)})
     else:
         _show_plan(made, page)
+
+
+def _check_end(project: Project, scope: Scope) -> None:
+    """Raise UsageError if nothing is wanted by --to; warn if it is not the newest trade date."""
+    from cbi_assets.downloads.wanted import last_complete
+    from cbi_assets.errors import UsageError
+
+    roots, end = project.universe.select(scope.roots), scope.through
+    if end is None:
+        return
+    first = min(project.universe.wanted_from(root) for root in roots)
+    if end < first:
+        raise UsageError(
+            f"is before {first}, the first date wanted",
+            subject=f"--to {end}",
+            remedy="Give a later date, or leave it out.",
+        )
+    newest = last_complete(now_utc())
+    if end > newest:
+        warn(f"--to {end} is after {newest}, the newest complete trade date, where the plan ends.")
+    elif end < newest:
+        warn(f"the plan ends on {end}: trade dates from then to {newest} are left out.")
 
 
 def _show_plan(made: Plan, page: Path) -> None:

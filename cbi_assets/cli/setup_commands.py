@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shlex
 import sys
 from collections.abc import Sequence
@@ -160,6 +161,20 @@ def ui(
 
 
 @app.command()
-def version() -> None:
-    """Print the version. Example: cbi version"""
-    typer.echo(__version__)
+def version(json: Json = False) -> None:
+    """Print the version. Example: cbi version --json"""
+    if not json:
+        typer.echo(__version__)
+        return
+    from importlib.metadata import version as version_of
+
+    from cbi_assets.cli.console import print_json
+
+    libraries = ("polars", "duckdb", "dagster", "databento", "google-cloud-bigquery")
+    print_json(
+        {
+            "version": __version__,
+            "python": platform.python_version(),
+            "libraries": {name: version_of(name) for name in libraries},
+        }
+    )

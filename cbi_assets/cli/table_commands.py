@@ -39,6 +39,10 @@ def build(
     from cbi_assets.cli.show_build import build_document, show_build
     from cbi_assets.report.read_lights import read_lights
 
+    if start and end and start > end:
+        raise UsageError(
+            f"is after --to {end}", subject=f"--from {start}", remedy="No row is between them."
+        )
     lights = None
     with working(), command_session(wait) as session:
         outcome = verbs.build(

@@ -94,6 +94,10 @@ def is_passed_over(folder: str) -> bool:
     return hidden or _SYSTEM_FOLDER.fullmatch(folder) is not None
 
 
+TOP_FOLDER: Final = "TrainingData"
+"""The folder of a drive that has its files; a path to it or below it is not the drive's root."""
+
+
 def walk(drive: Path | None, staging: Path | None) -> Iterator[Entry | Unlisted]:
     """Yield every regular file of the drive, then of staging, in path order, except dot files.
 
@@ -102,7 +106,7 @@ def walk(drive: Path | None, staging: Path | None) -> Iterator[Entry | Unlisted]
     Raises
     ------
     UsageError
-        If no drive is set, or its folder does not exist (not mounted).
+        If no drive is set, its folder does not exist (not mounted), or it is a folder of a drive.
     """
     if drive is None:
         raise UsageError(
@@ -111,6 +115,13 @@ def walk(drive: Path | None, staging: Path | None) -> Iterator[Entry | Unlisted]
     if not drive.is_dir():
         raise UsageError(
             "no such folder", subject=f"CBI_DRIVE={drive}", remedy="Is the drive mounted?"
+        )
+    if TOP_FOLDER in drive.parts and not (drive / TOP_FOLDER).exists():
+        root = Path(*drive.parts[: drive.parts.index(TOP_FOLDER)])
+        raise UsageError(
+            f"is a folder of the drive {root}, and paths start at the drive's root",
+            subject=f"CBI_DRIVE={drive}",
+            remedy=f"Set CBI_DRIVE={root}.",
         )
     yield from _walk("drive", drive, drive, skip=staging)
     if staging is not None and staging.is_dir():

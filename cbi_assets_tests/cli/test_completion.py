@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from cbi_assets.config.universe import load_universe
+from cbi_assets.session import Project
+from cbi_assets_tests.helpers import JOB, load_once
+from cbi_assets_tests.load.lines import put_lines, record
 from cbi_assets_tests.processes import call_cbi
 
 PLANS = ("0123456789ab", "fedcba987654")
@@ -20,9 +23,9 @@ OFFERED = [
     ("cbi in", {"inventory"}),
     ("cbi do", {"doctor", "download"}),
     ("cbi ui --re", {"--read-only"}),
-    ("cbi load --", {"--symbol", "--timeframe", "--json", "--wait", "--help"}),
-    ("cbi load --symbol Z", {"ZC", "ZL", "ZM", "ZO", "ZR", "ZS", "ZW"}),
-    ("cbi build --json --symbol ME", {"MES"}),
+    ("cbi load --", {"--symbol", "--timeframe", "--all", "--json", "--wait", "--help"}),
+    ("cbi load --symbol Z", {f"Z{c}" for c in "BCFLMNOQRSTW"}),
+    ("cbi build --json --symbol ME", {"MES", "MET"}),
     ("cbi plan --symbol ZL --timeframe ", {"1d", "1h", "1m"}),
     ("cbi copy --to ", {"bigquery", "duckdb"}),
     ("cbi schedule re", {"remove"}),
@@ -94,6 +97,17 @@ def test_fish_shows_a_roots_name_next_to_it(environment: dict[str, str]) -> None
     request = {"_CBI_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
     printed = complete(environment, **request, _TYPER_COMPLETE_ARGS="cbi load --symbol ZL").stdout
     assert printed.splitlines() == [f"ZL\t{load_universe().roots['ZL'].name}"]
+
+
+def test_unload_completes_what_is_loaded(
+    environment: dict[str, str], project: Project, drive: Path
+) -> None:
+    put_lines(drive, [record(0)])
+    load_id = load_once(project).load_id
+    in_home = environment | {"CBI_HOME": str(project.home.root), "_CBI_COMPLETE": "complete_bash"}
+    for typed, offered in (("--job GL", JOB), ("--load L", load_id)):
+        words = {"COMP_WORDS": f"cbi unload {typed}", "COMP_CWORD": "3"}
+        assert complete(in_home, **words).stdout.split() == [offered]
 
 
 def test_completion_is_silent_if_the_settings_are_wrong(environment: dict[str, str]) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 import typer
 
+from cbi_assets import __version__
 from cbi_assets.cli import app, main
 from cbi_assets.cli import setup_commands as setup
 from cbi_assets.session import Project
@@ -43,6 +45,10 @@ WRONG = [
         "approve 3f2a91 --by Ann --max-usd 5 --expires tomorrow",
         "Invalid value for '--expires': 'tomorrow' is not a date like 2025-01-31. "
         "See `cbi approve --help`.",
+    ),
+    (
+        "build --from 2025-01-03 --to 2025-01-02",
+        "--from 2025-01-03: is after --to 2025-01-02. No row is between them.",
     ),
     ("copy", "Missing option '--to'. See `cbi copy --help`."),
     ("download", "Missing argument 'PLAN'. See `cbi download --help`."),
@@ -121,7 +127,20 @@ def test_help_and_version_exit_0_and_print_on_stdout(cbi: Cbi) -> None:
         finished = cbi(*arguments)
         assert (finished.returncode, finished.stderr) == (0, "")
         assert text in finished.stdout
-    assert cbi("version").stdout.strip()
+    assert cbi("version").stdout == cbi("--version").stdout == f"{__version__}\n"
+    assert json.loads(cbi("version", "--json").stdout)["version"] == __version__
+
+
+def test_drive_one_folder_too_deep_exits_2(cbi: Cbi, drive: Path) -> None:
+    inside = drive / "TrainingData" / "raw"
+    inside.mkdir(parents=True)
+    for deep in (inside, inside.parent):
+        finished = cbi("inventory", CBI_DRIVE=str(deep))
+        assert finished.returncode == 2
+        assert error_line(finished) == (
+            f"cbi: CBI_DRIVE={deep}: is a folder of the drive {drive}, and paths start at the "
+            f"drive's root. Set CBI_DRIVE={drive}."
+        )
 
 
 def test_no_command_shows_the_help_and_exits_2(cbi: Cbi) -> None:

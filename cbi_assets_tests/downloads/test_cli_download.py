@@ -132,8 +132,9 @@ def test_download_fails_with_one_line(cbi: Cbi, tmp_path: Path, vendor: Vendor) 
     assert remote.returncode == 2
     assert "is not http:// on loopback" in one_line(remote)
 
-    page = tmp_path / "cwd" / "docs" / "data" / "DATABENTO_DOWNLOAD_SPEC_FINAL.json"
-    page.write_text(page.read_text().replace("ES.FUT", "CL.FUT"))
+    page = tmp_path / "edited.json"
+    saved = tmp_path / "home" / "plans" / f"{plan}.json"
+    page.write_text(saved.read_text().replace("ES.FUT", "CL.FUT"))
     edited = cbi("download", str(page))
     assert edited.returncode == 2
     assert "edited since it was made" in one_line(edited)

@@ -42,7 +42,8 @@ def document(finished: Finished) -> Any:
 
 
 def test_plan_approve_and_verify(cbi: Cbi, cwd: Path, tmp_path: Path) -> None:
-    made = document(cbi("plan", "--symbol", "ZL", "--to", "2025-01-10", "--json"))
+    zl = ("plan", "--symbol", "zl", "--to", "2025-01-10", "--json")
+    made = document(cbi(*zl, "--out", str(SPEC.parent)))
     assert [(r["symbols"], r["start"], r["end"]) for r in made["requests"]] == [
         (["ZL.FUT"], "2010-06-06", "2025-01-11"),
         (["ZL.v.0"], "2010-06-06", "2025-01-11"),
@@ -133,6 +134,43 @@ def test_wrong_usage_exits_2_with_one_line(
     (line,) = finished.stderr.splitlines()
     assert reason in line
     assert "db-x" not in line
+
+
+def test_plan_is_written_into_the_home_alone(cbi: Cbi, cwd: Path, tmp_path: Path) -> None:
+    made = document(cbi("plan", "--symbol", "ZL", "--timeframe", "1d", "--json"))
+    page = tmp_path / "home" / "plans" / f"{made['plan_hash'][:12]}.md"
+    assert made["page"] == str(page)
+    assert "# " in page.read_text()
+    assert list(cwd.iterdir()) == []
+
+
+def test_plan_refuses_an_end_before_the_first_wanted_date(cbi: Cbi, tmp_path: Path) -> None:
+    finished = cbi("plan", "--symbol", "ZL", "--to", "2010-06-05")
+    assert finished.returncode == 2
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("cbi: --to 2010-06-05: is before 2010-06-06, the first date wanted.")
+    assert not (tmp_path / "home" / "plans").exists()
+
+
+@pytest.mark.parametrize(
+    ("end", "warning"),
+    [
+        ("2999-01-01", "warning: --to 2999-01-01 is after "),
+        ("2025-01-10", "warning: the plan ends on 2025-01-10: trade dates from then to "),
+    ],
+)
+def test_plan_warns_if_it_does_not_end_today(cbi: Cbi, end: str, warning: str) -> None:
+    finished = cbi("plan", "--symbol", "ZL", "--timeframe", "1d", "--to", end)
+    assert finished.returncode == 0
+    assert finished.stderr.startswith(warning)
+
+
+def test_approve_warns_of_a_ceiling_below_the_estimate(cbi: Cbi) -> None:
+    made = document(cbi("plan", "--symbol", "ZL", "--json"))
+    assert made["requests"][0]["cost_usd"] > 0.01
+    finished = cbi("approve", made["plan_hash"][:12], "--by", "Ada", "--max-usd", "0.01")
+    assert finished.returncode == 0
+    assert finished.stderr.startswith("warning: --max-usd 0.01 is below the estimate of ")
 
 
 def test_approvals_says_if_there_are_none(cbi: Cbi) -> None:
