@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cbi_assets.build.bar_inventory import NO_CUTOFF, read_inventory
+from cbi_assets.build.build_slices import NO_CUTOFF
 from cbi_assets.build.session_rows import build_sessions, read_hours
 from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
@@ -69,10 +69,9 @@ def assemble(
     session: Session,
     roots: Sequence[str],
     legs: Sequence[str],
-    *,
-    whole: bool = False,
+    windows: pl.DataFrame,
+    inventory: pl.DataFrame,
     until: dt.date = NO_CUTOFF,
-    inventory: pl.DataFrame | None = None,
 ) -> Assembled:
     """Compute the rows of these roots. Publishes nothing.
 
@@ -82,18 +81,16 @@ def assemble(
         The roots whose rows are returned.
     legs : Sequence[str]
         Further roots that these rows depend on.
-    whole : bool
-        Compute every session again instead of reading back those that are up to date.
+    windows : pl.DataFrame
+        WINDOWS in which sessions may have changed.
+    inventory : pl.DataFrame
+        INVENTORY of these windows.
     until : datetime.date
         Last trade date whose bars are used. Observations count if they were published by the last
         close of that date.
-    inventory : pl.DataFrame, optional
-        INVENTORY of all these roots up to `until`, if the caller has read it.
     """
     project, warehouse = session.project, session.warehouse
-    if inventory is None:
-        inventory = read_inventory(warehouse, [*roots, *legs], until=until)
-    found = build_sessions(warehouse, inventory, whole)
+    found = build_sessions(warehouse, inventory, windows, [*roots, *legs])
     sessions = found.frame
     front = front_month_chain(sessions, project.universe)
     active = choose_active(sessions, front.front_months)

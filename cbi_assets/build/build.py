@@ -11,14 +11,17 @@ import polars as pl
 
 from cbi_assets.build.assemble import Assembled, assemble, crush_legs
 from cbi_assets.build.bar_inventory import read_inventory
-from cbi_assets.build.derive import DeriveOutcome, derive
+from cbi_assets.build.build_rule import build_rule
+from cbi_assets.build.build_slices import BuildSlices, Built, store_slices, within
+from cbi_assets.build.derive import DeriveOutcome, derive, derived_tables
 from cbi_assets.build.replace_rows import Replacement, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
-from cbi_assets.features.crush import CRUSH_ROOT
+from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
+from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.session import Session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 
 logger = logging.getLogger(__name__)
 
@@ -73,12 +76,25 @@ def build_tables(
         if leg in failed:
             logger.warning("%s's crush stays empty: the bars of %s failed a check", CRUSH_ROOT, leg)
     legs = [leg for leg in legs if leg not in failed]
-    logger.info("reading the bars of %d roots", len(buildable) + len(legs))
-    inventory = read_inventory(warehouse, [*buildable, *legs])
+    every = [*buildable, *legs]
+    logger.info("looking for changed bars of %d roots", len(every))
+    matrix_table = Built(
+        DAILY_ML_MATRIX,
+        TIMEFRAMES,
+        dict.fromkeys(every, build_rule(session.project)),
+        {CRUSH_ROOT: [leg for leg in CRUSH_LEGS if leg in every and leg != CRUSH_ROOT]},
+    )
+    tables = derived_tables(buildable)
+    slices = BuildSlices.read(
+        warehouse, [DAILY_ML_MATRIX, *(built.table for built in tables.values())], every, whole
+    )
+    owed = slices.owed(matrix_table)
+    windows = pl.concat([owed.windows, *(slices.owed(built).windows for built in tables.values())])
+    inventory = read_inventory(warehouse, windows.unique())
     derived = None
     if limit is None and buildable:
-        derived = derive(session, tuple(buildable), whole=whole, inventory=inventory)
-    made = assemble(session, buildable, legs, whole=whole, inventory=inventory)
+        derived = derive(session, tuple(buildable), whole=whole, slices=slices, inventory=inventory)
+    made = assemble(session, buildable, legs, owed.windows, within(inventory, owed.windows))
     matrix = made.matrix
     if not matrix.is_empty():
         matrix = matrix.filter(
@@ -86,7 +102,9 @@ def build_tables(
         )
     if limit is not None:
         return _preview(matrix, skipped, limit)
-    replaced = _publish(warehouse, made, matrix, buildable, start, end)
+    months = owed.months.filter(pl.col("root").is_in(buildable))
+    done = store_slices(warehouse, {DAILY_ML_MATRIX: months}) if not (start or end) else []
+    replaced = _publish(warehouse, made, matrix, buildable, start, end, done)
     _record_stitch(session, made)
     return BuildOutcome(
         **_extent(matrix),
@@ -117,6 +135,7 @@ def _publish(
     roots: list[str],
     start: dt.date | None,
     end: dt.date | None,
+    done: list[Statement],
 ) -> list[Replacement]:
     replaced = [
         replace_rows(warehouse, SESSIONS, made.sessions, roots),
@@ -140,7 +159,7 @@ def _publish(
             f"{item.written:,}",
             f"{item.removed:,}",
         )
-    if statements := [statement for item in replaced for statement in item.statements]:
+    if statements := [*(statement for item in replaced for statement in item.statements), *done]:
         warehouse.transact(statements)
     return replaced
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from cbi_assets.build.bar_inventory import SESSION_KEY, up_to_date
+from cbi_assets.build.build_slices import all_dates, within
 from cbi_assets.market.session_bars import choose_finest, session_bars
 from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.warehouse.base import Warehouse
@@ -44,24 +45,27 @@ class Sessions:
     built: int
 
 
-def build_sessions(warehouse: Warehouse, inventory: pl.DataFrame, whole: bool = False) -> Sessions:
-    """Return the sessions of `inventory` (INVENTORY). Publishes nothing.
+def build_sessions(
+    warehouse: Warehouse, inventory: pl.DataFrame, windows: pl.DataFrame, roots: Sequence[str]
+) -> Sessions:
+    """Return the sessions of these roots. Publishes nothing.
 
-    Sessions that the table has, built from the same bars, are read back; `whole` computes all of
-    them again. An evening without its day is not a session yet.
+    Only sessions in the WINDOWS may have changed, and `inventory` (INVENTORY) has their bars. Those
+    that the table has, built from the same bars, are read back as all others are. An evening
+    without its day is not a session yet.
     """
     wanted = choose_finest(inventory.filter("reaches_its_day"))
+    every = all_dates(roots)
     existing = pl.DataFrame(schema=SESSIONS.polars_schema)
-    if not whole and not wanted.is_empty():
+    if not windows.equals(every):
         columns = ", ".join(SESSIONS.column_names)
         existing = warehouse.query(
-            f"SELECT {columns} FROM `{SESSIONS.id}` "
-            "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
-            {"roots": sorted(set(wanted["root"])), "until": wanted["trade_date"].max()},
+            f"SELECT {columns} FROM `{SESSIONS.id}` WHERE root IN UNNEST(@roots)",
+            {"roots": list(roots)},
         ).with_columns(
             pl.col("load_ids").cast(existing.schema["load_ids"]).list.eval(pl.element().sort())
         )
-    kept = up_to_date(existing, wanted)
+    kept = up_to_date(within(existing, windows), wanted)
     stale = wanted.join(kept, on=_KEY, how="anti")
     built = [
         session_bars(hours).join(
@@ -70,7 +74,8 @@ def build_sessions(warehouse: Warehouse, inventory: pl.DataFrame, whole: bool = 
         for part in _in_parts(stale)
         for hours in [read_hours(warehouse, part)]
     ]
-    frame = pl.concat([part.select(SESSIONS.column_names) for part in (kept, *built)])
+    outside = existing.join(within(existing, windows), on=_KEY, how="anti")
+    frame = pl.concat([part.select(SESSIONS.column_names) for part in (outside, kept, *built)])
     return Sessions(frame.sort(_KEY), stale.height)
 
 

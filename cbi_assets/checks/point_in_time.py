@@ -10,7 +10,8 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.build.assemble import assemble, crush_legs
-from cbi_assets.build.bar_inventory import NO_CUTOFF, read_inventory
+from cbi_assets.build.bar_inventory import read_inventory
+from cbi_assets.build.build_slices import NO_CUTOFF, all_dates
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.formatting import plural
@@ -45,7 +46,8 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     dates = _draw(stored, seed)
     failed = failed_upstream(session.warehouse, session.universe.select())
     legs = [leg for leg in crush_legs(session.universe, roots) if leg not in failed]
-    inventory = read_inventory(session.warehouse, [*roots, *legs]) if dates else None
+    windows = all_dates([*roots, *legs] if dates else [])
+    inventory = read_inventory(session.warehouse, windows)
     differing = pl.concat(
         [pl.DataFrame(schema=_DIFFERENCE)]
         + [
@@ -80,12 +82,12 @@ def _rebuild(
     session: Session,
     roots: Sequence[str],
     legs: Sequence[str],
-    inventory: pl.DataFrame | None,
+    inventory: pl.DataFrame,
     until: dt.date,
 ) -> pl.DataFrame:
     """Return the matrix made of the bars up to a trade date."""
-    known = None if inventory is None else inventory.filter(pl.col("trade_date") <= until)
-    return assemble(session, roots, legs, whole=True, until=until, inventory=known).matrix
+    known = inventory.filter(pl.col("trade_date") <= until)
+    return assemble(session, roots, legs, all_dates([*roots, *legs]), known, until).matrix
 
 
 def _draw(stored: pl.DataFrame, seed: int) -> list[dt.date]:

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from cbi_assets.ledger.bar_ledger import read_bar_ledger
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.tables import CHECK_SLICES
 from cbi_assets.warehouse.base import Statement, Warehouse
@@ -216,13 +217,8 @@ def store_slices(
 
 def read_ledger(warehouse: Warehouse, timeframe: Timeframe) -> dict[SliceKey, str]:
     """Return a hash of what the ledger says of the bars of each slice that it has bars in."""
-    rows = warehouse.query(load_sql("checks/slice_ledger"), {"timeframe": timeframe})
-    entries: dict[SliceKey, list[str]] = {}
-    for root, *entry, first, last in rows.iter_rows():
-        text = " ".join(map(str, entry))
-        for month in _months(first.date(), last.date()):
-            entries.setdefault((root, month), []).append(text)
-    return {key: digest(*sorted(texts)) for key, texts in entries.items()}
+    rows = read_bar_ledger(warehouse, timeframe).select("root", "month", "ledger")
+    return {(root, month): text for root, month, text in rows.iter_rows()}
 
 
 def owed_spans(

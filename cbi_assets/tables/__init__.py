@@ -15,6 +15,7 @@ from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
 from cbi_assets.tables.ops_tables import (
     ACCEPTANCES,
     BAR_CONFLICTS,
+    BUILD_SLICES,
     CHECK_RESULTS,
     CHECK_SLICES,
     LEDGER,
@@ -57,6 +58,7 @@ __all__ = [
     "APPROVALS",
     "APPROVAL_USES",
     "BAR_CONFLICTS",
+    "BUILD_SLICES",
     "BUILT",
     "CHECK_RESULTS",
     "CHECK_SLICES",

@@ -184,6 +184,27 @@ CHECK_SLICES = TableSpec(
     key=("table_id", "root", "month"),
 )
 
+BUILD_SLICES = TableSpec(
+    dataset="ops",
+    name="build_slices",
+    description="What each built table was built from, by root and month. A month stands until the "
+    "ledger says something else of its bars, or a rule changes.",
+    columns=(
+        Column("table_id", "STRING", "the built table; the matrix for all that is built with it"),
+        Column("root", "STRING", "root"),
+        Column("month", "DATE", "first day of the month, by ts_event in UTC"),
+        Column("rule", "STRING", "hash of the rules"),
+        Column("ledger", "STRING", "hash of what ops.loads said of the bars"),
+        Column(
+            "state",
+            "STRING",
+            "what the rows after the month depend on, as JSON; of the matrix only",
+            required=False,
+        ),
+    ),
+    key=("table_id", "root", "month"),
+)
+
 CHECK_HISTORY = TableSpec(
     dataset="ops",
     name="check_history",
@@ -233,6 +254,7 @@ LEDGER: Final = (
     BAR_CONFLICTS,
     CHECK_RESULTS,
     CHECK_SLICES,
+    BUILD_SLICES,
     CHECK_HISTORY,
     LOAD_COSTS,
 )

@@ -97,7 +97,7 @@ def test_build_replaces_only_the_rows_of_its_window(
 def test_build_replaces_only_the_rows_of_its_roots(project: Project) -> None:
     run(project)
     corrupt(project)
-    outcome = run(project, LATER, roots=("ZS",))
+    outcome = run(project, LATER, roots=("ZS",), whole=True)
     assert outcome.rows == {"ZS": 4}
     assert set(was_rewritten(project, "ZL").values()) == {False}
     assert set(was_rewritten(project, "ZS").values()) == {True}
@@ -175,7 +175,7 @@ def test_build_removes_rows_of_dates_without_bars(project: Project) -> None:
             "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE trade_date > '2025-01-07'"
         )
         warehouse.transact([Statement(deletion)])
-    run(project, LATER)
+    run(project, LATER, whole=True)
     assert set(matrix(project)["data_date"]) == {MON, TUE}
 
 
@@ -184,7 +184,7 @@ def test_build_removes_all_rows_if_no_bars_are_left(project: Project) -> None:
     with open_warehouse(project) as warehouse:
         deletion = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE TRUE"
         warehouse.transact([Statement(deletion)])
-    run(project, LATER)
+    run(project, LATER, whole=True)
     assert matrix(project).is_empty()
 
 

@@ -68,7 +68,7 @@ def test_derive_fills_all_four_timeframes_from_minutes(project: Project, drive: 
     first, last = minutes(0, open="9.500000000"), minutes(4, close="11.250000000")
     put_lines(drive, [*first, *minutes(3), *last, *minutes(5, 29, 30, 239, 240)])
     load_once(project)
-    outcome = run(project)
+    run(project)
     starts = {t: [f"{s:%H:%M}" for s in bars(project, t)["ts_event"]] for t in DERIVED_TIMEFRAMES}
     assert starts == {
         "5m": ["15:00", "15:05", "15:25", "15:30", "18:55", "19:00"],
@@ -76,7 +76,6 @@ def test_derive_fills_all_four_timeframes_from_minutes(project: Project, drive: 
         "30m": ["15:00", "15:30", "18:30", "19:00"],
         "4h": ["15:00", "19:00"],
     }
-    assert outcome.rows == {t: len(found) for t, found in starts.items()}
     row = bars(project, "5m").row(0, named=True)
     loads = row.pop("load_ids")
     assert loads == query(project, "SELECT DISTINCT load_id FROM `ops.loads`")["load_id"].to_list()
@@ -164,7 +163,7 @@ def test_second_derive_writes_nothing(
     before = derived_tables(project)
     with caplog.at_level("INFO", "cbi_assets"):
         outcome = run(project)
-    assert outcome.sessions == outcome.rows == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
+    assert outcome.sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
     assert caplog.messages == []
     assert all(before[t].equals(frame) for t, frame in derived_tables(project).items())
 
@@ -224,7 +223,7 @@ def test_derive_empties_the_tables_if_no_raw_bars_are_left(
         for timeframe in ("1m", "1h"):
             table = f"market_data.databento_futures_ohlcv_{timeframe}"
             warehouse.transact([Statement(f"DELETE FROM `{table}` WHERE TRUE")])
-    run(project)
+    run(project, whole=True)
     assert all(frame.is_empty() for frame in derived_tables(project).values())
 
 
@@ -240,14 +239,15 @@ def test_derive_writes_the_same_in_small_batches(
 
 
 def test_derive_writes_only_the_chosen_root_or_timeframe(project: Project, drive: Path) -> None:
-    assert run(project, "ZS").rows == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
+    assert run(project, "ZS").sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
     put_lines(drive, [record(0), record(0, "ZS.v.0")])
     put_lines(drive, minutes(0), "m.json")
     load_once(project)
     run(project, "ZS")
     assert set(bars(project, "4h")["root"]) == {"ZS"}
     outcome = run(project, timeframes=("15m",))
-    assert outcome.rows == {"15m": 1}
+    assert outcome.sessions == {"15m": 1}
+    assert bars(project, "15m").height == 1
     assert bars(project, "5m").is_empty()
     run(project)
     assert set(bars(project, "4h")["root"]) == {"ZL", "ZS"}
@@ -292,7 +292,9 @@ def test_derive_publishes_nothing_if_old_bars_were_not_deleted(
 
     monkeypatch.setattr(module, "load_sql", delete_nothing)
     with pytest.raises(
-        AuditError, match=r"futures_ohlcv_5m: would contain 6 bars, 3 were derived\. "
+        AuditError,
+        match=r"futures_ohlcv_5m: 3 sessions would have another volume than their bars, "
+        r"the first of ZL\.v\.0\. ",
     ):
         run(project, whole=True)
     assert all(before[t].equals(frame) for t, frame in derived_tables(project).items())

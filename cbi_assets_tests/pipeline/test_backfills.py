@@ -134,7 +134,7 @@ def test_backfill_of_a_derived_table_reports_each_root(
     assert result.success
     derived = {
         event.partition: event.step_materialization_data.materialization.metadata[
-            "bars derived"
+            "sessions derived"
         ].value
         for event in result.get_asset_materialization_events()
     }

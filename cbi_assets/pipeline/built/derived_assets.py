@@ -4,9 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from cbi_assets.build.bar_inventory import read_inventory
-from cbi_assets.build.derive import derive
-from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe, Timeframe
+from cbi_assets.build.build_slices import BuildSlices
+from cbi_assets.build.derive import SOURCES, derive
+from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import table_metadata
 from cbi_assets.pipeline.partitions import FEW_RUNS, ROOTS
@@ -20,7 +20,6 @@ from cbi_assets.warehouse.sql_files import load_sql
 
 def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
     spec = DERIVED[timeframe]
-    sources: tuple[Timeframe, ...] = ("1m", "1h") if timeframe == "4h" else ("1m",)
 
     @dg.asset(
         key=table_key(spec.id),
@@ -31,7 +30,7 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
                 table_key(RAW[source].id),
                 partition_mapping=dg.MultiToSingleDimensionPartitionMapping("symbol"),
             )
-            for source in sources
+            for source in SOURCES[timeframe]
         ],
         group_name=spec.dataset,
         kinds={WAREHOUSE_KIND, "table", "polars"},
@@ -44,16 +43,15 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, project: ProjectResource, clock: Clock
     ) -> dg.MaterializeResult[None]:
         with project.session(clock.now()) as session:
-            inventory = read_inventory(session.warehouse, context.partition_keys, sources)
+            slices = BuildSlices.read(session.warehouse, [spec], context.partition_keys)
             for root in context.partition_keys:
-                outcome = derive(session, (root,), timeframes=(timeframe,), inventory=inventory)
+                outcome = derive(session, (root,), timeframes=(timeframe,), slices=slices)
                 reasons = "; ".join(outcome.skipped.get(root, []))
                 if reasons:
                     context.log.warning("%s was skipped: %s", root, reasons)
                 metadata = {
                     **_profile(session.warehouse, spec, root),
                     "sessions derived": outcome.sessions[timeframe],
-                    "bars derived": outcome.rows[timeframe],
                     "skipped": reasons or "no",
                 }
                 context.add_asset_metadata(metadata, partition_key=root)

@@ -1,11 +1,13 @@
--- Return the number of derived bars of the chosen symbols and trade dates if it is not @rows.
--- Reads $table, $chosen. Parameters: @first_ts, @last_ts, @roots, @rows.
-SELECT COUNT(*) AS row_count
-FROM `$table` AS bars
-WHERE bars.ts_event BETWEEN @first_ts AND @last_ts
-  AND bars.root IN UNNEST(@roots)
-  AND EXISTS (
-  SELECT 1 FROM `$chosen` AS chosen
-  WHERE chosen.symbol = bars.symbol AND chosen.trade_date = bars.trade_date
-)
-HAVING COUNT(*) <> @rows
+-- Return the number of chosen sessions whose derived bars have another volume than the bars that they
+-- were derived from, if there are any, and the first symbol of them.
+-- Reads $table, $chosen. Parameters: @first_ts, @last_ts, @roots.
+SELECT '$table' AS table_id, COUNT(*) AS sessions, MIN(chosen.symbol) AS symbol
+FROM `$chosen` AS chosen
+LEFT JOIN (
+  SELECT symbol, trade_date, SUM(volume) AS volume
+  FROM `$table`
+  WHERE ts_event BETWEEN @first_ts AND @last_ts AND root IN UNNEST(@roots)
+  GROUP BY symbol, trade_date
+) AS derived ON derived.symbol = chosen.symbol AND derived.trade_date = chosen.trade_date
+WHERE COALESCE(derived.volume, 0) <> chosen.volume
+HAVING COUNT(*) > 0
