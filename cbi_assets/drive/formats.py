@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
@@ -28,6 +27,7 @@ from cbi_assets.drive.grammar import first_repeated, quoted
 from cbi_assets.drive.lookalikes import UTF8_MARK, unread_format
 from cbi_assets.drive.parquet_limits import check_pages, open_parquet
 from cbi_assets.drive.parquet_types import wrong_type
+from cbi_assets.drive.publishers import DATASETS
 from cbi_assets.drive.streams import (
     CHUNK,
     DOWNLOAD_AGAIN,
@@ -38,7 +38,6 @@ from cbi_assets.drive.streams import (
 )
 from cbi_assets.errors import SourceError
 from cbi_assets.formatting import shorten
-from cbi_assets.library_warnings import ignore_library_warnings
 from cbi_assets.market.bars import RTYPES, Timeframe, timeframe_of
 
 _RECORD_BYTES: Final = 64
@@ -129,23 +128,14 @@ PARQUET: Final = Rejected("other", "Parquet", "parquet")
 """A Parquet file before `sniff_parquet` has read the footer at its end."""
 
 
-@cache
-def _publisher_datasets() -> dict[int, str]:
-    # Importing Databento's client takes half a second: only runs that read bars pay for it.
-    from databento.common.publishers import Publisher
-
-    ignore_library_warnings()
-    return {publisher.to_int(): publisher.dataset.value for publisher in Publisher}
-
-
 def dataset_of_publisher(publisher_id: int) -> str | None:
     """Return the dataset that Databento lists for a publisher id, None for an unknown one."""
-    return _publisher_datasets().get(publisher_id)
+    return DATASETS.get(publisher_id)
 
 
 def is_dataset_of_databento(name: str) -> bool:
     """Whether Databento lists a dataset. It does not list the demo's."""
-    return name in _publisher_datasets().values()
+    return name in DATASETS.values()
 
 
 def sniff_source(source: SourceStream) -> Detected:

@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from cbi_assets.market.exchange_holidays import HOLIDAYS
 from cbi_assets.market.session_hours import (
     FIRST,
     LAST,
     REGULAR,
     Calendar,
     early_closes,
-    library_calendar,
     traded_without_equities,
 )
 
@@ -42,10 +42,9 @@ CHICAGO: Final = "America/Chicago"
 
 @cache
 def _exchange_dates() -> npt.NDArray[np.datetime64]:
-    # The library's `valid_days` returns the same in twice the time.
-    business = library_calendar("CME_TradeDate").holidays().calendar
     days = np.arange(np.datetime64(FIRST), np.datetime64(LAST) + np.timedelta64(1, "D"))
-    dates: npt.NDArray[np.datetime64] = days[np.is_busday(days, busdaycal=business)]
+    holidays = np.array(HOLIDAYS, dtype="datetime64[D]")
+    dates: npt.NDArray[np.datetime64] = days[np.is_busday(days, holidays=holidays)]
     return dates
 
 

@@ -3,8 +3,6 @@
 # ruff: noqa: E402  the filters have to be set before Dagster is imported
 import warnings
 
-import databento  # noqa: F401  so that its filter comes before ours
-
 from cbi_assets.library_warnings import ignore_library_warnings
 
 ignore_library_warnings()

@@ -4,13 +4,18 @@ import datetime as dt
 from typing import get_args
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pandas_market_calendars
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbi_assets.market.exchange_holidays import HOLIDAYS
 from cbi_assets.market.sessions import (
     CHICAGO,
+    FIRST,
+    LAST,
     Calendar,
     session_close,
     session_closes,
@@ -296,3 +301,10 @@ def test_last_bar_starts_in_the_hour_before_the_session_close(
     start = dt.datetime.fromisoformat(f"{date}T{last_bar}").replace(tzinfo=ZoneInfo(CHICAGO))
     close = session_close(day(date), calendar)
     assert start < close <= start + dt.timedelta(hours=1)
+
+
+def test_exchange_holidays_are_those_of_the_calendar_library() -> None:
+    business = pandas_market_calendars.get_calendar("CME_TradeDate").holidays().calendar
+    days = np.arange(np.datetime64(FIRST), np.datetime64(LAST) + np.timedelta64(1, "D"))
+    closed = days[np.is_busday(days) & ~np.is_busday(days, busdaycal=business)]
+    assert list(HOLIDAYS) == closed.tolist()
