@@ -8,6 +8,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -191,7 +192,8 @@ class DuckDBWarehouse:
 
     def create_tables(self, specs: Iterable[TableSpec]) -> None:
         """Create missing tables, all or none, and add missing columns."""
-        existing = self._live_tables()
+        existing = self._live_tables
+        self.__dict__.pop("_live_tables", None)
         missing = []
         for spec in specs:
             if (live := existing.get(spec.id)) is None:
@@ -213,10 +215,12 @@ class DuckDBWarehouse:
 
     def live_table(self, spec: TableSpec) -> LiveTable | None:
         """Return the table as it exists; None if it does not."""
-        return self._live_tables().get(spec.id)
+        return self._live_tables.get(spec.id)
 
+    @cached_property
     def _live_tables(self) -> dict[str, LiveTable]:
-        # One query for all tables: each query on duckdb_columns() walks the whole catalog.
+        # One query for all tables: each query on duckdb_columns() walks the whole catalog. No other
+        # process changes it while the file is open.
         columns: dict[str, list[LiveColumn]] = {}
         for table, name, kind, required in self._connection.execute(
             "SELECT schema_name || '.' || table_name, column_name, data_type, NOT is_nullable "
