@@ -6,10 +6,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import polars as pl
-
 from cbi_assets.checks.check import CheckContext
-from cbi_assets.checks.sliced_table import SlicedTable, profile_frames
+from cbi_assets.checks.sliced_table import SlicedTable, closes_by_date
 from cbi_assets.checks.slices import Slice, SliceKey, months_span
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import Timeframe
@@ -27,27 +25,21 @@ def profile_partitions(
     """
     table = SlicedTable(CheckContext(session, full=False), timeframe, RAW[timeframe].id)
     slices = {key: piece for key, piece in table.check().items() if piece.bars and key[0] in roots}
-    dates = (
-        profile_frames(slices)["days"]
-        .group_by("root")
-        .agg(pl.col("trade_date").min().alias("first"), pl.col("trade_date").max().alias("last"))
-    )
     samples = _sample(session, timeframe, slices)
     profiles = []
-    for root, first, last in dates.sort("root").iter_rows():
+    for (root,), closes in closes_by_date(slices).group_by("root", maintain_order=True):
         own = [piece for piece in slices.values() if piece.root == root]
         profiles.append(
             PartitionProfile(
-                root=root,
+                root=str(root),
                 timeframe=timeframe,
                 row_count=sum(piece.bars for piece in own),
                 symbols=len({symbol for piece in own for symbol in piece.symbols}),
                 files=len({file for piece in own for _, file, _ in piece.files}),
                 first_ts_event=min(t for piece in own if (t := piece.first_ts_event)),
                 last_ts_event=max(t for piece in own if (t := piece.last_ts_event)),
-                first_trade_date=first,
-                last_trade_date=last,
-                sample=samples.get(root, []),
+                closes=closes,
+                sample=samples.get(str(root), []),
             )
         )
     return profiles

@@ -119,7 +119,7 @@ class SlicedTable:
         ticks = self.ticks.filter(pl.col("root").is_in(list(roots)))
         files = [*checks, _PROFILE]
         found = run_together(self._warehouse, files, {"table": self.id}, params, {"ticks": ticks})
-        slices = _profiles(found.pop(_PROFILE))
+        slices = _profiles(found.pop(_PROFILE), self._warehouse.row_hash)
         for key, findings in findings_by_slice(found).items():
             slices[key] = replace(slices[key], findings=findings)
         return slices
@@ -157,6 +157,23 @@ def profile_frames(slices: Mapping[SliceKey, Slice]) -> dict[str, pl.DataFrame]:
     }
 
 
+def closes_by_date(slices: Mapping[SliceKey, Slice]) -> pl.DataFrame:
+    """Return by root and trade date the number of bars, and the most traded symbol's close.
+
+    A trade date in two months has the close of the month in which more was traded.
+    """
+    rows = [
+        (piece.root, piece.month + dt.timedelta(days=day), *values)
+        for piece in slices.values()
+        for day, *values in piece.closes
+    ]
+    found = pl.DataFrame(rows, schema=_CLOSES, orient="row").sort("volume")
+    by_date = found.group_by("root", "trade_date").agg(
+        pl.col("bars").sum(), pl.col("close").drop_nulls().last()
+    )
+    return by_date.sort("root", "trade_date")
+
+
 def findings_by_slice(
     found: Mapping[str, pl.DataFrame],
 ) -> dict[SliceKey, dict[str, dict[str, Any]]]:
@@ -171,35 +188,76 @@ def findings_by_slice(
     return findings
 
 
-def _profiles(profile: pl.DataFrame) -> dict[SliceKey, Slice]:
-    """Return slices without rule, ledger and findings."""
-    columns = sorted(set(profile.columns) - set(_GRAIN))
-    text = pl.concat_str(pl.col(columns).cast(pl.String).fill_null("-"), separator="|")
-    series = pl.when(kind="continuous").then(pl.concat_str("kind", "symbol", separator=" "))
+def _profiles(profile: pl.DataFrame, row_hash: str) -> dict[SliceKey, Slice]:
+    """Return slices without rule, ledger and findings.
+
+    `row_hash` is the function that hashed the rows, by name and version.
+    """
+    # Which of several bars of the same start is the last, and a sum of floats, may differ.
+    hashed = sorted(set(profile.columns) - {*_GRAIN, "close", "volume"})
     marked = profile.with_columns(
-        text=text,
-        series=series.otherwise("kind"),
+        text=pl.concat_str(pl.col(hashed).cast(pl.String).fill_null("-"), separator="|"),
+        series=pl.when(kind="continuous")
+        .then(pl.concat_str("kind", "symbol", separator=" "))
+        .otherwise("kind"),
         day=(pl.col("trade_date") - pl.col("month")).dt.total_days(),
     )
-    how = digest(load_sql(f"checks/{_PROFILE}", table=""))[:8]
-    slices = {}
-    for (root, month), own in marked.partition_by(*_GRAIN, as_dict=True).items():
-        files = own.group_by("dataset", "source_file_id").agg(pl.col("bars").sum())
-        days = own.group_by("series").agg(pl.col("day").unique().sort()).sort("series")
-        slices[root, month] = Slice(
+    slices = marked.group_by(_GRAIN).agg(
+        pl.col("text").sort(),
+        pl.col("bars").sum(),
+        pl.col("first_ts_event").min(),
+        pl.col("last_ts_event").max(),
+        pl.col("symbol").unique().sort().alias("symbols"),
+    )
+    files = _by_slice(marked.group_by(*_GRAIN, "dataset", "source_file_id").agg(pl.sum("bars")))
+    days = _by_slice(marked.group_by(*_GRAIN, "series").agg(pl.col("day").unique().sort()))
+    closes = _by_slice(_closes(marked))
+    how = digest(load_sql(f"checks/{_PROFILE}", table=""), row_hash)[:8]
+    return {
+        (root, month): Slice(
             root=root,
             month=month,
             rule="",
             ledger="",
-            content=f"{how}-{digest(*own['text'].sort())}",
-            bars=int(own["bars"].sum()),
-            first_ts_event=own["first_ts_event"].min(),  # type: ignore[arg-type]
-            last_ts_event=own["last_ts_event"].max(),  # type: ignore[arg-type]
-            symbols=sorted(set(own["symbol"])),
-            files=sorted(files.rows()),
-            days=dict(days.iter_rows()),
+            content=f"{how}-{digest(*texts)}",
+            bars=bars,
+            first_ts_event=first,
+            last_ts_event=last,
+            symbols=symbols,
+            files=sorted(files[root, month]),
+            days=dict(sorted(days[root, month])),
+            closes=sorted(closes[root, month]),
         )
-    return slices
+        for root, month, texts, bars, first, last, symbols in slices.iter_rows()
+    }
+
+
+def _by_slice(frame: pl.DataFrame) -> dict[SliceKey, list[tuple[Any, ...]]]:
+    """Return a frame's rows by slice, without the slice's key."""
+    found: dict[SliceKey, list[tuple[Any, ...]]] = {}
+    for root, month, *values in frame.iter_rows():
+        found.setdefault((root, month), []).append(tuple(values))
+    return found
+
+
+def _closes(marked: pl.DataFrame) -> pl.DataFrame:
+    """Return what `Slice.closes` contains, with the slice's key."""
+    is_traded = pl.col("kind").is_in(["outright", "continuous"])
+    by_symbol = (
+        marked.sort("last_ts_event")
+        .group_by(*_GRAIN, "day", "symbol")
+        .agg(
+            pl.col("bars").sum(),
+            pl.col("volume").filter(is_traded).sum(),
+            pl.col("close").filter(is_traded).last(),
+        )
+    )
+    most_traded_last = (pl.col("close").is_not_null(), "volume", "symbol")
+    return (
+        by_symbol.sort(*most_traded_last)
+        .group_by(*_GRAIN, "day")
+        .agg(pl.col("bars").sum(), pl.col("volume", "close").last())
+    )
 
 
 _FILES: Final = pl.Schema(
@@ -207,4 +265,13 @@ _FILES: Final = pl.Schema(
 )
 _DAYS: Final = pl.Schema(
     {"root": pl.String, "symbol": pl.String, "kind": pl.String, "trade_date": pl.Date}
+)
+_CLOSES: Final = pl.Schema(
+    {
+        "root": pl.String,
+        "trade_date": pl.Date,
+        "bars": pl.Int64,
+        "volume": pl.Float64,
+        "close": pl.Float64,
+    }
 )

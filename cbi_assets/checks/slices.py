@@ -31,7 +31,7 @@ CHANGED: Final = "changed"
 _LONGEST_SPAN: Final = 24
 """Months that one statement checks at most: its windows must fit into memory."""
 
-_AS_JSON: Final = ("findings", "symbols", "files", "days")
+_AS_JSON: Final = ("findings", "symbols", "files", "days", "closes")
 
 _GAP: Final = 3
 """Months between two that are owed, which are checked as well to spare a statement."""
@@ -64,6 +64,9 @@ class Slice:
     days : dict
         Days from the first of the month to each trade date, by `kind symbol`; outrights have no
         symbol there.
+    closes : list of (day, bars, volume, close)
+        By days from the first of the month to each trade date: its bars, and the volume and close
+        of its most traded outright or continuous symbol; 0 and no close if there is none.
     """
 
     root: str
@@ -78,6 +81,7 @@ class Slice:
     symbols: list[str] = field(default_factory=list)
     files: list[tuple[str, str, int]] = field(default_factory=list)
     days: dict[str, list[int]] = field(default_factory=dict)
+    closes: list[tuple[int, int, float, float | None]] = field(default_factory=list)
 
     @property
     def key(self) -> SliceKey:
@@ -167,9 +171,11 @@ def read_slices(warehouse: Warehouse, table_id: str) -> dict[SliceKey, Slice]:
     )
     found = {}
     for row in rows.iter_rows(named=True):
+        row["closes"] = row["closes"] or "[]"  # not in what earlier versions stored
         for name in _AS_JSON:
             row[name] = json.loads(row[name], object_hook=_revive)
-        row["files"] = [tuple(file) for file in row["files"]]
+        for name in ("files", "closes"):
+            row[name] = [tuple(each) for each in row[name]]
         found[row["root"], row["month"]] = Slice(**row)
     return found
 

@@ -6,12 +6,18 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
 from cbi_assets.market.bars import Timeframe
 
 
 @dataclass(frozen=True)
 class PartitionProfile:
-    """Rows, symbols, files and range of one root's bars, and up to five of its last bars."""
+    """Rows, symbols, files and range of one root's bars, and up to five of its last bars.
+
+    `closes` has one row per trade date, in order: trade_date, bars, and the close of the most
+    traded symbol, spreads excluded.
+    """
 
     root: str
     timeframe: Timeframe
@@ -20,6 +26,17 @@ class PartitionProfile:
     files: int
     first_ts_event: dt.datetime
     last_ts_event: dt.datetime
-    first_trade_date: dt.date
-    last_trade_date: dt.date
+    closes: pl.DataFrame
     sample: list[dict[str, Any]]
+
+    @property
+    def first_trade_date(self) -> dt.date:
+        """The first trade date with bars."""
+        first: dt.date = self.closes["trade_date"][0]
+        return first
+
+    @property
+    def last_trade_date(self) -> dt.date:
+        """The last trade date with bars."""
+        last: dt.date = self.closes["trade_date"][-1]
+        return last

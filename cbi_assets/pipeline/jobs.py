@@ -8,7 +8,7 @@ from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import RAW_KEY
 from cbi_assets.pipeline.built.built_assets import built_tables
 from cbi_assets.pipeline.partitions import parse_partition_key
-from cbi_assets.pipeline.plots import plot_load
+from cbi_assets.pipeline.plots import plot_profiles
 from cbi_assets.pipeline.reporting import raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.warehouse_pool import POOL
@@ -36,7 +36,7 @@ def load_partitions(
     with project.session(clock.now()) as session:
         PendingEvents(session.home).add(chosen or ())
         outcome = load(session, chosen, landed_only=config.landed_only)
-        report_tables(context, session, outcome, plot_load(session, outcome))
+        report_tables(context, session, outcome, plot_profiles(outcome.profiles))
     raise_if_stopped(outcome)
     bars, partitions = number(outcome.published), plural(len(outcome.partitions), "partition")
     context.log.info("%s bars published in %s", bars, partitions)

@@ -7,7 +7,7 @@ fit. Its colors work on a light and on a dark page.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +15,9 @@ import dagster as dg
 import polars as pl
 
 from cbi_assets.ledger.pending_events import Partition
-from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.partition_profiles import PartitionProfile
-from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
-from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, RAW
+from cbi_assets.tables import BUILT, DAILY_ML_MATRIX
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
@@ -111,34 +109,22 @@ def plot_bars(warehouse: Warehouse, table: str, roots: Collection[str]) -> dict[
     `table` is the id of a table of bars; a root without bars has no plots.
     """
     by_date = warehouse.query(load_sql("report/plots", table=table), {"roots": sorted(roots)})
-    plots: dict[str, Plots] = {}
-    for key, rows in by_date.partition_by("root", as_dict=True, maintain_order=True).items():
-        days, bars, closes = (rows[name].to_list() for name in ("trade_date", "bars", "close"))
-        drawn = {"bars over time": draw_bars(days, bars)}
-        priced = [
-            (day, close) for day, close in zip(days, closes, strict=True) if close is not None
-        ]
-        if priced:
-            drawn["close of the most traded symbol"] = draw_line(*zip(*priced, strict=True))
-        plots[str(key[0])] = drawn
-    return plots
+    by_root = by_date.partition_by("root", as_dict=True, maintain_order=True)
+    return {str(key[0]): _plot_closes(rows) for key, rows in by_root.items()}
 
 
-def plot_load(session: Session, outcome: LoadOutcome) -> dict[Partition, Plots]:
-    """Plot every partition that a load profiled."""
-    return plot_profiles(session, outcome.profiles)
+def _plot_closes(rows: pl.DataFrame) -> Plots:
+    days, bars, closes = (rows[name].to_list() for name in ("trade_date", "bars", "close"))
+    drawn = {"bars over time": draw_bars(days, bars)}
+    priced = [(day, close) for day, close in zip(days, closes, strict=True) if close is not None]
+    if priced:
+        drawn["close of the most traded symbol"] = draw_line(*zip(*priced, strict=True))
+    return drawn
 
 
-def plot_profiles(session: Session, profiles: Sequence[PartitionProfile]) -> dict[Partition, Plots]:
-    """Plot the bars of every partition profiled."""
-    profiled: dict[Timeframe, set[str]] = {}
-    for profile in profiles:
-        profiled.setdefault(profile.timeframe, set()).add(profile.root)
-    return {
-        (root, timeframe): drawn
-        for timeframe, roots in profiled.items()
-        for root, drawn in plot_bars(session.warehouse, RAW[timeframe].id, roots).items()
-    }
+def plot_profiles(profiles: Iterable[PartitionProfile]) -> dict[Partition, Plots]:
+    """Plot partitions of the raw tables from their profiles, which have their dates' closes."""
+    return {(each.root, each.timeframe): _plot_closes(each.closes) for each in profiles}
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from cbi_assets.tables import RAW
 def metadata_by_partition(
     outcome: LoadOutcome, partition: Partition, plots: Mapping[Partition, Plots]
 ) -> dict[str, Any]:
-    """Return the metadata of one partition after a load; `plots` are those of `plot_load`."""
+    """Return the metadata of one partition after a load; `plots` are those of `plot_profiles`."""
     profile = next((p for p in outcome.profiles if (p.root, p.timeframe) == partition), None)
     loaded = next((p for p in outcome.partitions if (p.root, p.timeframe) == partition), None)
     return {

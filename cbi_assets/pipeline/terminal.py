@@ -16,7 +16,7 @@ from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.dead_runs import FROM_TERMINAL
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata, partition_metadata
-from cbi_assets.pipeline.plots import plot_load, plot_profiles, profile_built
+from cbi_assets.pipeline.plots import plot_profiles, profile_built
 from cbi_assets.pipeline.reporting import (
     raise_if_stopped,
     report_checks,
@@ -70,7 +70,7 @@ def record_load(session: Session, outcome: LoadOutcome) -> None:
 
     Raises CbiError if Dagster refuses them; the load is published, and the next one reports it.
     """
-    plots = plot_load(session, outcome)
+    plots = plot_profiles(outcome.profiles)
 
     def report(context: dg.OpExecutionContext) -> None:
         report_tables(context, session, outcome, plots)
@@ -89,7 +89,7 @@ def record_unload(session: Session, outcome: UnloadOutcome) -> None:
 
     Raises CbiError if Dagster refuses them; the bars are removed, and the next load reports it.
     """
-    plots = plot_profiles(session, outcome.profiles)
+    plots = plot_profiles(outcome.profiles)
     profiles = {(profile.root, profile.timeframe): profile for profile in outcome.profiles}
 
     def report(context: dg.OpExecutionContext) -> None:

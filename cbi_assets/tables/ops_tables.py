@@ -180,6 +180,13 @@ CHECK_SLICES = TableSpec(
         Column("files", "STRING", "dataset, file and bars, as JSON"),
         Column("days", "STRING", "trade dates as days of the month, by series, as JSON"),
         Column("checked_at", "TIMESTAMP", "when the checks ran", unit="UTC"),
+        Column(
+            "closes",
+            "STRING",
+            "by trade date, as a day of the month: bars, and volume and close of the most traded "
+            "symbol, as JSON",
+            required=False,
+        ),
     ),
     key=("table_id", "root", "month"),
 )

@@ -85,6 +85,10 @@ class Warehouse(Protocol):
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Run a query and return its rows; timestamps are microseconds, UTC."""
 
+    @property
+    def row_hash(self) -> str:
+        """The function behind FARM_FINGERPRINT, and its version: only its own hashes compare."""
+
     def to_dialect(self, sql: str) -> str:
         """Return a GoogleSQL statement without parameters in the warehouse's own dialect."""
 

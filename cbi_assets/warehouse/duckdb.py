@@ -273,6 +273,11 @@ class DuckDBWarehouse:
                 f'SELECT BIT_XOR(HASH(COLUMNS(*))) FROM "{schema}"."{table}"'
             ).fetchall()
 
+    @property
+    def row_hash(self) -> str:
+        """DuckDB's own hash, which may differ between versions."""
+        return f"DuckDB {duckdb.__version__}"
+
     def to_dialect(self, sql: str) -> str:
         """Return the statement in DuckDB's dialect, one clause per line."""
         return to_duckdb(sql, pretty=True)

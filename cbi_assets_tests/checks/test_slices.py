@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cbi_assets import verbs
+from cbi_assets.checks.check import CheckContext
+from cbi_assets.checks.sliced_table import SlicedTable
 from cbi_assets.checks.slices import Slice, Span, owed_spans, read_slices
 from cbi_assets.ledger.check_results import CheckResult
-from cbi_assets.session import Project, open_session
+from cbi_assets.session import Project, Session, open_session
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.billing.recorded import RecordedProject
@@ -19,6 +22,7 @@ from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 HOURLY = RAW["1h"].id
 JANUARY, FEBRUARY, MARCH, JUNE = (dt.date(2024, month, 1) for month in (1, 2, 3, 6))
+JANUARY_2025 = dt.date(2025, 1, 1)
 DECEMBER_HOURS = -24 * 20  # from Monday, 2025-01-06, to 2024-12-17
 COPY = ", ".join(RAW["1h"].column_names)
 
@@ -106,6 +110,58 @@ def test_bars_changed_by_another_program_are_found_by_a_full_check(project: Proj
         assert found["source_is_databento", "ZS"].passed
     change(project, f"UPDATE `{HOURLY}` SET close = close - 0.01 WHERE {december}")
     assert check(project, full=True)["source_is_databento", "ZL"].passed
+
+
+def contents(session: Session) -> dict[tuple[str, dt.date], str]:
+    """Return the hash of each slice's bars, as the warehouse contains them now."""
+    context = CheckContext(session, scratch=HOURLY)
+    slices = SlicedTable(context, "1h", HOURLY).check()
+    return {key: piece.content for key, piece in slices.items()}
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        *(f"{name} = {name} + 0.0000000001" for name in ("open", "high", "low", "close")),
+        "volume = volume + 1",
+        "instrument_id = instrument_id + 1",
+        "publisher_id = 2",
+        "trade_date = DATE_ADD(trade_date, INTERVAL 1 DAY)",
+        "contract = 'ZLH2025'",
+        "load_id = 'other'",
+        "loaded_at = TIMESTAMP_ADD(loaded_at, INTERVAL 1 SECOND)",
+        "open = open + 0.07, high = high - 0.05",
+        "open = 9000000001",
+        # what one bar gains, another one loses
+        "close = close + IF(EXTRACT(HOUR FROM ts_event) = 15, 0.01, -0.01)",
+    ],
+)
+def test_any_edit_of_a_bar_changes_its_slices_content(
+    in_january: tuple[Session, dict[tuple[str, dt.date], str]], edit: str
+) -> None:
+    session, before = in_january
+    where = "root = 'ZL' AND ts_event >= TIMESTAMP '2025-01-01 00:00:00+00'"
+    keep = session.warehouse.stage_query("kept", f"SELECT * FROM `{HOURLY}` WHERE {where}")
+    session.warehouse.transact([Statement(f"UPDATE `{HOURLY}` SET {edit} WHERE {where}")])
+    after = contents(session)
+    session.warehouse.transact(
+        [
+            Statement(f"DELETE FROM `{HOURLY}` WHERE {where}"),
+            Statement(f"INSERT INTO `{HOURLY}` ({COPY}) SELECT {COPY} FROM `{keep}`"),
+        ]
+    )
+    assert {key for key in before if before[key] != after[key]} == {("ZL", JANUARY_2025)}
+    assert contents(session) == before
+
+
+@pytest.fixture(scope="module")
+def in_january(
+    new_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Session, dict[tuple[str, dt.date], str]]]:
+    """An open session, and the hashes of its slices."""
+    project, _ = copy_home(new_home, tmp_path_factory.mktemp("edited"))
+    with open_session(project, now=NOW) as session:
+        yield session, contents(session)
 
 
 def test_a_full_check_finds_duplicates_and_a_check_after_it_keeps_them(project: Project) -> None:

@@ -25,6 +25,9 @@ from cbi_assets_tests.googlesql.verdicts import Part
 
 Tables = Mapping[str, tuple[Schema, Rows]]
 
+_ROW_HASH = re.compile(r"FARM_FINGERPRINT\(TO_JSON_STRING\(\w+\)\)")
+"""What each warehouse computes in its own way, `Warehouse.row_hash`, and never compares."""
+
 _REQUIRED = {(s.id, c.name) for s in ALL_TABLES for c in s.columns if c.required}
 _STRINGS = ("", "it's", 'a "b"', "a\\b", "é", "ZL", "ZLN4")
 _INTS = (0, 1, 1, 2, -3, 7, 2**40)
@@ -110,6 +113,7 @@ def compare(part: Part, tables: Mapping[str, Schema]) -> str | None:
     """Compare a statement on tables without rows, with few, and with more."""
     if (sql := as_query(part.sql)) is None:
         return None
+    sql = _ROW_HASH.sub("7", sql)
     with TemporaryDirectory() as scratch:
         for seed, rows in enumerate((0, 3, 12)):
             content = generate(tables, _REQUIRED, part.sql, part.values, rows, seed)

@@ -6,7 +6,7 @@ from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY
 from cbi_assets.pipeline.metadata import column_schema, refused_files, trust_metadata
 from cbi_assets.pipeline.partitions import BARS, FEW_RUNS, parse_partition_key
-from cbi_assets.pipeline.plots import plot_load
+from cbi_assets.pipeline.plots import plot_profiles
 from cbi_assets.pipeline.reporting import metadata_by_partition, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
@@ -41,7 +41,7 @@ def databento_ohlcv(
         PendingEvents(session.home).add(partitions.values())  # checked even if nothing is new
         outcome = load(session, partitions.values())
         raise_if_stopped(outcome)
-        plots = plot_load(session, outcome)
+        plots = plot_profiles(outcome.profiles)
         report_tables(context, session, outcome, plots, own=partitions.values())
     for key, partition in partitions.items():
         context.add_asset_metadata(

@@ -142,6 +142,11 @@ class BigQueryWarehouse:
         assert isinstance(frame, pl.DataFrame)
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
+    @property
+    def row_hash(self) -> str:
+        """FARM_FINGERPRINT, which never changes."""
+        return "FARM_FINGERPRINT"
+
     def to_dialect(self, sql: str) -> str:
         """Return the statement unchanged; table names resolve in the console's project."""
         return sql
