@@ -68,12 +68,21 @@ class Project:
         return self.settings.home
 
     @property
+    def datasets(self) -> dict[str, str]:
+        """The dataset of each root: the demo's in its home."""
+        datasets = {name: root.dataset for name, root in self.universe.roots.items()}
+        if self.home.is_demo:
+            return dict.fromkeys(datasets, self.sources.databento.demo_dataset)
+        return datasets
+
+    @property
     def rules(self) -> Rules:
         """What this home accepts from a drive."""
         return Rules(
-            self.sources.datasets(self.home.is_demo),
+            tuple(sorted(set(self.datasets.values()))),
             self.universe.calendars(),
             self.universe.ticks(),
+            datasets_of=self.datasets,
         )
 
     @contextmanager

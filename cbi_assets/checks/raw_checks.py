@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -163,10 +163,13 @@ def run_rebuilds(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
     return results
 
 
-def _missing_days(context: CheckContext) -> Sequence[dt.date]:
+def _missing_days(context: CheckContext) -> dict[str, Collection[dt.date]]:
+    """Return the days that the vendor lacks, by dataset."""
+    datasets = context.session.project.rules.datasets
     if context.missing_days is not None:
-        return context.missing_days
-    return missing_days_of(context.session.catalog.files().values())
+        return dict.fromkeys(datasets, context.missing_days)
+    files = context.session.catalog.files().values()
+    return {dataset: missing_days_of(files, dataset) for dataset in datasets}
 
 
 def _wanted(
@@ -197,7 +200,7 @@ def _closed(
     project: Project,
     roots: Sequence[str],
     as_of: dt.datetime,
-    missing_days: Sequence[dt.date],
+    missing_days: Mapping[str, Collection[dt.date]],
 ) -> pl.DataFrame:
     """Return the weekdays on which a root may have no bar: root, trade_date."""
     end = as_of.date()
@@ -207,7 +210,8 @@ def _closed(
         traded = trade_dates(spec.calendar if spec else None, end=end)
         weekdays = pl.date_range(traded[0], end, eager=True)
         shut = set(weekdays.filter(weekdays.dt.weekday() <= 5)) - set(traded)
-        shut |= {*project.sources.databento.gaps_of(spec), *missing_days}
+        shut |= project.sources.databento.gaps_of(spec)
+        shut |= set(missing_days[project.datasets[root]]) if spec else set()
         frames.append(
             pl.DataFrame({"trade_date": sorted(shut)}).select(
                 pl.lit(root).alias("root"), "trade_date"

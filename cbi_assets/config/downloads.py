@@ -48,7 +48,6 @@ class Estimates(YamlModel):
 class Policy(YamlModel):
     """All of downloads.yaml."""
 
-    dataset: str
     series: dict[Timeframe, Series]
     roots: dict[str, dict[Timeframe, Series]] = Field(default_factory=dict)
     unavailable: dict[str, str] = Field(default_factory=dict)

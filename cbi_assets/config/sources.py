@@ -24,10 +24,9 @@ class VendorGap(YamlModel):
 
 
 class DatabentoSource(YamlModel):
-    """Datasets that may be published, and trade dates missing at the vendor."""
+    """The dataset of a demo, and trade dates missing at the vendor."""
 
-    datasets: tuple[str, ...]
-    demo_datasets: tuple[str, ...]
+    demo_dataset: str
     known_gaps: tuple[VendorGap, ...] = ()
 
     def gaps_of(self, root: Root | None) -> set[dt.date]:
@@ -143,10 +142,6 @@ class Sources(YamlModel):
     databento: DatabentoSource
     staging: Staging = Staging()
     stitch: Stitch | None = None
-
-    def datasets(self, demo: bool) -> tuple[str, ...]:
-        """Return the datasets that a home accepts: synthetic for a demo's home, else real."""
-        return self.databento.demo_datasets if demo else self.databento.datasets
 
 
 def parse_sources(text: str, name: str = "sources.yaml") -> Sources:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from math import gcd
 from typing import Annotated, Final, Literal
@@ -40,7 +40,7 @@ def _check_nanos(tick: float) -> float:
     return tick
 
 
-Exchange = Literal["CBOT", "CME", "NYMEX", "COMEX"]
+Exchange = Literal["CBOT", "CME", "NYMEX", "COMEX", "CFE"]
 
 TickSize = Annotated[float, AfterValidator(_check_nanos)]
 
@@ -58,15 +58,17 @@ class Roll(YamlModel):
 
 
 class Root(YamlModel):
-    """One futures product. `listed` is its first trade date, `ended` the last with a bar.
+    """One futures product, in one of the vendor's datasets.
 
-    `tick` is in `units`; `earlier_ticks` has the tick up to and including a trade date. A root of
-    tier FOUND is on the drive and wanted in no timeframe.
+    `listed` is its first trade date, `ended` the last with a bar. `tick` is in `units`;
+    `earlier_ticks` has the tick up to and including a trade date. A root of tier FOUND is on the
+    drive and wanted in no timeframe.
     """
 
     name: str
     tier: int = Field(ge=1, le=5)
     exchange: Exchange
+    dataset: str = "GLBX.MDP3"
     calendar: Calendar
     months: Months
     tick: TickSize
@@ -119,6 +121,10 @@ class Universe(YamlModel):
     def wanted_from(self, root: str) -> dt.date:
         """Return the first UTC day wanted for `root`: a session opens on the evening before."""
         return max(self.history_start, self.first_trade_date(root) - dt.timedelta(days=1))
+
+    def datasets(self, roots: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return the vendor's datasets that `roots` are in, or all roots' if empty, sorted."""
+        return tuple(sorted({self.roots[root].dataset for root in roots or self.roots}))
 
     def calendars(self) -> dict[str, Calendar]:
         """Return every root's sector calendar."""

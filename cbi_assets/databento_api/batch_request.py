@@ -24,7 +24,7 @@ def _no_wildcard(symbol: str) -> str:
 
 
 _Symbol = Annotated[
-    str, StringConstraints(pattern=r"^[A-Z0-9][A-Za-z0-9.:_ -]*$"), AfterValidator(_no_wildcard)
+    str, StringConstraints(pattern=r"^[A-Z0-9][A-Za-z0-9.:_/ -]*$"), AfterValidator(_no_wildcard)
 ]
 
 

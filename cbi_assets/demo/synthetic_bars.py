@@ -26,6 +26,7 @@ _HOURS: dict[Calendar, tuple[tuple[int, int], ...]] = {
     "fx": ((17, 24), (0, 16)),
     "rates": ((17, 24), (0, 16)),
     "crypto": ((17, 24), (0, 16)),
+    "volatility": ((17, 24), (0, 16)),
 }
 
 

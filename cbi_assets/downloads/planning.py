@@ -92,7 +92,7 @@ def request_for(universe: Universe, policy: Policy, coverage: Coverage, missing:
     figures = estimate(policy.estimates, coverage.series, coverage.timeframe, calendar, count)
     request = Request(
         root=coverage.root,
-        dataset=policy.dataset,
+        dataset=universe.roots[coverage.root].dataset,
         schema=SCHEMAS[coverage.timeframe],
         symbols=(coverage.series.symbol,),
         stype_in=coverage.series.stype_in,

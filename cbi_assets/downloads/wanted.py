@@ -23,7 +23,6 @@ from cbi_assets.databento_api.batch_request import Schema
 from cbi_assets.downloads.plan_model import PublishedSeries
 from cbi_assets.drive.conditions import MISSING, PENDING, DayCondition
 from cbi_assets.ledger.vendor_days import (
-    Conditions,
     SeriesDays,
     conditions_by_job,
     newest_modifications,
@@ -152,14 +151,16 @@ def survey(
     policy = policy or load_policy()
     project = session.project
     chosen = project.universe.select(scope.roots)
-    through = last_complete(_available_until(session, scope, clients, policy), scope.through)
-    vendor = _vendor_days(session, policy, through, clients)
+    datasets = project.universe.datasets(chosen)
+    through = last_complete(_available_until(session, scope, clients, datasets), scope.through)
+    vendors = {dataset: _vendor_days(session, dataset, through, clients) for dataset in datasets}
+    conditions = conditions_by_job(session.catalog.files().values())
     coverages, published = [], []
     for timeframe in scope.timeframes:
-        fetched = read_series_days(session, timeframe, vendor.conditions)
+        fetched = read_series_days(session, timeframe, conditions)
         rows = session.warehouse.query(
             load_sql("downloads/published_days", table=RAW[timeframe].id),
-            {"dataset": policy.dataset},
+            {"datasets": list(datasets)},
         )
         by_series = {
             (str(key[0]), str(key[1])): part
@@ -177,7 +178,8 @@ def survey(
                 series = policy.series_of(root, timeframe)
                 key = (root, series.stored_as)
                 coverages.append(
-                    _cover(project, root, timeframe, series, through, by_series.get(key), vendor,
+                    _cover(project, root, timeframe, series, through, by_series.get(key),
+                           vendors[project.universe.roots[root].dataset],
                            fetched.get(key, SeriesDays()))
                 )  # fmt: skip
     order = {root: place for place, root in enumerate(chosen)}
@@ -235,7 +237,7 @@ def find_ranges(
 
 
 def _available_until(
-    session: Session, scope: Scope, clients: Clients | None, policy: Policy
+    session: Session, scope: Scope, clients: Clients | None, datasets: Sequence[str]
 ) -> dt.datetime:
     if clients is None:
         return session.now
@@ -243,7 +245,7 @@ def _available_until(
     from cbi_assets.databento_api.quotes import available_until
 
     schemas = [SCHEMAS[timeframe] for timeframe in scope.timeframes]
-    return min(session.now, available_until(clients, policy.dataset, schemas))
+    return min(session.now, *(available_until(clients, name, schemas) for name in datasets))
 
 
 def _cover(
@@ -258,8 +260,9 @@ def _cover(
 ) -> Coverage:
     first_day = project.universe.wanted_from(root)
     calendar = project.universe.roots[root].calendar
-    wanted = trade_dates(calendar, project.universe.first_trade_date(root), through)
-    before = trade_dates(calendar, wanted[0] - _LONGEST_CLOSURE, wanted[0] - _DAY)[-1]
+    first_date = project.universe.first_trade_date(root)
+    wanted = trade_dates(calendar, first_date, through)
+    before = trade_dates(calendar, first_date - _LONGEST_CLOSURE, first_date - _DAY)[-1]
     published = _published_days(days, trade_dates(calendar)) if days is not None else set()
     modified = sorted(fetched.modified(vendor.newest) & published - vendor.pending)
     # A day that was pending when it was fetched counts as missing, with the date open on it.
@@ -303,30 +306,29 @@ def _modified_ranges(modified: Sequence[dt.date]) -> tuple[Range, ...]:
 
 @dataclass(frozen=True)
 class _VendorDays:
-    """What the vendor says of days: in the jobs' condition.json and, with a key, its API now."""
+    """What the vendor says of a dataset's days: in jobs' condition.json and, with a key, now."""
 
-    conditions: Conditions
     newest: Mapping[dt.date, dt.date]
     missing: set[dt.date]
     pending: set[dt.date]  # now, by the API
 
 
 def _vendor_days(
-    session: Session, policy: Policy, through: dt.date, clients: Clients | None
+    session: Session, dataset: str, through: dt.date, clients: Clients | None
 ) -> _VendorDays:
-    conditions = conditions_by_job(session.catalog.files().values())
+    conditions = conditions_by_job(session.catalog.files().values(), dataset)
     current: list[DayCondition] = []
     if clients is not None:
         from cbi_assets.databento_api.quotes import get_conditions
 
         first = session.universe.history_start
-        current = get_conditions(clients, policy.dataset, first, through)
+        current = get_conditions(clients, dataset, first, through)
     listed = [day for days in conditions.values() for day in days.values()]
     missing = {day.day for day in listed if day.condition == MISSING}
     missing -= {day.day for day in current}  # which is what the vendor says now
     missing |= {day.day for day in current if day.condition == MISSING}
     pending = {day.day for day in current if day.condition == PENDING}
-    return _VendorDays(conditions, newest_modifications(conditions, current), missing, pending)
+    return _VendorDays(newest_modifications(conditions, current), missing, pending)
 
 
 def _published_days(days: pl.DataFrame, dates: Sequence[dt.date]) -> set[dt.date]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
@@ -56,12 +56,25 @@ class Rules:
     """What a home accepts: the datasets that load, and each root's sector calendar and ticks.
 
     `accepted` are the keys (`FileRecord.acceptance_key`) of what a person took as it is.
+    `datasets_of` has the dataset of each root whose bars load from that one alone.
     """
 
     datasets: tuple[str, ...]
     calendars: Mapping[str, Calendar]
     ticks: tuple[Tick, ...]
     accepted: frozenset[str] = frozenset()
+    datasets_of: Mapping[str, str] = field(default_factory=dict)
+
+    def is_elsewhere(self) -> pl.Expr:
+        """True for a record (root, dataset) of a root that is in another dataset."""
+        return pl.any_horizontal(
+            pl.lit(False),
+            *(
+                (pl.col("dataset") == dataset)
+                & pl.col("root").is_in([r for r, own in self.datasets_of.items() if own != dataset])
+                for dataset in self.datasets
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -105,6 +118,7 @@ def canonicalise(
         | is_off_tick(rules.ticks)
         | pl.col("fault").is_not_null()
         | _lacks_identity(files)
+        | rules.is_elsewhere()
     ).to_series()
     rows = suspects.arg_true().to_list()
     if rows:

@@ -174,10 +174,19 @@ def _counts_for_trust(file: FileRecord) -> bool:
     return file.verdict not in ("sidecar", "zip", "staging")
 
 
-def missing_days_of(files: Iterable[FileRecord]) -> list[dt.date]:
-    """Return the days that jobs' condition.json files call missing at the vendor, in order."""
-    details = (file.details for file in files)
-    return sorted({day for d in details if isinstance(d, SidecarDetails) for day in d.missing_days})
+def dataset_differs(details: SidecarDetails, dataset: str | None) -> bool:
+    """Whether a job's sidecars state another dataset than this one; None is any."""
+    return None not in (dataset, details.dataset) and details.dataset != dataset
+
+
+def missing_days_of(files: Iterable[FileRecord], dataset: str) -> set[dt.date]:
+    """Return the days that condition.json files of the dataset's jobs call missing."""
+    return {
+        day
+        for file in files
+        if isinstance(file.details, SidecarDetails) and not dataset_differs(file.details, dataset)
+        for day in file.details.missing_days
+    }
 
 
 def as_json(survey: Survey) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from typing import Final
 
 from cbi_assets.drive.catalog import FileRecord, SidecarDetails
 from cbi_assets.drive.conditions import AVAILABLE, MISSING, PENDING, DayCondition
+from cbi_assets.drive.inventory import dataset_differs
 from cbi_assets.drive.sidecars import job_of
 from cbi_assets.market.bars import Timeframe
+from cbi_assets.market.symbology import parse_symbol
 from cbi_assets.session import Session
 
 OUTRIGHTS: Final = "outright"
@@ -96,12 +98,19 @@ def date_of_job(job: str | None) -> dt.date | None:
         return None
 
 
-def conditions_by_job(files: Iterable[FileRecord]) -> dict[str, dict[dt.date, DayCondition]]:
-    """Return what the condition.json files on the drive say, by job and day."""
+def conditions_by_job(
+    files: Iterable[FileRecord], dataset: str | None = None
+) -> dict[str, dict[dt.date, DayCondition]]:
+    """Return what the condition.json files on the drive say, by job and day.
+
+    With `dataset`, of jobs of that one alone, and of those that do not say which.
+    """
     found: dict[str, dict[dt.date, DayCondition]] = {}
     for file in files:
         details = file.details
-        if isinstance(details, SidecarDetails) and details.conditions:
+        if not isinstance(details, SidecarDetails) or dataset_differs(details, dataset):
+            continue
+        if details.conditions:
             days = {day.day: day for run in details.conditions for day in run.days()}
             found.setdefault(details.job_id or job_of(file.path) or "", {}).update(days)
     return found
@@ -140,12 +149,18 @@ def read_series_days(
 
 def unsettled_days(session: Session, timeframe: Timeframe) -> list[tuple[str, str, dt.date, str]]:
     """Return root, series, day and condition of each day that is not final, in that order."""
-    conditions = conditions_by_job(session.catalog.files().values())
+    files = session.catalog.files().values()
+    conditions = conditions_by_job(files)
     if not conditions:
         return []
-    newest = newest_modifications(conditions)
+    datasets = session.project.datasets
+    by_dataset = {
+        dataset: newest_modifications(conditions_by_job(files, dataset))
+        for dataset in set(datasets.values())
+    }
     found: list[tuple[str, str, dt.date, str]] = []
     for (root, series), days in read_series_days(session, timeframe, conditions).items():
+        newest = by_dataset[datasets[root]] if root in datasets else {}
         found += [
             (root, series, day, condition)
             for day, condition in days.conditions.items()
@@ -156,5 +171,5 @@ def unsettled_days(session: Session, timeframe: Timeframe) -> list[tuple[str, st
 
 
 def _series_of(root: str, symbols: Sequence[str]) -> set[str]:
-    of_root = [symbol for symbol in symbols if symbol.startswith(root)]
+    of_root = [symbol for symbol in symbols if parse_symbol(symbol).root == root]
     return {symbol if "." in symbol else OUTRIGHTS for symbol in of_root}

@@ -100,7 +100,12 @@ def stage(
             superseded_records(session, [contents[n] for n in todo["file_no"].unique().sort()]),
         ),
         "ticks": session.warehouse.stage_frame(
-            "ticks", pl.DataFrame(session.universe.ticks(), schema=TICKS, orient="row")
+            "ticks",
+            pl.DataFrame(session.universe.ticks(), schema=TICKS, orient="row").with_columns(
+                dataset=pl.col("root").replace_strict(
+                    session.project.rules.datasets_of, default=None, return_dtype=pl.String
+                )
+            ),
         ),
     }
     first, last = todo["first_ts"].min(), todo["last_ts"].max()

@@ -38,6 +38,7 @@ DeadlineRule = Literal[
     "mini_natural_gas",
     "third_last_day_of_prior_month",
     "fifteenth",
+    "vix",
 ]
 
 _Dates = npt.NDArray[np.datetime64]
@@ -186,6 +187,13 @@ def _fifteenth(dates: _Dates, month: np.datetime64) -> int:
     return _first(dates, month.astype("datetime64[D]") + np.timedelta64(14, "D"))
 
 
+def _vix(dates: _Dates, month: np.datetime64) -> int:
+    friday = _nth_weekday(month + _MONTH, _FRIDAY, 3)
+    if friday > dates[-1]:
+        return len(dates)
+    return _last(dates, dates[_last(dates, friday)] - np.timedelta64(30, "D"))
+
+
 _RULES: Final[dict[DeadlineRule, Callable[[_Dates, np.datetime64], int]]] = {
     "first_notice": _last_of_prior_month,
     "last_day_of_prior_month": _last_of_prior_month,
@@ -207,4 +215,5 @@ _RULES: Final[dict[DeadlineRule, Callable[[_Dates, np.datetime64], int]]] = {
     "mini_natural_gas": _mini_natural_gas,
     "third_last_day_of_prior_month": _third_last_day_of_prior_month,
     "fifteenth": _fifteenth,
+    "vix": _vix,
 }

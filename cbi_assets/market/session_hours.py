@@ -17,7 +17,7 @@ from cbi_assets.library_warnings import ignore_library_warnings
 
 Calendar = Literal[
     "grains", "mini_grains", "livestock", "dairy", "lumber", "equity", "nikkei", "energy", "metals",
-    "softs", "fx", "rates", "crypto",
+    "softs", "fx", "rates", "crypto", "volatility",
 ]  # fmt: skip
 
 FIRST: Final = dt.date(2000, 1, 1)
@@ -59,6 +59,7 @@ _EQUITY: Final = (
 # - equity, energy, metals: 16:00 with the earlier maintenance of 2015-09-21.
 # - softs (NYMEX's cocoa, coffee, cotton and sugar, CME's palm oil): delisted, and no source has
 #   their hours: the end of Globex's day.
+# - volatility (Cboe's futures exchange): to 16:00, as the vendor describes XCBF.PITCH.
 REGULAR: Final[dict[Calendar, tuple[Hours, ...]]] = {
     "grains": (
         _same(FIRST, 13, 15),
@@ -85,6 +86,7 @@ REGULAR: Final[dict[Calendar, tuple[Hours, ...]]] = {
     "fx": _TO_FOUR,
     "rates": _TO_FOUR,
     "crypto": _TO_FOUR,
+    "volatility": _TO_FOUR,
 }
 
 # National days of mourning. CME_TradeDate follows the equity products, which closed at 08:30 on
@@ -106,6 +108,7 @@ _LIBRARY: Final[dict[Calendar, str]] = {
     "fx": "CMEGlobex_FX",
     "rates": "CME Globex Fixed Income",
     "crypto": "CME Globex Crypto",
+    "volatility": "CFE",
 }
 
 # The library has 12:00 for grains and 12:05 for livestock; the exchange announced 12:15 for both
@@ -159,7 +162,7 @@ def library_calendar(name: str) -> Any:
 
 def traded_without_equities(calendar: Calendar | None) -> tuple[dt.date, ...]:
     """Return the sector's trade dates that CME_TradeDate lacks; none for an unknown sector."""
-    if calendar in (None, "equity"):
+    if calendar in (None, "equity", "volatility"):
         return ()
     return _MOURNING[1:] if calendar == "rates" else _MOURNING
 

@@ -21,6 +21,7 @@ MONTH_CODES = "FGHJKMNQUVXZ"
 Kind = Literal["outright", "spread", "continuous", "other"]
 
 _OUTRIGHT = re.compile(rf"^([A-Z0-9]+?)([{MONTH_CODES}])(\d{{1,2}})$")
+_SLASHED = re.compile(rf"^([A-Z0-9]+)/([{MONTH_CODES}])(\d{{1,2}})(?=$|:)")
 _CONTINUOUS = re.compile(r"^([A-Z0-9]+)\.[vnc]\.\d+$")
 _USER_DEFINED = re.compile(r"^UD:([A-Z0-9]+):")
 _LEADING_ROOT = re.compile(r"^[A-Z0-9]+")
@@ -42,11 +43,15 @@ def parse_symbol(symbol: str) -> Symbol:
 
     Outrights look like `ESZ5` or `CLZ30`; spreads like `CLM5-CLU6`, `RB:HO G6-H6`,
     `CL:BF Z4-M5-Z5` or, user-defined, `UD:CL: GN 2540925`; continuous contracts like `ZL.v.0`.
-    A spread's root is that of its first leg. Anything else, such as the parent `ZL.FUT`, is
-    `other`.
+    Cboe's outrights look like `VX/M6`, its spreads like `VX/N6:1:S - VX/Q6:1:B`. A spread's root is
+    that of its first leg. Anything else, such as the parent `ZL.FUT`, is `other`.
     """
     if match := _CONTINUOUS.match(symbol):
         return Symbol("continuous", match[1])
+    if match := _SLASHED.match(symbol):
+        if match.end() < len(symbol):
+            return Symbol("spread", match[1])
+        return Symbol("outright", match[1], MONTH_CODES.index(match[2]) + 1, match[3])
     if match := _OUTRIGHT.match(symbol):
         return Symbol("outright", match[1], MONTH_CODES.index(match[2]) + 1, match[3])
     if match := _USER_DEFINED.match(symbol):

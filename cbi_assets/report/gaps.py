@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import polars as pl
 
@@ -30,14 +30,14 @@ _NOT_COVERED = "no loaded file covers it"
 def gaps_of(
     project: Project,
     days: pl.DataFrame,
-    missing_days: Collection[dt.date],
+    missing_days: Mapping[str, Collection[dt.date]],
     covered: pl.DataFrame,
     quarantined: pl.DataFrame,
 ) -> pl.DataFrame:
     """Return the gaps of the universe's roots, in its order.
 
-    `days` is the result of report/days.sql, `missing_days` what the jobs' condition.json files say;
-    the others are as for `find_gaps`.
+    `days` is the result of report/days.sql, `missing_days` what condition.json files say, by
+    dataset; the others are as for `find_gaps`.
     """
     universe, databento = project.universe, project.sources.databento
     bars = series_dates(days).filter(pl.col("root").is_in(list(universe.roots)))
@@ -47,7 +47,7 @@ def gaps_of(
         (root, date, source)
         for root, spec in universe.roots.items()
         for date, source in {
-            **dict.fromkeys(missing_days, "the jobs' condition.json"),
+            **dict.fromkeys(missing_days[project.datasets[root]], "the jobs' condition.json"),
             **dict.fromkeys(databento.gaps_of(spec), "sources.yaml"),
         }.items()
     ]

@@ -50,11 +50,11 @@ def needs_of(project: Project, wanted: Wanted) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def sources_of(sources: Sources, demo: bool) -> pl.DataFrame:
+def sources_of(sources: Sources, datasets: Sequence[str]) -> pl.DataFrame:
     """Return what each source may provide, in order of precedence: source, gives, rule."""
     rows = [
         (
-            f"Databento {', '.join(sources.datasets(demo))}",
+            f"Databento {', '.join(datasets)}",
             "all prices and volumes of futures",
             "the only source of prices; nothing overrides it",
         )

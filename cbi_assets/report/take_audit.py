@@ -62,7 +62,8 @@ def take_audit(session: Session) -> Audit:
     project, now = session.project, session.now
     mounted = is_mounted(session)
     survey = inventory(session) if mounted else last_scan(session)
-    missing_days = missing_days_of(survey.files)
+    datasets = project.rules.datasets
+    missing_days = {name: missing_days_of(survey.files, name) for name in datasets}
     snapshot = _read_snapshot(session, survey)
     _, broken_plans = read_plans(session.home)
     universe, frames, demo = session.universe, snapshot.frames, session.home.is_demo
@@ -83,7 +84,7 @@ def take_audit(session: Session) -> Audit:
         drive=state.drive,
         acceptances=frames["acceptances"],
         staging=_staging(project, survey, frames["staging_files"], mounted),
-        sources=sources_of(project.sources, demo),
+        sources=sources_of(project.sources, datasets),
         needs=needs_of(project, state.wanted),
         gaps=gaps_of(project, days, missing_days, frames["reach"], frames["quarantined_days"]),
         checks=state.checks,

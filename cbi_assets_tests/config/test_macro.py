@@ -19,7 +19,7 @@ series:
 """
 
 STAGING = """
-databento: {datasets: [GLBX.MDP3], demo_datasets: [DEMO.SYNTH]}
+databento: {demo_dataset: DEMO.SYNTH}
 staging:
   sources:
     FRED: {names: [FRED], kinds: [macro]}

@@ -35,11 +35,23 @@ FOUND_ON_THE_DRIVE = names(
 )
 
 
-def test_universe_has_the_32_roots_of_the_audit_and_the_52_others_of_the_drive() -> None:
+CBOE = names("VX VXM")
+
+
+def test_universe_has_the_84_roots_of_the_drive_and_cboes_two() -> None:
     tiers = {name: root.tier for name, root in load_universe().roots.items()}
-    assert len(tiers) == 84
-    assert sorted(tiers) == sorted(AUDIT | FOUND_ON_THE_DRIVE)
+    assert (len(AUDIT), len(FOUND_ON_THE_DRIVE)) == (32, 52)
+    assert len(tiers) == 86
+    assert set(tiers) == AUDIT | FOUND_ON_THE_DRIVE | CBOE
     assert {name for name, tier in tiers.items() if tier == FOUND} == FOUND_ON_THE_DRIVE
+
+
+def test_each_root_is_in_the_dataset_of_its_exchange() -> None:
+    universe = load_universe()
+    assert universe.datasets() == ("GLBX.MDP3", "XCBF.PITCH")
+    assert universe.datasets(["ZL", "ES"]) == ("GLBX.MDP3",)
+    for name, root in universe.roots.items():
+        assert (root.dataset == "XCBF.PITCH") == (name in CBOE) == (root.exchange == "CFE")
 
 
 def test_timeframes_are_those_wanted() -> None:
@@ -181,6 +193,7 @@ def test_roll_rules_name_the_deadline_of_every_root() -> None:
         "mini_natural_gas": {"QG"},
         "third_last_day_of_prior_month": {"QO"},
         "fifteenth": {"6R"},
+        "vix": CBOE,
     }
 
 

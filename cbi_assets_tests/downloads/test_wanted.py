@@ -279,11 +279,15 @@ def test_make_plan_requests_uniform_ranges_if_nothing_is_published(project: Proj
         plan = make_plan(session)
     starts = {r.root: str(r.start) for r in plan.requests}
     later = {"MES": "2019-05-05", "MNQ": "2019-05-05", "M2K": "2019-05-05", "RTY": "2017-07-09"}
+    # Cboe's dataset begins on 2018-11-04; VXM was listed for Monday, 2020-08-10
+    later |= {"VX": "2018-11-04", "VXM": "2020-08-09"}
     wanted = [name for name, root in project.universe.roots.items() if root.tier < FOUND]
     assert starts == {root: later.get(root, "2010-06-06") for root in wanted}
     assert {str(r.end) for r in plan.requests} == {"2025-01-11"}
-    # one request per root and timeframe: 32 in 1d, ZL and MES in 1h, four in 1m
-    assert len(plan.requests) == 38
+    # one request per root and timeframe: 34 in 1d, ZL and MES in 1h, four in 1m
+    assert len(plan.requests) == 40
+    assert {r.root for r in plan.requests if r.dataset == "XCBF.PITCH"} == {"VX", "VXM"}
+    assert {r.dataset for r in plan.requests} == {"GLBX.MDP3", "XCBF.PITCH"}
 
 
 def test_make_plan_requests_only_the_newest_days_if_asked(drive: Path, project: Project) -> None:

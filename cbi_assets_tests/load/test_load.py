@@ -181,7 +181,7 @@ def test_choose_partitions_fails_on_roots_or_timeframes_outside_the_universe(
     universe = project.universe
     assert choose_partitions(universe) is None
     assert choose_partitions(universe, ("ZL",)) == [("ZL", "1d"), ("ZL", "1h"), ("ZL", "1m")]
-    assert len(choose_partitions(universe, (), ("1d",)) or ()) == 84
+    assert len(choose_partitions(universe, (), ("1d",)) or ()) == 86
     with pytest.raises(UsageError, match="--symbol XX"):
         choose_partitions(universe, ("XX",))
     with pytest.raises(UsageError, match="--timeframe 2h"):

@@ -38,6 +38,10 @@ days = st.builds(dt.date, st.integers(2010, 2039), months, st.integers(1, 28))
         ("CL:BF Z4-M5-Z5", Symbol("spread", "CL")),
         ("UD:CL: GN 2540925", Symbol("spread", "CL")),
         ("UD:ZL: VT 1234567", Symbol("spread", "ZL")),
+        ("VX/M6", Symbol("outright", "VX", 6, "6")),
+        ("VXM/M6", Symbol("outright", "VXM", 6, "6")),
+        ("VX/N6:1:S - VX/Q6:1:B", Symbol("spread", "VX")),
+        ("VX.v.0", Symbol("continuous", "VX")),
         ("ZL.v.0", Symbol("continuous", "ZL")),
         ("ZL.n.0", Symbol("continuous", "ZL")),
         ("MES.c.1", Symbol("continuous", "MES")),
@@ -64,6 +68,7 @@ def test_parse_symbol_knows_the_vendors_notations(symbol: str, parsed: Symbol) -
         ("CLZ0", dt.date(2019, 6, 1), "CLZ2020"),
         ("CLZ30", dt.date(2019, 6, 1), "CLZ2030"),
         ("CLZ30", dt.date(2031, 6, 1), "CLZ2030"),  # two digits are explicit
+        ("VX/M6", dt.date(2026, 1, 6), "VXM2026"),
         ("ESH5-ESM5", dt.date(2025, 1, 6), None),
         ("ZL.v.0", dt.date(2025, 1, 6), None),
         ("ZL.FUT", dt.date(2025, 1, 6), None),

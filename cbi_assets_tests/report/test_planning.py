@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from cbi_assets import verbs
-from cbi_assets.config.sources import DatabentoSource
+from cbi_assets.config.sources import DatabentoSource, VendorGap
 from cbi_assets.downloads.approvals import approve
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.downloads.planning import make_plan
@@ -68,9 +68,8 @@ def test_dates_between_two_files_are_lost_unless_the_vendor_lacks_them(
     # Monday 6 and Friday 10 January 2025: 7, 8 and 9 are trade dates between
     put_lines(drive, [record(0)])
     put_lines(drive, [record(96)], "b.json", LATER_JOB)
-    known = DatabentoSource(
-        datasets=("GLBX.MDP3",), demo_datasets=(), known_gaps={"ZL": (dt.date(2025, 1, 8),)}
-    )
+    gap = VendorGap(exchanges=("CBOT",), dates=(dt.date(2025, 1, 8),))
+    known = DatabentoSource(demo_dataset="DEMO.SYNTH", known_gaps=(gap,))
     project = replace(project, sources=project.sources.model_copy(update={"databento": known}))
     load_once(project)
     gaps = audit(project).gaps.select("kind", pl.col("first").cast(str), "dates").rows()

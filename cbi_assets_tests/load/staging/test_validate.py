@@ -16,7 +16,7 @@ from cbi_assets.load.staging.layouts import OBSERVATION_SCHEMA
 from cbi_assets.load.staging.validate import PUBLISHED_SCHEMA, VERDICTS, validate
 
 SOURCES = parse_sources("""
-databento: {datasets: [GLBX.MDP3], demo_datasets: [DEMO.SYNTH]}
+databento: {demo_dataset: DEMO.SYNTH}
 staging:
   sources:
     FRED: {names: [FRED, fred_api], kinds: [macro]}

@@ -15,6 +15,8 @@ FROM (
       WHEN landed.rtype IS NULL OR landed.rtype <> @rtype
         THEN CONCAT('rtype ', COALESCE(CAST(landed.rtype AS STRING), 'unknown'), ' among ohlcv-', @timeframe)
       WHEN landed.trade_date IS NULL THEN 'ts_event is missing or out of range'
+      WHEN landed.dataset <> ticks.dataset
+        THEN CONCAT('dataset ', landed.dataset, ' has another ', landed.root, ' than ', ticks.dataset)
       WHEN MOD(UNIX_MICROS(landed.ts_event), @step_us) <> 0
         THEN CONCAT('ts_event is not the start of a ', @timeframe, ' bar')
       WHEN landed.open IS NULL OR landed.high IS NULL OR landed.low IS NULL OR landed.close IS NULL
