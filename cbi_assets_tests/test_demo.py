@@ -76,7 +76,7 @@ def test_real_home_rejects_the_demos_bars(demo: Path, make_project: MakeProject)
     assert outcome.load_id is None
     assert table(real).is_empty()
     reasons = {file.reason for file in outcome.survey.files if file.verdict == "foreign"}
-    assert reasons == {f"dataset {DATASET}; this home takes only GLBX.MDP3"}
+    assert reasons == {f"dataset {DATASET}; this home takes only GLBX.MDP3, XCBF.PITCH"}
 
 
 def test_demo_home_rejects_real_bars(make_project: MakeProject, drive: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,21 @@ class Series(YamlModel):
         return "outright" if self.stype_in == "parent" else self.symbol
 
 
+Strategy = Literal["continuous", "chain", "parent"]
+"""How a root's 1h and 1m bars are requested: the continuous symbol alone, next to it the contracts
+that the front-month chain may need, or every contract and spread."""
+
+
+PARENT: Final = Series(stype_in="parent", symbol="{root}.FUT")
+
+
+class Intraday(YamlModel):
+    """The strategy of 1h and 1m bars: the default, and single roots' own."""
+
+    default: Strategy
+    roots: dict[str, Strategy] = Field(default_factory=dict)
+
+
 class Estimates(YamlModel):
     """Size and cost of requests that were not quoted. Prices are in USD per 10^9 bytes."""
 
@@ -50,12 +65,22 @@ class Policy(YamlModel):
 
     series: dict[Timeframe, Series]
     roots: dict[str, dict[Timeframe, Series]] = Field(default_factory=dict)
+    intraday: Intraday = Intraday(default="continuous")
     unavailable: dict[str, str] = Field(default_factory=dict)
     estimates: Estimates
 
+    def strategy_of(self, root: str, timeframe: Timeframe) -> Strategy | None:
+        """Return the strategy of a root's timeframe, None for 1d bars."""
+        if timeframe == "1d":
+            return None
+        return self.intraday.roots.get(root, self.intraday.default)
+
     def series_of(self, root: str, timeframe: Timeframe) -> Series:
         """Return the series to request for a root's timeframe. Raises UsageError if none is set."""
-        found = self.roots.get(root, {}).get(timeframe) or self.series.get(timeframe)
+        found = self.roots.get(root, {}).get(timeframe)
+        if found is None and self.strategy_of(root, timeframe) == "parent":
+            found = PARENT
+        found = found or self.series.get(timeframe)
         if found is None:
             raise UsageError(
                 f"series: no symbol for {timeframe}, which universe.yaml wants for {root}",

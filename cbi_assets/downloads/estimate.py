@@ -24,14 +24,17 @@ def estimate(
     timeframe: Timeframe,
     calendar: Calendar,
     trade_dates: int,
+    measured: float | None = None,
 ) -> Estimate:
-    """Return bars per trade date of the sector × trade dates × bytes per bar × price.
+    """Return bars per trade date × trade dates × bytes per bar × price.
 
-    The cost is rounded up to the cent. A raw symbol counts as a continuous one: one series.
+    The bars are `measured` ones, else the sector's. The cost is rounded up to the cent. A raw
+    symbol counts as a continuous one: one series.
     """
-    stype: SType = "parent" if series.stype_in == "parent" else "continuous"
-    by_timeframe = estimates.records_per_trade_date.get(stype) or {}
-    each = (by_timeframe.get(timeframe) or {}).get(calendar)
+    each = measured
+    if each is None:
+        stype: SType = "parent" if series.stype_in == "parent" else "continuous"
+        each = bars_per_date(estimates, stype, timeframe, calendar)
     price = estimates.usd_per_gb.get(timeframe)
     if each is None:
         return Estimate(None, None, None)
@@ -40,3 +43,11 @@ def estimate(
     if price is None:
         return Estimate(records, nbytes, None)
     return Estimate(records, nbytes, -(-nbytes * price // 10**7) / 100)
+
+
+def bars_per_date(
+    estimates: Estimates, stype: SType, timeframe: Timeframe, calendar: Calendar
+) -> float | None:
+    """Return the sector's bars per trade date, None if downloads.yaml has none."""
+    by_timeframe = estimates.records_per_trade_date.get(stype) or {}
+    return (by_timeframe.get(timeframe) or {}).get(calendar)

@@ -10,12 +10,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AliasChoices, Field, StringConstraints, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from cbi_assets.config.downloads import Strategy
 from cbi_assets.databento_api.batch_request import STRICT, BatchRequest, canonical_sha256
 from cbi_assets.errors import UsageError
 from cbi_assets.files import write_atomically
@@ -78,6 +80,25 @@ class Gap:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Alternative:
+    """One way to request a root's missing 1h or 1m bars, and what it would cost.
+
+    `chosen` says whether it is downloads.yaml's. Without requests, `note` says why.
+    """
+
+    root: str
+    timeframe: Timeframe
+    strategy: Strategy
+    chosen: bool
+    requests: int
+    records: int | None
+    bytes: int | None
+    cost_usd: float | None
+    basis: Basis
+    note: str = ""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Unavailable:
     """Something a reader may expect in the plan, and why it is not there."""
 
@@ -101,6 +122,7 @@ class Plan:
     )
     gaps: tuple[Gap, ...] = ()
     unavailable: tuple[Unavailable, ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
     free_bytes: int | None = None
     estimate_source: str = ""
 
@@ -181,6 +203,13 @@ class Plan:
             if not request["replaces"]:  # as in plans of earlier versions, whose hash stays
                 del request["replaces"]
         return document
+
+
+def total[Number: (int, float)](values: Iterable[Number | None]) -> Number | None:
+    """Return the sum, None if one is unknown."""
+    every = list(values)
+    known = [value for value in every if value is not None]
+    return sum(known) if len(known) == len(every) else None
 
 
 _PLAN: Final = TypeAdapter(Plan)

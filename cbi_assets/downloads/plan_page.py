@@ -6,8 +6,9 @@ import datetime as dt
 from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
+from cbi_assets.config.downloads import Strategy
 from cbi_assets.config.universe import Universe
-from cbi_assets.downloads.plan_model import Gap, Plan, Request
+from cbi_assets.downloads.plan_model import Gap, Plan, Request, total
 from cbi_assets.formatting import dollars, markdown_table, number, plural, size
 from cbi_assets.market.bars import TIMEFRAMES
 
@@ -15,6 +16,11 @@ NAME = "DATABENTO_DOWNLOAD_SPEC_FINAL"
 """File name of the page and of the plan, without suffix."""
 
 _NUMERIC = {"roots", "requests", "bars", "size", "cost", "trade dates"}
+_STRATEGIES: dict[Strategy, str] = {
+    "continuous": "`.v.0` alone, unadjusted",
+    "chain": "`.v.0` and the contracts it may roll through",
+    "parent": "every contract and spread",
+}
 _TIERS = {
     1: "traded",
     2: "needed by the traded ones",
@@ -32,12 +38,14 @@ def render(plan: Plan, universe: Universe) -> str:
         _next_steps(plan),
         "## Requests",
         _requests(plan, universe),
+        "## Alternatives for 1h and 1m bars",
+        _alternatives(plan),
         "## Already published",
         _published(plan),
         "## Not requested",
         _not_requested(plan, universe),
         "## How this was computed",
-        _rules(plan),
+        _rules(),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -91,8 +99,8 @@ def _summary(plan: Plan) -> str:
     parts = [summarize(plan), compare_space(plan)]
     if plan.requests and plan.basis == "estimated":
         parts.append(
-            "**Estimated, not quoted.** The figures are this project's own estimates, because "
-            "DATABENTO_API_KEY was not set."
+            "**Prices are estimates, not quotes**: DATABENTO_API_KEY was not set. "
+            + plan.estimate_source
         )
     if rows := rows_by_timeframe(plan):
         parts.append(_table(list(rows[0]), [list(row.values()) for row in rows]))
@@ -148,9 +156,39 @@ def _requests(plan: Plan, universe: Universe) -> str:
         "Days are UTC, first and last included. Every request is for zstd-compressed DBN files, "
         f"one per month, of dataset {datasets}. A symbol that ends in `.FUT` is a parent: all "
         "contracts and spreads of that root. One that ends in `.v.0` is Databento's continuous "
-        "contract by volume."
+        "contract by volume, **unadjusted**: its prices jump where it changes contract."
     )
     return "\n\n".join(parts)
+
+
+def _alternatives(plan: Plan) -> str:
+    if not plan.alternatives:
+        return "None: no 1h or 1m bars are wanted."
+    columns = ["root", "timeframe", "requested", "requests", "bars", "size", "cost", ""]
+    rows = []
+    for found in plan.alternatives:
+        mark = "~" if found.basis == "estimated" else ""
+        figures = (number(found.records), size(found.bytes), dollars(found.cost_usd))
+        rows.append(
+            [
+                found.root,
+                found.timeframe,
+                _STRATEGIES[found.strategy],
+                str(found.requests),
+                *(text if text == "unknown" else f"{mark}{text}" for text in figures),
+                "; ".join(filter(None, ["**in this plan**" if found.chosen else "", found.note])),
+            ]
+        )
+    return "\n\n".join(
+        [
+            "What is missing, requested in each of three ways. `intraday` in downloads.yaml "
+            "chooses one, by default and for single roots. The contracts are those that are the "
+            "front month or the next one, chosen from the published 1d bars, by nothing later than "
+            "the day before. An estimate of contracts and spreads is an upper bound: each has at "
+            "most one bar per contract traded on a day.",
+            _table(columns, rows),
+        ]
+    )
 
 
 def _request_row(request: Request) -> list[str]:
@@ -206,7 +244,7 @@ def _not_requested(plan: Plan, universe: Universe) -> str:
     return "\n\n".join(parts)
 
 
-def _rules(plan: Plan) -> str:
+def _rules() -> str:
     rules = [
         "Published trade dates are counted in the tables, not derived from folder names.",
         "A trade date is published if its own UTC day has a bar of it. The evening before alone "
@@ -214,11 +252,11 @@ def _rules(plan: Plan) -> str:
         "For a parent, a trade date is published if any contract of the root has a bar on it.",
         "A range may include days on which Databento has nothing: they cost nothing, and one "
         "request is easier to check than several. It never includes a published day.",
+        "A parent's 1d bars, spreads included, are counted by what is published of that root, "
+        "where 20 trade dates are; else by its sector's number.",
         "`bars` and `size` are uncompressed DBN, which is what Databento bills; `~` marks an "
         "estimate.",
     ]
-    if plan.estimate_source:
-        rules.append(plan.estimate_source)
     return "\n".join(f"- {rule}" for rule in rules)
 
 
@@ -241,9 +279,9 @@ def _totals(requests: Collection[Request]) -> dict[str, str]:
     """Return the count and the totals of requests, marked if they include an estimate."""
     mark = "~" if any(request.basis == "estimated" for request in requests) else ""
     figures = {
-        "bars": number(_total(r.records for r in requests)),
-        "size": size(_total(r.bytes for r in requests)),
-        "cost": dollars(_total(r.cost_usd for r in requests)),
+        "bars": number(total(r.records for r in requests)),
+        "size": size(total(r.bytes for r in requests)),
+        "cost": dollars(total(r.cost_usd for r in requests)),
     }
     marked = {k: v if v == "unknown" else f"{mark}{v}" for k, v in figures.items()}
     return {"requests": str(len(requests)), **marked}
@@ -256,12 +294,6 @@ def _series(name: str) -> str:
 def _tier(universe: Universe, root: str) -> int:
     spec = universe.roots.get(root)
     return spec.tier if spec else 0
-
-
-def _total[Number: (int, float)](values: Iterable[Number | None]) -> Number | None:
-    every = list(values)
-    known = [value for value in every if value is not None]
-    return sum(known) if len(known) == len(every) else None
 
 
 def _round_up(cost: float) -> float:

@@ -6,16 +6,27 @@ import datetime as dt
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from cbi_assets.config.downloads import Policy, load_policy
+from cbi_assets.config.downloads import Intraday, Policy, Strategy, load_policy
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.universe import Universe
 from cbi_assets.downloads.disk_space import free_bytes
 from cbi_assets.downloads.estimate import Estimate, estimate
-from cbi_assets.downloads.plan_model import Gap, Plan, Request, Unavailable
-from cbi_assets.downloads.wanted import SCHEMAS, UNIVERSE, Coverage, Range, Scope, survey
+from cbi_assets.downloads.measured_sizes import MeasuredSizes
+from cbi_assets.downloads.plan_model import (
+    Alternative,
+    Basis,
+    Gap,
+    Plan,
+    Request,
+    Unavailable,
+    total,
+)
+from cbi_assets.downloads.wanted import SCHEMAS, UNIVERSE, Coverage, Range, Scope, Wanted, survey
 from cbi_assets.formatting import plural, span
+from cbi_assets.market.bars import TIMEFRAMES, Timeframe
+from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.session import Session
 
 if TYPE_CHECKING:
@@ -61,14 +72,10 @@ def make_plan(
     """
     policy = policy or load_policy()
     wanted = survey(session, scope, clients, policy)
-    requests = [
-        request_for(session.universe, policy, coverage, missing)
-        for coverage in wanted.coverages
-        for missing in (*coverage.ranges, *coverage.modified)
-        if missing.kind == "tail" or not scope.newest_only
-    ]
+    requests = _requests_of(session, policy, wanted, scope.newest_only)
+    quoted: dict[str, Request] = {}
     if clients is not None:
-        requests = _get_quotes(clients, requests)
+        requests = _get_quotes(clients, requests, quoted)
     return Plan(
         made_at=session.now.astimezone(dt.UTC),
         through=wanted.through,
@@ -76,6 +83,11 @@ def make_plan(
         published=wanted.published,
         gaps=tuple(gap for coverage in wanted.coverages for gap in gaps_of(coverage)),
         unavailable=tuple(Unavailable(name, why) for name, why in policy.unavailable.items()),
+        alternatives=(
+            ()
+            if scope.newest_only
+            else _compare(session, scope, wanted.through, clients, quoted, policy)
+        ),
         free_bytes=free_bytes(session.settings.cbi_drive),
         estimate_source=(
             f"Prices: {policy.estimates.price_source}. Bars: {policy.estimates.record_source}."
@@ -85,11 +97,101 @@ def make_plan(
     )
 
 
-def request_for(universe: Universe, policy: Policy, coverage: Coverage, missing: Range) -> Request:
+def _requests_of(
+    session: Session, policy: Policy, wanted: Wanted, newest_only: bool = False
+) -> list[Request]:
+    """Return the requests for all missing ranges, with estimated figures."""
+    sizes = MeasuredSizes.read(session, list(wanted.coverages))
+    return [
+        request_for(session.universe, policy, coverage, missing, each)
+        for coverage in wanted.coverages
+        for each in [sizes.bars_per_date(session, policy, coverage)]
+        for missing in (*coverage.ranges, *coverage.modified)
+        if missing.kind == "tail" or not newest_only
+    ]
+
+
+def _compare(
+    session: Session,
+    scope: Scope,
+    through: dt.date,
+    clients: Clients | None,
+    quoted: dict[str, Request],
+    policy: Policy,
+) -> tuple[Alternative, ...]:
+    """Return, for each root's 1h and 1m bars, what each strategy would request and cost."""
+    timeframes = tuple(timeframe for timeframe in scope.timeframes if timeframe in INTRADAY)
+    universe = session.universe
+    roots = tuple(
+        root
+        for root in universe.select(scope.roots)
+        if set(timeframes) & set(universe.roots[root].timeframes)
+    )
+    if not roots:
+        return ()
+    found = []
+    for strategy in get_args(Strategy):
+        like = policy.model_copy(update={"intraday": Intraday(default=strategy), "roots": {}})
+        wanted = survey(session, Scope(roots, timeframes, through), None, like)
+        requests = _requests_of(session, like, wanted)
+        if clients is not None:
+            requests = _get_quotes(clients, requests, quoted)
+        contracts = {(c.root, c.timeframe) for c in wanted.coverages if _is_contract(c)}
+        for coverage in wanted.coverages:
+            key = (coverage.root, coverage.timeframe)
+            if not _is_contract(coverage):
+                own = [r for r in requests if (r.root, r.timeframe) == key]
+                known = strategy != "chain" or key in contracts
+                chosen = policy.strategy_of(*key) == strategy
+                found.append(_alternative(*key, strategy, own if known else None, chosen))
+    places = {root: place for place, root in enumerate(roots)}
+    return tuple(sorted(found, key=lambda f: (places[f.root], TIMEFRAMES.index(f.timeframe))))
+
+
+def _is_contract(coverage: Coverage) -> bool:
+    return coverage.series.stype_in == "raw_symbol"
+
+
+def _alternative(
+    root: str,
+    timeframe: Timeframe,
+    strategy: Strategy,
+    requests: Sequence[Request] | None,
+    chosen: bool,
+) -> Alternative:
+    """Return what the requests cost in all; None if the root's contracts are not known."""
+    if requests is None:
+        note = "needs the published 1d bars of its parent, and a roll rule"
+        return Alternative(
+            root, timeframe, strategy, chosen, 0, None, None, None, "estimated", note
+        )
+    basis: Basis = "quoted" if all(r.basis == "quoted" for r in requests) else "estimated"
+    return Alternative(
+        root,
+        timeframe,
+        strategy,
+        chosen,
+        len(requests),
+        total(r.records for r in requests),
+        total(r.bytes for r in requests),
+        total(r.cost_usd for r in requests),
+        basis,
+    )
+
+
+def request_for(
+    universe: Universe,
+    policy: Policy,
+    coverage: Coverage,
+    missing: Range,
+    measured: float | None = None,
+) -> Request:
     """Return the batch request for one range, with estimated figures."""
     count = len(missing.trade_dates)
     calendar = universe.roots[coverage.root].calendar
-    figures = estimate(policy.estimates, coverage.series, coverage.timeframe, calendar, count)
+    figures = estimate(
+        policy.estimates, coverage.series, coverage.timeframe, calendar, count, measured
+    )
     request = Request(
         root=coverage.root,
         dataset=universe.roots[coverage.root].dataset,
@@ -118,13 +220,19 @@ def gaps_of(coverage: Coverage) -> list[Gap]:
     ]
 
 
-def _get_quotes(clients: Clients, requests: Sequence[Request]) -> list[Request]:
+def _get_quotes(
+    clients: Clients, requests: Sequence[Request], quoted: dict[str, Request]
+) -> list[Request]:
+    """Return the requests with quotes; adds them to `quoted`, which is not asked for again."""
     from cbi_assets.databento_api.quotes import get_quote
 
-    logger.info("requesting quotes for %s", plural(len(requests), "request"))
-    return [
-        replace(_with(request, get_quote(clients, request)), basis="quoted") for request in requests
-    ]
+    new = [request for request in requests if request.request_id not in quoted]
+    if new:
+        logger.info("requesting quotes for %s", plural(len(new), "request"))
+    for request in new:
+        with_quote = _with(request, get_quote(clients, request))
+        quoted[request.request_id] = replace(with_quote, basis="quoted")
+    return [quoted[request.request_id] for request in requests]
 
 
 def _with(request: Request, figures: Quote | Estimate) -> Request:

@@ -20,6 +20,7 @@ import polars as pl
 
 from cbi_assets.config.downloads import Policy, Series, load_policy
 from cbi_assets.databento_api.batch_request import Schema
+from cbi_assets.downloads.contract_windows import DailyBars, published_days
 from cbi_assets.downloads.plan_model import PublishedSeries
 from cbi_assets.drive.conditions import MISSING, PENDING, DayCondition
 from cbi_assets.ledger.vendor_days import (
@@ -182,6 +183,9 @@ def survey(
                            vendors[project.universe.roots[root].dataset],
                            fetched.get(key, SeriesDays()))
                 )  # fmt: skip
+                if policy.strategy_of(root, timeframe) == "chain":
+                    vendor = vendors[project.universe.roots[root].dataset]
+                    coverages += _cover_contracts(session, root, timeframe, through, vendor)
     order = {root: place for place, root in enumerate(chosen)}
     return Wanted(
         through,
@@ -290,6 +294,38 @@ def _cover(
             replace(r, replaces=fetched.jobs_of(r.trade_dates)) for r in _modified_ranges(modified)
         ),
     )
+
+
+def _cover_contracts(
+    session: Session, root: str, timeframe: Timeframe, through: dt.date, vendor: _VendorDays
+) -> list[Coverage]:
+    """Return the coverage of each contract that the chain may need, on the dates it may."""
+    universe, sources = session.universe, session.project.sources
+    windows = DailyBars.read(session, [root]).windows(session, root, through)
+    dates = trade_dates(universe.roots[root].calendar)
+    published = published_days(session, root, timeframe, dates) if windows else {}
+    known = sources.databento.gaps_of(universe.roots[root])
+    gaps = known | vendor.missing
+    found = []
+    for window in windows:
+        days = published.get(window.contract, set())
+        lacking = [date for date in window.dates if date not in days]
+        # its session opens on the evening before, which is of the UTC day of the date before
+        two_before, before = dates[(place := bisect_left(dates, window.dates[0])) - 2 : place]
+        found.append(
+            Coverage(
+                root=root,
+                timeframe=timeframe,
+                series=Series(stype_in="raw_symbol", symbol=window.symbol),
+                wanted=len(window.dates),
+                published=len(window.dates) - len(lacking),
+                known_gaps=tuple(date for date in lacking if date in known),
+                reported_gaps=tuple(d for d in lacking if d in vendor.missing and d not in known),
+                ranges=find_ranges(window.dates, two_before, before, days, gaps | vendor.pending),
+                awaited=tuple(d for d in lacking if d in vendor.pending - gaps),
+            )
+        )
+    return found
 
 
 def _modified_ranges(modified: Sequence[dt.date]) -> tuple[Range, ...]:

@@ -5,8 +5,9 @@ The contract for trade date D is chosen only from data through the root's trade 
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ import polars as pl
 
 from cbi_assets.market.bars import Columns
 from cbi_assets.market.deadlines import DeadlineRule, deadline
-from cbi_assets.market.sessions import Calendar
+from cbi_assets.market.sessions import Calendar, trade_dates
 from cbi_assets.market.symbology import MONTH_CODES
 
 FRONT_MONTH_COLUMNS: Final[Columns] = {
@@ -110,6 +111,36 @@ def chain(
     return Chain(pl.concat(front_months), pl.DataFrame(rolls, schema=roll_schema))
 
 
+def candidates(
+    outrights: pl.DataFrame, rules: Mapping[str, RollRule], calendars: Mapping[str, Calendar]
+) -> pl.DataFrame:
+    """Return the contracts that a chain may need bars of, for every trade date.
+
+    On each date these are the front month, and the later eligible month with the most volume on
+    the date before: the one that the chain rolls to next, whose own close and volume a roll needs.
+    Both depend on nothing later than the date before. A thin date is passed over as in `chain`.
+
+    Parameters
+    ----------
+    outrights, rules, calendars
+        As for `chain`.
+
+    Returns
+    -------
+    pl.DataFrame
+        FRONT_MONTH_COLUMNS, sorted, for the dates in `outrights` and the one after the newest.
+    """
+    found = [pl.DataFrame(schema=FRONT_MONTH_COLUMNS)]
+    for part in outrights.sort("trade_date").partition_by("root"):
+        root = part["root"][0]
+        if root in rules:
+            newest: dt.date = part["trade_date"].to_list()[-1]
+            after = trade_dates(calendars[root], newest + dt.timedelta(days=1))[0]
+            history = _History.of(part, rules[root], calendars[root]).until(after)
+            found.append(history.candidates(root))
+    return pl.concat(found).unique().sort("root", "trade_date", "contract")
+
+
 @dataclass(frozen=True)
 class _HoldingPeriod:
     """A contract that is active on the dates from index `start` up to, not including, `stop`."""
@@ -164,6 +195,43 @@ class _History:
             closes,
             volumes,
         )
+
+    def until(self, date: dt.date) -> _History:
+        """Return the history with one more date, on which nothing is known yet."""
+        unknown = np.full((1, len(self.contracts)), _UNKNOWN, dtype=np.int64)
+        return replace(
+            self,
+            dates=np.append(self.dates, np.datetime64(date, "D")),
+            closes=np.vstack([self.closes, unknown.astype(np.float64)]),
+            volumes=np.vstack([self.volumes, unknown]),
+        )
+
+    def candidates(self, root: str) -> pl.DataFrame:
+        """Return FRONT_MONTH_COLUMNS of each date's front month and next one."""
+        periods = _holding_periods(self.dates, self.volumes, self.deadlines)
+        active = np.full(len(self.dates), _UNKNOWN)
+        for period in periods:
+            active[period.start : period.stop] = period.contract
+        decisive = _without_thin_dates(self.volumes)[:-1]
+        is_later = np.arange(len(self.contracts))[None, :] > active[1:, None]
+        is_open = self.dates[1:, None] < self.deadlines[None, :]
+        volumes = np.where(is_later & is_open, decisive, _UNKNOWN)
+        following = np.full(len(self.dates), _UNKNOWN)
+        if self.contracts and len(decisive):
+            largest = volumes.argmax(axis=1)
+            known = volumes.max(axis=1) > _UNKNOWN
+            following[1:] = np.where(known, largest, _UNKNOWN)
+        parts = [
+            pl.DataFrame(
+                {
+                    "trade_date": self.dates[chosen >= 0],
+                    "contract": [self.contracts[n] for n in chosen[chosen >= 0]],
+                },
+                schema_overrides={"contract": pl.String},
+            )
+            for chosen in (active, following)
+        ]
+        return pl.concat(parts).select(pl.lit(root).alias("root"), "trade_date", "contract")
 
     def front_months(self, root: str, periods: list[_HoldingPeriod]) -> pl.DataFrame:
         """Return FRONT_MONTH_COLUMNS of the root."""

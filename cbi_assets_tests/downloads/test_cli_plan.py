@@ -114,7 +114,7 @@ def test_plan_fails_with_one_line_for_a_rejected_key(cbi: Cbi, vendor: Vendor) -
 @pytest.mark.parametrize(
     ("arguments", "environment", "reason"),
     [
-        (["plan", "--symbol", "VX"], {}, "--symbol VX: not a root of the universe"),
+        (["plan", "--symbol", "XX"], {}, "--symbol XX: not a root of the universe"),
         (["plan", "--timeframe", "4h"], {}, "--timeframe 4h: not a timeframe"),
         (["approve", "abcdef", "--by", "A", "--max-usd", "1"], {}, "abcdef: no plan of"),
         (["approve", "no.json", "--by", "A", "--max-usd", "1"], {}, "no.json: No such file"),

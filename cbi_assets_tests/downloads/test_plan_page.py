@@ -10,7 +10,7 @@ import pytest
 from cbi_assets.config.downloads import Estimates, Series, load_policy, parse_policy
 from cbi_assets.config.universe import load_universe
 from cbi_assets.downloads.estimate import Estimate, estimate
-from cbi_assets.downloads.plan_model import Gap, Plan, PublishedSeries, Unavailable
+from cbi_assets.downloads.plan_model import Alternative, Gap, Plan, PublishedSeries, Unavailable
 from cbi_assets.downloads.plan_page import render, rows_by_root, rows_by_timeframe
 from cbi_assets.errors import UsageError
 from cbi_assets_tests.downloads.test_plan_model import OTHER, REQUEST, plan
@@ -82,11 +82,26 @@ def test_page_shows_the_next_commands_with_a_sufficient_ceiling() -> None:
 def test_page_marks_every_estimate() -> None:
     guess = plan(replace(REQUEST, basis="estimated"), OTHER, estimate_source="Prices: a guess.")
     page = render(guess, UNIVERSE)
-    assert "**Estimated, not quoted.**" in page
+    top = page.split("## Next steps")[0]
+    assert "**Prices are estimates, not quotes**" in top
+    assert "Prices: a guess." in top
     assert "| ~57 | ~3.2 kB | ~0.02 USD |" in page
     assert "| 57 | 3.2 kB | 0.03 USD |" in page
     assert "--max-usd N\n" in page
-    assert "- Prices: a guess." in page
+
+
+def test_page_compares_the_ways_to_request_intraday_bars() -> None:
+    ways = (
+        Alternative("ZL", "1h", "continuous", True, 1, 57, 3_192, 0.02, "quoted"),
+        Alternative("ZL", "1h", "chain", False, 4, 190, 10_640, 0.06, "estimated"),
+        Alternative("ZL", "1h", "parent", False, 0, None, None, None, "estimated", "a note"),
+    )
+    page = render(replace(FULL, alternatives=ways), UNIVERSE)
+    assert "`.v.0` alone, unadjusted | 1 | 57 | 3.2 kB | 0.02 USD | **in this plan** |" in page
+    assert "contracts it may roll through | 4 | ~190 | ~10.6 kB | ~0.06 USD |  |" in page
+    assert "every contract and spread | 0 | unknown | unknown | unknown | a note |" in page
+    assert "**unadjusted**: its prices jump where it changes contract" in page
+    assert replace(FULL, alternatives=ways).plan_hash == FULL.plan_hash
 
 
 def test_page_says_if_the_drive_is_too_small_or_missing() -> None:
@@ -143,7 +158,6 @@ def test_the_projects_policy_has_an_estimate_for_every_wanted_series() -> None:
 
 
 SHORT = """
-dataset: GLBX.MDP3
 series: {1h: {stype_in: continuous, symbol: "{root}.v.0"}}
 roots: {ZL: {1h: {stype_in: parent, symbol: "{root}.FUT"}}}
 estimates: {bytes_per_record: 56, usd_per_gb: {}, price_source: x, records_per_trade_date: {},
@@ -164,8 +178,8 @@ def test_series_of_prefers_the_roots_own_series() -> None:
     [
         ("continuous,", "all,", "series.1h.stype_in: Input should be"),
         ("bytes_per_record: 56", "bytes_per_record: 0", "estimates.bytes_per_record: "),
-        ("dataset:", "datasets:", "dataset: Field required"),
-        ("dataset: GLBX.MDP3", "{", "not YAML"),
+        ("series:", "serie:", "series: Field required"),
+        ("series: {", "{", "not YAML"),
     ],
     ids=["stype", "bytes", "key", "YAML"],
 )

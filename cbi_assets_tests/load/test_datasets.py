@@ -42,5 +42,7 @@ def test_load_keeps_datasets_apart_and_quarantines_a_root_of_another(
         ("ES", "ESH5", "outright", "ESH2025", "GLBX.MDP3", 7, 2),
         ("VX", "VX/H5", "outright", "VXH2025", "XCBF.PITCH", 7, 2),
     ]
-    refused = query(project, "SELECT DISTINCT root, reason, raw <> '' FROM `ops.quarantined_bars`")
+    refused = query(
+        project, "SELECT DISTINCT root, reason, record <> '' FROM `ops.quarantined_bars`"
+    )
     assert refused.rows() == [("ES", "dataset XCBF.PITCH has another ES than GLBX.MDP3", True)]
