@@ -175,7 +175,7 @@ def _missing_days(context: CheckContext) -> dict[str, Collection[dt.date]]:
 def _wanted(
     project: Project, timeframe: Timeframe, roots: Sequence[str], as_of: dt.datetime
 ) -> pl.DataFrame:
-    """Return the first date wanted of each root, and the oldest that is fresh."""
+    """Return the dates wanted of each root, and the oldest that is fresh."""
     rows = []
     for root in roots:
         spec = project.universe.roots.get(root)
@@ -186,11 +186,13 @@ def _wanted(
             calendar, as_of.date() - dt.timedelta(days=30), as_of.date() - dt.timedelta(days=1)
         )
         is_wanted = spec is not None and timeframe in spec.timeframes
-        rows.append((root, is_wanted, first, closed[-FRESH_TRADE_DATES]))
+        last = (spec and spec.ended) or dt.date.max
+        rows.append((root, is_wanted, first, last, min(last, closed[-FRESH_TRADE_DATES])))
     schema = {
         "root": pl.String,
         "is_wanted": pl.Boolean,
         "first_date": pl.Date,
+        "last_date": pl.Date,
         "fresh_from": pl.Date,
     }
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -41,12 +41,16 @@ _FEW_DAYS: Final = 60
 
 @dataclass(frozen=True)
 class SeriesEnd:
-    """The newest trade date of a root's bars that has a session, and those that closed since."""
+    """The newest trade date of a root's bars that has a session, and those that closed since.
+
+    `is_planned` says whether the root's bars are ever requested.
+    """
 
     root: str
     timeframe: Timeframe
     last: dt.date
     trade_dates_behind: int
+    is_planned: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,11 +136,14 @@ def lights_of(state: State) -> Lights:
 
 
 def data_through(state: State) -> DataThrough | None:
-    """Return through when every root has bars, as "data through 2025-03-31 (ZL 1h), …"."""
+    """Return through when every planned root has bars, as "data through 2025-03-31 (ZL 1h), …".
+
+    Roots that were only found on the drive count if there are no others.
+    """
     ends = state.newest_by_root.values()
     if not ends:
         return None
-    oldest = min(ends, key=lambda end: end.last)
+    oldest = min(ends, key=lambda end: (not end.is_planned, end.last))
     return DataThrough(
         oldest.last,
         oldest.root,

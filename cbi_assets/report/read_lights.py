@@ -89,5 +89,5 @@ def ends_of(project: Project, newest: pl.DataFrame, today: dt.date) -> tuple[Ser
             day = start.astimezone(dt.UTC).date()
             date = trade_dates(spec.calendar, day - _LONGEST_CLOSURE, day)[-1]
             since = trade_dates(spec.calendar, date + _DAY, today) if date < today else []
-            ends.append(SeriesEnd(root, timeframe, date, len(since)))
+            ends.append(SeriesEnd(root, timeframe, date, len(since), bool(spec.timeframes)))
     return tuple(ends)

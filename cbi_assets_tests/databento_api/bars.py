@@ -94,7 +94,7 @@ def _intervals(
 ) -> Iterator[tuple[str, int, dt.date, dt.date]]:
     """Yield symbol as mapped, instrument ID, first day and day after the last, by month."""
     for requested in wanted.symbols:
-        root = requested.partition(".")[0]
+        root = _root_of(requested)
         for first, last in months_of(start, end):
             near, next_ = _contracts(root, first)
             if wanted.stype_in == "continuous":

@@ -22,7 +22,7 @@ wish AS (
   SELECT
     wanted.root,
     IF(wanted.is_wanted, wanted.first_date, GREATEST(wanted.first_date, common.first_date)) AS first_date,
-    until.last_date
+    LEAST(until.last_date, wanted.last_date) AS last_date
   FROM `$wanted` AS wanted
   CROSS JOIN common
   CROSS JOIN until
