@@ -1,4 +1,4 @@
-"""The bars that the tests' vendor sells: a function of symbol and minute, the same in every job.
+"""The bars that the tests' vendor sells: a function of instrument and minute, equal in every job.
 
 1m, 1h and 1d bars of a symbol agree with each other in every range, so overlapping jobs never
 disagree. The prices are synthetic.
@@ -131,15 +131,15 @@ def bars_of(
     end: dt.date,
     moves: Moves | None = None,
 ) -> Records:
-    """Return the bars of a symbol in [start, end), with this instrument ID."""
+    """Return the bars of an instrument in [start, end), whatever symbol it is requested by."""
     root = load_universe().roots[_root_of(symbol)]
     minutes = 1 if schema == "ohlcv-1m" else 60
     starts = _starts(root.calendar, start - 5 * _DAY, end + 5 * _DAY, minutes)
     low, high = (int((day - _EPOCH).days) * 86_400 * _NS for day in (start, end))
     starts = np.sort(starts[(starts >= low) & (starts < high)])
     first_minute = starts // (60 * _NS)
-    path = _path(symbol, first_minute[:, None] + np.arange(minutes + 1))
-    volume = 1 + (first_minute[:, None] + np.arange(minutes) + len(symbol)) * 7 % 13
+    path = _path(number, first_minute[:, None] + np.arange(minutes + 1))
+    volume = 1 + (first_minute[:, None] + np.arange(minutes) + number % 13) * 7 % 13
     opens, closes = path[:, 0], path[:, -1]
     highs, lows, volumes = path.max(axis=1) + 1, path.min(axis=1) - 1, volume.sum(axis=1)
     if schema == "ohlcv-1d" and len(starts):
@@ -173,8 +173,8 @@ def _root_of(symbol: str) -> str:
     return symbol.partition("-")[0][:-2]
 
 
-def _path(symbol: str, minute: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _path(number: int, minute: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the price at the start of each minute, in ticks."""
-    phase = _number(symbol) % 628 / 100
+    phase = number % 628 / 100
     wave = 30 * np.sin(minute / 97 + phase) + 400 * np.sin(minute / (_EVERY_DAY * 40) + phase)
     return 4_000 + np.rint(wave).astype(np.int64)
