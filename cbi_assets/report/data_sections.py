@@ -35,7 +35,33 @@ def warehouse_section(audit: Audit) -> Section:
             _span("range"),
         )  # fmt: skip
         blocks.append(grid("Raw bars by root and timeframe", partitions))
+        blocks += _anonymous_bars(audit)
     return Section("warehouse", "Warehouse", blocks)
+
+
+def _anonymous_bars(audit: Audit) -> list[Block]:
+    """Say how many continuous bars are of an unknown contract, and what would name them."""
+    rows = audit.partitions.filter(pl.col("anonymous") > 0)
+    anonymous, continuous = (int(audit.partitions[n].sum()) for n in ("anonymous", "continuous"))
+    if rows.is_empty():
+        return []
+    named = percent(continuous - anonymous, continuous)
+    text = (
+        f"Of {number(continuous)} bars of continuous symbols, the contract of {number(anonymous)} "
+        f"is unknown ({named} are named). A file on the drive that maps the root's contracts to "
+        "instrument ids on these dates names them at the next load: the DBN header or the "
+        "symbology.json of any job of the parent, such as a 1d job of ZL.FUT."
+    )
+    listed = rows.select(
+        "root",
+        "timeframe",
+        "continuous",
+        "anonymous",
+        _span("dates", "anonymous_first", "anonymous_last"),
+        pl.format("{}.FUT", "root").alias("named by a job of"),
+    )
+    caption = "Continuous bars whose contract is unknown"
+    return [Text(text), grid(caption, listed, code=["named by a job of"])]
 
 
 def drive_section(audit: Audit) -> Section:
@@ -205,7 +231,7 @@ def more_rows(frame: pl.DataFrame, noun: str) -> list[Block]:
     return [text] if frame.height > LISTED else []
 
 
-def _span(name: str) -> pl.Expr:
-    """Return columns first and last as `2025-01-02 to 2025-03-31`, one date if they are equal."""
-    one_date = pl.when(pl.col("first") == pl.col("last")).then(pl.col("first").cast(pl.String))
-    return one_date.otherwise(pl.format("{} to {}", "first", "last")).alias(name)
+def _span(name: str, first: str = "first", last: str = "last") -> pl.Expr:
+    """Return two columns of dates as `2025-01-02 to 2025-03-31`, one date if they are equal."""
+    one_date = pl.when(pl.col(first) == pl.col(last)).then(pl.col(first).cast(pl.String))
+    return one_date.otherwise(pl.format("{} to {}", first, last)).alias(name)

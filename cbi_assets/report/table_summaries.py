@@ -43,11 +43,13 @@ def partitions_of(universe: Universe, days: pl.DataFrame) -> pl.DataFrame:
     """Summarize the bars of each root and timeframe. `days` is the result of report/days.sql.
 
     `last_session` is the newest trade date of which a session can be built: bars of the evening
-    before it are not enough.
+    before it are not enough. `anonymous` counts bars of continuous symbols of unknown contract.
     """
     partitions = days.group_by("root", "timeframe").agg(
         pl.col("bars").sum().alias("rows"),
-        pl.col("outrights", "spreads", "continuous").sum(),
+        pl.col("outrights", "spreads", "continuous", "anonymous").sum(),
+        anonymous_first=pl.col("trade_date").filter(pl.col("anonymous") > 0).min(),
+        anonymous_last=pl.col("trade_date").filter(pl.col("anonymous") > 0).max(),
         trade_dates=pl.len(),
         first=pl.col("trade_date").min(),
         last=pl.col("trade_date").max(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -18,7 +19,7 @@ from cbi_assets.verbs import build, check, unload
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
-from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, put_symbology, record
 
 MON, TUE, WED, THU = (dt.date(2025, 1, day) for day in (6, 7, 8, 9))
 LATER = NOW + dt.timedelta(days=1)
@@ -97,6 +98,38 @@ def test_late_bar_changes_only_the_rows_that_depend_on_it(
     expected = tables(rebuilt)
     for name, found in tables(project).items():
         assert found.drop(ids, strict=False).equals(expected[name].drop(ids, strict=False)), name
+
+
+def test_pivots_on_the_day_of_a_vendors_roll_appear_once_the_contracts_are_named(
+    project: Project, drive: Path
+) -> None:
+    """ZL.v.0 is of id 10 on Monday and of id 11 on Tuesday; id 11 traded on Monday as ZLK5."""
+    of_k = {"high": "14.000000000", "low": "8.000000000", "close": "11.000000000"}
+    monday = [record(0), record(0, "ZLK5", instrument_id=11, **of_k)]
+    put_lines(drive, [*monday, record(24, instrument_id=11)])
+    load_once(project)
+    run(project)
+
+    def tuesday() -> dict[str, Any]:
+        rows = query(project, f"SELECT * FROM `{DAILY_ML_MATRIX.id}`")
+        return rows.filter(data_date=TUE).row(0, named=True)
+
+    assert tuesday()["source"]["active_contract"] == "ZL.v.0"
+    assert tuesday()["pivots"]["P"] is None
+    put_symbology(drive, {"ZLH5": [(10, MON, THU)], "ZLK5": [(11, MON, THU)]})
+    assert load_once(project).renamed == {("ZL", "1h"): 2}
+    assert run(project, LATER).sessions_built == 2
+    assert tuesday()["source"]["active_contract"] == "ZLK2025"
+    levels = {name: tuesday()["pivots"][name] for name in ("P", "R1", "R2", "S1", "S2")}
+    # of ZLK5's Monday: P = (14 + 8 + 11) / 3 = 11, R1 = 22 - 8, R2 = 11 + 6, S1 = 22 - 14,
+    # S2 = 11 - 6
+    assert levels == {"P": 11.0, "R1": 14.0, "R2": 17.0, "S1": 8.0, "S2": 5.0}
+    assert tuesday()["pivots"]["distance_to_P"] == 1.0  # it closed at 12
+    series = query(project, f"SELECT * FROM `{CONTINUOUS.id}` WHERE method = 'none' ORDER BY date")
+    assert series.select("active_contract", "roll_flag").rows() == [
+        ("ZLH2025", False),
+        ("ZLK2025", True),
+    ]
 
 
 def test_build_replaces_the_session_of_a_corrected_bar(project: Project, drive: Path) -> None:

@@ -105,6 +105,21 @@ def test_pivots_after_a_roll_use_the_new_contracts_prior_session() -> None:
     assert row["distance_to_P"] == 1.0
 
 
+def test_pivots_after_a_roll_of_the_vendors_use_the_contracts_own_symbol() -> None:
+    """The same contract has sessions under three symbols: the outright's own comes first."""
+    key = {"contract_key": "ZLK2024"}
+    sessions = [
+        session(TUE, (50.0, 40.0, 45.0), symbol="ZL.v.0", contract_key="ZLH2024"),
+        session(TUE, (99.0, 98.0, 97.0), symbol="ZL.n.0", **key),
+        session(TUE, (110.0, 100.0, 108.0), symbol="ZLK4", **key),
+        session(WED, (112.0, 90.0, 107.0), symbol="ZL.v.0", **key),
+    ]
+    row = row_of(sessions, WED, active=[sessions[0], sessions[3]])
+    assert row["P"] == 106.0
+    without = row_of([*sessions[:2], sessions[3]], WED, active=[sessions[0], sessions[3]])
+    assert without["P"] == 98.0  # (99 + 98 + 97) / 3
+
+
 def week_of(**change: Any) -> list[tuple[Any, ...]]:
     """Make five sessions: highest 120 on Tuesday, lowest 80 on Wednesday, last close 103."""
     hlc = [

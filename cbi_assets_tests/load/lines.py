@@ -5,15 +5,19 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cbi_assets_tests.helpers import IDS, START
 
 LATER_JOB = "GLBX-20250111-BBBBBBBBBB"
+PARENT = "GLBX-20250109-PPPPPPPPPP"
 RTYPES = {"1m": 33, "1h": 34, "1d": 35}
 STEPS = {"1m": dt.timedelta(minutes=1), "1h": dt.timedelta(hours=1), "1d": dt.timedelta(days=1)}
+
+Named = tuple[int, dt.date, dt.date]
+"""An instrument id, its first day and the day after its last."""
 
 
 def record(
@@ -64,3 +68,20 @@ def put_lines(
     (drive / job).mkdir(exist_ok=True)
     (drive / job / name).write_bytes(text)
     return hashlib.sha256(text).hexdigest()
+
+
+def put_symbology(drive: Path, symbols: Mapping[str, Sequence[Named]], job: str = PARENT) -> Path:
+    """Write a job's symbology.json and metadata.json, and nothing else; return the first.
+
+    `symbols` has (instrument id, first day, day after the last) by symbol.
+    """
+    result = {
+        symbol: [{"d0": str(first), "d1": str(end), "s": str(number)} for number, first, end in own]
+        for symbol, own in symbols.items()
+    }
+    (drive / job).mkdir(exist_ok=True)
+    query = {"query": {"dataset": "GLBX.MDP3", "schema": "ohlcv-1d"}, "job_id": job}
+    (drive / job / "metadata.json").write_text(json.dumps(query))
+    file = drive / job / "symbology.json"
+    file.write_text(json.dumps({"result": result}))
+    return file

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import shutil
 import sqlite3
 from pathlib import Path
@@ -30,10 +29,9 @@ from cbi_assets_tests.helpers import (
     query,
     run_check,
 )
-from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.load.lines import PARENT, put_lines, put_symbology, record
 
 JAN = [dt.date(2025, 1, day) for day in (1, 7, 10, 20)]
-PARENT = "GLBX-20250109-PPPPPPPPPP"
 CONTRACTS = (
     "SELECT DATE(ts_event) AS day, contract, COUNT(*) AS bars "
     f"FROM `{RAW['1h'].id}` WHERE symbol = 'ZL.v.0' GROUP BY day, contract ORDER BY day, contract"
@@ -43,20 +41,6 @@ CONTRACTS = (
 def hours(days: int = 2) -> list[str]:
     """Two hours of ZL.v.0 on each day from Monday, 2025-01-06; its id is 10."""
     return [record(24 * day + hour) for day in range(days) for hour in range(2)]
-
-
-def name_by_symbology(drive: Path, symbols: dict[str, Any], job: str = PARENT) -> Path:
-    """Write a job's symbology.json and metadata.json, and nothing else."""
-    result = {
-        symbol: [{"d0": str(first), "d1": str(end), "s": str(number)} for number, first, end in own]
-        for symbol, own in symbols.items()
-    }
-    (drive / job).mkdir(exist_ok=True)
-    query = {"query": {"dataset": "GLBX.MDP3", "schema": "ohlcv-1d"}, "job_id": job}
-    (drive / job / "metadata.json").write_text(json.dumps(query))
-    file = drive / job / "symbology.json"
-    file.write_text(json.dumps({"result": result}))
-    return file
 
 
 def contracts(project: Project) -> list[tuple[Any, ...]]:
@@ -70,7 +54,7 @@ def test_a_late_symbology_names_published_bars_and_a_wrong_one_unnames_them(
     put_lines(drive, hours())
     published = load_once(project).load_id
     assert contracts(project) == [(6, None, 2), (7, None, 2)]
-    name_by_symbology(drive, {"ZLH5": [(10, JAN[0], JAN[1])], "ZLK5": [(10, JAN[1], JAN[3])]})
+    put_symbology(drive, {"ZLH5": [(10, JAN[0], JAN[1])], "ZLK5": [(10, JAN[1], JAN[3])]})
     outcome = load_once(project)
     assert outcome.renamed == {("ZL", "1h"): 4}
     assert contracts(project) == [(6, "ZLH2025", 2), (7, "ZLK2025", 2)]
@@ -83,7 +67,7 @@ def test_a_late_symbology_names_published_bars_and_a_wrong_one_unnames_them(
             assert result.passed
     assert load_once(project).load_id is None
 
-    other = name_by_symbology(drive, {"ZLN5": [(10, JAN[1], JAN[2])]}, "GLBX-20250110-QQQQQQQQQQ")
+    other = put_symbology(drive, {"ZLN5": [(10, JAN[1], JAN[2])]}, "GLBX-20250110-QQQQQQQQQQ")
     assert load_once(project).renamed == {("ZL", "1h"): 2}
     assert contracts(project) == [(6, "ZLH2025", 2), (7, None, 2)]
     disputed = query(project, f"SELECT * FROM `{INSTRUMENT_CONFLICTS.id}` ORDER BY raw_symbol")
@@ -160,7 +144,7 @@ def test_a_catalog_of_an_earlier_version_names_bars_once_its_files_are_read_agai
 
 def test_names_stay_while_their_drive_is_away(project: Project, drive: Path) -> None:
     put_lines(drive, hours())
-    name_by_symbology(drive, {"ZLH5": [(10, JAN[0], JAN[3])]})
+    put_symbology(drive, {"ZLH5": [(10, JAN[0], JAN[3])]})
     load_once(project)
     shutil.rmtree(drive / PARENT)
     assert load_once(project).renamed == {}

@@ -1,4 +1,5 @@
--- Count the bars of one raw table by kind of symbol. One row per root and trade date.
+-- Count the bars of one raw table by kind of symbol. One row per root and trade date. Anonymous bars
+-- are those of a continuous symbol whose contract is unknown.
 -- session_bars are those that can make a session of the trade date: outrights and first continuous
 -- symbols, from the date's own UTC day on, since its evening before is not enough.
 -- Reads $table, the table of $timeframe bars.
@@ -7,6 +8,7 @@ SELECT
   COUNTIF(kind = 'outright') AS outrights,
   COUNTIF(kind = 'spread') AS spreads,
   COUNTIF(kind = 'continuous') AS continuous,
+  COUNTIF(kind = 'continuous' AND contract IS NULL) AS anonymous,
   COUNTIF(
     (kind = 'outright' OR (kind = 'continuous' AND ENDS_WITH(symbol, '.0')))
     AND DATE(ts_event) >= trade_date
