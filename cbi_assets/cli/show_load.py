@@ -16,7 +16,7 @@ from cbi_assets.cli.show_checks import (
     show_findings,
 )
 from cbi_assets.cli.show_lights import show_lights
-from cbi_assets.drive.catalog import FileRecord
+from cbi_assets.drive.file_records import FileRecord
 from cbi_assets.drive.inventory import (
     FolderRow,
     by_folder,

@@ -12,8 +12,9 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.drive.canonical import FileContext
-from cbi_assets.drive.catalog import Content, FileRecord, FormatDetails, Verdict
+from cbi_assets.drive.catalog import Content
 from cbi_assets.drive.faults import refused
+from cbi_assets.drive.file_records import FileRecord, FormatDetails, Verdict
 from cbi_assets.drive.formats import (
     UNDETECTED,
     Detected,

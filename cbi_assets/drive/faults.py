@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from cbi_assets.drive.catalog import FileRecord
+from cbi_assets.drive.file_records import FileRecord
 from cbi_assets.drive.streams import CHECK_DRIVE, DOWNLOAD_AGAIN
 from cbi_assets.errors import CbiError, SourceError, UnreadableError
 from cbi_assets.formatting import printable, shorten

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from cbi_assets.drive.catalog import (
-    Content,
+from cbi_assets.drive.catalog import Content
+from cbi_assets.drive.file_records import (
     FileRecord,
     FormatDetails,
     SidecarDetails,

@@ -22,8 +22,9 @@ import pyarrow as pa
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.batch import Piece
 from cbi_assets.drive.canonical import REQUIRED, FileContext, Rules, canonicalise
-from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Pack, Slice
+from cbi_assets.drive.catalog import Catalog, Content, Pack, Slice
 from cbi_assets.drive.faults import is_fault_of_file, refused, source_error
+from cbi_assets.drive.file_records import FileRecord
 from cbi_assets.drive.formats import FileFormat
 from cbi_assets.drive.pieces import Part
 from cbi_assets.drive.records import decode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 
-from cbi_assets.drive.catalog import FileRecord, SidecarDetails
+from cbi_assets.drive.file_records import FileRecord, SidecarDetails
 from cbi_assets.drive.sidecars import (
     MANIFEST,
     accept_remedy,

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.bar_file import BarFile, SourceFile
 from cbi_assets.drive.canonical import Rules
-from cbi_assets.drive.catalog import Catalog, FileRecord, SidecarDetails, StagingDetails, Stamp
+from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.faults import guarded_parts, refused, source_errors
+from cbi_assets.drive.file_records import FileRecord, SidecarDetails, StagingDetails, Stamp
 from cbi_assets.drive.formats import (
     DEMO_DATASET,
     PARQUET,

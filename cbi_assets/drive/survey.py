@@ -14,7 +14,8 @@ from typing import Protocol
 
 from cbi_assets.config.settings import Home
 from cbi_assets.drive.canonical import Rules
-from cbi_assets.drive.catalog import Catalog, Content, FileRecord, Stamp
+from cbi_assets.drive.catalog import Catalog, Content
+from cbi_assets.drive.file_records import FileRecord, Stamp
 from cbi_assets.drive.landing import remove_orphans
 from cbi_assets.drive.manifests import absent_files, judge_manifest, unopened_manifests
 from cbi_assets.drive.reader import Reader

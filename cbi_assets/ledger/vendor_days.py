@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cbi_assets.drive.catalog import FileRecord, SidecarDetails
 from cbi_assets.drive.conditions import AVAILABLE, MISSING, PENDING, DayCondition
+from cbi_assets.drive.file_records import FileRecord, SidecarDetails
 from cbi_assets.drive.inventory import dataset_differs
 from cbi_assets.drive.sidecars import job_of
 from cbi_assets.market.bars import Timeframe

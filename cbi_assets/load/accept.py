@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from cbi_assets.drive.catalog import FileRecord, FormatDetails, SidecarDetails
+from cbi_assets.drive.file_records import FileRecord, FormatDetails, SidecarDetails
 from cbi_assets.drive.sidecars import job_of
 from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import UsageError

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.drive.catalog import FileRecord, FormatDetails
+from cbi_assets.drive.file_records import FileRecord, FormatDetails
 from cbi_assets.drive.mappings import FileNames, join_intervals
 from cbi_assets.market.symbology import contract_name, parse_symbol
 from cbi_assets.tables import INSTRUMENT_CONFLICTS, INSTRUMENTS

@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 
 from cbi_assets.downloads.disk_space import free_bytes
-from cbi_assets.drive.catalog import Content, FileRecord
+from cbi_assets.drive.catalog import Content
+from cbi_assets.drive.file_records import FileRecord
 from cbi_assets.drive.inventory import FolderRow, by_folder, jobs_of, trusts_of
 from cbi_assets.drive.survey import Survey
 from cbi_assets.drive.trust import TRUSTS

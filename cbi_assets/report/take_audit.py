@@ -9,7 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.drive.catalog import StagingDetails
+from cbi_assets.drive.file_records import StagingDetails
 from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.drive.survey import Survey
 from cbi_assets.errors import LedgerMovedError

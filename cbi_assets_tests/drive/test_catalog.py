@@ -10,16 +10,15 @@ from pathlib import Path
 
 import polars as pl
 
-from cbi_assets.drive.catalog import (
-    Catalog,
-    Content,
+from cbi_assets.drive.catalog import Catalog, Content
+from cbi_assets.drive.conditions import ConditionRun
+from cbi_assets.drive.file_records import (
     FileRecord,
     FormatDetails,
     SidecarDetails,
     StagingDetails,
     Stamp,
 )
-from cbi_assets.drive.conditions import ConditionRun
 from cbi_assets.drive.mappings import NAME_SCHEMA, FileNames
 
 JOB = "GLBX-20250110-AAAAAAAAAA"
