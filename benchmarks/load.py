@@ -12,7 +12,8 @@ the same bars as DBN+zstd, then times in turn:
   cbi load, again      nothing new
   import dagster       the start of Python and Dagster
 
-and prints the median seconds, the ratios of medians, and the peak memory of one process.
+and prints the median seconds, the ratios of medians, and the peak memory of one process. It prints
+CPU seconds too, which vary less on a busy machine.
 """
 
 from __future__ import annotations
@@ -74,9 +75,10 @@ print(total)
 
 @dataclass
 class Timed:
-    """A process's wall seconds and peak memory in MiB."""
+    """A process's wall and CPU seconds, and its peak memory in MiB."""
 
     seconds: float
+    cpu: float
     peak: float
 
 
@@ -95,7 +97,7 @@ def run(command: list[str], environment: dict[str, str] | None = None) -> Timed:
     seconds = time.perf_counter() - started
     if status:
         raise SystemExit(f"{command[:4]} failed: {errors.decode()[-800:]}")
-    return Timed(seconds, usage.ru_maxrss / 1024)
+    return Timed(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def make_drives(work: Path, bars: int) -> None:
@@ -187,11 +189,15 @@ def main() -> None:
             times.setdefault("DBNStore.to_df", []).append(run([*plain, TO_DF, pattern]))
         times.setdefault("import dagster", []).append(run([*plain, "import dagster"]))
     median = {name: statistics.median(t.seconds for t in found) for name, found in times.items()}
-    print(f"{'':22} {'median s':>9} {'min':>7} {'max':>7} {'peak MiB':>9}")
+    cpu = {name: statistics.median(t.cpu for t in found) for name, found in times.items()}
+    print(f"{'':22} {'median s':>9} {'min':>7} {'max':>7} {'CPU s':>7} {'peak MiB':>9}")
     for name, found in times.items():
         seconds = [t.seconds for t in found]
         peak = max(t.peak for t in found)
-        print(f"{name:22} {median[name]:9.2f} {min(seconds):7.2f} {max(seconds):7.2f} {peak:9.0f}")
+        print(
+            f"{name:22} {median[name]:9.2f} {min(seconds):7.2f} {max(seconds):7.2f} "
+            f"{cpu[name]:7.2f} {peak:9.0f}"
+        )
     ratios = {
         "JSON: cbi load / DuckDB (aim ≤ 2.5)": ("cbi load (JSON)", "DuckDB read_json"),
         "JSON: cbi load / Polars (aim < 1)": ("cbi load (JSON)", "Polars scan_ndjson"),
@@ -199,7 +205,7 @@ def main() -> None:
     }
     for label, (ours, other) in ratios.items():
         if ours in median:
-            print(f"{label}: {median[ours] / median[other]:.2f}")
+            print(f"{label}: {median[ours] / median[other]:.2f}, CPU {cpu[ours] / cpu[other]:.2f}")
     if "cbi load again" in median:
         excess = median["cbi load again"] - median["import dagster"]
         print(f"rerun, above the start of Python and Dagster (aim ≤ 2 s): {excess:.2f} s")
