@@ -21,12 +21,13 @@ from cbi_assets.config.macro import Macro, load_macro
 from cbi_assets.config.regimes import Regimes, load_regimes
 from cbi_assets.config.settings import Home, Settings, WarehouseName, load_settings
 from cbi_assets.config.sources import Sources, load_sources
+from cbi_assets.config.training import Training, load_training
 from cbi_assets.config.universe import Universe, load_universe
 from cbi_assets.drive.canonical import Rules
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.survey import NullProgress, Progress
 from cbi_assets.errors import HomeBusyError, UsageError
-from cbi_assets.tables import ALL_TABLES
+from cbi_assets.tables import ALL_TABLES, ALL_VIEWS
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets.warehouse.read_copy import updated_read_copy
@@ -60,6 +61,7 @@ class Project:
     sources: Sources = field(default_factory=load_sources)
     regimes: Regimes = field(default_factory=load_regimes)
     macro: Macro = field(default_factory=load_macro)
+    training: Training = field(default_factory=lambda: load_training())
     bigquery: Options | None = None
 
     @property
@@ -105,7 +107,7 @@ class Project:
                 DuckDBWarehouse(self.home.warehouse, self.home.scratch, wait) as embedded,
             ):
                 if create_tables:
-                    embedded.create_tables(ALL_TABLES)
+                    embedded.create_tables((*ALL_TABLES, *ALL_VIEWS))
                 yield embedded
             return
         if self.home.is_demo:
@@ -123,7 +125,7 @@ class Project:
             BigQueryWarehouse(connection, self.home.identify(), self.home.scratch) as remote,
         ):
             if create_tables:
-                remote.create_tables(ALL_TABLES)
+                remote.create_tables((*ALL_TABLES, *ALL_VIEWS))
             yield remote
 
 

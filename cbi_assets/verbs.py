@@ -1,4 +1,4 @@
-"""What a user asks for, each composed of its steps: load, unload, load_staging, build, check.
+"""What a user asks for, composed of its steps: load, unload, load_staging, build, train, check.
 
 The command line, Dagster and the demo call these; the steps by themselves check nothing.
 """
@@ -11,12 +11,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from cbi_assets.build.build import BuildOutcome, build_tables
+from cbi_assets.build.training import TrainingOutcome, build_training
 from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_checks
 from cbi_assets.checks.built_checks import run_matrix, run_rolls
 from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.checks.raw_checks import run_raw
 from cbi_assets.checks.staging_checks import run_bridge, run_observations
-from cbi_assets.ledger.check_results import CheckResult, record_results
+from cbi_assets.checks.training_checks import run_folds, run_training
+from cbi_assets.ledger.check_results import CheckResult, failed_upstream, record_results
 from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome, load_bars
@@ -142,6 +144,36 @@ def build(
         *run_checks(CheckContext(session, outcome.rolled), checks_run_by(run_rolls)),
         *run_checks(CheckContext(session), checks_run_by(run_bridge)),
     ]
+    record_results(session, checks)
+    return replace(outcome, checks=checks)
+
+
+def train(
+    session: Session, *, roots: tuple[str, ...] = (), changed: Collection[str] = ()
+) -> TrainingOutcome:
+    """Build the training tables from what `build` published, and check those that changed.
+
+    A root whose raw bars failed an ERROR check when last checked is left unchanged.
+
+    Parameters
+    ----------
+    session : Session
+        The session.
+    roots : tuple of str
+        The roots whose tables to build (default: all).
+    changed : collection of str
+        Roots whose rows this process has just built: their tables are compared row by row.
+    """
+    chosen = session.universe.select(roots)
+    failed = failed_upstream(session.warehouse, chosen)
+    outcome = build_training(session, [root for root in chosen if root not in failed], changed)
+    rewritten = {name for name in outcome.written if outcome.written[name] or outcome.removed[name]}
+    if not rewritten:
+        return outcome
+    context = CheckContext(session)
+    checks = run_checks(
+        context, [c for c in checks_run_by(run_training) if c.table.name in rewritten]
+    ) + run_checks(context, checks_run_by(run_folds))
     record_results(session, checks)
     return replace(outcome, checks=checks)
 

@@ -10,14 +10,18 @@ from cbi_assets.checks.check import Check, Runner
 from cbi_assets.checks.point_in_time import run_point_in_time
 from cbi_assets.checks.raw_checks import run_raw, run_rebuilds
 from cbi_assets.checks.staging_checks import run_bridge, run_observations
+from cbi_assets.checks.training_checks import run_folds, run_training
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.tables import (
     ALL_TABLES,
+    ALL_VIEWS,
     DAILY_ML_MATRIX,
+    FOLDS,
     MACRO_OBSERVATIONS,
     RAW,
     ROLL_CALENDAR,
     SESSIONS,
+    TRAINING,
     YAHOO_BRIDGE,
 )
 
@@ -102,6 +106,21 @@ def _raw_checks(timeframe: Timeframe) -> tuple[Check, ...]:
         ),
     )
 
+
+_TRAINING_CHECKS: Final = (
+    (
+        "targets_do_not_leak",
+        "Rebuilt from input that ends on a random date, no target is known before target_known_at, "
+        "and every feature is the matrix row's.",
+        "leaking row",
+    ),
+    (
+        "targets_are_roll_consistent",
+        "On a sample of rows, the target is what the closes of its contracts and the rolls in "
+        "market_data.roll_calendar give.",
+        "inconsistent target",
+    ),
+)
 
 CHECKS: Final[tuple[Check, ...]] = (
     *(check for timeframe in TIMEFRAMES for check in _raw_checks(timeframe)),
@@ -194,6 +213,19 @@ CHECKS: Final[tuple[Check, ...]] = (
         run_point_in_time,
     ),
     *(
+        Check(name, table, sentence, noun, run_training)
+        for table in TRAINING.values()
+        for name, sentence, noun in _TRAINING_CHECKS
+    ),
+    Check(
+        "folds_are_purged",
+        FOLDS,
+        "No target window of a row reaches a date of another role of its fold, and no test row is "
+        "within the horizon after validation.",
+        "row too close to another role",
+        run_folds,
+    ),
+    *(
         Check(
             SPEC_CHECK,
             table,
@@ -201,7 +233,7 @@ CHECKS: Final[tuple[Check, ...]] = (
             "difference",
             run_table_spec,
         )
-        for table in ALL_TABLES
+        for table in (*ALL_TABLES, *ALL_VIEWS)
     ),
 )
 """All checks; those of one table and runner follow each other, so that they run together."""

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from cbi_assets.build.build import BuildOutcome
+from cbi_assets.build.training import MISSING, TrainingOutcome
 from cbi_assets.cli.console import format_cell, say, say_verdict, table
 from cbi_assets.cli.show_checks import (
     check_document,
@@ -15,29 +16,55 @@ from cbi_assets.cli.show_checks import (
     show_findings,
 )
 from cbi_assets.cli.show_lights import show_lights
-from cbi_assets.formatting import plural, span
+from cbi_assets.formatting import number, plural, span
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.report.lights import Lights
 
 
-def show_build(outcome: BuildOutcome, lights: Lights | None, *, everything: bool = False) -> None:
+def show_build(
+    outcome: BuildOutcome,
+    trained: TrainingOutcome | None,
+    lights: Lights | None,
+    *,
+    everything: bool = False,
+) -> None:
     """Print the skipped roots, a preview's rows, what is not right, the verdict and the lights.
 
-    `lights` are None for a preview. If `everything`, print the checks that pass, too.
+    `trained` and `lights` are None for a preview. If `everything`, print the checks that pass, too.
     """
     for root, reasons in outcome.skipped.items():
         say(f"not rebuilt: {root}: {'; '.join(reasons)}")
     if outcome.preview is not None:
         _show_preview(outcome.preview)
+    checks = [*outcome.checks, *(trained.checks if trained else ())]
     if everything:
-        show_checks(outcome.checks)
+        show_checks(checks)
     else:
-        show_findings(outcome.checks)
-    say_verdict(not outcome.has_failures, _describe(outcome), count_results(outcome.checks)[1])
+        show_findings(checks)
+    passed = not outcome.has_failures and not (trained and trained.has_failures)
+    say_verdict(passed, _describe(outcome, checks), count_results(checks)[1])
+    if trained is not None and trained.builds.height:
+        say(_describe_training(trained))
     if lights is not None:
         show_lights(lights)
 
 
-def build_document(outcome: BuildOutcome, lights: Lights | None) -> dict[str, Any]:
+def _describe_training(trained: TrainingOutcome) -> str:
+    """Return on one line what the training tables contain, and what their targets lack."""
+    builds = trained.builds
+    rows, targets = (int(builds[name].sum()) for name in ("row_count", "targets"))
+    counts = {text: int(builds[name].sum()) for text, name in MISSING.items()}
+    reasons = ", ".join(f"{number(count)} {text}" for text, count in counts.items() if count)
+    return (
+        f"{plural(builds.height, 'training table')}: {plural(rows, 'row')}, "
+        f"{number(sum(trained.written.values()))} written; {plural(targets, 'target')}"
+        + (f", without: {reasons}" if reasons else "")
+    )
+
+
+def build_document(
+    outcome: BuildOutcome, trained: TrainingOutcome | None, lights: Lights | None
+) -> dict[str, Any]:
     """Return what a build wrote as JSON values."""
     return {
         "rows": outcome.rows,
@@ -51,10 +78,18 @@ def build_document(outcome: BuildOutcome, lights: Lights | None) -> dict[str, An
         },
         "preview": None if outcome.preview is None else outcome.preview.to_dicts(),
         "checks": [check_document(result) for result in outcome.checks],
+        "training": None
+        if trained is None
+        else {
+            "written": trained.written,
+            "removed": trained.removed,
+            "tables": trained.builds.drop("inputs").to_dicts(),
+            "checks": [check_document(result) for result in trained.checks],
+        },
     }
 
 
-def _describe(outcome: BuildOutcome) -> str:
+def _describe(outcome: BuildOutcome, checks: list[CheckResult]) -> str:
     """Return the rows of the matrix, and what went wrong."""
     if outcome.preview is not None:
         done = f"{plural(outcome.preview.height, 'row')} built, nothing published"
@@ -66,7 +101,7 @@ def _describe(outcome: BuildOutcome) -> str:
         )
         if outcome.first:
             done += f", {span(outcome.first, outcome.last)}"
-    failed = count_results(outcome.checks)[0]
+    failed = count_results(checks)[0]
     counts = (
         (len(outcome.skipped), "root not rebuilt", "roots not rebuilt"),
         (failed, "check failed", "checks failed"),

@@ -32,7 +32,7 @@ def build(
     json: Json = False,
     wait: Wait = 600.0,
 ) -> None:
-    """Build continuous series and features from the raw tables. Example: cbi build --limit 10"""
+    """Build continuous series, features and training tables. Example: cbi build --limit 10"""
     from cbi_assets import verbs
     from cbi_assets.cli.console import print_json
     from cbi_assets.cli.progress import working
@@ -43,7 +43,7 @@ def build(
         raise UsageError(
             f"is after --to {end}", subject=f"--from {start}", remedy="No row is between them."
         )
-    lights = None
+    trained = lights = None
     with working(), command_session(wait) as session:
         outcome = verbs.build(
             session, roots=tuple(symbol or ()), start=start, end=end, whole=whole, limit=limit
@@ -51,13 +51,19 @@ def build(
         if limit is None:
             from cbi_assets.pipeline.terminal import record_build
 
-            record_build(session, outcome)
+            was_changed = any(item.statements for item in outcome.replaced)
+            trained = verbs.train(
+                session,
+                roots=tuple(symbol or ()),
+                changed=session.universe.select() if was_changed else (),
+            )
+            record_build(session, outcome, trained)
             lights = read_lights(session)
     if json:
-        print_json(build_document(outcome, lights))
+        print_json(build_document(outcome, trained, lights))
     else:
-        show_build(outcome, lights, everything=everything)
-    if outcome.has_failures:
+        show_build(outcome, trained, lights, everything=everything)
+    if outcome.has_failures or (trained is not None and trained.has_failures):
         raise typer.Exit(1)
 
 

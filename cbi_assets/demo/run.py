@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from cbi_assets.build.build import BuildOutcome
+from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.universe import load_universe
 from cbi_assets.demo.encoder import encode_dbn, encode_text, mappings, write_job
@@ -26,7 +27,7 @@ from cbi_assets.report import take_audit, write_audit
 from cbi_assets.report.lights import Lights
 from cbi_assets.session import Project, open_session
 from cbi_assets.timestamps import EPOCH
-from cbi_assets.verbs import build, load
+from cbi_assets.verbs import build, load, train
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class DemoOutcome:
     drive: Path
     loaded: LoadOutcome
     built: BuildOutcome
+    trained: TrainingOutcome
     by_file: pl.DataFrame
     audit: Path
     lights: Lights
@@ -56,7 +58,7 @@ class DemoOutcome:
     @property
     def has_failures(self) -> bool:
         """Whether the load or the build has failures."""
-        return self.loaded.has_failures or self.built.has_failures
+        return any(part.has_failures for part in (self.loaded, self.built, self.trained))
 
 
 def make_drive(drive: Path) -> None:
@@ -126,10 +128,11 @@ def run_demo(home: Path, progress: Progress | None = None) -> DemoOutcome:
     with open_session(project, now=NOW, progress=progress) as session:
         loaded = load(session)
         built = build(session)
+        trained = train(session)
         by_file = books_by_file(session.warehouse)
         written = write_audit(project.home, take_audit(session))
         logger.info("Recording it in Dagster …")
         record_load(session, loaded)
-        record_build(session, built)
-    return DemoOutcome(project.home.root, drive, loaded, built, by_file, written.html,
+        record_build(session, built, trained)
+    return DemoOutcome(project.home.root, drive, loaded, built, trained, by_file, written.html,
                        written.audit.lights)  # fmt: skip

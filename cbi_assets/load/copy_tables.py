@@ -16,13 +16,14 @@ from cbi_assets.config.settings import WarehouseName
 from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.session import Session
-from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, TableSpec
+from cbi_assets.tables import ALL_TABLES, FOLDS, LEDGER_VERSION, TRAINING_BUILDS, TableSpec
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.fingerprint import fingerprint, spans, within
 
 logger = logging.getLogger(__name__)
 
-COPIED = tuple(spec for spec in ALL_TABLES if spec != LEDGER_VERSION)
+COPIED = tuple(spec for spec in ALL_TABLES if spec not in (LEDGER_VERSION, FOLDS, TRAINING_BUILDS))
+"""All tables but the training tables, which a build in the other warehouse makes."""
 
 
 @dataclass(frozen=True)

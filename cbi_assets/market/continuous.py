@@ -52,6 +52,21 @@ def choose_active(sessions: pl.DataFrame, front_months: pl.DataFrame) -> pl.Data
         The columns of `sessions`, and `roll_rule`; sorted by root and trade date. A date on which
         none of the above has a session has no row.
     """
+    return (
+        rank_candidates(sessions, front_months)
+        .with_columns(is_daily=~pl.col("built_from").is_in(INTRADAY))
+        .sort(*_KEY, "is_daily", "rank")
+        .unique(_KEY, keep="first", maintain_order=True)
+        .drop("is_daily", "rank")
+    )
+
+
+def rank_candidates(sessions: pl.DataFrame, front_months: pl.DataFrame) -> pl.DataFrame:
+    """Return the sessions that may be active, with `roll_rule` and `rank`: 0 is preferred.
+
+    Takes what `choose_active` takes: the front month's sessions (0), then those of the vendor's
+    symbols of rank 0 by volume, open interest and calendar (1 to 3).
+    """
     outrights = sessions.filter(~is_continuous())
     ours = outrights.join(front_months, on=[*_KEY, "contract"], how="semi").with_columns(
         roll_rule=pl.lit(CHAIN_RULE), rank=pl.lit(0, pl.Int8)
@@ -62,13 +77,7 @@ def choose_active(sessions: pl.DataFrame, front_months: pl.DataFrame) -> pl.Data
         roll_rule=letter.replace_strict(VENDOR_RULES, return_dtype=pl.String),
         rank=letter.replace_strict(ranks, return_dtype=pl.Int8),
     )
-    return (
-        pl.concat([ours, vendor])
-        .with_columns(is_daily=~pl.col("built_from").is_in(INTRADAY))
-        .sort(*_KEY, "is_daily", "rank")
-        .unique(_KEY, keep="first", maintain_order=True)
-        .drop("is_daily", "rank")
-    )
+    return pl.concat([ours, vendor])
 
 
 def continuous_series(

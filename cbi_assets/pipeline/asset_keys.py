@@ -6,14 +6,30 @@ from typing import Final
 
 import dagster as dg
 
-from cbi_assets.tables import BUILT, DERIVED, MACRO_OBSERVATIONS, RAW, YAHOO_BRIDGE
+from cbi_assets.tables import (
+    BUILT,
+    DERIVED,
+    FOLDS,
+    MACRO_OBSERVATIONS,
+    RAW,
+    TRAINING,
+    YAHOO_BRIDGE,
+)
 
 INVENTORY_KEY: Final = dg.AssetKey(["drive", "inventory"])
 RAW_KEY: Final = dg.AssetKey(["raw", "databento_ohlcv"])
 
 ASSET_TABLES: Final = {
     spec.id: spec
-    for spec in (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+    for spec in (
+        *RAW.values(),
+        *DERIVED.values(),
+        *BUILT,
+        MACRO_OBSERVATIONS,
+        YAHOO_BRIDGE,
+        *TRAINING.values(),
+        FOLDS,
+    )
 }
 """The tables that are assets, by id."""
 

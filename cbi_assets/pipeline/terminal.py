@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import dagster as dg
 
 from cbi_assets.build.build import BuildOutcome
+from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.config.settings import Home
 from cbi_assets.errors import CbiError
 from cbi_assets.ledger.check_results import CheckResult
@@ -25,12 +26,15 @@ from cbi_assets.pipeline.reporting import (
 )
 from cbi_assets.pipeline.staging.staging_assets import staging_metadata
 from cbi_assets.pipeline.to_dagster import to_evaluations
+from cbi_assets.pipeline.training.training_assets import training_metadata
 from cbi_assets.session import Session
-from cbi_assets.tables import BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE
+from cbi_assets.tables import BUILT, FOLDS, MACRO_OBSERVATIONS, TRAINING, YAHOO_BRIDGE
 
 
-def record_build(session: Session, outcome: BuildOutcome) -> None:
-    """Log a build's materializations and checks into the home's instance."""
+def record_build(
+    session: Session, outcome: BuildOutcome, trained: TrainingOutcome | None = None
+) -> None:
+    """Log the materializations and checks of a build, and of training tables that it changed."""
     if not outcome.replaced:
         return
     profile = profile_built(session)
@@ -44,7 +48,14 @@ def record_build(session: Session, outcome: BuildOutcome) -> None:
                     ),
                 )
             )
-        for evaluation in to_evaluations(outcome.checks):
+        if trained is not None:
+            metadata = training_metadata(trained)
+            changed = [n for n in trained.written if trained.written[n] or trained.removed[n]]
+            for table_id in [TRAINING[n].id for n in changed] + [FOLDS.id] * bool(changed):
+                instance.report_runless_asset_event(
+                    dg.AssetMaterialization(table_key(table_id), metadata=metadata[table_id])
+                )
+        for evaluation in to_evaluations([*outcome.checks, *(trained.checks if trained else ())]):
             instance.report_runless_asset_event(evaluation)
 
 

@@ -11,7 +11,7 @@ from cbi_assets.tables.download_tables import (
     STANDING_APPROVALS,
 )
 from cbi_assets.tables.instrument_tables import INSTRUMENT_CONFLICTS, INSTRUMENTS
-from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX
+from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX, DAILY_ML_MATRIX_FLAT
 from cbi_assets.tables.ops_tables import (
     ACCEPTANCES,
     BAR_CONFLICTS,
@@ -35,6 +35,7 @@ from cbi_assets.tables.staging_tables import (
     STITCH_STATISTICS,
     YAHOO_BRIDGE,
 )
+from cbi_assets.tables.training_tables import FOLDS, TRAINING, TRAINING_BUILDS
 
 BUILT: Final = (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
 """The tables that a build publishes in one transaction."""
@@ -50,11 +51,19 @@ ALL_TABLES: Final = (
     *BUILT,
     *DOWNLOADS,
     *STAGING_TABLES,
+    FOLDS,
+    TRAINING_BUILDS,
 )
+"""The tables that every command creates; a build also creates those of TRAINING."""
+
+ALL_VIEWS: Final = (DAILY_ML_MATRIX_FLAT,)
+
+EVERY_TABLE: Final = (*ALL_TABLES, *TRAINING.values(), *ALL_VIEWS)
 
 __all__ = [
     "ACCEPTANCES",
     "ALL_TABLES",
+    "ALL_VIEWS",
     "APPROVALS",
     "APPROVAL_USES",
     "BAR_CONFLICTS",
@@ -64,9 +73,12 @@ __all__ = [
     "CHECK_SLICES",
     "CONTINUOUS",
     "DAILY_ML_MATRIX",
+    "DAILY_ML_MATRIX_FLAT",
     "DERIVED",
     "DOWNLOADS",
     "DOWNLOAD_JOBS",
+    "EVERY_TABLE",
+    "FOLDS",
     "INSTRUMENTS",
     "INSTRUMENT_CONFLICTS",
     "LEDGER",
@@ -84,6 +96,8 @@ __all__ = [
     "STAGING_TABLES",
     "STANDING_APPROVALS",
     "STITCH_STATISTICS",
+    "TRAINING",
+    "TRAINING_BUILDS",
     "YAHOO_BRIDGE",
     "Column",
     "TableSpec",

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from cbi_assets.formatting import markdown_table
-from cbi_assets.tables import ALL_TABLES, Column, TableSpec, canonical_type
+from cbi_assets.tables import ALL_TABLES, ALL_VIEWS, TRAINING, Column, TableSpec, canonical_type
 
 _HEAD = """\
 # Data dictionary
@@ -22,7 +22,21 @@ DuckDB (schema). Timestamps are UTC. An unknown value is NULL, never 0.
 """
 
 
-def render(specs: Sequence[TableSpec] = ALL_TABLES) -> str:
+def _one_of_each() -> Iterator[TableSpec]:
+    """Yield one training table per set of columns; its description names the others."""
+    by_columns: dict[tuple[str, ...], list[TableSpec]] = {}
+    for spec in TRAINING.values():
+        by_columns.setdefault(spec.column_names, []).append(spec)
+    for first, *others in by_columns.values():
+        names = ", ".join(f"`{spec.id}`" for spec in others)
+        same = f" The same columns have: {names}." if others else ""
+        yield replace(first, description=first.description + same)
+
+
+DESCRIBED = (*ALL_TABLES, *ALL_VIEWS, *_one_of_each())
+
+
+def render(specs: Sequence[TableSpec] = DESCRIBED) -> str:
     """Return the page in Markdown: a list of the tables, then one section per table."""
     by_dataset = sorted(specs, key=lambda spec: spec.dataset)
     lines = [_HEAD]
@@ -41,6 +55,8 @@ def _section(spec: TableSpec) -> Iterator[str]:
     yield f"\n## {spec.id}\n"
     yield f"{spec.description}\n"
     facts = [f"One row per {_listed(spec.key)}."]
+    if spec.reads:
+        facts.append(f"A view of `{spec.reads.id}`.")
     if spec.partition_by:
         facts.append(f"Partitioned by month of `{spec.partition_by}`.")
     if spec.cluster_by:

@@ -11,15 +11,18 @@ from typing import Final
 
 from cbi_assets.config.macro import load_macro
 from cbi_assets.config.sources import load_sources
+from cbi_assets.config.training import load_training
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.tables import (
     CONTINUOUS,
     DAILY_ML_MATRIX,
     DERIVED,
+    FOLDS,
     MACRO_OBSERVATIONS,
     RAW,
     ROLL_CALENDAR,
     SESSIONS,
+    TRAINING,
     YAHOO_BRIDGE,
 )
 
@@ -171,6 +174,46 @@ def _bridge_lines() -> Lines:
     return lines | {"close_only": {FILES: tuple(sorted(prices))}}
 
 
+def _training_lines(name: str) -> Lines:
+    """Return a training table's features by their column of the matrix, and where targets are from.
+
+    A STRUCT's flat columns have the STRUCT as their source.
+    """
+    table = load_training().tables[name]
+    origins = {
+        f"{column.name}_{field.name}" if column.fields else column.name: column.name
+        for column in DAILY_ML_MATRIX.columns
+        for field in column.fields or (column,)
+    }
+    names = [c for c in TRAINING[name].column_names if c in origins]
+    lines: Lines = {c: {DAILY_ML_MATRIX.id: (origins[c],)} for c in names}
+    lines["training_weight"] = {DAILY_ML_MATRIX.id: ("regime",)}
+    sessions = {SESSIONS.id: "contract_key symbol trade_date volume"}
+    if table.bar is None:
+        closes = {SESSIONS.id: "close contract_key symbol trade_date volume"}
+        lines |= _of("target target_missing target_unadjusted target_closes", closes)
+        lines |= _of("target_date target_known_at entry_contract exit_contract", sessions)
+        return lines | dict(_of("rolls_between", sessions))
+    raw = table.bar in TIMEFRAMES
+    source = RAW[table.bar].id if raw else DERIVED[table.bar].id  # type: ignore[index]
+    lines |= _same(f"trade_date {_PRICES} volume", source)
+    lines |= _of("bar_end target_known_at", {source: "ts_event" if raw else "bar_end"})
+    lines |= _of("bar_load_ids", {source: "load_id" if raw else "load_ids"})
+    lines |= _of("target target_unadjusted", {source: "close ts_event"})
+    lines |= _of("target_missing", {source: "close ts_event trade_date symbol instrument_id"})
+    lines |= _of("target_date", {source: "trade_date"})
+    named = {source: "contract symbol instrument_id", **sessions}
+    return lines | dict(_of("entry_contract exit_contract rolls_between", named))
+
+
+def _fold_lines() -> Lines:
+    dates = {
+        spec.id: "data_date" if load_training().tables[name].bar is None else "trade_date"
+        for name, spec in TRAINING.items()
+    }
+    return dict(_of("fold from_date to_date", dates))
+
+
 LINEAGE: Final[dict[str, Lines]] = {
     **{spec.id: dict(_same(" ".join(spec.column_names), LOADED)) for spec in RAW.values()},
     **{spec.id: _derived(timeframe) for timeframe, spec in DERIVED.items()},
@@ -178,6 +221,8 @@ LINEAGE: Final[dict[str, Lines]] = {
     ROLL_CALENDAR.id: dict(_ROLL_LINES),
     CONTINUOUS.id: dict(_CONTINUOUS_LINES),
     DAILY_ML_MATRIX.id: dict(_MATRIX_LINES),
+    **{spec.id: _training_lines(name) for name, spec in TRAINING.items()},
+    FOLDS.id: _fold_lines(),
     MACRO_OBSERVATIONS.id: _macro_lines(),
     YAHOO_BRIDGE.id: _bridge_lines(),
 }
@@ -198,6 +243,12 @@ OTHER_ORIGINS: Final[dict[str, dict[str, str]]] = {
         "close_kind": "constant per source table",
     },
     DAILY_ML_MATRIX.id: {"ingestion_ts": "the clock"},
+    **{
+        spec.id: {"horizon": "training.yaml"}
+        | ({} if load_training().tables[name].bar is None else {"target_closes": "always session"})
+        for name, spec in TRAINING.items()
+    },
+    FOLDS.id: {"table": "training.yaml", "role": "training.yaml"},
     MACRO_OBSERVATIONS.id: {"source_file_id": _FILE_HASH, "load_id": _LOAD},
     YAHOO_BRIDGE.id: {
         **dict.fromkeys(("root", "close_kind", "scale", "adjustment", "source"), "sources.yaml"),

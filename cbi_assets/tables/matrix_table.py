@@ -235,3 +235,38 @@ DAILY_ML_MATRIX = TableSpec(
     partition_by="data_date",
     cluster_by=("symbol",),
 )
+
+
+def _flatten() -> tuple[tuple[Column, ...], str]:
+    """Return the flat view's columns and query: `<struct>_<field>` for each field of a STRUCT.
+
+    A field whose flat name a column of the matrix has, such as regime.name, is that column.
+    """
+    columns, selected = [], []
+    for column in DAILY_ML_MATRIX.columns:
+        for field in column.fields or (column,):
+            name = f"{column.name}_{field.name}" if column.fields else column.name
+            if column.fields and name in DAILY_ML_MATRIX.column_names:
+                continue
+            path = f"matrix.{column.name}.{field.name}" if column.fields else f"matrix.{name}"
+            kind, description = field.type, field.description
+            if kind == "ARRAY<STRING>":
+                path, kind = f"ARRAY_TO_STRING({path}, ' ')", "STRING"
+                description += ", separated by blanks"
+            columns.append(Column(name, kind, description, field.required, field.unit))
+            selected.append(f"  {path} AS {name}")
+    query = f"SELECT\n{',\n'.join(selected)}\nFROM `{DAILY_ML_MATRIX.id}` AS matrix"
+    return tuple(columns), query
+
+
+_FLAT_COLUMNS, _FLAT_QUERY = _flatten()
+
+DAILY_ML_MATRIX_FLAT = TableSpec(
+    dataset="features",
+    name="daily_ml_matrix_flat",
+    description="daily_ml_matrix with one scalar column per field, named <struct>_<field>.",
+    columns=_FLAT_COLUMNS,
+    key=DAILY_ML_MATRIX.key,
+    query=_FLAT_QUERY,
+    reads=DAILY_ML_MATRIX,
+)

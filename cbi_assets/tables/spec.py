@@ -43,7 +43,8 @@ class Column:
 class TableSpec:
     """One table: `dataset.name`, its key, MONTH partition column and clustering.
 
-    `seed` is a query of the row that a new table starts with.
+    `seed` is a query of the row that a new table starts with. With `query`, it is a view: its
+    columns are those of the query, in order, and `reads` is the table that they come from.
     """
 
     dataset: str
@@ -54,6 +55,8 @@ class TableSpec:
     partition_by: str | None = None
     cluster_by: tuple[str, ...] = ()
     seed: str | None = None
+    query: str | None = None
+    reads: TableSpec | None = None
 
     @property
     def id(self) -> str:
@@ -93,7 +96,7 @@ class TableSpec:
 
     @cached_property
     def create_statement(self) -> str:
-        """`CREATE TABLE IF NOT EXISTS`.
+        """`CREATE TABLE IF NOT EXISTS`, or of a view `CREATE OR REPLACE VIEW`.
 
         The key is no constraint of it: BigQuery enforces none, but takes it for granted when it
         optimizes, and then a check for duplicates might not see them.
@@ -119,7 +122,17 @@ class TableSpec:
         added = (f"ADD COLUMN IF NOT EXISTS {_defined(column, False)}" for column in columns)
         return f"ALTER TABLE `{self.id}` {', '.join(added)}"
 
+    def comments(self) -> list[tuple[str, str]]:
+        """Return every column's name with its description and unit."""
+        return [(column.name, _described(column)) for column in self.columns]
+
     def _create_statement(self, more_options: str) -> str:
+        options = f"OPTIONS (description={_quoted(self.description)}{more_options})"
+        if self.query is not None:
+            names = ",\n  ".join(
+                f"{name} OPTIONS (description={_quoted(text)})" for name, text in self.comments()
+            )
+            return f"CREATE OR REPLACE VIEW `{self.id}` (\n  {names}\n)\n{options} AS\n{self.query}"
         lines = ",\n  ".join(_defined(column, column.required) for column in self.columns)
         statement = f"CREATE TABLE IF NOT EXISTS `{self.id}` (\n  {lines}\n)"
         if self.partition_by:
@@ -128,7 +141,7 @@ class TableSpec:
             statement += f"\nPARTITION BY {trunc}({self.partition_by}, MONTH)"
         if self.cluster_by:
             statement += f"\nCLUSTER BY {', '.join(self.cluster_by)}"
-        return statement + f"\nOPTIONS (description={_quoted(self.description)}{more_options})"
+        return f"{statement}\n{options}"
 
 
 def struct(name: str, description: str, fields: Iterable[Column], required: bool = True) -> Column:

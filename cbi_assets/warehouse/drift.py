@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
@@ -117,6 +117,18 @@ def additions(spec: TableSpec, live: LiveTable) -> list[Column]:
     """Return the columns of the spec that the live table lacks."""
     existing = {column.name for column in live.columns}
     return [column for column in spec.columns if column.name not in existing]
+
+
+def can_read(view: TableSpec, live: Mapping[str, LiveTable]) -> bool:
+    """Return whether the table that a view reads has every field; an earlier version's may not.
+
+    `live` are tables by id.
+    """
+    table = view.reads and live.get(view.reads.id)
+    if view.reads is None or table is None:
+        return False
+    existing = {column.name: column.type for column in table.columns}
+    return all(existing.get(c.name) == canonical_type(c.type) for c in view.reads.columns)
 
 
 def differences(spec: TableSpec, live: LiveTable) -> list[str]:

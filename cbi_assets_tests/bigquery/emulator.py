@@ -16,7 +16,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.tables import ALL_TABLES
+from cbi_assets.tables import ALL_TABLES, ALL_VIEWS
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.bigquery.connection import Options, connect
 
@@ -77,7 +77,7 @@ class Emulator:
             connect(Options.of(settings)) as connection,
             BigQueryWarehouse(connection, "tests", self.bucket.with_name("scratch")) as warehouse,
         ):
-            warehouse.create_tables(ALL_TABLES)
+            warehouse.create_tables((*ALL_TABLES, *ALL_VIEWS))
 
     def settings(self, project: str) -> dict[str, Any]:
         """The settings that lead to one of its projects."""

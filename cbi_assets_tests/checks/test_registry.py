@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import groupby
 
 from cbi_assets.checks import CHECKS, SPEC_CHECK
-from cbi_assets.tables import ALL_TABLES
+from cbi_assets.tables import ALL_TABLES, ALL_VIEWS, TRAINING
 
 RAW = {
     "row_count_matches_files",
@@ -39,7 +39,9 @@ EXPECTED = {
         "regime_covers_every_row",
         "matrix_is_point_in_time",
     },
+    "training.folds": {"folds_are_purged"},
 }
+TRAINING_CHECKS = {"targets_do_not_leak", "targets_are_roll_consistent"}
 WARNINGS = {
     "coverage_is_uniform",
     "no_unexplained_gaps",
@@ -56,9 +58,9 @@ def test_each_table_has_its_checks_once() -> None:
     assert set(listed.values()) == {1}
     assert set(listed) == {
         (table.id, name)
-        for table in ALL_TABLES
+        for table in (*ALL_TABLES, *ALL_VIEWS)
         for name in {SPEC_CHECK} | EXPECTED.get(table.id, set())
-    }
+    } | {(table.id, name) for table in TRAINING.values() for name in TRAINING_CHECKS}
 
 
 def test_only_the_warnings_do_not_block() -> None:

@@ -22,7 +22,7 @@ import pytest
 from google.cloud import bigquery
 
 from cbi_assets.checks import check, inline_sql, raw_checks, staging_checks
-from cbi_assets.tables import ALL_TABLES, TableSpec
+from cbi_assets.tables import EVERY_TABLE, TableSpec
 from cbi_assets.tables.spec import Column
 from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import STAGING, staging_statement
@@ -36,7 +36,7 @@ _DATES = re.compile(r"'\d{4}-\d{2}-\d{2}( \d{4}-\d{2}-\d{2})*'")
 _A_DATE = "'2024-01-02'"
 _ROOTS = re.compile(r"'[A-Z0-9]{1,3}'(?=\)| AS root\b)")
 _A_ROOT = "'ZL'"
-_OWN = {spec.id: spec for spec in ALL_TABLES}
+_OWN = {spec.id: spec for spec in EVERY_TABLE}
 _NONE = pickle.dumps([])
 _RECORDERS = ("cbi_assets_tests.executed_sql", __name__)
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from cbi_assets.tables import ALL_TABLES
+from cbi_assets.tables import EVERY_TABLE
 from cbi_assets_tests.googlesql.analyzer import Analyzer, RefusedError
 from cbi_assets_tests.googlesql.engine import CACHE, VERSIONS
 
@@ -45,7 +45,7 @@ _LONGEST = 1 << 20
 _MOST_PARAMS = 10_000
 _COMMENT = re.compile(r"--[^\n]*")
 _QUOTED = re.compile(r"`([^`]+)`")
-_OWN = {spec.id: spec for spec in ALL_TABLES}
+_OWN = {spec.id: spec for spec in EVERY_TABLE}
 
 Created = dict[str, dict[str, str]]
 """The schemas of the tables that a text creates, by id."""
@@ -136,7 +136,7 @@ def _judge(
     # One catalog serves all, for its registration takes longer than a text. Therefore a staged
     # table's name contains its schema.
     prepared: list[tuple[Issued, dict[str, str]]] = []
-    tables = {spec.id: {c.name: c.type for c in spec.columns} for spec in ALL_TABLES}
+    tables = {spec.id: {c.name: c.type for c in spec.columns} for spec in EVERY_TABLE}
     for text in texts:
         names: dict[str, str] = {}
         for name, schema in text.tables.items():

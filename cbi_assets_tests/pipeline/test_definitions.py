@@ -21,8 +21,10 @@ from cbi_assets.session import Project
 from cbi_assets.tables import (
     BUILT,
     DERIVED,
+    FOLDS,
     MACRO_OBSERVATIONS,
     RAW,
+    TRAINING,
     YAHOO_BRIDGE,
 )
 
@@ -59,6 +61,8 @@ def test_asset_keys_are_the_tables_names() -> None:
         "market_data/roll_calendar",
         "market_data/databento_futures_continuous_1d",
         "features/daily_ml_matrix",
+        *(f"training/{name}" for name in TRAINING),
+        "training/folds",
         "downloads/spec",
         "audit/report",
     }
@@ -81,7 +85,15 @@ def test_every_check_of_an_asset_is_defined_and_errors_block() -> None:
     assert len(found) == len(specs)
     assets = {
         table.id
-        for table in (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+        for table in (
+            *RAW.values(),
+            *DERIVED.values(),
+            *BUILT,
+            MACRO_OBSERVATIONS,
+            YAHOO_BRIDGE,
+            *TRAINING.values(),
+            FOLDS,
+        )
     }
     for check in CHECKS:
         if check.table.id in assets:

@@ -18,14 +18,24 @@ from cbi_assets.tables import (
     BUILT,
     DAILY_ML_MATRIX,
     DERIVED,
+    FOLDS,
     MACRO_OBSERVATIONS,
     RAW,
+    TRAINING,
     YAHOO_BRIDGE,
     TableSpec,
 )
 from cbi_assets.tables.lineage import FILES, LINEAGE, LOADED, OTHER_ORIGINS
 
-TABLES = (*RAW.values(), *DERIVED.values(), *BUILT, MACRO_OBSERVATIONS, YAHOO_BRIDGE)
+TABLES = (
+    *RAW.values(),
+    *DERIVED.values(),
+    *BUILT,
+    MACRO_OBSERVATIONS,
+    YAHOO_BRIDGE,
+    *TRAINING.values(),
+    FOLDS,
+)
 COLUMNS = {spec.id: set(spec.column_names) for spec in TABLES} | {
     LOADED: set(RAW["1h"].column_names)
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cbi_assets.tables import ALL_TABLES, Column, TableSpec, struct
+from cbi_assets.tables import ALL_TABLES, ALL_VIEWS, Column, TableSpec, struct
 from cbi_assets.tables.dictionary import render
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
@@ -16,7 +16,7 @@ def test_page_is_up_to_date() -> None:
 
 def test_render_describes_every_table_column_and_field() -> None:
     page = render()
-    for spec in ALL_TABLES:
+    for spec in (*ALL_TABLES, *ALL_VIEWS):
         section = page.split(f"\n## {spec.id}\n")[1].split("\n## ")[0]
         assert spec.description in section
         for column in spec.columns:

@@ -14,7 +14,7 @@ import pytest
 
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import ALL_TABLES, DAILY_ML_MATRIX, RAW
+from cbi_assets.tables import ALL_TABLES, ALL_VIEWS, DAILY_ML_MATRIX, RAW
 from cbi_assets.verbs import build, check, load
 from cbi_assets.warehouse.drift import differences
 from cbi_assets_tests.conftest import MakeProject
@@ -39,7 +39,7 @@ def test_an_earlier_home_has_nothing_new_to_load_or_build(earlier: Project) -> N
         assert session.warehouse.query(f"SELECT COUNT(*) AS n FROM `{RAW['1h'].id}`").item() == 74
         assert session.warehouse.query(f"SELECT COUNT(*) AS n FROM `{RAW['1m'].id}`").item() == 120
         assert set(books_by_file(session.warehouse)["difference"]) == {0}
-        for spec in ALL_TABLES:
+        for spec in (*ALL_TABLES, *ALL_VIEWS):
             live = session.warehouse.live_table(spec)
             assert live is not None, spec.id
             assert differences(spec, live) == [], spec.id

@@ -12,13 +12,22 @@ from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.tables import TableSpec, canonical_type
 from cbi_assets.warehouse.bigquery.connection import Connection
 from cbi_assets.warehouse.bigquery.query_jobs import Jobs
-from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions, lint_live, lint_specs
+from cbi_assets.warehouse.drift import (
+    LiveColumn,
+    LiveTable,
+    additions,
+    can_read,
+    lint_live,
+    lint_specs,
+)
 
 _LEGACY = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
 def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]) -> None:
-    """Create missing datasets and tables, and add missing columns.
+    """Create missing datasets and tables, add missing columns and replace views that differ.
+
+    A dataset's views follow its tables in `specs`. A view whose table lacks a field stays as it is.
 
     Raises
     ------
@@ -40,12 +49,17 @@ def create_tables(connection: Connection, jobs: Jobs, specs: Iterable[TableSpec]
             item.table_id: item
             for item in connection.client.list_tables(dataset, retry=connection.retry)
         }
-        if absent := [spec for spec in wanted if spec.name not in live]:
+        tables = [spec for spec in wanted if spec.query is None]
+        if absent := [spec for spec in tables if spec.name not in live]:
             jobs.script(
                 [s for spec in absent for s in (spec.create_statement, *spec.fill_statements())]
             )
         for spec in wanted:
-            if (item := live.get(spec.name)) is not None:
+            item = live.get(spec.name)
+            if spec.query is not None:
+                if item is None or (item.labels or {}).get("spec") != spec.fingerprint:
+                    _create_view(connection, jobs, spec)
+            elif item is not None:
                 _check_expiration(spec, item)
                 if (item.labels or {}).get("spec") != spec.fingerprint:
                     _migrate(connection, jobs, spec)
@@ -126,6 +140,12 @@ def staging_fields(schemas: Iterable[pa.Schema]) -> list[bigquery.SchemaField]:
             if field.mode == "NULLABLE" and known.mode == "REQUIRED":
                 merged[field.name] = field
     return list(merged.values())
+
+
+def _create_view(connection: Connection, jobs: Jobs, spec: TableSpec) -> None:
+    table = spec.reads and live_table(connection, spec.reads)
+    if spec.reads and table and can_read(spec, {spec.reads.id: table}):
+        jobs.query(spec.create_statement)
 
 
 def _migrate(connection: Connection, jobs: Jobs, spec: TableSpec) -> None:

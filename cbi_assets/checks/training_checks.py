@@ -1,0 +1,348 @@
+"""Check the training tables: nothing leaks, targets roll as the ledger says, folds are purged."""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from cbi_assets.build.bar_targets import known_rows
+from cbi_assets.build.training import read_steps
+from cbi_assets.checks.check import Check, CheckContext
+from cbi_assets.checks.inline_sql import inline_params
+from cbi_assets.config.training import TrainingTable
+from cbi_assets.features.targets import SESSION, UTC_DAY, daily_targets
+from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.market.session_bars import INTRADAY
+from cbi_assets.tables import DAILY_ML_MATRIX_FLAT, FOLDS, ROLL_CALENDAR, TRAINING
+from cbi_assets.tables.training_tables import FEATURES
+from cbi_assets.warehouse.sql_files import load_sql
+
+CUTS: Final = 3
+"""Dates at which the input is cut off."""
+
+SAMPLED_DATES: Final = 20
+"""Trade dates whose bars are compared: a table of 1m bars has millions."""
+
+SAMPLED_ROWS: Final = 200
+
+_TOLERANCE: Final = 1e-9
+_NAMES: Final = [column.name for column in FEATURES if column.name not in ("symbol", "data_date")]
+_UTC: Final = pl.Datetime("us", "UTC")
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A training table's rows: all of a daily one, those of a few dates of one of bars."""
+
+    table: TrainingTable
+    rows: pl.DataFrame
+    seed: int
+
+
+def run_training(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+    """Run a training table's checks; a table that no build has made yet has no results."""
+    spec = checks[0].table
+    table = context.session.project.training.tables.get(spec.name)
+    if table is None or context.session.warehouse.live_table(spec) is None:
+        return []
+    if context.roots is not None and table.root not in context.roots:
+        return []
+    stored = _read(context, spec.name, table)
+    results = []
+    for check in checks:
+        found = _CHECKS[check.name](context, stored)
+        sql = f"SELECT * FROM `{spec.id}` WHERE symbol = @root AND {spec.key[1]} = @at"
+        at = found[spec.key[1]][0] if found.height else stored.rows[spec.key[1]].max()
+        params = {"root": table.root, "at": at or dt.date(1900, 1, 1)}
+        paste = context.session.warehouse.to_dialect(inline_params(sql, params))
+        expected = f"none (seed {stored.seed})"
+        sample = found.head(20).to_dicts()
+        results.append(
+            check.result(context, table.root, found.height, sample, paste, expected=expected)
+        )
+    return results
+
+
+def _read(context: CheckContext, name: str, table: TrainingTable) -> _Stored:
+    session, seed = context.session, int(f"{context.session.now:%Y%m%d}")
+    sql, params = f"SELECT * FROM `{TRAINING[name].id}` WHERE symbol = @root", {"root": table.root}
+    if table.bar is None:
+        rows = session.warehouse.query(f"{sql} ORDER BY data_date", params)
+        return _Stored(table, rows, seed)
+    dates = session.warehouse.query(
+        f"SELECT DISTINCT trade_date FROM `{TRAINING[name].id}` WHERE symbol = @root", params
+    )["trade_date"].sort()
+    drawn = _draw(dates.to_list(), SAMPLED_DATES, seed)
+    rows = session.warehouse.query(
+        f"{sql} AND trade_date IN UNNEST(@dates) ORDER BY bar_end",
+        {**params, "dates": drawn or [dt.date(1900, 1, 1)]},
+    )
+    return _Stored(table, rows, seed)
+
+
+def _draw[Item](items: Sequence[Item], count: int, seed: int) -> list[Item]:
+    """Draw some of the items; the newest is always one of them."""
+    if not items:
+        return []
+    return [*random.Random(seed).sample(items[:-1], min(count, len(items)) - 1), items[-1]]
+
+
+def find_leaks(context: CheckContext, stored: _Stored) -> pl.DataFrame:
+    """Return rows that know the future: key, and what is wrong.
+
+    A target that was known by a date must be what the input up to that date gives, and one that was
+    not must not follow from it. A feature must be that of the matrix row, which must have been
+    known by then.
+    """
+    rows = stored.rows
+    if rows.is_empty():
+        return rows.select(TRAINING_KEY[stored.table.bar is None])
+    key = TRAINING_KEY[stored.table.bar is None]
+    flat = context.session.warehouse.query(
+        f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol = @root "
+        "AND data_date BETWEEN @first AND @last",
+        {
+            "root": stored.table.root,
+            "first": rows["data_date"].min() or dt.date(1900, 1, 1),
+            "last": rows["data_date"].max() or dt.date(1900, 1, 1),
+        },
+    )
+    names = [name for name in _NAMES if name in rows.columns]
+    joined = rows.join(flat, on="data_date", how="left", suffix="_matrix", maintain_order="left")
+    differs = pl.concat_list(
+        pl.when(pl.col(name).ne_missing(pl.col(f"{name}_matrix"))).then(pl.lit(name))
+        for name in names
+    ).list.drop_nulls()
+    if stored.table.bar is None:
+        closes = flat.select(target_date="data_date", last_close="timestamp")
+        parts = [
+            rows.join(closes, on="target_date", how="left")
+            .filter(pl.col("target_known_at") < pl.col("last_close"))
+            .select(*key, leak=pl.lit("its target is dated before its last close")),
+            *(_leaks_of_targets(context, stored, cut) for cut in _cuts(rows, stored.seed)),
+        ]
+    else:
+        known = known_rows(
+            flat.select(
+                "data_date", "timestamp", "ingestion_ts", price_source="source_price_source"
+            ),
+            flat.select(trade_date="data_date", last_end=pl.lit(None, _UTC)),
+        )
+        parts = [
+            rows.join(known.drop("ingestion_ts"), on="data_date")
+            .filter(pl.col("known_at") > pl.col("bar_end"))
+            .select(*key, leak=pl.lit("its matrix row was not known by bar_end")),
+            rows.filter(pl.col("target").is_not_null())
+            .filter(~(pl.col("target_known_at") > pl.col("bar_end")).fill_null(False))
+            .select(*key, leak=pl.lit("its target is dated before its bar ends")),
+        ]
+    parts.append(
+        joined.with_columns(differs.list.first().alias("column"))
+        .filter(pl.col("column").is_not_null())
+        .select(*key, leak=pl.format("{} is not the matrix row's", "column"))
+    )
+    return pl.concat(parts).unique(key, keep="first", maintain_order=True)
+
+
+TRAINING_KEY: Final = {True: ["data_date"], False: ["bar_end"]}
+
+
+def _cuts(rows: pl.DataFrame, seed: int) -> list[dt.date]:
+    """Draw dates before the newest, of which the input that exists is the whole."""
+    dates = rows["data_date"].unique().sort().to_list()[:-1]
+    return random.Random(seed).sample(dates, min(CUTS, len(dates)))
+
+
+def _leaks_of_targets(context: CheckContext, stored: _Stored, cut: dt.date) -> pl.DataFrame:
+    """Return rows whose target differs from what was known at the end of a date."""
+    before = stored.rows.filter(pl.col("data_date") <= cut)
+    steps = read_steps(context.session, stored.table.root, cut)
+    if steps is None:
+        rebuilt = before.select("data_date", rebuilt=pl.lit(None, pl.Float64))
+    else:
+        exists = pl.col("data_date").is_in(steps.closes["trade_date"].implode())
+        fresh = daily_targets(before.filter(exists), steps, stored.table.horizon)
+        rebuilt = fresh.select("data_date", rebuilt="target")
+    by_then = dt.datetime.combine(cut + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return (
+        before.join(rebuilt, on="data_date", how="left", maintain_order="left")
+        .with_columns(
+            known=pl.when(pl.col("target_known_at") <= by_then).then(pl.col("target")),
+        )
+        .filter(~_same(pl.col("known"), pl.col("rebuilt")))
+        .select(
+            "data_date",
+            leak=pl.format(
+                "target known at {} is {}, from input up to {} it is {}",
+                pl.col("target_known_at").dt.strftime("%Y-%m-%d %H:%M"),
+                pl.col("known").cast(pl.String).fill_null("unknown"),
+                pl.lit(str(cut)),
+                pl.col("rebuilt").cast(pl.String).fill_null("unknown"),
+            ),
+        )
+    )
+
+
+def _same(left: pl.Expr, right: pl.Expr) -> pl.Expr:
+    close = (left - right).abs() <= _TOLERANCE
+    return close.fill_null(False) | (left.is_null() & right.is_null())
+
+
+def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
+    """Return sampled rows whose target is not what closes and the roll ledger give.
+
+    close(exit) / close(entry), times from_close / to_close of each roll between, less 1.
+    """
+    key = TRAINING_KEY[stored.table.bar is None]
+    known = stored.rows.filter(pl.col("target").is_not_null())
+    if stored.table.bar is not None:
+        return _inconsistent_bars(stored.rows, known).select(*key, "target", "recomputed")
+    places = _draw(range(known.height), SAMPLED_ROWS, stored.seed)
+    rows = known[sorted(places)]
+    params = {"root": stored.table.root, "until": dt.date(2200, 1, 1)}
+    sessions = context.session.warehouse.query(load_sql("training/session_closes"), params)
+    kind = (
+        pl.when(pl.col("built_from").is_in(INTRADAY))
+        .then(pl.lit(SESSION))
+        .otherwise(pl.lit(UTC_DAY))
+    )
+    closes = {
+        (kind, contract, date): close
+        for kind, contract, date, close in sessions.sort(
+            pl.col("symbol").str.contains(".", literal=True), descending=True
+        )
+        .select(kind.alias("kind"), "contract_key", "trade_date", "close")
+        .iter_rows()
+    }
+    rolls = context.session.warehouse.query(
+        f"SELECT roll_date, decided_on, from_contract, to_contract FROM `{ROLL_CALENDAR.id}` "
+        "WHERE root = @root ORDER BY roll_date",
+        {"root": stored.table.root},
+    ).rows()
+    recomputed = [_recompute(row, closes, rolls) for row in rows.iter_rows(named=True)]
+    return (
+        rows.with_columns(pl.Series("recomputed", recomputed, pl.Float64))
+        .filter(~_same(pl.col("target"), pl.col("recomputed")))
+        .select(*key, "target", "recomputed", "entry_contract", "exit_contract", "rolls_between")
+    )
+
+
+_Closes = dict[tuple[str, str, dt.date], float]
+_Rolls = list[tuple[dt.date, dt.date, str, str]]
+
+
+def _recompute(row: dict[str, object], closes: _Closes, rolls: _Rolls) -> float | None:
+    """Return a row's target by the ledger's rolls; None if a close or a roll is missing."""
+    start, end, kind = row["data_date"], row["target_date"], row["target_closes"]
+    contract, last = row["entry_contract"], row["exit_contract"]
+    ratio, count = 1.0, 0
+    if contract != last:
+        for roll_date, decided_on, from_contract, to_contract in rolls:
+            if not start < roll_date <= end:  # type: ignore[operator]
+                continue
+            legs = (closes.get((kind, name, decided_on)) for name in (from_contract, to_contract))  # type: ignore[arg-type]
+            from_close, to_close = legs
+            if from_contract != contract or not from_close or not to_close:
+                return None
+            ratio, count, contract = ratio * from_close / to_close, count + 1, to_contract
+    entry = closes.get((kind, row["entry_contract"], start))  # type: ignore[arg-type]
+    exit_close = closes.get((kind, last, end))  # type: ignore[arg-type]
+    if contract != last or count != row["rolls_between"] or not entry or exit_close is None:
+        return None
+    return exit_close / entry * ratio - 1
+
+
+def _inconsistent_bars(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of bars whose target is not the move to the close of the bar named by it."""
+    later = rows.select(
+        pl.col("bar_end").alias("target_known_at"),
+        pl.col("close").alias("later_close"),
+        pl.col("trade_date").alias("later_date"),
+        pl.col("entry_contract").alias("later_contract"),
+    )
+    joined = known.join(later, on="target_known_at", how="left", maintain_order="left")
+    is_one_contract = pl.col("later_contract") == pl.col("entry_contract")
+    is_one_session = pl.col("later_date") == pl.col("trade_date")
+    return joined.with_columns(
+        recomputed=pl.when(is_one_contract & is_one_session).then(
+            pl.col("later_close") / pl.col("close") - 1
+        )
+    ).filter(~_same(pl.col("target"), pl.col("recomputed")))
+
+
+_CHECKS: Final[dict[str, Callable[[CheckContext, _Stored], pl.DataFrame]]] = {
+    "targets_do_not_leak": find_leaks,
+    "targets_are_roll_consistent": find_inconsistent,
+}
+
+
+def run_folds(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+    """Compare the target windows of every fold's rows with the dates of its other roles."""
+    (check,) = checks
+    warehouse, training = context.session.warehouse, context.session.project.training
+    folds = warehouse.query(f"SELECT * FROM `{FOLDS.id}` ORDER BY `table`, fold, from_date")
+    by_root: dict[str, list[pl.DataFrame]] = {}
+    for (name,), own in folds.partition_by("table", as_dict=True, maintain_order=True).items():
+        table = training.tables.get(name)
+        if table is None or (context.roots is not None and table.root not in context.roots):
+            continue
+        date = "data_date" if table.bar is None else "trade_date"
+        windows = warehouse.query(
+            f"SELECT {date} AS first, MAX(target_date) AS last FROM `{TRAINING[name].id}` "
+            f"WHERE symbol = @root GROUP BY {date} ORDER BY {date}",
+            {"root": table.root},
+        )
+        by_root.setdefault(table.root, []).append(find_unpurged(name, own, windows))
+    sql = warehouse.to_dialect(f"SELECT * FROM `{FOLDS.id}` ORDER BY `table`, fold, from_date")
+    results = []
+    for root, parts in by_root.items():
+        found = pl.concat(parts)
+        results.append(check.result(context, root, found.height, found.head(20).to_dicts(), sql))
+    return results
+
+
+def find_unpurged(table: str, folds: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows in a role whose window reaches another role, or that follow too soon.
+
+    Parameters
+    ----------
+    table : str
+        The training table.
+    folds : pl.DataFrame
+        Its rows of training.folds.
+    windows : pl.DataFrame
+        first and last: each date that has rows, and the last date that their targets see.
+    """
+    spans = folds.pivot("role", index="fold", values=["from_date", "to_date"])
+    rows = windows.join(spans, how="cross")
+
+    def in_role(role: str) -> pl.Expr:
+        return pl.col("first").is_between(pl.col(f"from_date_{role}"), pl.col(f"to_date_{role}"))
+
+    def reaches(role: str) -> pl.Expr:
+        return pl.col("last") >= pl.col(f"from_date_{role}")
+
+    # The embargo: a row within the horizon after validation starts inside a validation window.
+    validated = (
+        rows.filter(in_role("valid")).group_by("fold").agg(pl.col("last").max().alias("seen"))
+    )
+    rows = rows.join(validated, on="fold", how="left")
+    return (
+        rows.with_columns(
+            problem=pl.when(in_role("train") & reaches("valid"))
+            .then(pl.lit("a training window touches validation"))
+            .when(in_role("train") & reaches("test"))
+            .then(pl.lit("a training window touches test"))
+            .when(in_role("valid") & reaches("test"))
+            .then(pl.lit("a validation window touches test"))
+            .when(in_role("test") & (pl.col("first") <= pl.col("seen")))
+            .then(pl.lit("a test row is within the horizon after validation"))
+        )
+        .filter(pl.col("problem").is_not_null())
+        .select(pl.lit(table).alias("table"), "fold", pl.col("first").alias("date"), "problem")
+    )

@@ -1,0 +1,10 @@
+-- Count a root's bars and name the loads that published them. One row per symbol and trade date.
+-- Reads $table. Parameter: root.
+SELECT
+  own.symbol, own.trade_date,
+  COUNT(DISTINCT own.ts_event) AS bars,
+  STRING_AGG(DISTINCT $loads, ' ' ORDER BY $loads) AS loads,
+  MIN($bar_end) AS first_end, MAX($bar_end) AS last_end
+FROM `$table` AS own
+WHERE own.root = @root AND own.kind IN ('outright', 'continuous')
+GROUP BY own.symbol, own.trade_date

@@ -1,0 +1,13 @@
+-- Summarize what the rows of a training table were made from. One row per trade date of bars.
+-- Reads $table. Parameter: root.
+SELECT
+  trade_date,
+  COUNT(*) AS bars,
+  STRING_AGG(DISTINCT bar_load_ids, ' ' ORDER BY bar_load_ids) AS loads,
+  MIN(data_date) AS first_row, MAX(data_date) AS last_row,
+  MIN(ingestion_ts) AS first_written, MAX(ingestion_ts) AS last_written,
+  MAX(horizon) AS horizon,
+  COUNTIF(target_missing = 'not yet') AS not_yet
+FROM `$table`
+WHERE symbol = @root
+GROUP BY trade_date

@@ -1,0 +1,9 @@
+-- Insert targets with the features of their matrix rows, and with nothing else.
+-- Reads $staged, features.daily_ml_matrix_flat. Parameter: root.
+INSERT INTO `$table` ($columns)
+SELECT
+  @root AS symbol, own.*, flat.* EXCEPT (symbol, data_date), flat.regime_weight AS training_weight
+FROM `$staged` AS own
+LEFT JOIN (
+  SELECT * FROM `features.daily_ml_matrix_flat` AS matrix WHERE matrix.symbol = @root
+) AS flat ON flat.data_date = own.data_date
