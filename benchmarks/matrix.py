@@ -115,8 +115,7 @@ def make_home(work: Path, roots: int, years: int) -> None:
             bars = make_bars(project, root, place, last)
             fill(RAW["1h"].id, bars.filter(pl.col("trade_date") < last))
             days.append(bars.filter(pl.col("trade_date") == last))
-        loads = [f"load-{root}" for root in project.universe.roots]
-        fill(LOADS.id, make_books([*loads, "load-day"]))
+            fill(LOADS.id, make_books(f"load-{root}", bars.filter(pl.col("trade_date") < last)))
         fill(MACRO_OBSERVATIONS.id, make_observations(project, last))
     pl.concat(days).with_columns(load_id=pl.lit("load-day")).write_parquet(work / DAY)
 
@@ -162,16 +161,20 @@ def make_bars(project: Any, root: str, place: int, last: dt.date) -> Any:
     ).select(RAW["1h"].column_names)
 
 
-def make_books(loads: list[str]) -> Any:
-    """Return rows of ops.loads, so that the checks find the loads that the rows name."""
+def make_books(load_id: str, bars: Any) -> Any:
+    """Return the rows of ops.loads of these bars: a build looks at what the ledger says."""
     import polars as pl
 
-    counts = ("records", "published", "duplicates", "quarantined", "conflicts", "reopened")
-    return pl.DataFrame({"load_id": loads}).with_columns(
-        pl.format("file of {}", "load_id").alias("source_file_id"),
+    empty = ("duplicates", "quarantined", "conflicts", "reopened")
+    return bars.group_by("root").agg(
+        pl.lit(load_id).alias("load_id"),
+        pl.format("file of {} in {}", "root", pl.lit(load_id)).first().alias("source_file_id"),
         pl.lit("1h").alias("timeframe"),
-        pl.lit("").alias("root"),
-        *(pl.lit(0, pl.Int64).alias(name) for name in counts),
+        pl.len().cast(pl.Int64).alias("records"),
+        pl.len().cast(pl.Int64).alias("published"),
+        *(pl.lit(0, pl.Int64).alias(name) for name in empty),
+        pl.col("ts_event").min().alias("first_ts_event"),
+        pl.col("ts_event").max().alias("last_ts_event"),
         pl.lit(NOW).alias("loaded_at"),
     )
 
@@ -284,23 +287,19 @@ def add_day(work: Path) -> dict[str, Any]:
     """Insert the bars of DAY into the 1h table."""
     import polars as pl
 
-    from cbi_assets.tables import RAW
+    from cbi_assets.tables import LOADS, RAW
     from cbi_assets.warehouse.base import Statement
 
     project = open_project(work)
     from cbi_assets.session import open_session
 
+    bars = pl.read_parquet(work / DAY)
     with open_session(project, now=NOW) as session:
-        warehouse = session.warehouse
-        staged = warehouse.stage_frame("day", pl.read_parquet(work / DAY))
-        columns = ", ".join(RAW["1h"].column_names)
-        warehouse.transact(
-            [
-                Statement(
-                    f"INSERT INTO `{RAW['1h'].id}` ({columns}) SELECT {columns} FROM `{staged}`"
-                )
-            ]
-        )
+        for spec, rows in ((RAW["1h"], bars), (LOADS, make_books("load-day", bars))):
+            staged = session.warehouse.stage_frame("day", rows)
+            columns = ", ".join(rows.columns)
+            sql = f"INSERT INTO `{spec.id}` ({columns}) SELECT {columns} FROM `{staged}`"
+            session.warehouse.transact([Statement(sql)])
     return {}
 
 

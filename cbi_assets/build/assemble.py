@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from cbi_assets.build.build_slices import NO_CUTOFF
+from cbi_assets.build.build_rule import build_rule
+from cbi_assets.build.build_slices import NO_CUTOFF, Built
 from cbi_assets.build.session_rows import build_sessions, read_hours
 from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
 from cbi_assets.features.matrix import ZONE_ROOTS, MatrixInputs, build_matrix
+from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import Chain, chain
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.market.sessions import session_close
 from cbi_assets.market.symbology import is_continuous
-from cbi_assets.session import Session
-from cbi_assets.tables import MACRO_OBSERVATIONS, ROLL_CALENDAR, YAHOO_BRIDGE
+from cbi_assets.session import Project, Session
+from cbi_assets.tables import DAILY_ML_MATRIX, MACRO_OBSERVATIONS, ROLL_CALENDAR, YAHOO_BRIDGE
 from cbi_assets.warehouse.base import Warehouse
 
 _FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
@@ -44,6 +46,13 @@ def crush_legs(universe: Universe, roots: Sequence[str]) -> list[str]:
     if CRUSH_ROOT not in roots:
         return []
     return [leg for leg in CRUSH_LEGS if leg not in roots and leg in universe.roots]
+
+
+def matrix_slices(project: Project, roots: Sequence[str]) -> Built:
+    """Return what the matrix' rows of these roots are built from."""
+    legs = [leg for leg in CRUSH_LEGS if leg in roots and leg != CRUSH_ROOT]
+    rules = dict.fromkeys(roots, build_rule(project))
+    return Built(DAILY_ML_MATRIX, TIMEFRAMES, rules, {CRUSH_ROOT: legs})
 
 
 def front_month_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
@@ -72,6 +81,8 @@ def assemble(
     windows: pl.DataFrame,
     inventory: pl.DataFrame,
     until: dt.date = NO_CUTOFF,
+    *,
+    whole: bool = False,
 ) -> Assembled:
     """Compute the rows of these roots. Publishes nothing.
 
@@ -88,9 +99,12 @@ def assemble(
     until : datetime.date
         Last trade date whose bars are used. Observations count if they were published by the last
         close of that date.
+    whole : bool
+        Compute every session of the windows again instead of reading back those that are up to
+        date.
     """
     project, warehouse = session.project, session.warehouse
-    found = build_sessions(warehouse, inventory, windows, [*roots, *legs])
+    found = build_sessions(warehouse, inventory, windows, [*roots, *legs], until, whole=whole)
     sessions = found.frame
     front = front_month_chain(sessions, project.universe)
     active = choose_active(sessions, front.front_months)

@@ -9,16 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.build.assemble import Assembled, assemble, crush_legs
+from cbi_assets.build.assemble import Assembled, assemble, crush_legs, matrix_slices
 from cbi_assets.build.bar_inventory import read_inventory
-from cbi_assets.build.build_rule import build_rule
-from cbi_assets.build.build_slices import BuildSlices, Built, store_slices, within
+from cbi_assets.build.build_slices import BuildSlices, store_slices, within
 from cbi_assets.build.derive import DeriveOutcome, derive, derived_tables
 from cbi_assets.build.replace_rows import Replacement, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
-from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
+from cbi_assets.features.crush import CRUSH_ROOT
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
-from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.session import Session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
 from cbi_assets.warehouse.base import Statement, Warehouse
@@ -78,23 +76,24 @@ def build_tables(
     legs = [leg for leg in legs if leg not in failed]
     every = [*buildable, *legs]
     logger.info("looking for changed bars of %d roots", len(every))
-    matrix_table = Built(
-        DAILY_ML_MATRIX,
-        TIMEFRAMES,
-        dict.fromkeys(every, build_rule(session.project)),
-        {CRUSH_ROOT: [leg for leg in CRUSH_LEGS if leg in every and leg != CRUSH_ROOT]},
-    )
     tables = derived_tables(buildable)
     slices = BuildSlices.read(
         warehouse, [DAILY_ML_MATRIX, *(built.table for built in tables.values())], every, whole
     )
-    owed = slices.owed(matrix_table)
+    owed = slices.owed(matrix_slices(session.project, every))
     windows = pl.concat([owed.windows, *(slices.owed(built).windows for built in tables.values())])
     inventory = read_inventory(warehouse, windows.unique())
     derived = None
     if limit is None and buildable:
         derived = derive(session, tuple(buildable), whole=whole, slices=slices, inventory=inventory)
-    made = assemble(session, buildable, legs, owed.windows, within(inventory, owed.windows))
+    made = assemble(
+        session,
+        buildable,
+        legs,
+        owed.windows,
+        within(inventory, owed.windows),
+        whole=whole,
+    )
     matrix = made.matrix
     if not matrix.is_empty():
         matrix = matrix.filter(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from cbi_assets.build.bar_inventory import SESSION_KEY, up_to_date
-from cbi_assets.build.build_slices import all_dates, within
+from cbi_assets.build.build_slices import NO_CUTOFF, all_dates, within
 from cbi_assets.market.session_bars import choose_finest, session_bars
 from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.warehouse.base import Warehouse
@@ -46,13 +46,19 @@ class Sessions:
 
 
 def build_sessions(
-    warehouse: Warehouse, inventory: pl.DataFrame, windows: pl.DataFrame, roots: Sequence[str]
+    warehouse: Warehouse,
+    inventory: pl.DataFrame,
+    windows: pl.DataFrame,
+    roots: Sequence[str],
+    until: dt.date = NO_CUTOFF,
+    *,
+    whole: bool = False,
 ) -> Sessions:
-    """Return the sessions of these roots. Publishes nothing.
+    """Return the sessions of these roots up to a trade date. Publishes nothing.
 
     Only sessions in the WINDOWS may have changed, and `inventory` (INVENTORY) has their bars. Those
-    that the table has, built from the same bars, are read back as all others are. An evening
-    without its day is not a session yet.
+    that the table has, built from the same bars, are read back as all others are, unless `whole`.
+    An evening without its day is not a session yet.
     """
     wanted = choose_finest(inventory.filter("reaches_its_day"))
     every = all_dates(roots)
@@ -60,12 +66,14 @@ def build_sessions(
     if not windows.equals(every):
         columns = ", ".join(SESSIONS.column_names)
         existing = warehouse.query(
-            f"SELECT {columns} FROM `{SESSIONS.id}` WHERE root IN UNNEST(@roots)",
-            {"roots": list(roots)},
+            f"SELECT {columns} FROM `{SESSIONS.id}` "
+            "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
+            {"roots": list(roots), "until": until},
         ).with_columns(
             pl.col("load_ids").cast(existing.schema["load_ids"]).list.eval(pl.element().sort())
         )
-    kept = up_to_date(within(existing, windows), wanted)
+    inside = within(existing, windows)
+    kept = inside.clear() if whole else up_to_date(inside, wanted)
     stale = wanted.join(kept, on=_KEY, how="anti")
     built = [
         session_bars(hours).join(
@@ -74,7 +82,7 @@ def build_sessions(
         for part in _in_parts(stale)
         for hours in [read_hours(warehouse, part)]
     ]
-    outside = existing.join(within(existing, windows), on=_KEY, how="anti")
+    outside = existing.join(inside, on=_KEY, how="anti")
     frame = pl.concat([part.select(SESSIONS.column_names) for part in (outside, kept, *built)])
     return Sessions(frame.sort(_KEY), stale.height)
 

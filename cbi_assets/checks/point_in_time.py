@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import polars as pl
 
-from cbi_assets.build.assemble import assemble, crush_legs
+from cbi_assets.build.assemble import assemble, crush_legs, matrix_slices
 from cbi_assets.build.bar_inventory import read_inventory
-from cbi_assets.build.build_slices import NO_CUTOFF, all_dates
+from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
+from cbi_assets.checks.slices import Slice, read_slices, store_slices
 from cbi_assets.formatting import plural
+from cbi_assets.ledger.bar_ledger import read_bar_ledger
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
 from cbi_assets.session import Session
-from cbi_assets.tables import DAILY_ML_MATRIX
+from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX
 
 AS_OF_DATES: Final = 3
 """How many dates the input is cut off at."""
@@ -33,28 +35,39 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     Rows up to each date must equal the table's. The dates are drawn from the table's own, all but
     one of them from those that most roots have; the seed is the session's date, so that each day
     checks others. Like a build, this leaves roots whose bars failed a check out of the crush.
+
+    Unless the check is a full one, it rebuilds and compares only months whose bars have changed
+    since they passed, and takes the sessions before them from their table.
     """
     (check,) = checks
     session = context.session
     roots = context.roots_in(check.table)
     if not roots:
         return []
-    columns = ", ".join(DAILY_ML_MATRIX.column_names)
-    sql = f"SELECT {columns} FROM `{context.table_id(check.table)}` WHERE symbol IN UNNEST(@roots)"
-    stored = session.warehouse.query(sql, {"roots": roots})
-    seed = int(f"{session.now:%Y%m%d}")
-    dates = _draw(stored, seed)
     failed = failed_upstream(session.warehouse, session.universe.select())
     legs = [leg for leg in crush_legs(session.universe, roots) if leg not in failed]
-    windows = all_dates([*roots, *legs] if dates else [])
-    inventory = read_inventory(session.warehouse, windows)
+    owed = _owed(context, [*roots, *legs])
+    columns = ", ".join(DAILY_ML_MATRIX.column_names)
+    sql = f"SELECT {columns} FROM `{context.table_id(check.table)}` WHERE symbol IN UNNEST(@roots)"
+    stored = pl.DataFrame(schema=DAILY_ML_MATRIX.polars_schema)
+    if not owed.windows.is_empty():
+        span = {"first": owed.windows["first"].min(), "last": owed.windows["last"].max()}
+        stored = session.warehouse.query(
+            f"{sql} AND data_date BETWEEN @first AND @last", {"roots": roots, **span}
+        )
+        stored = _inside(stored, owed.windows)
+    seed = int(f"{session.now:%Y%m%d}")
+    dates = _draw(stored, seed)
+    inventory = read_inventory(session.warehouse, owed.windows if dates else owed.windows.clear())
     differing = pl.concat(
         [pl.DataFrame(schema=_DIFFERENCE)]
         + [
-            _compare(stored, _rebuild(session, roots, legs, inventory, date), date)
+            _compare(stored, _rebuild(session, roots, legs, owed.windows, inventory, date), date)
             for date in dates
         ]
     )
+    if context.scratch is None:
+        _store(context, owed.months, passed=set(roots) - set(differing["root"]))
     expected = f"none as of {', '.join(map(str, dates)) or 'any date'} (seed {seed})"
     results = []
     for root in roots:
@@ -82,12 +95,53 @@ def _rebuild(
     session: Session,
     roots: Sequence[str],
     legs: Sequence[str],
+    windows: pl.DataFrame,
     inventory: pl.DataFrame,
     until: dt.date,
 ) -> pl.DataFrame:
-    """Return the matrix made of the bars up to a trade date."""
+    """Return the windows' rows of the matrix made of the bars up to a trade date."""
     known = inventory.filter(pl.col("trade_date") <= until)
-    return assemble(session, roots, legs, all_dates([*roots, *legs]), known, until).matrix
+    made = assemble(session, roots, legs, windows, known, until, whole=True)
+    return _inside(made.matrix, windows)
+
+
+def _owed(context: CheckContext, roots: Sequence[str]) -> Owed:
+    """Return the months whose bars have changed since their rows passed; all of a full check."""
+    warehouse = context.session.warehouse
+    passed = pl.DataFrame(
+        [
+            (DAILY_ML_MATRIX.id, root, month, piece.rule, piece.ledger)
+            for (root, month), piece in read_slices(warehouse, DAILY_ML_MATRIX.id).items()
+        ],
+        schema=BUILD_SLICES.schema_of("table_id", "root", "month", "rule", "ledger"),
+        orient="row",
+    )
+    ledger = read_bar_ledger(warehouse).filter(pl.col("root").is_in(list(roots)))
+    slices = BuildSlices(ledger, passed, whole=context.full)
+    return slices.owed(matrix_slices(context.session.project, roots))
+
+
+def _store(context: CheckContext, months: pl.DataFrame, passed: Collection[str]) -> None:
+    """Record the months of roots that passed; those without bars are removed."""
+    rows = months.filter(pl.col("root").is_in(list(passed)))
+    gone = rows.filter(pl.col("ledger").is_null()).select("root", "month").rows()
+    checked = rows.drop_nulls("ledger").select("root", "month", "rule", "ledger").rows()
+    session = context.session
+    store_slices(
+        session.warehouse,
+        DAILY_ML_MATRIX.id,
+        [Slice(*row) for row in checked],
+        gone,
+        session.now,
+    )
+
+
+def _inside(rows: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
+    """Return the matrix' rows in these WINDOWS."""
+    if not rows.width:
+        return rows
+    renamed = rows.rename({"symbol": "root"})
+    return within(renamed, windows, "data_date").rename({"root": "symbol"})
 
 
 def _draw(stored: pl.DataFrame, seed: int) -> list[dt.date]:

@@ -137,3 +137,27 @@ def test_check_suggests_a_build_if_bars_were_loaded_later(project: Project, driv
     result = run(project)["ZL"]
     assert result.failed
     assert "run `cbi build`" in result.actual
+
+
+def test_days_check_rebuilds_only_months_that_changed_since_they_passed(
+    project: Project, drive: Path
+) -> None:
+    """January passes; then three days of October are loaded, and a row of each month is spoiled."""
+
+    def check_a_day() -> CheckResult:
+        with open_session(project, now=NOW) as session:
+            return run_check(session, "matrix_is_point_in_time", ["ZL"], full=False)[0]
+
+    assert check_a_day().expected.startswith("none as of 2025-01-")
+    assert check_a_day().expected.startswith("none as of any date")
+    october = dt.date(2024, 10, 18)  # 80 days before January 6
+    late = [record(-24 * n) for n in (80, 81, 82)]
+    put_lines(drive, late, "late.json", "GLBX-20250112-CCCCCCCCCC")
+    load_once(project)
+    with open_session(project, now=NOW) as session:
+        build(session)
+        for day in (october, DAYS[1]):
+            spoil = set_matrix("regime_name", "'none'", day)
+            session.warehouse.transact([Statement(spoil)])
+    for found in (check_a_day(), check_a_day()):  # a month that failed is owed
+        assert {row["data_date"] for row in found.sample} == {october}

@@ -1,0 +1,175 @@
+"""Measure what one more day costs, by how much is held: CPU seconds of load, build and check.
+
+    python benchmarks/daily.py [--sizes 2.2 22.5] [--runs 3] [--work DIR] [--plot FILE.svg]
+
+For each size (2.2, 22.5 or 45 million 1m bars) makes a drive of DBN+zstd files, one a month and
+root: 1.5 or 15.5 years of six roots, or 15.5 years of twelve. Loads, builds and checks it once in a
+home of its own (the first columns). Then, in copies of that home, adds a file of 280 bars of each
+of the six roots, and runs `cbi load`, `cbi build` and `cbi check` as processes. Prints the medians
+of their CPU seconds, which vary less than seconds on a busy machine, and their peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOTS = ("ZL", "ZS", "ZM", "MES", "CL", "6E")
+MORE_ROOTS = ("ES", "NQ", "GC", "SI", "NG", "HG")
+LAST = dt.date(2025, 11, 21)
+DAY = dt.date(2025, 11, 24)
+SIZES: dict[str, tuple[tuple[str, ...], dt.date]] = {
+    "2.2": (ROOTS, dt.date(2024, 5, 20)),
+    "22.5": (ROOTS, dt.date(2010, 6, 7)),
+    "45": (ROOTS + MORE_ROOTS, dt.date(2010, 6, 7)),
+}
+"""By millions of bars: the roots, and the first trade date."""
+
+VERBS = ("load", "build", "check")
+
+
+def put_files(drive: Path, root: str, number: int, starts: Any, name: str) -> None:
+    """Write the bars of a root that start then, a job of one file a month."""
+    from cbi_assets.config.universe import load_universe
+    from cbi_assets.demo.encoder import encode_dbn, mappings, write_job
+    from cbi_assets.demo.synthetic_bars import random_walk
+
+    tick = load_universe().roots[root].tick
+    records = random_walk("ohlcv-1m", number, starts, 20_000 * tick, tick, seed=number)
+    stamps = records["ts_event"].astype("datetime64[ns]")
+    months = stamps.astype("datetime64[M]")
+    files = {}
+    for month in np.unique(months):
+        own = stamps[months == month]
+        first, last = (own[place].astype("datetime64[D]").item() for place in (0, -1))
+        mapped = mappings({f"{root}.v.0": [(number, first, last + dt.timedelta(days=1))]})
+        file = encode_dbn(records[months == month], "GLBX.MDP3", "ohlcv-1m", mapped)
+        files[f"glbx-mdp3-{first:%Y%m%d}-{last:%Y%m%d}.ohlcv-1m.dbn.zst"] = file
+    every = (stamps[0].astype("datetime64[D]").item(), LAST + dt.timedelta(days=30))
+    mapped = mappings({f"{root}.v.0": [(number, *every)]})
+    job = drive / "TrainingData" / "raw" / f"GLBX-{name}-{root:A<10}"
+    write_job(job, files, "GLBX.MDP3", "ohlcv-1m", mapped)
+
+
+def make_drive(drive: Path, size: str) -> None:
+    """Write all bars of a size, up to LAST."""
+    from cbi_assets.config.universe import load_universe
+    from cbi_assets.demo.synthetic_bars import bar_starts
+
+    roots, first = SIZES[size]
+    for number, root in enumerate(roots, 1000):
+        calendar = load_universe().roots[root].calendar
+        put_files(drive, root, number, bar_starts(calendar, first, LAST, 1), "20251122")
+
+
+def add_day(drive: Path) -> None:
+    """Write 280 bars of DAY of each of the six roots."""
+    from cbi_assets.config.universe import load_universe
+    from cbi_assets.demo.synthetic_bars import bar_starts
+
+    for number, root in enumerate(ROOTS, 1000):
+        starts = bar_starts(load_universe().roots[root].calendar, DAY, DAY, 1)
+        put_files(drive, root, number, starts[-280:], "20251125")
+
+
+def run(verb: str, home: Path, drive: Path) -> dict[str, float]:
+    """Run a command; return its CPU seconds and its peak memory in MiB."""
+    command = [sys.executable, "-m", "cbi_assets.cli", verb]
+    environment = os.environ | {"CBI_HOME": str(home), "CBI_DRIVE": str(drive)}
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    said = process.stderr.read().decode()
+    _, status, usage = os.wait4(process.pid, 0)
+    if os.waitstatus_to_exitcode(status) not in (0, 1):
+        raise SystemExit(f"cbi {verb} failed: {said[-500:]}")
+    return {"cpu": usage.ru_utime + usage.ru_stime, "peak": usage.ru_maxrss / 1024}
+
+
+def measure(work: Path, size: str, runs: int) -> dict[str, Any]:
+    """Return the costs of the first run and the medians of one more day, by verb."""
+    drive, made = work / size / "drive", work / size / "made"
+    first: dict[str, Any] = {}
+    if not made.exists():
+        print(f"making {size} million bars …", flush=True)
+        make_drive(drive, size)
+        first = {verb: run(verb, made, drive) for verb in VERBS}
+        (work / size / "first.json").write_text(json.dumps(first))
+    first = json.loads((work / size / "first.json").read_text())
+    add_day(drive)
+    found: dict[str, list[dict[str, float]]] = {}
+    for _ in range(runs):
+        home = work / size / "run"
+        shutil.rmtree(home, ignore_errors=True)
+        shutil.copytree(made, home)
+        for verb in VERBS:
+            found.setdefault(verb, []).append(run(verb, home, drive))
+        shutil.rmtree(home)
+    day = {verb: statistics.median(each["cpu"] for each in own) for verb, own in found.items()}
+    peak = max(each["peak"] for own in found.values() for each in own)
+    return {"size": float(size), "first": first, "day": day, "peak": peak}
+
+
+def plot(results: list[dict[str, Any]], file: Path) -> None:
+    """Draw the cost of a day against what is held."""
+    import vl_convert
+
+    values = [
+        {"bars": found["size"], "verb": verb, "seconds": found["day"][verb]}
+        for found in results
+        for verb in VERBS
+    ]
+    axis = {"type": "quantitative", "scale": {"zero": True}}
+    spec = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "title": "One more day of six roots",
+        "width": 420,
+        "height": 240,
+        "data": {"values": values},
+        "mark": {"type": "line", "point": True},
+        "encoding": {
+            "x": {"field": "bars", "title": "million 1m bars held", **axis},
+            "y": {"field": "seconds", "title": "CPU seconds", **axis},
+            "color": {"field": "verb", "type": "nominal", "title": None, "sort": list(VERBS)},
+        },
+    }
+    file.write_text(vl_convert.vegalite_to_svg(json.dumps(spec)))
+
+
+def main() -> None:
+    """Run the benchmark and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=["2.2", "22.5"])
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--work", type=Path, help="keep drives and homes there, and reuse them")
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    work = options.work or Path(tempfile.mkdtemp(prefix="cbi-daily-"))
+    results = [measure(work, size, options.runs) for size in options.sizes]
+    columns = [*(f"first {verb}" for verb in VERBS), *(f"day: {verb}" for verb in VERBS)]
+    print(f"| million bars | {' | '.join(columns)} | peak MiB of a day |")
+    print(f"| ---: |{' ---: |' * (len(columns) + 1)}")
+    for found in results:
+        cells = [f"{found['first'][verb]['cpu']:.1f}" for verb in VERBS]
+        cells += [f"{found['day'][verb]:.1f}" for verb in VERBS]
+        print(f"| {found['size']} | {' | '.join(cells)} | {found['peak']:.0f} |")
+    if options.plot:
+        plot(results, options.plot)
+    if options.work is None:
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()
