@@ -60,10 +60,13 @@ class DuckDBWarehouse:
 
     Raises HomeBusyError if another process has the file open, HomeError if it is damaged or its
     disk is full, and CbiError if a statement fails; at the latest when it is closed. Waits up to
-    `wait` seconds for a process that has the file open.
+    `wait` seconds for a process that has the file open. With `read_only`, the file must exist, and
+    no process may write to it: it is a readers' copy.
     """
 
-    def __init__(self, path: Path, scratch: Path, wait: float = 0.0) -> None:
+    def __init__(
+        self, path: Path, scratch: Path, wait: float = 0.0, *, read_only: bool = False
+    ) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch.mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,11 @@ class DuckDBWarehouse:
                 part.unlink(missing_ok=True)
                 duckdb.connect(str(part), config=config).close()
                 part.replace(path)
-            self._connection = self._connect(config, wait)
+            self._connection = (
+                duckdb.connect(str(path), read_only=True, config=config)
+                if read_only
+                else self._connect(config, wait)
+            )
         except duckdb.Error as error:
             # Whatever stops it from opening the file is the file's fault: nothing was run yet.
             raise self._translate(error) or damaged(path, error, RESTORE) from error
