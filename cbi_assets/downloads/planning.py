@@ -161,11 +161,12 @@ def _alternative(
 ) -> Alternative:
     """Return what the requests cost in all; None if the root's contracts are not known."""
     if requests is None:
-        note = "needs the published 1d bars of its parent, and a roll rule"
-        return Alternative(
-            root, timeframe, strategy, chosen, 0, None, None, None, "estimated", note
-        )
+        why = "needs the published 1d bars of its parent, and a roll rule"
+        return Alternative(root, timeframe, strategy, chosen, 0, None, None, None, "estimated", why)
     basis: Basis = "quoted" if all(r.basis == "quoted" for r in requests) else "estimated"
+    contracts = [r.start for r in requests if r.stype_in == "raw_symbol"]
+    starts_late = contracts and min(contracts) > min(r.start for r in requests)
+    note = f"contracts from {min(contracts)}, as 1d bars are published" if starts_late else ""
     return Alternative(
         root,
         timeframe,
@@ -176,6 +177,7 @@ def _alternative(
         total(r.bytes for r in requests),
         total(r.cost_usd for r in requests),
         basis,
+        note,
     )
 
 

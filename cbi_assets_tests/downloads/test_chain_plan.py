@@ -102,6 +102,8 @@ def test_plan_compares_the_continuous_symbol_the_chain_and_the_parent(
         ("parent", False, 1, "quoted"),
     ]
     assert ways["continuous"].cost_usd == plan.cost_usd
+    assert ways["chain"].note == "contracts from 2025-01-06, as 1d bars are published"
+    assert ways["parent"].note == ""
     for way in ways.values():
         assert way.records is not None
         assert way.bytes == way.records * 56
