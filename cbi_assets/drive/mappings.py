@@ -100,6 +100,8 @@ def names_of(mappings: pl.DataFrame) -> pl.DataFrame:
     """Return the names in mappings: of outrights and spreads, adjoining intervals joined."""
     symbols = mappings["mapped_symbol"].unique().to_list()
     raw = [name for name in symbols if parse_symbol(name).kind in ("outright", "spread")]
+    if not raw:  # spares milliseconds per file of continuous symbols
+        return pl.DataFrame(schema=NAME_SCHEMA)
     found = mappings.filter(pl.col("mapped_symbol").is_in(raw), pl.col("d0") < pl.col("d1"))
     return join_intervals(
         found.select("instrument_id", from_date="d0", to_date="d1", raw_symbol="mapped_symbol")
