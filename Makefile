@@ -15,7 +15,7 @@ EMULATOR_READY := $(EMULATOR)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test quick test-full fuzz lint browser ui dictionary bench bigquery-acceptance clean
+.PHONY: demo test quick test-full fuzz soak lint browser ui dictionary bench bigquery-acceptance clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -40,14 +40,18 @@ test: $(READY) $(EMULATOR_READY) browser
 quick:
 	$(PYTEST) --every-sql -m "not full"
 
-# The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz
+# The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz, a simulated year
 test-full: $(READY) $(EMULATOR_READY) browser
 	$(PYTEST) -m full
 
-# Loads mutated files: SEED=2 mutates others, COUNT=2000 more, CASE='its name' repeats one
+# Loads mutated files: SEED=2 mutates others, COUNT=2000 more, PART=2/8 an eighth, CASE='its name' repeats one
 fuzz: $(READY)
 	PYTHONWARNINGS=ignore $(BIN)/python -m cbi_assets_tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
-		$(if $(CASE),--case '$(CASE)')
+		$(if $(PART),--part $(PART)) $(if $(CASE),--case '$(CASE)')
+
+# Simulates a year of mornings without a person: SEED=2 brings other troubles, on other days
+soak: $(READY)
+	$(if $(SEED),SOAK_SEED=$(SEED)) POLARS_MAX_THREADS=1 $(BIN)/pytest -m full cbi_assets_tests/soak
 
 lint: $(READY)
 	$(BIN)/ruff check .

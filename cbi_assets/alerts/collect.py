@@ -18,12 +18,12 @@ from cbi_assets.checks import FRESH_TRADE_DATES
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.downloads.seal import StandingError
 from cbi_assets.downloads.standing import find_standing
-from cbi_assets.drive.manifests import absent_files
 from cbi_assets.errors import UsageError
 from cbi_assets.formatting import dollars, span
 from cbi_assets.ledger.books import newest_bars
 from cbi_assets.ledger.check_results import failed_upstream
-from cbi_assets.market.sessions import trade_date_of, trade_dates
+from cbi_assets.market.sessions import last_session, trade_date_of, trade_dates
+from cbi_assets.report.read_lights import last_scan
 from cbi_assets.session import Project, Session
 from cbi_assets.tables import APPROVALS, BAR_CONFLICTS, DAILY_ML_MATRIX, QUARANTINED_BARS, RAW
 from cbi_assets.warehouse.base import Warehouse
@@ -32,8 +32,8 @@ from cbi_assets.warehouse.sql_files import load_sql
 _HYSTERESIS = 1.1
 """An alerted disk counts as full until this many times the limit is free."""
 
-_NewestDates = dict[tuple[str, str], dt.date]
-"""The newest published trade date by timeframe and root."""
+_NewestStarts = dict[tuple[str, str], dt.datetime]
+"""The newest published bar's start, UTC, by timeframe and root of the universe."""
 
 
 def collect(session: Session, sent: Collection[str] = ()) -> list[Event]:
@@ -42,7 +42,7 @@ def collect(session: Session, sent: Collection[str] = ()) -> list[Event]:
     `sent` are the keys of events sent before.
     """
     warehouse = session.warehouse
-    newest = _newest_trade_dates(session)
+    newest = _newest_starts(session)
     return [
         *_failed_checks(warehouse),
         *_stale_bars(session, newest),
@@ -69,29 +69,28 @@ def _failed_checks(warehouse: Warehouse) -> Iterator[Event]:
         )
 
 
-def _newest_trade_dates(session: Session) -> _NewestDates:
-    newest: _NewestDates = {}
+def _newest_starts(session: Session) -> _NewestStarts:
     rows = newest_bars(session.warehouse, session.now).select("timeframe", "root", "last_ts_event")
-    for timeframe, root, start in rows.iter_rows():
-        spec = session.universe.roots.get(root)
-        if spec is None or start is None:
-            continue
-        starts = pl.Series([start], dtype=pl.Datetime("us", "UTC"))
-        date = trade_date_of(starts, spec.calendar)[0]
-        if date is not None:
-            newest[timeframe, root] = date
-    return newest
+    return {
+        (timeframe, root): start
+        for timeframe, root, start in rows.iter_rows()
+        if root in session.universe.roots and start is not None
+    }
 
 
-def _stale_bars(session: Session, newest: _NewestDates) -> Iterator[Event]:
+def _stale_bars(session: Session, newest: _NewestStarts) -> Iterator[Event]:
     """Apply the rule of `bars_are_fresh`, whose own results are as old as its last run."""
     yesterday = session.now.date() - dt.timedelta(days=1)
     for timeframe, table in RAW.items():
         stale: dict[str, dt.date] = {}
-        for (of_timeframe, root), last in newest.items():
+        for (of_timeframe, root), start in newest.items():
             calendar = session.universe.roots[root].calendar
+            starts = pl.Series([start], dtype=pl.Datetime("us", "UTC"))
+            last = trade_date_of(starts, calendar)[0]
+            if of_timeframe != timeframe or last is None:
+                continue
             missing = trade_dates(calendar, last + dt.timedelta(days=1), yesterday)
-            if of_timeframe == timeframe and len(missing) >= FRESH_TRADE_DATES:
+            if len(missing) >= FRESH_TRADE_DATES:
                 stale[root] = last
         if stale:
             yield Event(
@@ -103,11 +102,12 @@ def _stale_bars(session: Session, newest: _NewestDates) -> Iterator[Event]:
             )
 
 
-def _stale_matrix(session: Session, newest: _NewestDates) -> Iterator[Event]:
+def _stale_matrix(session: Session, newest: _NewestStarts) -> Iterator[Event]:
     """The matrix ends before its bars; rows of roots that a build leaves out wait for a person."""
     warehouse = session.warehouse
     bars: dict[str, dt.date] = {}
-    for (_, root), last in newest.items():
+    for (_, root), start in newest.items():
+        last = last_session(start, session.universe.roots[root].calendar)
         bars[root] = max(last, bars.get(root, last))
     rows = warehouse.query(load_sql("alerts/newest_rows")).rows()
     behind = {root: last for root, last in rows if root in bars and last < bars[root]}
@@ -130,20 +130,22 @@ def _span_of(dates: dict[str, dt.date]) -> str:
 
 
 def _unresolved_records(warehouse: Warehouse) -> Iterator[Event]:
-    for table, what, remedy in (
+    for table, sql, what, remedy in (
         (
             BAR_CONFLICTS,
+            "alerts/conflicting_bars",
             "Bars that differ from published ones are",
             "Compare both versions, then `cbi unload` the wrong file, or `cbi accept --job` "
             "a later version.",
         ),
         (
             QUARANTINED_BARS,
+            "alerts/quarantined_records",
             "Invalid records are",
             "Each row has its reason; unload the file, or ask Databento.",
         ),
     ):
-        rows = warehouse.query(load_sql("alerts/unresolved_records", table=table.id)).rows()
+        rows = warehouse.query(load_sql(sql)).rows()
         if rows:
             counts = [f"{root or 'no root'}|{timeframe} {n}" for timeframe, root, n in rows]
             text = f"{what} in {table.id}: {list_some(counts)}."
@@ -152,10 +154,8 @@ def _unresolved_records(warehouse: Warehouse) -> Iterator[Event]:
 
 def _refused_files(session: Session) -> Iterator[Event]:
     """Files that may be of bars and do not load, as the drive was last read."""
-    files = list(session.catalog.files().values())
-    refused = [f for f in (*files, *absent_files(files)) if f.trust == "refused"]
-    if refused:
-        reasons = [f"{file.path}: {file.reason}" for file in refused]
+    reasons = [f"{file.path}: {file.reason}" for file in last_scan(session).refused]
+    if reasons:
         yield Event(
             "decision",
             "refused files",

@@ -34,17 +34,18 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
 
     Rows up to each date must equal the table's. The dates are drawn from the table's own, all but
     one of them from those that most roots have; the seed is the session's date, so that each day
-    checks others. Like a build, this leaves roots whose bars failed a check out of the crush.
+    checks others. Like a build, this leaves out roots whose bars failed a check, also of the crush:
+    their rows wait.
 
     Unless the check is a full one, it rebuilds and compares only months whose bars have changed
     since they passed, and takes the sessions before them from their table.
     """
     (check,) = checks
     session = context.session
-    roots = context.roots_in(check.table)
+    failed = failed_upstream(session.warehouse, session.universe.select())
+    roots = [root for root in context.roots_in(check.table) if root not in failed]
     if not roots:
         return []
-    failed = failed_upstream(session.warehouse, session.universe.select())
     legs = [leg for leg in crush_legs(session.universe, roots) if leg not in failed]
     owed = _owed(context, [*roots, *legs])
     columns = ", ".join(DAILY_ML_MATRIX.column_names)

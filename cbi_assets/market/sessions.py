@@ -31,6 +31,7 @@ __all__ = [
     "FIRST",
     "LAST",
     "Calendar",
+    "last_session",
     "session_close",
     "session_closes",
     "trade_date_of",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 CHICAGO: Final = "America/Chicago"
+
+_LONGEST_CLOSURE: Final = dt.timedelta(days=14)
 
 
 @cache
@@ -66,6 +69,16 @@ def trade_dates(
     high = np.searchsorted(dates, np.datetime64(end), side="right")
     found: list[dt.date] = dates[low:high].tolist()
     return found
+
+
+def last_session(start: dt.datetime, calendar: Calendar | None) -> dt.date:
+    """Return the trade date of the newest session of a series whose last bar starts then.
+
+    Bars of the evening before a trade date make no session of it: it is the trade date that is not
+    after the UTC day of that bar.
+    """
+    day = start.astimezone(dt.UTC).date()
+    return trade_dates(calendar, day - _LONGEST_CLOSURE, day)[-1]
 
 
 @cache

@@ -14,7 +14,7 @@ from cbi_assets.drive.manifests import absent_files
 from cbi_assets.drive.survey import Survey
 from cbi_assets.ledger.books import books_by_file, newest_bars
 from cbi_assets.market.bars import TIMEFRAMES
-from cbi_assets.market.sessions import trade_dates
+from cbi_assets.market.sessions import last_session, trade_dates
 from cbi_assets.report.check_states import checks_of
 from cbi_assets.report.drive_state import describe_drive
 from cbi_assets.report.light_rules import SeriesEnd, State, lights_of
@@ -24,7 +24,6 @@ from cbi_assets.session import Project, Session
 from cbi_assets.tables import CHECK_RESULTS, STAGING_FILES
 from cbi_assets.warehouse.sql_files import load_sql
 
-_LONGEST_CLOSURE = dt.timedelta(days=14)
 _DAY = dt.timedelta(days=1)
 
 
@@ -77,8 +76,7 @@ def last_scan(session: Session) -> Survey:
 def ends_of(project: Project, newest: pl.DataFrame, today: dt.date) -> tuple[SeriesEnd, ...]:
     """Return the end of each root and timeframe of the universe, in its order.
 
-    `newest` is `newest_bars`' frame. Bars of the evening before a trade date make no session of it:
-    a series ends with the trade date that is not after the UTC day of its last bar.
+    `newest` is `newest_bars`' frame.
     """
     last = {(root, t): start for t, root, start in newest.drop("loaded_at").iter_rows() if start}
     ends = []
@@ -86,8 +84,7 @@ def ends_of(project: Project, newest: pl.DataFrame, today: dt.date) -> tuple[Ser
         for timeframe in TIMEFRAMES:
             if (start := last.get((root, timeframe))) is None:
                 continue
-            day = start.astimezone(dt.UTC).date()
-            date = trade_dates(spec.calendar, day - _LONGEST_CLOSURE, day)[-1]
+            date = last_session(start, spec.calendar)
             since = trade_dates(spec.calendar, date + _DAY, today) if date < today else []
             ends.append(SeriesEnd(root, timeframe, date, len(since), bool(spec.timeframes)))
     return tuple(ends)

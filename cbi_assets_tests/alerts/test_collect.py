@@ -247,3 +247,13 @@ def test_stale_matrix_names_the_roots_whose_rows_wait_for_a_check(
     (event,) = (e for e in active(project) if e.key == "stale:features.daily_ml_matrix")
     assert "Rows wait until checks pass: ZL (no_overlapping_loads_disagree on ZL|1h)" in event.text
     assert event.remedy == "Fix what failed, then run `cbi build`."
+
+
+def test_evening_before_a_trade_date_does_not_make_the_matrix_stale(
+    project: Project, drive: Path
+) -> None:
+    load_monday(project, drive)
+    evening = bars(1, start=MONDAY + dt.timedelta(hours=23))  # of Tuesday's trade date
+    put_job(drive, {"b.dbn.zst": dbn_file(evening)}, job=LATER_JOB)
+    load_once(project)
+    assert active(project) == []

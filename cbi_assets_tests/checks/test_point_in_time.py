@@ -10,7 +10,7 @@ import pytest
 
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import DAILY_ML_MATRIX, SESSIONS
+from cbi_assets.tables import CHECK_RESULTS, DAILY_ML_MATRIX, SESSIONS
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, copy_home, load_once, open_warehouse, paste, run_check
@@ -161,3 +161,13 @@ def test_days_check_rebuilds_only_months_that_changed_since_they_passed(
             session.warehouse.transact([Statement(spoil)])
     for found in (check_a_day(), check_a_day()):  # a month that failed is owed
         assert {row["data_date"] for row in found.sample} == {october}
+
+
+def test_rows_of_a_root_whose_bars_failed_a_check_are_not_compared(project: Project) -> None:
+    old = set_matrix("data_date", "DATE '2024-12-31'", DAYS[0])
+    failed = (
+        f"UPDATE `{CHECK_RESULTS.id}` SET passed = FALSE WHERE partition_key = 'ZL|1h' "
+        "AND check_name = 'ohlc_is_consistent'"
+    )
+    assert not run(project, old)["ZL"].passed
+    assert list(run(project, failed)) == ["ZS"]

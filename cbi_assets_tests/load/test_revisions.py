@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cbi_assets.alerts import collect
 from cbi_assets.cli import main
 from cbi_assets.downloads.wanted import Scope, survey
 from cbi_assets.errors import UsageError
@@ -69,6 +70,8 @@ def test_accepted_version_replaces_published_bars_on_record(drive: Path, project
     kept = query(project, "SELECT record, reason FROM `ops.quarantined_bars` ORDER BY record_no")
     assert kept["reason"].to_list() == [f"superseded by job {LATER_JOB}"] * 4
     assert query(project, "SELECT * FROM `ops.bar_conflicts`").is_empty()
+    with open_session(project, now=NOW) as session:
+        assert "decision:ops.quarantined_bars" not in {event.key for event in collect(session)}
     (row,) = query(project, "SELECT * FROM `ops.acceptances`").to_dicts()
     assert (row["job_id"], row["accepted_by"], row["overruled"]) == (
         LATER_JOB, "Ada", revision.summary,
