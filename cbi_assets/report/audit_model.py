@@ -38,6 +38,7 @@ class Drive:
     files: int
     bytes: int
     bar_files: int
+    listing: pl.DataFrame
     folders: pl.DataFrame
     troubles: pl.DataFrame
     trusts: Mapping[Trust, int]
@@ -131,7 +132,7 @@ class Since:
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """Everything one audit found. Its documents contain nothing else."""
+    """Everything one audit found. Its documents contain nothing else, the JSON all but `daily`."""
 
     made_at: dt.datetime
     through: dt.date
@@ -152,6 +153,11 @@ class Audit:
     gaps: pl.DataFrame
     checks: pl.DataFrame
     history: pl.DataFrame
+    check_runs: pl.DataFrame
+    incidents: pl.DataFrame
+    daily: pl.DataFrame
+    arrivals: pl.DataFrame
+    rolls: pl.DataFrame
     charts: tuple[Chart, ...]
     plan: PlanStatus | None
     lights: Lights

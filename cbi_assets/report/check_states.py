@@ -55,7 +55,7 @@ def checks_of(
             failed=is_bad.sum(),
             checked_at=pl.col("checked_at").min(),
             stale=(pl.col("checked_at") < pl.col("loaded_at")).any(),
-            offenders=pl.struct(partition, "expected", "actual").filter(is_bad),
+            offenders=pl.struct(partition, "expected", "actual", "sample", "sql").filter(is_bad),
         )
     )
     return (
@@ -96,4 +96,61 @@ def history_of(history: pl.DataFrame) -> pl.DataFrame:
         .agg(pl.col(counts).sum())
         .with_columns(pl.col(counts).cum_sum())
         .tail(HISTORY_RUNS)
+    )
+
+
+def runs_of(history: pl.DataFrame) -> pl.DataFrame:
+    """Return the state of each check after each of its last HISTORY_RUNS runs, oldest first."""
+    is_shown = pl.int_range(pl.len()).reverse().over(_CHECK) < HISTORY_RUNS
+    return _states(history).filter(is_shown)
+
+
+def _states(history: pl.DataFrame) -> pl.DataFrame:
+    bad = pl.when(severity="ERROR").then(pl.lit("fails")).otherwise(pl.lit("warns"))
+    return history.select(
+        pl.col("table_id").alias("table"),
+        pl.col("check_name").alias("name"),
+        pl.col("checked_at").alias("at"),
+        pl.when(pl.col("failed") > 0).then(bad).otherwise(pl.lit("passes")).alias("state"),
+        "failed",
+        "partitions",
+    )
+
+
+def incidents_of(history: pl.DataFrame, loads: pl.DataFrame) -> pl.DataFrame:
+    """Return every check that does not pass: since when, and the loads just before that.
+
+    `since` is the first run of the present streak, `last_passed` the run before it, null if there
+    is none. `loads` are those after `last_passed` and not after `since`: of the table's timeframe,
+    or of any if the table is not raw.
+    """
+    timeframes = {spec.id: timeframe for timeframe, spec in RAW.items()}
+    passed_at = pl.col("at").filter(state="passes").max()
+    open_ = (
+        _states(history)
+        .group_by(_CHECK, maintain_order=True)
+        .agg(
+            pl.col("state").last(),
+            last_passed=passed_at,
+            since=pl.col("at").filter((pl.col("at") > passed_at) | passed_at.is_null()).min(),
+        )
+        .filter(pl.col("state") != "passes")
+        .with_columns(
+            timeframe=pl.col("table").replace_strict(
+                timeframes, default=None, return_dtype=pl.String
+            )
+        )
+    )
+    is_between = (pl.col("loaded_at") <= pl.col("since")) & (
+        pl.col("last_passed").is_null() | (pl.col("loaded_at") > pl.col("last_passed"))
+    )
+    is_of_table = pl.col("timeframe").is_null() | (pl.col("timeframe") == pl.col("of"))
+    before = (
+        open_.join(loads.rename({"timeframe": "of"}), how="cross")
+        .filter(is_between, is_of_table)
+        .group_by(_CHECK)
+        .agg(pl.struct("load_id", "loaded_at", "files", "published").alias("loads"))
+    )
+    return open_.join(before, on=_CHECK, how="left", maintain_order="left").select(
+        *_CHECK, "state", "since", "last_passed", pl.col("loads").fill_null([])
     )

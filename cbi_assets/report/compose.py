@@ -1,4 +1,4 @@
-"""Compose an audit's page: headline, changes and next step first, the checklists last."""
+"""Compose an audit's page: headline, next step and changes first, the checklists last."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import polars as pl
 
 from cbi_assets.formatting import instant, number, plural
 from cbi_assets.report.audit_model import FAILURES, Audit
+from cbi_assets.report.check_sections import checks_section, incidents_section
+from cbi_assets.report.column_section import columns_section
 from cbi_assets.report.data_sections import (
     drive_section,
-    gaps_section,
+    freshness_section,
     needs_section,
-    sources_section,
     staging_section,
     warehouse_section,
 )
-from cbi_assets.report.page import Command, Mark, Page, Section, Text, Ticks, grid
+from cbi_assets.report.page import Block, Command, Mark, Page, Section, Text, Ticks, grid
 from cbi_assets.report.state_sections import (
     books_section,
-    checks_section,
     coverage_section,
     trading_section,
 )
@@ -45,19 +45,19 @@ def compose(audit: Audit) -> Page:
             ("decisions that need action", number(len(audit.decisions))),
         ),
         sections=(
-            _since(audit),
             _next(audit),
-            _decisions(audit),
-            warehouse_section(audit),
+            _since(audit),
+            incidents_section(audit),
+            checks_section(audit),
+            freshness_section(audit),
             coverage_section(audit),
+            needs_section(audit),
+            trading_section(audit),
+            columns_section(),
             drive_section(audit),
             staging_section(audit),
-            sources_section(audit),
-            needs_section(audit),
-            gaps_section(audit),
-            checks_section(audit),
+            warehouse_section(audit),
             books_section(audit),
-            trading_section(audit),
             _checklists(audit),
         ),
     )
@@ -93,21 +93,18 @@ def _since(audit: Audit) -> Section:
     title, since = "Since last time", audit.since
     if since.previous is None:
         first = "This is the first audit of this home: there is none to compare with."
-        return Section("since", title, [Text(since.note or first)])
+        return Section("since", title, [Text(since.note or first)], "first audit")
     head = f"Against the audit of {instant(since.previous)} UTC."
     if not since.changes:
-        return Section("since", title, [Text(f"{head} Nothing changed.")])
+        return Section("since", title, [Text(f"{head} Nothing changed.")], "no changes")
     rows = [(one.kind, one.what, one.before or "–", one.after or "–") for one in since.changes]
     changes = pl.DataFrame(rows, schema=["kind", "what", "before", "now"], orient="row")
-    return Section("since", title, [Text(head), grid("What changed", changes)])
+    table = grid("What changed", changes, filter_by="kind")
+    return Section("since", title, [Text(head), table], plural(len(rows), "change"))
 
 
 def _next(audit: Audit) -> Section:
     command, why = audit.lights.next.command, audit.lights.next.text
-    return Section("next", "Next step", [Text(f"{why[:1].upper()}{why[1:]}."), Command(command)])
-
-
-def _decisions(audit: Audit) -> Section:
     rows = [(one.kind, one.what, one.count, one.command) for one in audit.decisions]
     schema = {"kind": pl.String, "what": pl.String, "count": pl.Int64, "command": pl.String}
     table = grid(
@@ -116,7 +113,9 @@ def _decisions(audit: Audit) -> Section:
         code=["command"],
         empty="Nothing: no plan to approve, no conflict, nothing quarantined.",
     )
-    return Section("decisions", "Decisions that need action", [table])
+    blocks: list[Block] = [Text(f"{why[:1].upper()}{why[1:]}."), Command(command), table]
+    count = f"{number(len(rows))} to decide" if rows else "nothing to decide"
+    return Section("next", "Next step", blocks, count, unfolded=True)
 
 
 def _checklists(audit: Audit) -> Section:
@@ -131,4 +130,6 @@ def _checklists(audit: Audit) -> Section:
         )
         for checklist in audit.checklists
     ]
-    return Section("checklists", "Safety checklists", [Text(text), *ticks])
+    unmet = sum(mark != "yes" for block in ticks for mark, _, _ in block.lines)
+    count = f"{number(unmet)} open" if unmet else "all met"
+    return Section("checklists", "Safety checklists", [Text(text), *ticks], count)

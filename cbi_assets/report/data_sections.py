@@ -1,4 +1,4 @@
-"""The page's sections on the data: warehouse, drive, staging, sources, needs and gaps."""
+"""The page's sections on the data: warehouse, freshness, drive, staging, needs and gaps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from cbi_assets.drive.inventory import count_trusts
 from cbi_assets.formatting import number, percent, plural, size
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.report.audit_model import Audit
-from cbi_assets.report.page import Block, Section, Text, grid
+from cbi_assets.report.figures import freshness_figure, volume_figure
+from cbi_assets.report.page import Block, Figure, Section, Text, grid
 
 LISTED = 60
 """Rows of a long table that the page shows; the JSON has all of them."""
+
+_FILES = 2_000
+"""Files of the drive that the page lists."""
 
 _GAP_KINDS = ("closed session", "no trade", "vendor's gap", "lost")
 
@@ -29,14 +33,51 @@ def warehouse_section(audit: Audit) -> Section:
     blocks: list[Block] = [grid("Tables with rows", tables, code=["table"], empty=nothing)]
     if empty and not tables.is_empty():
         blocks.append(Text(f"Empty: {', '.join(empty)}."))
-    if not audit.partitions.is_empty():
-        partitions = audit.partitions.select(
-            "root", "timeframe", "rows", "continuous", "outrights", "spreads", "trade_dates",
-            _span("range"),
-        )  # fmt: skip
-        blocks.append(grid("Raw bars by root and timeframe", partitions))
-        blocks += _anonymous_bars(audit)
-    return Section("warehouse", "Warehouse", blocks)
+    return Section("warehouse", "Warehouse", blocks, plural(tables.height, "table"))
+
+
+def freshness_section(audit: Audit) -> Section:
+    """Show each series' newest trade date and its bars, then volume and freshness over time."""
+    partitions, title = audit.partitions, "Volume and freshness"
+    if partitions.is_empty():
+        return Section("freshness", title, [Text("No bars are published.")], "no bars")
+    behind = (pl.lit(audit.through) - pl.col("last")).dt.total_days().clip(lower_bound=0)
+    newest = pl.col("loaded_at").filter(pl.col("published") > 0).max()
+    loaded = audit.arrivals.group_by("root", "timeframe").agg(newest.alias("last new bars, UTC"))
+    rows = partitions.join(
+        loaded, on=["root", "timeframe"], how="left", maintain_order="left"
+    ).select(
+        "root", "timeframe", pl.col("last").alias("newest date"), behind.alias("days behind"),
+        "last new bars, UTC", "rows", "continuous", "outrights", "spreads", "trade_dates",
+        pl.col("first").alias("first date"),
+    )  # fmt: skip
+    oldest, newest_date, days = rows.select(
+        pl.col("newest date").min().alias("oldest"),
+        pl.col("newest date").max().alias("newest"),
+        pl.col("days behind").max(),
+    ).row(0)
+    text = (
+        f"Newest trade date of each series: {oldest} to {newest_date}, against {audit.through}, "
+        "the newest complete one."
+    )
+    months = audit.months
+    figures = [
+        Figure(
+            "volume-by-month",
+            "Volume by month, each root against its own largest",
+            "Darker is more. Of each root's coarsest timeframe that covers the month.",
+            volume_figure(months),
+        ),
+        Figure(
+            "freshness-by-load",
+            "Freshness after each load, by root",
+            "Days from each root's newest bar to the load, as things stood after it.",
+            freshness_figure(audit.arrivals),
+        ),
+    ]
+    table = grid("Raw bars by root and timeframe", rows, filter_by="timeframe")
+    blocks = [Text(text), table, *_anonymous_bars(audit), *figures]
+    return Section("freshness", title, blocks, f"{number(days)} days behind")
 
 
 def _anonymous_bars(audit: Audit) -> list[Block]:
@@ -132,15 +173,28 @@ def drive_section(audit: Audit) -> Section:
                 empty="None is missing, gone, renamed, misnamed or refused.",
             ),
             *more_rows(problems, "files"),
+            grid(
+                "Every file on the drive but sidecars",
+                drive.listing.head(_FILES).select(
+                    "file", "trust", "content", "records", _span("UTC days"), "loaded"
+                ),
+                code=["file"],
+                filter_by="trust",
+            ),
+            *more_rows(drive.listing, "files", _FILES),
         ],
+        f"{plural(drive.files, 'file')}, {plural(drive.troubles.height, 'problem')}",
     )
 
 
 def staging_section(audit: Audit) -> Section:
-    """Show verdict and reason of each file, and of each source inside it."""
-    staging = audit.staging
+    """Show verdict and reason of each file and source inside it, and what sources may provide."""
+    staging, title = audit.staging, "Staging and sources"
+    rows = audit.sources.rename({"gives": "may provide"})
+    sources = grid("Source hierarchy, fixed in sources.yaml, from the top", rows)
     if staging.is_empty():
-        return Section("staging", "Staging", [Text("No staging file was validated.")])
+        text = "No staging file was validated."
+        return Section("staging", title, [Text(text), sources], "no files")
     files = staging.unique("path", keep="last", maintain_order=True)
     counts = [f"{count} {verdict}" for verdict, count in Counter(files["file_verdict"]).items()]
     text = (
@@ -148,20 +202,15 @@ def staging_section(audit: Audit) -> Section:
         "published, duplicates, refused and conflicts are observations, and a wide row has several."
     )
     gone = pl.when(present=False).then(pl.lit(" (gone)")).otherwise(pl.lit(""))
-    rows = staging.select(
+    listed = staging.select(
         (pl.col("path") + gone).alias("file"),
         pl.col("source").replace("", "none named").alias("source inside"),
         "verdict", "rows", "published", "duplicates", "refused", "conflicts", "reason",
     )  # fmt: skip
-    table = grid("Staging files and the sources in them", rows, code=["file"])
-    return Section("staging", "Staging", [Text(text), table])
-
-
-def sources_section(audit: Audit) -> Section:
-    """Show which source may provide what."""
-    rows = audit.sources.rename({"gives": "may provide"})
-    table = grid("Fixed in sources.yaml, from the top", rows)
-    return Section("sources", "Source hierarchy", [table])
+    table = grid(
+        "Staging files and the sources in them", listed, code=["file"], filter_by="verdict"
+    )
+    return Section("staging", title, [Text(text), table, sources], plural(files.height, "file"))
 
 
 def needs_section(audit: Audit) -> Section:
@@ -186,10 +235,11 @@ def needs_section(audit: Audit) -> Section:
     )
     caption = "What the universe needs and the tables have"
     table = grid(caption, rows, code=["series"], right=["share"])
-    return Section("needs", "What we have and need", [Text(text), table])
+    count = f"{plural(audit.missing_dates, 'date')} missing"
+    return Section("needs", "What we have and need", [Text(text), table], count)
 
 
-def gaps_section(audit: Audit) -> Section:
+def gap_blocks(audit: Audit) -> list[Block]:
     """Count the dates without a bar inside each range, by kind; list all but closed sessions."""
     kind, series = pl.col("kind"), ["root", "timeframe"]
     ranges = audit.partitions.select(*series, _span("range"))
@@ -212,23 +262,18 @@ def gaps_section(audit: Audit) -> Section:
     )
     no_range = "There is no range in which a date could be missing."
     none = "None: every date without a bar is one on which the exchange is closed."
-    return Section(
-        "gaps",
-        "Gaps",
-        [
-            Text(text),
-            grid("Dates without a bar, by kind", counts, empty=no_range),
-            grid("Each gap that is not a closed session", listed.head(LISTED), empty=none),
-            *more_rows(listed, "gaps"),
-        ],
-    )
+    return [
+        Text(text),
+        grid("Dates without a bar, by kind", counts, empty=no_range),
+        grid("Each gap that is not a closed session", listed.head(LISTED), empty=none),
+        *more_rows(listed, "gaps"),
+    ]
 
 
-def more_rows(frame: pl.DataFrame, noun: str) -> list[Block]:
-    """Return a line that counts the rows after the first LISTED, if there are any."""
-    rest = number(frame.height - LISTED)
-    text = Text(f"{rest} more {noun}: audit.json has all of them.")
-    return [text] if frame.height > LISTED else []
+def more_rows(frame: pl.DataFrame, noun: str, shown: int = LISTED) -> list[Block]:
+    """Return a line that counts the rows after those `shown`, if there are any."""
+    text = Text(f"{number(frame.height - shown)} more {noun}: audit.json has all of them.")
+    return [text] if frame.height > shown else []
 
 
 def _span(name: str, first: str = "first", last: str = "last") -> pl.Expr:

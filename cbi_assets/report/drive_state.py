@@ -36,6 +36,10 @@ _JOBS: Columns = {
     "job": pl.String, "folder": pl.String, "trust": pl.String, "manifest_damaged": pl.Boolean,
     **dict.fromkeys(TRUSTS, pl.Int64),
 }  # fmt: skip
+_LISTING: Columns = {
+    "file": pl.String, "trust": pl.String, "content": pl.String, "records": pl.Int64,
+    "first": pl.Date, "last": pl.Date, "loaded": pl.String,
+}  # fmt: skip
 _TROUBLES = {"kind": pl.String, "path": pl.String, "why": pl.String}
 
 
@@ -69,6 +73,11 @@ def describe_drive(
         for row in by_folder(survey)
         if row.area == "drive"
     ]  # fmt: skip
+    listing = [
+        (file.path, file.trust, *_content_of(file, survey.contents), _loaded(file, books))
+        for file in files
+        if file.verdict != "sidecar"
+    ]
     troubles = [*_file_troubles(survey, files, books, mounted), *_scan_troubles(survey)]
     return Drive(
         path=None if path is None else str(path),
@@ -77,6 +86,7 @@ def describe_drive(
         files=len(files),
         bytes=sum(file.bytes for file in files),
         bar_files=sum(file.verdict == "bars" for file in files),
+        listing=pl.DataFrame(listing, schema=_LISTING, orient="row"),
         folders=pl.DataFrame(folders, schema=_FOLDERS, orient="row"),
         troubles=pl.DataFrame(troubles, schema=_TROUBLES, orient="row"),
         trusts=trusts_of(survey),
@@ -97,6 +107,22 @@ def describe_drive(
         waiting_files=len(waiting),
         waiting_records=sum(waiting),
     )
+
+
+def _content_of(
+    file: FileRecord, contents: Mapping[str, Content]
+) -> tuple[str, int | None, dt.date | None, dt.date | None]:
+    content = contents.get(file.source_file_id or "") if file.verdict == "bars" else None
+    if content is None:
+        return file.reason or file.verdict, None, None, None
+    return content.schema, content.records, _day(content.first_ts), _day(content.last_ts)
+
+
+def _loaded(file: FileRecord, books: Mapping[str, Book]) -> str:
+    if file.verdict != "bars":
+        return "no"
+    book = books.get(file.source_file_id or "")
+    return "no" if book is None else "in part" if book["not_loaded"] else "yes"
 
 
 def _disagreements(

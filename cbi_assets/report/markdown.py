@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 
 from cbi_assets.formatting import markdown_table
-from cbi_assets.report.page import Block, Code, Command, Figure, Grid, Page, Text, Ticks
+from cbi_assets.report.page import (
+    Block,
+    Calendar,
+    Code,
+    Command,
+    Figure,
+    Fold,
+    Grid,
+    Page,
+    Text,
+    Ticks,
+)
 
 _MARKS = {"yes": "[x]", "no": "[ ]", "open": "[ ]"}
 
@@ -23,8 +34,10 @@ def write_markdown(page: Page) -> str:
         "\n".join(f"- {_escape(name)}: **{value}**" for name, value in page.facts),
     ]
     for section in page.sections:
+        if section.reference:
+            continue
         parts.append(f"## {_escape(section.title)}")
-        parts += [_block(block) for block in section.blocks]
+        parts += [text for block in section.blocks if (text := _block(block))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -32,10 +45,15 @@ def _block(block: Block) -> str:
     match block:
         case Text(text):
             return _escape(text)
-        case Command(command):
-            return f"```sh\n{command}\n```"
+        case Command(command, language):
+            return f"```{language}\n{command}\n```"
         case Figure(_, title, description, _):
             return f"**{_escape(title)}.** {_escape(description)}"
+        case Calendar():
+            return ""
+        case Fold(_, title, state, blocks):
+            inner = [text for block in blocks if (text := _block(block))]
+            return "\n\n".join([f"### {_escape(state)}: {_escape(title)}", *inner])
         case Ticks(caption, lines):
             ticked = [
                 f"- {_MARKS[mark]} {_escape(text)}: {_escape(figure)}"

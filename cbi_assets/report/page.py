@@ -1,4 +1,4 @@
-"""The audit's page: sections of text, tables, checklists and plots.
+"""The audit's page: sections of text, tables, checklists, plots and what folds inside them.
 
 Markdown and HTML are both written from this page, so they say the same.
 """
@@ -6,9 +6,9 @@ Markdown and HTML are both written from this page, so they say the same.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import polars as pl
 
@@ -22,6 +22,23 @@ class Code(str):
     """Text to show as code: a command, a path, or a name as it is typed."""
 
 
+class Strip(str):
+    """The state of a check after each of its runs, oldest first: P(asses), W(arns) or F(ails)."""
+
+
+class Links(str):
+    """Names of rows elsewhere on the page; `links` are pairs of name and the row's anchor."""
+
+    links: tuple[tuple[str, str], ...]
+
+    def __new__(cls, links: Iterable[tuple[str, str]]) -> Self:
+        """Return the names, separated by commas."""
+        pairs = tuple(links)
+        self = super().__new__(cls, ", ".join(name for name, _ in pairs))
+        self.links = pairs
+        return self
+
+
 @dataclass(frozen=True)
 class Text:
     """A paragraph."""
@@ -31,20 +48,26 @@ class Text:
 
 @dataclass(frozen=True)
 class Command:
-    """A command to type, on its own line."""
+    """A command to type or a query to paste, on its own lines."""
 
     command: str
+    language: Literal["sh", "sql"] = "sh"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table. `numeric` columns are right-aligned; `empty` is shown if there are no rows."""
+    """A table. `numeric` columns are right-aligned; `empty` is shown if there are no rows.
+
+    A reader can filter the rows by the values of the column `filter`. `anchors` name the rows.
+    """
 
     caption: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    numeric: Collection[str]
-    empty: str
+    numeric: Collection[str] = ()
+    empty: str = "None."
+    filter: str = ""
+    anchors: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -65,16 +88,40 @@ class Figure:
     spec: dict[str, Any]
 
 
-Block = Text | Command | Grid | Ticks | Figure
+@dataclass(frozen=True)
+class Calendar:
+    """Days with bars and gaps of each series (`ZL|1h`), to walk by year, month and day."""
+
+    series: Mapping[str, Mapping[str, Any]]
+    through: dt.date
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A part of a section with a title, a state and content of its own."""
+
+    anchor: str
+    title: str
+    state: str
+    blocks: Sequence[Block]
+
+
+Block = Text | Command | Grid | Ticks | Figure | Calendar | Fold
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with an anchor, and its content."""
+    """A heading with an anchor, and its content. `count` sums it up in the navigation.
+
+    An `unfolded` section is open at first. Markdown leaves out a `reference`.
+    """
 
     anchor: str
     title: str
     blocks: Sequence[Block]
+    count: str = ""
+    unfolded: bool = False
+    reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +144,7 @@ def grid(
     code: Collection[str] = (),
     right: Collection[str] = (),
     empty: str = "None.",
+    filter_by: str = "",
 ) -> Grid:
     """Return a frame as a table; its column names are the headings, with spaces for underscores.
 
@@ -110,13 +158,15 @@ def grid(
         if kind.is_numeric() or name in right
     }
     columns = [
-        [Code(_cell(value)) if name in code else _cell(value) for value in frame[name]]
+        [Code(cell(value)) if name in code else cell(value) for value in frame[name]]
         for name in frame.columns
     ]
-    return Grid(caption, headings, list(zip(*columns, strict=True)), numeric, empty)
+    rows = list(zip(*columns, strict=True))
+    return Grid(caption, headings, rows, numeric, empty, filter_by)
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Return a value as the text of a cell."""
     if value is None:
         return ""
     if isinstance(value, dt.datetime):

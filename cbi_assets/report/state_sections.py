@@ -10,23 +10,22 @@ from cbi_assets.formatting import instant, number, percent, plural, price
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.report.audit_model import Audit, Chart
 from cbi_assets.report.charted_roots import level
-from cbi_assets.report.data_sections import LISTED, more_rows
+from cbi_assets.report.data_sections import LISTED, gap_blocks, more_rows
 from cbi_assets.report.figures import (
     LOAD_OUTCOMES,
     OUTCOMES,
     books_figure,
     coverage_figure,
-    history_figure,
     loads_figure,
     price_figure,
 )
-from cbi_assets.report.page import Block, Figure, Section, Text, grid
+from cbi_assets.report.page import Block, Calendar, Figure, Section, Text, grid
 
 _ZONE_STATES = {0: "before the zone", 1: "in the zone", 2: "beyond the zone"}
 
 
 def coverage_section(audit: Audit) -> Section:
-    """Plot root by month for each timeframe."""
+    """Plot root by month for each timeframe, offer each series' days, and list the gaps."""
     blocks: list[Block] = []
     for timeframe in TIMEFRAMES:
         months = audit.months.filter(timeframe=timeframe)
@@ -41,55 +40,32 @@ def coverage_section(audit: Audit) -> Section:
         )
         title = f"Coverage of {timeframe} bars, root by month"
         blocks.append(Figure(f"coverage-{timeframe}", title, text, coverage_figure(months)))
-    return Section("coverage", "Coverage", blocks)
+    if not audit.daily.is_empty():
+        blocks.append(_calendar(audit))
+    count = f"{plural(audit.lost_dates, 'date')} lost"
+    return Section("coverage", "Coverage and gaps", [*blocks, *gap_blocks(audit)], count)
 
 
-def checks_section(audit: Audit) -> Section:
-    """Show the failing and warning results, then all checks, then their history."""
-    state = pl.col("state")
-    checks = audit.checks.rename({"name": "check"})
-    offenders = (
-        checks.filter(state.is_in(["fails", "warns"]))
-        .select("state", "check", "table", "offenders")
-        .explode("offenders")
-        .unnest("offenders")
-        .group_by("state", "check", "table", "expected", "actual", maintain_order=True)
-        .agg(pl.col("partition").replace("", "whole table").str.join(", ").alias("where"))
-        .sort("state", maintain_order=True)
-        .select("state", "check", "table", "where", "expected", "actual")
-    )
-    worst = pl.coalesce(
-        *(pl.when((state == one).any()).then(pl.lit(one)) for one in ("fails", "warns", "passes")),
-        pl.lit("not run"),
-    )
-    stale = pl.when(pl.col("stale").any()).then(pl.lit(", older than the newest load"))
-    by_name = checks.group_by("check", maintain_order=True).agg(
-        (worst + stale.otherwise(pl.lit(""))).alias("last result"),
-        pl.col("severity").first(),
-        pl.format("{} of {}", pl.col("checked_at").count(), pl.len()).alias("tables"),
-        pl.col("partitions").sum().alias("results"),
-        pl.col("failed").sum().alias("not passed"),
-        pl.col("checked_at").min().alias("oldest run, UTC"),
-        pl.col("sentence").first().alias("rule"),
-    )  # fmt: skip
-    none = "None: every check that was run passes."
-    code = ["check", "table"]
-    blocks: list[Block] = [
-        grid("Results that fail or warn", offenders.head(LISTED), code=code, empty=none),
-        *more_rows(offenders, "results"),
-        grid("Every check", by_name, code=["check"]),
-    ]
-    if audit.history.is_empty():
-        blocks.append(Text("No run of checks is on record yet; cbi check makes one."))
-    else:
-        last = audit.history.row(-1, named=True)
-        text = (
-            f"{plural(audit.history.height, 'run')} of checks, the last at {instant(last['at'])} "
-            f"UTC: {number(last['failed'])} of {number(last['partitions'])} results failed and "
-            f"{number(last['warned'])} warned."
-        )
-        blocks.append(Figure("history", "Checks over time", text, history_figure(audit.history)))
-    return Section("checks", "Checks", blocks)
+def _calendar(audit: Audit) -> Calendar:
+    gaps = audit.gaps.select("root", "timeframe", pl.col("first", "last").cast(pl.String), "kind")
+    by_series = {f"{g[0]}|{g[1]}": [] for g in gaps.rows()}  # type: dict[str, list[list[str]]]
+    for root, timeframe, *gap in gaps.rows():
+        by_series[f"{root}|{timeframe}"].append(gap)
+    missing = {
+        f"{need['root']}|{need['timeframe']}": need["ranges"]
+        for need in audit.needs.iter_rows(named=True)
+    }
+    series = {
+        key: {
+            "first": str(first),
+            "bars": bars,
+            "gaps": by_series.get(key, []),
+            "missing": missing.get(key, []),
+        }
+        for root, timeframe, first, bars in audit.daily.rows()
+        for key in [f"{root}|{timeframe}"]
+    }
+    return Calendar(series, audit.through)
 
 
 def books_section(audit: Audit) -> Section:
@@ -117,7 +93,8 @@ def books_section(audit: Audit) -> Section:
         ]
     if not audit.loads.is_empty():
         blocks += _load_blocks(audit.loads)
-    return Section("books", "Books and loads", blocks)
+    count = plural(audit.loads["load_id"].n_unique(), "load")
+    return Section("books", "Books and loads", blocks, count)
 
 
 def _load_blocks(loads: pl.DataFrame) -> list[Block]:
@@ -134,22 +111,36 @@ def _load_blocks(loads: pl.DataFrame) -> list[Block]:
 
 
 def trading_section(audit: Audit) -> Section:
-    """Show ZL and MES as in the matrix."""
+    """Show ZL and MES as in the matrix, and every root's rolls."""
     blocks = [block for chart in audit.charts for block in _chart_blocks(chart)]
     empty = [Text("The matrix has no row of them yet.")]
-    return Section("trading", "ZL and MES", blocks or empty)
+    newest = audit.rolls.sort("date", descending=True, maintain_order=True)
+    rolls = newest.select(
+        pl.col("contract").alias("contract"), "root", pl.col("date").alias("front from"),
+        pl.col("from_contract").alias("rolled from"), "from_close", "to_close", "from_volume",
+        "to_volume",
+    )  # fmt: skip
+    caption = "Rolls by contract, newest first; closes and volumes of the day before"
+    table = grid(caption, rolls.head(LISTED), code=["contract", "rolled from"])
+    count = ", ".join(chart.root for chart in audit.charts) or "none"
+    shown = [*(blocks or empty), table, *more_rows(rolls, "rolls")]
+    return Section("trading", "Charts and rolls", shown, count)
 
 
 def _chart_blocks(chart: Chart) -> list[Block]:
     sessions, zone = chart.sessions, chart.golden_zone
     first, last = sessions.row(0, named=True), sessions.row(-1, named=True)
-    rolls = [f"{date} into {contract or 'unknown'}" for date, contract in chart.rolls.rows()]
+    rolls = [
+        f"{roll['date']} into {roll['contract'] or 'unknown'}"
+        for roll in chart.rolls.iter_rows(named=True)
+    ]
     text = (
         f"{plural(sessions.height, 'session')}, {first['date']} to {last['date']}; last close "
-        f"{price(last['close'])} {chart.units}. Rolls: {', '.join(rolls) or 'none'}. Solid line: "
-        "close; bars: high to low; dashed line: the day's pivot P; dotted lines: swings and "
-        "retracements of the last row; upright dashes: rolls"
+        f"{price(last['close'])} {chart.units}. Rolls: {', '.join(rolls) or 'none'}. Candles: "
+        "open to close, with high and low; dashed line: the day's pivot P; dotted lines: swings "
+        "and retracements of the last row; upright dashes: rolls"
         + ("; shaded: the golden zone." if zone else ".")
+        + " Below: volume; drag across it to zoom."
     )
     groups = {"pivot": chart.pivots, "Fibonacci": chart.fibonacci, "golden zone": zone}
     levels = [

@@ -75,7 +75,7 @@ def calendar_dates(universe: Universe, first: dt.date, last: dt.date) -> pl.Data
 
 
 def months_of(universe: Universe, days: pl.DataFrame, through: dt.date) -> pl.DataFrame:
-    """Count trade dates with a bar (`held`) of those in each month (`possible`).
+    """Count trade dates with a bar (`held`) of those in each month (`possible`), bars and volume.
 
     Every root with bars in a timeframe gets every month from the timeframe's first to its last,
     from the day on from which the root is wanted; in its last month, up to `through`.
@@ -90,6 +90,9 @@ def months_of(universe: Universe, days: pl.DataFrame, through: dt.date) -> pl.Da
         ),
     )
     wanted = {root: universe.first_trade_date(root) for root in universe.roots}
+    traded = days.group_by("root", "timeframe", month=pl.col("trade_date").dt.month_start()).agg(
+        pl.col("bars", "volume").sum()
+    )
     possible = (
         calendar_dates(universe, ranges["start"].min(), ranges["end"].max())  # type: ignore[arg-type]
         .join(dates.select("root", "timeframe").unique(), on="root")
@@ -101,12 +104,41 @@ def months_of(universe: Universe, days: pl.DataFrame, through: dt.date) -> pl.Da
         possible.join(dates.with_columns(held=True), on=BARS, how="left")
         .group_by("root", "timeframe", month=pl.col("date").dt.month_start())
         .agg(held=pl.col("held").count(), possible=pl.len())
+        .join(traded, on=["root", "timeframe", "month"], how="left")
+        .with_columns(pl.col("bars", "volume").fill_null(0))
     )
     return in_universe_order(months.sort("month"), universe, timeframe_first=True)
 
 
 _MONTHS: Columns = {"root": pl.String, "timeframe": pl.String, "month": pl.Date, "held": pl.UInt32,
-           "possible": pl.UInt32}  # fmt: skip
+           "possible": pl.UInt32, "bars": pl.Int64, "volume": pl.Int64}  # fmt: skip
+
+
+def daily_of(universe: Universe, days: pl.DataFrame) -> pl.DataFrame:
+    """Return the bars of every calendar day from a series' `first` date on, one list per series."""
+    series = ["root", "timeframe"]
+    calendar = (
+        days.group_by(series)
+        .agg(first=pl.col("trade_date").min(), last=pl.col("trade_date").max())
+        .select(*series, trade_date=pl.date_ranges("first", "last"))
+        .explode("trade_date")
+    )
+    daily = (
+        calendar.join(days, on=[*series, "trade_date"], how="left")
+        .sort("trade_date")
+        .group_by(series, maintain_order=True)
+        .agg(pl.col("trade_date").first().alias("first"), pl.col("bars").fill_null(0))
+    )
+    return in_universe_order(daily, universe)
+
+
+def arrivals_of(universe: Universe, arrivals: pl.DataFrame) -> pl.DataFrame:
+    """Return what each load published per root and timeframe, and the newest UTC day by then.
+
+    `arrivals` is the result of report/arrivals.sql. Sorted by series, then by time.
+    """
+    by_series = arrivals.with_columns(pl.col("newest").cum_max().over("root", "timeframe"))
+    return in_universe_order(by_series, universe)
 
 
 def books_of(by_file: pl.DataFrame) -> pl.DataFrame:

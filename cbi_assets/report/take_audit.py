@@ -17,7 +17,7 @@ from cbi_assets.ledger.versions import ledger_version
 from cbi_assets.load.load import inventory
 from cbi_assets.report.audit_model import Audit
 from cbi_assets.report.charted_roots import CHARTED, NEWEST, charts_of
-from cbi_assets.report.check_states import history_of
+from cbi_assets.report.check_states import history_of, incidents_of, runs_of
 from cbi_assets.report.checklists import checklists_of
 from cbi_assets.report.decisions import decisions_of
 from cbi_assets.report.gaps import gaps_of
@@ -25,7 +25,9 @@ from cbi_assets.report.light_rules import State, lights_of
 from cbi_assets.report.plan_status import needs_of, read_plans, sources_of
 from cbi_assets.report.read_lights import is_mounted, last_scan, read_state
 from cbi_assets.report.table_summaries import (
+    arrivals_of,
     books_of,
+    daily_of,
     loads_of,
     months_of,
     partitions_of,
@@ -89,6 +91,11 @@ def take_audit(session: Session) -> Audit:
         gaps=gaps_of(project, days, missing_days, frames["reach"], frames["quarantined_days"]),
         checks=state.checks,
         history=history_of(frames["history"]),
+        check_runs=runs_of(frames["history"]),
+        incidents=incidents_of(frames["history"], loads),
+        daily=daily_of(universe, days),
+        arrivals=arrivals_of(universe, frames["arrivals"]),
+        rolls=frames["rolls"],
         charts=charts_of(universe, frames["sessions"], frames["rolls"]),
         plan=state.plan,
         lights=lights_of(state),
@@ -119,9 +126,8 @@ def _read_snapshot(session: Session, survey: Survey) -> Snapshot:
 def _queries() -> dict[str, tuple[str, dict[str, Any]]]:
     """Return the queries of one snapshot and their parameters, by the name of their result."""
     names = ("reach", "loads", "staging_loads", "quarantined", "quarantined_days", "conflicts",
-             "history", "sessions", "rolls")  # fmt: skip
-    charted = {"roots": list(CHARTED), "newest": NEWEST}
-    params = {"sessions": charted, "rolls": charted}
+             "arrivals", "history", "sessions", "rolls")  # fmt: skip
+    params = {"sessions": {"roots": list(CHARTED), "newest": NEWEST}}
     days = [load_sql("report/days", table=spec.id, timeframe=name) for name, spec in RAW.items()]
     return {
         "days": ("\nUNION ALL\n".join(days), {}),

@@ -16,7 +16,7 @@ from cbi_assets.files import write_atomically
 from cbi_assets.report.audit_model import Audit
 from cbi_assets.report.changes import FORMAT, changes_since, figures_of
 from cbi_assets.report.compose import compose
-from cbi_assets.report.html import write_html
+from cbi_assets.report.html import VEGA_LITE, vega_runtime, write_html
 from cbi_assets.report.markdown import write_markdown
 
 KEPT: Final = 50
@@ -42,12 +42,13 @@ def write_audit(home: Home, audit: Audit, out: Path | None = None) -> Written:
     kept = home.root / "audit"
     audit = replace(audit, since=changes_since(audit, *read_previous(kept)))
     page = compose(audit)
+    kept.mkdir(parents=True, exist_ok=True)
     folder = out or kept / "latest"
     document = json.dumps(document_of(audit), ensure_ascii=False, indent=1, default=str) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "audit.md", write_markdown(page))
-        write_atomically(folder / "audit.html", write_html(page))
+        write_atomically(folder / "audit.html", write_html(page, _runtime(kept, audit)))
         write_atomically(folder / "audit.json", document)
     except OSError as error:
         raise UsageError(
@@ -55,11 +56,20 @@ def write_audit(home: Home, audit: Audit, out: Path | None = None) -> Written:
             subject=f"--out {folder}",
             remedy="Choose another folder.",
         ) from None
-    kept.mkdir(parents=True, exist_ok=True)
     write_atomically(kept / f"{audit.made_at:%Y%m%dT%H%M%S%f}.json", document)
     for old in sorted(kept.glob("*.json"))[:-KEPT]:
         old.unlink()
     return Written(audit, folder / "audit.md", folder / "audit.html", folder / "audit.json")
+
+
+def _runtime(kept: Path, audit: Audit) -> bytes:
+    """Return the plots' script if there are prices to explore; it is made once per home."""
+    if not audit.charts:
+        return b""
+    path = kept / f"vega-lite-{VEGA_LITE}.js.gz"
+    if not path.exists():
+        write_atomically(path, vega_runtime())
+    return path.read_bytes()
 
 
 def document_of(audit: Audit) -> dict[str, Any]:
@@ -78,7 +88,8 @@ def _to_json(value: Any) -> Any:
     if isinstance(value, pl.DataFrame):
         return value.to_dicts()
     if is_dataclass(value):
-        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
+        kept = [field.name for field in fields(value) if field.name != "daily"]  # a count per day
+        return {name: _to_json(getattr(value, name)) for name in kept}
     return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 

@@ -21,7 +21,31 @@ from cbi_assets.verbs import build
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.report.test_audit import load_all, put_problems
 
-PHONE, DESK = 390, 1280
+PHONE, DESK = 390, 1440
+WIDTHS = (DESK, 1024, PHONE)
+WIDE = """[...document.querySelectorAll('.table, pre')]
+  .filter(box => box.scrollWidth > box.clientWidth + 1)
+  .map(box => box.getAttribute('aria-labelledby') + box.textContent.slice(0, 60))"""
+"""Tables and queries that are wider than their place."""
+
+CUT = """(() => {
+  const walker = document.createTreeWalker(document.querySelector('body'), NodeFilter.SHOW_TEXT);
+  const range = document.createRange(), cut = [];
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (node.parentElement.closest('script, style, svg')) continue;
+    for (const word of node.data.matchAll(/[\\p{L}\\p{N}]+/gu)) {
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const boxes = [...range.getClientRects()].filter(box => box.width);
+      const tops = boxes.map(box => Math.round(box.top));
+      if (new Set(tops).size > 1) cut.push(word[0]);
+    }
+  }
+  return cut;
+})()"""
+"""Words that are on more than one line."""
+
 OpenPage = Callable[..., Page]
 
 
@@ -122,11 +146,72 @@ def test_page_is_dark_in_dark_scheme(open_page: OpenPage, demo: Path) -> None:
     assert lightness(open_page(demo, scheme="dark")) < 0.2
 
 
-@pytest.mark.parametrize("width", [320, PHONE, 768, DESK])
-def test_page_is_never_wider_than_the_window(open_page: OpenPage, audit: Path, width: int) -> None:
-    """Wider content scrolls in its own box."""
+@pytest.mark.parametrize("width", WIDTHS)
+def test_page_shows_every_word_and_column_at_each_width(
+    open_page: OpenPage, audit: Path, width: int
+) -> None:
+    """Folded, a phone's page is short; unfolded, no table scrolls sideways or breaks a word."""
     page = open_page(audit, width)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 12_000
+    page.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true })")
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(WIDE) == []
+    assert page.evaluate(CUT) == []
+
+
+def test_search_shows_the_rows_with_every_word_and_restores_the_folds(
+    open_page: OpenPage, demo: Path
+) -> None:
+    page = open_page(demo)
+    page.get_by_label("Search").fill("golden_zone fib_618")
+    expect(page.locator("#found")).to_have_text("2 found in 1 section")
+    names = page.locator("#columns tbody tr:visible th").all_inner_texts()
+    assert names == ["golden_zone.state", "golden_zone.fib_618"]
+    page.get_by_label("Search").press("Escape")
+    expect(page.locator("#found")).to_be_empty()
+    assert page.locator("#columns tbody tr:visible").count() == 0
+
+
+def test_fold_is_remembered_after_a_reload(open_page: OpenPage, demo: Path) -> None:
+    page = open_page(demo)
+    page.locator("#warehouse summary").first.click()
+    page.reload()
+    expect(page.get_by_text("Tables with rows").first).to_be_visible()
+    expect(page.get_by_text("The books, job by job").first).to_be_hidden()
+
+
+def test_column_leads_to_its_source_and_back(open_page: OpenPage, demo: Path) -> None:
+    page = open_page(demo)
+    page.evaluate("location.hash = 'column-daily_ml_matrix.pivots'")
+    pivots = page.locator("[id='column-daily_ml_matrix.pivots']")
+    pivots.get_by_role("link", name="futures_sessions_1d.high").click()
+    high = page.locator("[id='column-futures_sessions_1d.high']")
+    expect(high).to_be_in_viewport()
+    high.get_by_role("link", name="databento_futures_ohlcv_1h.high").click()
+    expect(page.locator("[id='column-databento_futures_ohlcv_1h.high']")).to_be_in_viewport()
+    page.go_back()
+    expect(high).to_be_in_viewport()
+
+
+def test_calendar_leads_from_a_month_to_its_days(open_page: OpenPage, demo: Path) -> None:
+    page = open_page(demo)
+    page.locator("#coverage summary").first.click()
+    # January 2026 from the 5th, without King's day: 19 trade dates; the 2nd is missing
+    page.get_by_role("button", name="2026-01: bars on 19 of").click()
+    days = page.locator(".days div")
+    assert days.count() == 31
+    assert days.nth(1).inner_text().split() == ["2", "missing"]
+    assert days.nth(2).inner_text().split() == ["3", "closed"]
+    assert days.nth(4).inner_text().split()[-1] == "bars"
+
+
+def test_price_chart_is_drawn_again_by_vega(open_page: OpenPage, demo: Path) -> None:
+    page = open_page(demo, PHONE)
+    page.locator("#trading summary").first.click()
+    page.locator("#price-ZL-title").scroll_into_view_if_needed()
+    live = page.locator("[aria-labelledby=price-ZL-title].live")
+    expect(live).to_be_visible(timeout=15_000)
+    assert live.evaluate("box => box.scrollWidth <= box.clientWidth")
 
 
 def test_plot_labels_are_not_cut_off(open_page: OpenPage, audit: Path) -> None:
@@ -175,7 +260,7 @@ def test_section_link_scrolls_to_its_section(open_page: OpenPage, audit: Path) -
     links = page.get_by_role("navigation", name="Sections").get_by_role("link")
     assert links.count() > 5
     last = links.last
-    name = last.inner_text()
+    name = last.locator("span").first.inner_text()
     last.click()
     expect(page.get_by_role("heading", level=2, name=name, exact=True)).to_be_in_viewport()
 
@@ -184,6 +269,7 @@ def test_page_shows_the_verdicts_of_the_json(open_page: OpenPage, troubled: Path
     document = json.loads(troubled.with_suffix(".json").read_text())
     page = open_page(troubled)
     expect(page.get_by_text("FAIL: 1 check result failed")).to_be_visible()
+    page.get_by_role("button", name="Unfold all").click()
     troubles = read_table(page, "Files with problems")
     assert [row["problem"] for row in troubles] == [
         t["kind"] for t in document["drive"]["troubles"]

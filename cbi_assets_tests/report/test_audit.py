@@ -14,6 +14,7 @@ import pytest
 from cbi_assets import verbs
 from cbi_assets.report import Audit, take_audit, write_audit
 from cbi_assets.session import Project, open_session
+from cbi_assets.tables import DAILY_ML_MATRIX
 from cbi_assets.verbs import build, load_staging
 from cbi_assets_tests.helpers import JOB, NAME, NOW, bars, dbn_file, load_once, put_job
 from cbi_assets_tests.load.lines import put_lines, record
@@ -143,8 +144,17 @@ def test_audit_reports_every_problem_in_json_and_on_the_page(project: Project, d
 
     failed = [(c["name"], c["table"]) for c in found.json["checks"] if c["state"] == "fails"]
     assert failed == [("no_overlapping_loads_disagree", RAW_1H)]
-    fails = [r for r in found.html_tables["Results that fail or warn"] if r["state"] == "fails"]
-    assert [(row["check"], row["where"]) for row in fails] == [(failed[0][0], "ZL|1h")]
+    incidents = [n for n in found.html.all("details") if n.attributes.get("class") == "fold"]
+    fails = [node for node in incidents if node.all("span")[0].text() == "fails"]
+    assert [node.attributes["id"] for node in fails] == [
+        "incident-databento_futures_ohlcv_1h-no_overlapping_loads_disagree"
+    ]
+    (row,) = found.html_tables[f"Expected and found: {failed[0][0]} on {RAW_1H}"]
+    assert (row["where"], row["actual"]) == ("ZL|1h", "1 conflicting bar")
+    (offender,) = found.html_tables[f"Offenders: {failed[0][0]} on {RAW_1H}"]
+    assert (offender["where"], offender["symbol"]) == ("ZL|1h", "ZL.v.0")
+    (incident,) = [i for i in found.json["incidents"] if i["state"] == "fails"]
+    assert (incident["since"], incident["last_passed"]) == (str(NOW), None)
 
     decisions = {d["kind"]: d for d in found.json["decisions"]}
     assert set(decisions) == {"conflict", "quarantine", "file"}
@@ -179,7 +189,11 @@ def test_figures_are_equal_in_all_three_documents(troubled: Project) -> None:
         verbs.check(session)
     found = audit(troubled)
     shown = found.html_tables
-    assert markdown_tables(found.markdown) == shown
+    reference = {name: rows for name, rows in shown.items() if name.startswith("Columns of ")}
+    assert f"Columns of {DAILY_ML_MATRIX.id}" in reference
+    assert markdown_tables(found.markdown) == {
+        name: rows for name, rows in shown.items() if name not in reference
+    }
     rows = {row["table"]: row["rows"] for row in shown["Tables with rows"]}
     assert rows == {t["id"]: f"{t['rows']:,}" for t in found.json["tables"] if t["rows"]}
     # 6 + 1 bars: the table, its partitions, the books and the headline
@@ -276,7 +290,7 @@ def test_audit_lists_changes_since_the_previous_one(project: Project, drive: Pat
     shown = third.html_tables["What changed"]
     assert {(row["kind"], row["what"]) for row in shown} == set(changes)
     sections = [node.attributes["id"] for node in third.html.all("section")]
-    assert sections[0] == "since"
+    assert sections[:2] == ["next", "since"]
 
 
 def test_audit_compares_with_one_of_format_1(project: Project, drive: Path) -> None:

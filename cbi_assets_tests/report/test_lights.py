@@ -47,6 +47,7 @@ DRIVE = Drive(
     files=3,
     bytes=1_000,
     bar_files=1,
+    listing=pl.DataFrame(),
     folders=pl.DataFrame(),
     troubles=NO_TROUBLES,
     trusts={},

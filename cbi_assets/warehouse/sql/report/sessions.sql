@@ -2,7 +2,7 @@
 -- Parameters: @roots, @newest (rows per root).
 SELECT
   symbol AS root, data_date AS date, market_data.open, market_data.high, market_data.low,
-  market_data.close, pivots.P AS pivot, golden_zone.state AS zone_state,
+  market_data.close, market_data.volume, pivots.P AS pivot, golden_zone.state AS zone_state,
   golden_zone.qualified_trigger AS triggered, pivots, fibonacci, golden_zone
 FROM `features.daily_ml_matrix`
 WHERE symbol IN UNNEST(@roots)
