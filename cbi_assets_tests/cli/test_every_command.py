@@ -15,8 +15,10 @@ import dagster as dg
 import pytest
 import typer
 
+from cbi_assets import session
 from cbi_assets.checks import point_in_time
 from cbi_assets.cli import app, main
+from cbi_assets.config.training import parse_training
 from cbi_assets.load import copy_tables
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.built.derived_assets import DERIVED_TABLES
@@ -110,11 +112,14 @@ def test_every_command_runs(
     # Each query takes the emulator a tenth of a second, and these two would be half of them.
     monkeypatch.setattr(point_in_time, "AS_OF_DATES", 1)
     monkeypatch.setattr(copy_tables, "COPIED", (LOADS, RAW["1h"], DAILY_ML_MATRIX))
+    weekly = "tables: {zl_training_prod_allhistory_1w: {root: ZL, horizon: 1}}"
+    training = parse_training(f"folds: {{train: 9, valid: 1, test: 1}}\n{weekly}")
+    monkeypatch.setattr(session, "load_training", lambda: training)
     fill(drive)
     project.home.read_copy.unlink()  # the fixture's home was made on DuckDB
     ran = ["version", "config", "inventory", "plan", "approve", "approvals", "download", "unload",
            "load", "build", "check", "audit", "alert", "doctor", "accept", "schedule",
-           "copy"]  # fmt: skip
+           "copy", "export"]  # fmt: skip
     assert {*ran, *ELSEWHERE} == COMMANDS
     cbi("version")
     cbi("config --check")
@@ -148,7 +153,12 @@ def test_every_command_runs(
     built = cbi("build --json", status=1)
     assert built["rows"] == {"ZL": 5}  # 2 dates of hours, and 3 of minutes: the first has no chain
     assert built["replaced"]["market_data.roll_calendar"]["written"] == 1
+    assert built["training"]["written"] == {"zl_training_prod_allhistory_1w": 5}
     assert_derived(project)
+    exported = cbi("export --json --out exported training.zl_training_prod_allhistory_1w")
+    (file,) = exported["tables"][0]["files"]
+    assert (file["symbol"], file["rows"]) == ("ZL", 5)
+    cbi("export --verify exported")
     checked = cbi("check --json", status=1)
     failed = [c for c in checked if c["severity"] == "ERROR" and not c["passed"]]
     clash = ("no_overlapping_loads_disagree", "ZS|1m")

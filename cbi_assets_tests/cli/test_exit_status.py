@@ -199,7 +199,18 @@ def approved_with_foreign_files(machine: Machine) -> None:
 
 Situation = Callable[[Machine], object]
 
+
+def damaged_export(machine: Machine) -> None:
+    loaded(machine)
+    assert machine.run("export", "ops.loads", "--out", "out") == 0
+    next(Path("out").glob("*.parquet")).unlink()
+
+
 TABLE: list[tuple[str, int, Situation]] = [
+    ("export ops.loads --out out", 0, loaded),
+    ("export --verify out", 1, damaged_export),
+    ("export nothing", 2, empty),
+    ("export matrix --wait 0", 3, busy),
     ("inventory", 0, new_bars),
     ("inventory", 1, refused),
     ("inventory", 2, no_drive),
