@@ -34,9 +34,10 @@ def build(
 ) -> None:
     """Build continuous series, features and training tables. Example: cbi build --limit 10"""
     from cbi_assets import verbs
-    from cbi_assets.cli.console import print_json
+    from cbi_assets.cli.console import print_json, say
     from cbi_assets.cli.progress import working
     from cbi_assets.cli.show_build import build_document, show_build
+    from cbi_assets.downloads.roll_fills import roll_fills
     from cbi_assets.report.read_lights import read_lights
 
     if start and end and start > end:
@@ -44,6 +45,7 @@ def build(
             f"is after --to {end}", subject=f"--from {start}", remedy="No row is between them."
         )
     trained = lights = None
+    fills: list[str] = []
     with working(), command_session(wait) as session:
         outcome = verbs.build(
             session, roots=tuple(symbol or ()), start=start, end=end, whole=whole, limit=limit
@@ -59,10 +61,13 @@ def build(
             )
             record_build(session, outcome, trained)
             lights = read_lights(session)
+            fills = sorted(set(roll_fills(session, trained.builds).values()))
     if json:
-        print_json(build_document(outcome, trained, lights))
+        print_json({**build_document(outcome, trained, lights), "roll_steps": fills})
     else:
         show_build(outcome, trained, lights, everything=everything)
+        for fill in fills:
+            say(f"Unknown roll steps: {fill}")
     if outcome.has_failures or (trained is not None and trained.has_failures):
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ import dagster as dg
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.config.settings import Home
+from cbi_assets.downloads.roll_fills import roll_fills
 from cbi_assets.errors import CbiError
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import PendingEvents
@@ -49,7 +50,7 @@ def record_build(
                 )
             )
         if trained is not None:
-            metadata = training_metadata(trained)
+            metadata = training_metadata(trained, roll_fills(session, trained.builds))
             changed = [n for n in trained.written if trained.written[n] or trained.removed[n]]
             for table_id in [TRAINING[n].id for n in changed] + [FOLDS.id] * bool(changed):
                 instance.report_runless_asset_event(

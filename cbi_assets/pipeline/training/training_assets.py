@@ -1,6 +1,6 @@
 """The assets of the training tables and their folds, filled in one step after the matrix."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -8,6 +8,7 @@ import dagster as dg
 from cbi_assets.build.bar_targets import BARS
 from cbi_assets.build.training import MISSING, TrainingOutcome
 from cbi_assets.config.training import load_training
+from cbi_assets.downloads.roll_fills import roll_fills
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import rows_as_markdown, table_metadata
 from cbi_assets.pipeline.resources import Clock, ProjectResource
@@ -61,7 +62,8 @@ def training_tables(
     """Update them from the matrix and the bars; whichever are selected, all are updated."""
     with project.session(clock.now()) as session:
         outcome = train(session)
-    metadata = training_metadata(outcome)
+        fills = roll_fills(session, outcome.builds)
+    metadata = training_metadata(outcome, fills)
     for table in (*TRAINING.values(), FOLDS):
         key = table_key(table.id)
         if key in context.selected_asset_keys:
@@ -70,8 +72,13 @@ def training_tables(
             context.log_event(dg.AssetMaterialization(key, metadata=metadata[table.id]))
 
 
-def training_metadata(outcome: TrainingOutcome) -> dict[str, dict[str, Any]]:
-    """Return each table's metadata: its rows, what its targets lack, and what was written."""
+def training_metadata(
+    outcome: TrainingOutcome, fills: Mapping[str, str]
+) -> dict[str, dict[str, Any]]:
+    """Return each table's metadata: its rows, what its targets lack, and what was written.
+
+    `fills` are `roll_fills` of the outcome.
+    """
     builds = {row["table"]: row for row in outcome.builds.drop("inputs").to_dicts()}
     found: dict[str, dict[str, Any]] = {FOLDS.id: {"folds": rows_as_markdown(
         [{"table": name, "folds": row["folds"]} for name, row in builds.items()]
@@ -95,5 +102,6 @@ def training_metadata(outcome: TrainingOutcome) -> dict[str, dict[str, Any]]:
             ),
             "trade dates": f"{row['first_date']} to {row['last_date']}",
             "folds": row["folds"],
+            **({"to fill roll steps": fills[name]} if name in fills else {}),
         }
     return found
