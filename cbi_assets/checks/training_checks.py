@@ -17,6 +17,7 @@ from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.config.training import TrainingTable
 from cbi_assets.features.targets import SESSION, UTC_DAY, daily_targets
 from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.market.continuous import CHAIN_RULE
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.tables import DAILY_ML_MATRIX_FLAT, FOLDS, ROLL_CALENDAR, TRAINING
 from cbi_assets.tables.training_tables import FEATURES
@@ -202,6 +203,7 @@ def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
     known = stored.rows.filter(pl.col("target").is_not_null())
     if stored.table.bar is not None:
         return _inconsistent_bars(stored.rows, known).select(*key, "target", "recomputed")
+    known = _rolled_by_ledger(stored.rows)
     places = _draw(range(known.height), SAMPLED_ROWS, stored.seed)
     rows = known[sorted(places)]
     params = {"root": stored.table.root, "until": dt.date(2200, 1, 1)}
@@ -230,6 +232,25 @@ def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
         .filter(~_same(pl.col("target"), pl.col("recomputed")))
         .select(*key, "target", "recomputed", "entry_contract", "exit_contract", "rolls_between")
     )
+
+
+def _rolled_by_ledger(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with a target whose window has no roll, or rolls of our own chain only.
+
+    The ledger does not have the rolls of a vendor's symbol, which has other dates.
+    """
+    others = rows.select(
+        "data_date",
+        others=(pl.col("source_roll_rule") != CHAIN_RULE).fill_null(True).cum_sum(),
+    )
+    ends = others.rename({"data_date": "target_date", "others": "others_by_end"})
+    in_window = rows.join(others, on="data_date").join(ends, on="target_date", how="left")
+    is_chain = (pl.col("source_roll_rule") == CHAIN_RULE) & (
+        pl.col("others") == pl.col("others_by_end")
+    )
+    is_known = pl.col("target").is_not_null()
+    no_roll, is_day = pl.col("rolls_between") == 0, pl.col("target_closes") == UTC_DAY
+    return in_window.filter(is_known & (no_roll | is_day | is_chain)).select(rows.columns)
 
 
 _Closes = dict[tuple[str, str, dt.date], float]
