@@ -12,11 +12,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 from filelock import FileLock
 
 from cbi_assets.build.build import BuildOutcome
+from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.cli import app, main
 from cbi_assets.demo import run as demo
 from cbi_assets.errors import AuditError
@@ -147,6 +149,7 @@ def demo_done(machine: Machine, **skipped: list[str]) -> None:
             machine.drive,
             load(session),
             BuildOutcome({}, skipped),
+            TrainingOutcome({}, {}, pl.DataFrame()),
             books_by_file(session.warehouse),
             Path("audit.html"),
         )
