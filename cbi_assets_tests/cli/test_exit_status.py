@@ -24,6 +24,7 @@ from cbi_assets.demo import run as demo
 from cbi_assets.errors import AuditError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load import copy_tables as moving
+from cbi_assets.report.read_lights import read_lights
 from cbi_assets.session import Project, exclusive_lock, open_session
 from cbi_assets.verbs import load
 from cbi_assets_tests.databento_api.server import run_vendor
@@ -152,6 +153,7 @@ def demo_done(machine: Machine, **skipped: list[str]) -> None:
             TrainingOutcome({}, {}, pl.DataFrame()),
             books_by_file(session.warehouse),
             Path("audit.html"),
+            read_lights(session),
         )
     machine.patch.setattr(demo, "run_demo", lambda home, progress: outcome)
 
