@@ -17,6 +17,8 @@ from cbi_assets_tests.browser.ui_server import open_browser, serve_ui
 PARTITION = "/assets/raw/databento_ohlcv?view=partitions&partition=ZL%7C1h"
 CHECKS = "/assets/market_data/databento_futures_ohlcv_1h?view=checks"
 CHECK = "coverage_is_uniform"
+NEUTRAL_HOME = "p => { p.textContent = p.textContent.replace(/from \\S+,/, 'from .cbi,') }"
+"""Hide the path of the machine on which the pictures are taken."""
 
 
 def main() -> None:
@@ -51,6 +53,9 @@ def take_audit(
     size = {"width": width, "height": height}
     with browser.new_page(viewport=size, color_scheme=scheme, reduced_motion="reduce") as page:  # type: ignore[arg-type]
         page.goto(address + (f"#{section}" if section else ""))
+        page.locator("header p").first.evaluate(NEUTRAL_HOME)
+        if section:
+            page.locator(f"#{section} .plot.live").first.wait_for()
         page.screenshot(path=to)
 
 
