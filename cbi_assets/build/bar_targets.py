@@ -56,7 +56,7 @@ def changed_bars(
     )
     newest_end = dates["last_end"].max()
     evidence = ("bars", "loads", "first_row", "last_row", "first_written", "last_written")
-    is_newest = pl.col("last_end") == newest_end
+    is_newest = pl.col("last_end") == pl.col("last_end").max()
     same = (
         dates.with_columns(horizon=pl.lit(table.horizon, pl.Int64), is_newest=is_newest)
         .join(existing, on=["trade_date", *evidence, "horizon"], how="inner", nulls_equal=True)
