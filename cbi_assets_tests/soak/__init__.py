@@ -1,0 +1,1 @@
+"""A simulated year of mornings without a person: `make soak`."""
