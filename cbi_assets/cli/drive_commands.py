@@ -98,16 +98,16 @@ def load_and_show(
         by_file = books_by_file(session.warehouse)
         if not symbols and not timeframes:
             staged = verbs.load_staging(session)
+        lights = read_lights(session, outcome.survey)
         background.shutdown()  # two threads that create the instance at once leave it unusable
         if outcome.profiles or outcome.checks or outcome.stopped:
             from cbi_assets.pipeline.terminal import record_load
 
-            record_load(session, outcome)
+            record_load(session, outcome, lights)
         if staged.load_id is not None:
             from cbi_assets.pipeline.terminal import record_staging
 
             record_staging(session, staged)
-        lights = read_lights(session, outcome.survey)
     has_failures = outcome.has_failures or staged.has_failures
     if show:
         show_load(outcome, by_file, staged, lights, everything=everything)

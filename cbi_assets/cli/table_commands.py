@@ -59,8 +59,8 @@ def build(
                 roots=tuple(symbol or ()),
                 changed=session.universe.select() if was_changed else (),
             )
-            record_build(session, outcome, trained)
             lights = read_lights(session)
+            record_build(session, outcome, trained, lights)
             fills = sorted(set(roll_fills(session, trained.builds).values()))
     if json:
         print_json({**build_document(outcome, trained, lights), "roll_steps": fills})
@@ -100,8 +100,8 @@ def check(
         results = verbs.check(session, full=full)
         from cbi_assets.pipeline.terminal import record_checks
 
-        record_checks(session, results)
         lights = read_lights(session)
+        record_checks(session, results, lights)
     failed, warned = count_results(results)
     if json:
         print_json([check_document(result) for result in (*results, *results_of(lights))])

@@ -132,7 +132,7 @@ def run_demo(home: Path, progress: Progress | None = None) -> DemoOutcome:
         by_file = books_by_file(session.warehouse)
         written = write_audit(project.home, take_audit(session))
         logger.info("Recording it in Dagster …")
-        record_load(session, loaded)
-        record_build(session, built, trained)
+        record_load(session, loaded, written.audit.lights)
+        record_build(session, built, trained, written.audit.lights)
     return DemoOutcome(project.home.root, drive, loaded, built, trained, by_file, written.html,
                        written.audit.lights)  # fmt: skip

@@ -17,7 +17,13 @@ from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY, table_key
 from cbi_assets.pipeline.metadata import cost_metadata, inventory_metadata, partition_metadata
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.pipeline.plots import Plots
-from cbi_assets.pipeline.to_dagster import to_evaluations
+from cbi_assets.pipeline.to_dagster import (
+    lights_metadata,
+    lights_to_evaluations,
+    to_evaluations,
+)
+from cbi_assets.report.lights import Lights
+from cbi_assets.report.read_lights import read_lights
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 
@@ -40,8 +46,12 @@ def report_tables(
     outcome: LoadOutcome,
     plots: Mapping[Partition, Plots],
     own: Collection[Partition] = (),
-) -> None:
-    """Log the inventory, and materializations and check evaluations of the partitions that changed.
+    *,
+    lights: Lights | None = None,
+) -> Lights:
+    """Log inventory and lights, and materializations and checks of the partitions that changed.
+
+    Returns the lights, which are read if not given.
 
     `own` are the partitions whose raw asset the running step materializes itself. Their tables'
     partitions are materialized, too, if they have no bars: else a backfill would run each of them.
@@ -49,9 +59,11 @@ def report_tables(
     context.log_event(
         dg.AssetMaterialization(INVENTORY_KEY, metadata=inventory_metadata(outcome.survey))
     )
+    lights = lights or read_lights(session, outcome.survey)
+    report_lights(context, lights)
     changed = {(p.root, p.timeframe) for p in outcome.profiles}
     for partition in sorted({*changed, *own}):
-        metadata = metadata_by_partition(outcome, partition, plots)
+        metadata = metadata_by_partition(outcome, partition, plots) | lights_metadata(lights)
         report_partition(context, partition, metadata, with_raw=partition not in own)
     report_checks(
         context,
@@ -65,6 +77,7 @@ def report_tables(
     PendingEvents(session.home).remove(
         changed | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
     )
+    return lights
 
 
 def report_partition(
@@ -88,6 +101,14 @@ def report_checks(
     """Log the evaluations of these results."""
     for evaluation in to_evaluations(results):
         # log_event's annotation omits check evaluations, which Dagster's event log accepts
+        context.log_event(evaluation)  # type: ignore[arg-type]
+
+
+def report_lights(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, lights: Lights
+) -> None:
+    """Log the evaluations of the lights."""
+    for evaluation in lights_to_evaluations(lights):
         context.log_event(evaluation)  # type: ignore[arg-type]
 
 

@@ -22,31 +22,45 @@ from cbi_assets.pipeline.plots import plot_profiles, profile_built
 from cbi_assets.pipeline.reporting import (
     raise_if_stopped,
     report_checks,
+    report_lights,
     report_partition,
     report_tables,
 )
 from cbi_assets.pipeline.staging.staging_assets import staging_metadata
-from cbi_assets.pipeline.to_dagster import to_evaluations
+from cbi_assets.pipeline.to_dagster import (
+    lights_metadata,
+    lights_to_evaluations,
+    to_evaluations,
+)
 from cbi_assets.pipeline.training.training_assets import training_metadata
+from cbi_assets.report.lights import Lights
+from cbi_assets.report.read_lights import read_lights
 from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, FOLDS, MACRO_OBSERVATIONS, TRAINING, YAHOO_BRIDGE
 
 
 def record_build(
-    session: Session, outcome: BuildOutcome, trained: TrainingOutcome | None = None
+    session: Session,
+    outcome: BuildOutcome,
+    trained: TrainingOutcome | None = None,
+    lights: Lights | None = None,
 ) -> None:
-    """Log the materializations and checks of a build, and of training tables that it changed."""
+    """Log a build, the training tables that it changed, its checks and the lights."""
     if not outcome.replaced:
         return
     profile = profile_built(session)
+    lights = lights or read_lights(session)
     with open_instance(session.home) as instance:
         for table in BUILT:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     table_key(table.id),
-                    metadata=built_metadata(
-                        outcome, table, profile.row_counts[table.id], profile.plots
-                    ),
+                    metadata={
+                        **built_metadata(
+                            outcome, table, profile.row_counts[table.id], profile.plots
+                        ),
+                        **lights_metadata(lights),
+                    },
                 )
             )
         if trained is not None:
@@ -56,7 +70,8 @@ def record_build(
                 instance.report_runless_asset_event(
                     dg.AssetMaterialization(table_key(table_id), metadata=metadata[table_id])
                 )
-        for evaluation in to_evaluations([*outcome.checks, *(trained.checks if trained else ())]):
+        checks = [*outcome.checks, *(trained.checks if trained else ())]
+        for evaluation in (*to_evaluations(checks), *lights_to_evaluations(lights)):
             instance.report_runless_asset_event(evaluation)
 
 
@@ -77,15 +92,15 @@ def record_staging(session: Session, outcome: StagingOutcome) -> None:
             instance.report_runless_asset_event(evaluation)
 
 
-def record_load(session: Session, outcome: LoadOutcome) -> None:
-    """Log a load's materializations and checks into the home's instance.
+def record_load(session: Session, outcome: LoadOutcome, lights: Lights | None = None) -> None:
+    """Log a load's materializations, checks and lights into the home's instance.
 
     Raises CbiError if Dagster refuses them; the load is published, and the next one reports it.
     """
     plots = plot_profiles(outcome.profiles)
 
     def report(context: dg.OpExecutionContext) -> None:
-        report_tables(context, session, outcome, plots)
+        report_tables(context, session, outcome, plots, lights=lights)
         raise_if_stopped(outcome)
 
     tags = {"cbi/load_id": outcome.load_id or "none"}
@@ -118,14 +133,17 @@ def record_unload(session: Session, outcome: UnloadOutcome) -> None:
         )
 
 
-def record_checks(session: Session, results: Sequence[CheckResult]) -> None:
-    """Log the results of checks into the home's instance.
+def record_checks(
+    session: Session, results: Sequence[CheckResult], lights: Lights | None = None
+) -> None:
+    """Log the results of checks and the lights into the home's instance.
 
     Raises CbiError if Dagster refuses them; the warehouse has recorded the results.
     """
 
     def report(context: dg.OpExecutionContext) -> None:
         report_checks(context, results)
+        report_lights(context, lights or read_lights(session))
 
     if not _run_in_process(session.home, "show_checks", report, {}):
         raise CbiError(

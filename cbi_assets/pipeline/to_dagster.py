@@ -7,15 +7,16 @@ the latter: an asset check returns a result, while events logged by other runs a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
 from cbi_assets.checks import Check
-from cbi_assets.formatting import plural
+from cbi_assets.formatting import markdown_table, plural
 from cbi_assets.ledger.check_results import CheckResult, Severity
 from cbi_assets.pipeline.asset_keys import ASSET_TABLES, table_key
+from cbi_assets.report.lights import LIGHT_CHECKS, LIGHTS_ID, Lights
 
 _MOST_ROOTS = 20
 
@@ -62,6 +63,8 @@ def _finding(severity: Severity, results: Sequence[CheckResult]) -> dict[str, An
     else:
         shown = (failed or results)[0]
         description, metadata = shown.message, _metadata(shown)
+        if failed and severity == "WARN":
+            description = f"Warning: {description}"  # Dagster calls it failed
         if len(failed) > 1:
             description += f" (and {plural(len(failed) - 1, 'more root')})"
         elif not failed and len(results) > 1:
@@ -74,6 +77,55 @@ def _finding(severity: Severity, results: Sequence[CheckResult]) -> dict[str, An
         "description": description,
         "metadata": metadata,
     }
+
+
+def light_specs() -> list[dg.AssetCheckSpec]:
+    """Return the definitions of the lights' checks, on the audit's asset."""
+    return [
+        dg.AssetCheckSpec(name, asset=table_key(LIGHTS_ID), description=sentence)
+        for name, sentence in LIGHT_CHECKS.items()
+    ]
+
+
+def lights_to_evaluations(lights: Lights) -> list[dg.AssetCheckEvaluation]:
+    """Return an evaluation of each light, for runs other than the audit's own."""
+    return [
+        dg.AssetCheckEvaluation(asset_key=table_key(LIGHTS_ID), check_name=name, **found)
+        for name, found in _light_findings(lights)
+    ]
+
+
+def lights_to_check_results(lights: Lights) -> list[dg.AssetCheckResult]:
+    """Return a result of each light's check, for the run that materializes the audit."""
+    return [
+        dg.AssetCheckResult(asset_key=table_key(LIGHTS_ID), check_name=name, **found)
+        for name, found in _light_findings(lights)
+    ]
+
+
+def lights_metadata(lights: Lights) -> dict[str, Any]:
+    """Return the lights, and how far the data reaches, for an asset to show at a glance."""
+    rows = [(light.name, light.color, light.text, f"`{light.command}`") for light in lights.all]
+    shown = markdown_table(["light", "color", "reason", "next"], rows)
+    return {
+        "lights": dg.MetadataValue.md(shown),
+        "data": lights.through.text if lights.through else "no bars yet",
+    }
+
+
+def _light_findings(lights: Lights) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, light in zip(LIGHT_CHECKS, lights.all, strict=True):
+        warning = "Warning: " if light.color == "amber" else ""
+        sample = [vars(reason) for reason in light.reasons]
+        yield (
+            name,
+            {
+                "passed": light.color == "green",
+                "severity": dg.AssetCheckSeverity["ERROR" if light.color == "red" else "WARN"],
+                "description": f"{warning}{light.text}. Next: {light.command}",
+                "metadata": {"color": light.color, "reasons": _sample_table(sample)},
+            },
+        )
 
 
 def _metadata(result: CheckResult) -> dict[str, Any]:

@@ -18,6 +18,13 @@ LightName = Literal["load", "download", "train"]
 LIGHTS_ID: Final = "audit.report"
 """The asset that shows the lights, and stands for a table in the results of their checks."""
 
+LIGHT_CHECKS: Final = {
+    "may_load": "One may load: the drive and every file on it are in order, and the books balance.",
+    "may_download": "One may download: nothing wanted is missing, or its plan is approved.",
+    "may_train": "One may train: the matrix is built and checked, and its data are fresh.",
+}
+"""The rule of each light's check, in the order of the lights."""
+
 COLORS: Final[tuple[Color, ...]] = ("red", "amber", "green")
 """All colors, worst first."""
 
@@ -116,7 +123,7 @@ def results_of(lights: Lights) -> list[CheckResult]:
     """Return a result per light, which passes if it is green; none of them fails a command."""
     return [
         CheckResult(
-            name=f"may_{light.name}",
+            name=name,
             table_id=LIGHTS_ID,
             severity="WARN",
             root="",
@@ -128,5 +135,5 @@ def results_of(lights: Lights) -> list[CheckResult]:
             sample=[vars(reason) for reason in light.reasons],
             sql="",
         )
-        for light in lights.all
+        for name, light in zip(LIGHT_CHECKS, lights.all, strict=True)
     ]

@@ -15,6 +15,7 @@ from cbi_assets.definitions import defs
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
 from cbi_assets.pipeline.terminal import record_load
+from cbi_assets.report.lights import LIGHT_CHECKS
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import BUILT, CHECK_SLICES, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Statement
@@ -66,7 +67,10 @@ def materializations(
 
 
 def evaluations(result: dg.ExecuteInProcessResult) -> dict[tuple[str, str | None], bool]:
-    return {(e.check_name, e.partition): e.passed for e in result.get_asset_check_evaluations()}
+    """Return whether each check of a table passed; the lights are checks of the audit."""
+    found = {(e.check_name, e.partition): e.passed for e in result.get_asset_check_evaluations()}
+    assert {(name, None) for name in LIGHT_CHECKS} <= set(found)
+    return {key: passed for key, passed in found.items() if key[0] not in LIGHT_CHECKS}
 
 
 def fill(drive: Path) -> None:
@@ -101,6 +105,9 @@ def test_materializing_a_partition_loads_only_that(
         # files, records, published, duplicates, quarantined, conflicts
         assert metadata["books"].splitlines()[-1] == "| 1 | 4 | 2 | 1 | 1 | 0 |"
         assert "ZL.v.0" in metadata["newest bars"]
+        assert "| load | red | 1 record of " in metadata["lights"]
+        # the clock says Friday noon: Tuesday, Wednesday and Thursday are missing
+        assert metadata["data"] == "data through 2025-01-06 (ZL 1h), 3 trade dates behind"
     assert set(evaluations(result)) == {(name, "ZL|1h") for name in NAMES}
 
 
@@ -110,10 +117,14 @@ def test_each_check_shows_expected_actual_sample_and_sql(
     fill(drive)
     result = materialize(raw_alone(), "ZL|1h")
     for evaluation in result.get_asset_check_evaluations():
+        if evaluation.check_name in LIGHT_CHECKS:
+            continue
         assert {"expected", "actual", "sample", "sql"} <= set(evaluation.metadata)
         assert evaluation.asset_key == HOURLY
         finding = [evaluation.metadata[name].value for name in ("actual", "expected")]
-        assert evaluation.description == "ZL|1h: {}, expected {}".format(*finding)
+        warns = not evaluation.passed and evaluation.severity == dg.AssetCheckSeverity.WARN
+        text = "ZL|1h: {}, expected {}".format(*finding)
+        assert evaluation.description == (f"Warning: {text}" if warns else text)
         assert "```sql" in evaluation.metadata["sql"].value
 
 

@@ -11,7 +11,14 @@ import dagster as dg
 from cbi_assets.checks import CHECKS
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.pipeline.asset_keys import table_key
-from cbi_assets.pipeline.to_dagster import to_check_result, to_evaluations
+from cbi_assets.pipeline.to_dagster import (
+    lights_metadata,
+    lights_to_check_results,
+    lights_to_evaluations,
+    to_check_result,
+    to_evaluations,
+)
+from cbi_assets.report.lights import Light, Lights, Reason
 from cbi_assets.tables import DAILY_ML_MATRIX, LOADS, RAW
 
 PASSING = CheckResult(
@@ -107,3 +114,35 @@ def test_a_table_that_is_no_asset_has_no_evaluation() -> None:
 def test_a_whole_tables_message_names_the_table() -> None:
     result = replace(FAILING, root="", timeframe=None, table_id=LOADS.id)
     assert result.message == "ops.loads: 2 duplicate bars, expected none"
+
+
+def test_warning_says_so_in_its_text_and_an_error_does_not() -> None:
+    (warning,) = to_evaluations([replace(FAILING, severity="WARN")])
+    assert warning.description == "Warning: ZL|1h: 2 duplicate bars, expected none"
+    assert (warning.passed, warning.severity) == (False, dg.AssetCheckSeverity.WARN)
+    (passing,) = to_evaluations([replace(PASSING, severity="WARN")])
+    assert passing.description == "ZS|1h: 0 duplicate bars, expected none"
+
+
+def test_each_light_is_a_check_whose_message_is_its_reason() -> None:
+    amber = Reason("amber", "data through 2025-03-31 (ZL 1h), 20 months behind", "cbi plan")
+    lights = Lights(
+        Light("load", (Reason("green", "8 bars loaded", "cbi load"),)),
+        Light("download", (Reason("red", "no key is set", "cbi plan"), amber)),
+        Light("train", (amber,)),
+        None,
+    )
+    found = [
+        (e.check_name, e.passed, e.severity.value, e.description)
+        for e in lights_to_evaluations(lights)
+    ]
+    assert found == [
+        ("may_load", True, "WARN", "8 bars loaded. Next: cbi load"),
+        ("may_download", False, "ERROR", "no key is set. Next: cbi plan"),
+        ("may_train", False, "WARN", f"Warning: {amber.text}. Next: cbi plan"),
+    ]
+    results = [(r.check_name, r.passed, r.description) for r in lights_to_check_results(lights)]
+    assert results == [(name, passed, text) for name, passed, _, text in found]
+    shown = values(lights_metadata(lights))
+    assert "| download | red | no key is set | `cbi plan` |" in str(shown["lights"])
+    assert shown["data"] == "no bars yet"

@@ -10,9 +10,11 @@ from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import built_metadata, table_metadata
 from cbi_assets.pipeline.plots import profile_built
-from cbi_assets.pipeline.reporting import report_checks
+from cbi_assets.pipeline.reporting import report_checks, report_lights
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
+from cbi_assets.report.read_lights import read_lights
 from cbi_assets.tables import (
     BUILT,
     CONTINUOUS,
@@ -99,12 +101,17 @@ def built_tables(
     with project.session(clock.now()) as session:
         outcome = build(session)
         profile = profile_built(session)
+        lights = read_lights(session)
+    report_lights(context, lights)
     for root, reasons in outcome.skipped.items():
         context.log.warning("%s was not rebuilt: %s", root, "; ".join(reasons))
     for table in BUILT:
         key = table_key(table.id)
         row_count = profile.row_counts[table.id]
-        metadata = built_metadata(outcome, table, row_count, profile.plots)
+        metadata = {
+            **built_metadata(outcome, table, row_count, profile.plots),
+            **lights_metadata(lights),
+        }
         if key in context.selected_asset_keys:
             yield dg.MaterializeResult(asset_key=key, metadata=metadata)
         else:

@@ -9,6 +9,7 @@ from cbi_assets.pipeline.partitions import BARS, FEW_RUNS, parse_partition_key
 from cbi_assets.pipeline.plots import plot_profiles
 from cbi_assets.pipeline.reporting import metadata_by_partition, raise_if_stopped, report_tables
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.tables import RAW
 from cbi_assets.verbs import load
@@ -42,10 +43,11 @@ def databento_ohlcv(
         outcome = load(session, partitions.values())
         raise_if_stopped(outcome)
         plots = plot_profiles(outcome.profiles)
-        report_tables(context, session, outcome, plots, own=partitions.values())
+        lights = report_tables(context, session, outcome, plots, own=partitions.values())
     for key, partition in partitions.items():
         context.add_asset_metadata(
-            metadata_by_partition(outcome, partition, plots), partition_key=key
+            metadata_by_partition(outcome, partition, plots) | lights_metadata(lights),
+            partition_key=key,
         )
     return dg.MaterializeResult(
         metadata={**trust_metadata(outcome.survey), "refused": refused_files(outcome.survey)}
