@@ -8,7 +8,7 @@ from typing import Any
 
 from cbi_assets.checks.check import CheckContext
 from cbi_assets.checks.sliced_table import SlicedTable, closes_by_date
-from cbi_assets.checks.slices import Slice, SliceKey, months_span
+from cbi_assets.checks.slices import Slice, SliceKey, spans_of
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
@@ -56,7 +56,7 @@ def _sample(
     found: dict[str, list[dict[str, Any]]] = {}
     sql = load_sql("load/partition_sample", table=RAW[timeframe].id)
     for month, roots in by_month.items():
-        span = months_span(month)
+        (span,) = spans_of([month])
         rows = session.warehouse.query(
             sql, {"roots": sorted(roots), "first": span.first, "end": span.end}
         )

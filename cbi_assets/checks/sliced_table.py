@@ -212,6 +212,7 @@ def _profiles(profile: pl.DataFrame, row_hash: str) -> dict[SliceKey, Slice]:
     files = _by_slice(marked.group_by(*_GRAIN, "dataset", "source_file_id").agg(pl.sum("bars")))
     days = _by_slice(marked.group_by(*_GRAIN, "series").agg(pl.col("day").unique().sort()))
     closes = _by_slice(_closes(marked))
+    published = _by_slice(_published(marked))
     how = digest(load_sql(f"checks/{_PROFILE}", table=""), row_hash)[:8]
     return {
         (root, month): Slice(
@@ -227,6 +228,7 @@ def _profiles(profile: pl.DataFrame, row_hash: str) -> dict[SliceKey, Slice]:
             files=sorted(files[root, month]),
             days=dict(sorted(days[root, month])),
             closes=sorted(closes[root, month]),
+            published=sorted(published.get((root, month), [])),
         )
         for root, month, texts, bars, first, last, symbols in slices.iter_rows()
     }
@@ -238,6 +240,19 @@ def _by_slice(frame: pl.DataFrame) -> dict[SliceKey, list[tuple[Any, ...]]]:
     for root, month, *values in frame.iter_rows():
         found.setdefault((root, month), []).append(tuple(values))
     return found
+
+
+def _published(marked: pl.DataFrame) -> pl.DataFrame:
+    """Return what `Slice.published` contains, with the slice's key."""
+    return (
+        marked.filter(pl.col("kind").is_in(["outright", "continuous"]))
+        .with_columns(
+            name=pl.when(kind="outright").then("kind").otherwise("symbol"),
+            utc_day=(pl.col("first_ts_event").dt.date() - pl.col("month")).dt.total_days(),
+        )
+        .group_by(*_GRAIN, "dataset", "name", "day", "utc_day")
+        .agg(pl.col("bars").sum())
+    )
 
 
 def _closes(marked: pl.DataFrame) -> pl.DataFrame:

@@ -31,7 +31,7 @@ CHANGED: Final = "changed"
 _LONGEST_SPAN: Final = 24
 """Months that one statement checks at most: its windows must fit into memory."""
 
-_AS_JSON: Final = ("findings", "symbols", "files", "days", "closes")
+_AS_JSON: Final = ("findings", "symbols", "files", "days", "closes", "published")
 
 _GAP: Final = 3
 """Months between two that are owed, which are checked as well to spare a statement."""
@@ -67,6 +67,9 @@ class Slice:
     closes : list of (day, bars, volume, close)
         By days from the first of the month to each trade date: its bars, and the volume and close
         of its most traded outright or continuous symbol; 0 and no close if there is none.
+    published : list of (dataset, series, trade date, UTC day, bars), optional
+        Both dates as days from the first of the month; the series is `outright` or a continuous
+        symbol. None in what earlier versions stored.
     """
 
     root: str
@@ -82,6 +85,7 @@ class Slice:
     files: list[tuple[str, str, int]] = field(default_factory=list)
     days: dict[str, list[int]] = field(default_factory=dict)
     closes: list[tuple[int, int, float, float | None]] = field(default_factory=list)
+    published: list[tuple[str, str, int, int, int]] | None = field(default_factory=list)
 
     @property
     def key(self) -> SliceKey:
@@ -172,10 +176,11 @@ def read_slices(warehouse: Warehouse, table_id: str) -> dict[SliceKey, Slice]:
     found = {}
     for row in rows.iter_rows(named=True):
         row["closes"] = row["closes"] or "[]"  # not in what earlier versions stored
+        row["published"] = row["published"] or "null"
         for name in _AS_JSON:
             row[name] = json.loads(row[name], object_hook=_revive)
-        for name in ("files", "closes"):
-            row[name] = [tuple(each) for each in row[name]]
+        for name in ("files", "closes", "published"):
+            row[name] = row[name] and [tuple(each) for each in row[name]]
         found[row["root"], row["month"]] = Slice(**row)
     return found
 
@@ -243,17 +248,12 @@ def owed_spans(
         or piece.rule != rules.get(piece.root)
     }
     newest = max((month for _, month in ledger), default=dt.date.min)
-    return _spans(owed | {after for month in owed if (after := _next(month)) <= newest})
+    return spans_of(owed | {after for month in owed if (after := _next(month)) <= newest})
 
 
 def whole_spans(first: dt.datetime, last: dt.datetime) -> list[Span]:
     """Return spans that include all months from `first` to `last`."""
-    return _spans(set(_months(first.date(), last.date())))
-
-
-def months_span(month: dt.date) -> Span:
-    """Return the span of one month."""
-    return _spans([month])[0]
+    return spans_of(set(_months(first.date(), last.date())))
 
 
 def digest(*texts: str) -> str:
@@ -261,7 +261,8 @@ def digest(*texts: str) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:32]
 
 
-def _spans(months: Collection[dt.date]) -> list[Span]:
+def spans_of(months: Collection[dt.date]) -> list[Span]:
+    """Return the fewest spans that include the months."""
     numbers = sorted(month.year * 12 + month.month - 1 for month in months)
     spans: list[list[int]] = []
     for number in numbers:

@@ -22,6 +22,7 @@ from cbi_assets.config.downloads import Policy, Series, load_policy
 from cbi_assets.databento_api.batch_request import Schema
 from cbi_assets.downloads.contract_windows import DailyBars, published_days
 from cbi_assets.downloads.plan_model import PublishedSeries
+from cbi_assets.downloads.published_days import read_published_days
 from cbi_assets.drive.conditions import MISSING, PENDING, DayCondition
 from cbi_assets.ledger.vendor_days import (
     SeriesDays,
@@ -32,8 +33,6 @@ from cbi_assets.ledger.vendor_days import (
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, Session
-from cbi_assets.tables import RAW
-from cbi_assets.warehouse.sql_files import load_sql
 
 if TYPE_CHECKING:
     from cbi_assets.databento_api.client import Clients
@@ -159,10 +158,7 @@ def survey(
     coverages, published = [], []
     for timeframe in scope.timeframes:
         fetched = read_series_days(session, timeframe, conditions)
-        rows = session.warehouse.query(
-            load_sql("downloads/published_days", table=RAW[timeframe].id),
-            {"datasets": list(datasets)},
-        )
+        rows = read_published_days(session.warehouse, timeframe, datasets)
         by_series = {
             (str(key[0]), str(key[1])): part
             for key, part in rows.partition_by("root", "series", as_dict=True).items()

@@ -187,6 +187,13 @@ CHECK_SLICES = TableSpec(
             "symbol, as JSON",
             required=False,
         ),
+        Column(
+            "published",
+            "STRING",
+            "dataset, series, trade date and UTC day as days of the month, and bars, of outrights "
+            "(one series) and continuous symbols, as JSON",
+            required=False,
+        ),
     ),
     key=("table_id", "root", "month"),
 )

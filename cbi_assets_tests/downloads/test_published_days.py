@@ -1,0 +1,58 @@
+"""Published days come from the checked slices, and from the bars only where those are behind."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from cbi_assets.downloads.published_days import read_published_days
+from cbi_assets.session import Project
+from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+from cbi_assets_tests.helpers import bars, dbn_file, load_once, open_warehouse, put_job
+
+JANUARY, FEBRUARY = dt.date(2025, 1, 1), dt.date(2025, 2, 1)
+
+
+def days(project: Project) -> list[tuple[object, ...]]:
+    with open_warehouse(project) as warehouse:
+        return read_published_days(warehouse, "1h", ["GLBX.MDP3"]).rows()
+
+
+@pytest.mark.both_warehouses
+def test_days_are_those_of_the_bars_whether_slices_know_them_or_not(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hours = bars(3, start=dt.datetime(2025, 1, 30, 22, tzinfo=dt.UTC))
+    late = bars(2, start=dt.datetime(2025, 1, 31, 21, tzinfo=dt.UTC))
+    put_job(drive, {"a.ohlcv-1h.dbn.zst": dbn_file(np.concatenate([hours, late]))})
+    load_once(project, now=dt.datetime(2025, 2, 3, 12, tzinfo=dt.UTC))
+    thursday, friday = dt.date(2025, 1, 30), dt.date(2025, 1, 31)
+    expected = [
+        # 22:00 UTC is before 17:00 in Chicago, 23:00 is not.
+        ("ZL", "ZL.v.0", thursday, thursday, 1),
+        ("ZL", "ZL.v.0", friday, thursday, 1),
+        ("ZL", "ZL.v.0", friday, friday, 3),
+    ]
+    scanned: list[object] = []
+    query = DuckDBWarehouse.query
+
+    def counting(self: DuckDBWarehouse, sql: str, params: object = None) -> pl.DataFrame:
+        if sql.startswith("-- Count the published bars"):
+            assert isinstance(params, dict)
+            scanned.append((params["first"].date(), params["end"].date()))
+        return query(self, sql, params)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DuckDBWarehouse, "query", counting)
+    assert days(project) == expected
+    assert scanned == []
+    forget = "UPDATE `ops.check_slices` SET published = NULL WHERE root = 'ZL'"
+    with open_warehouse(project) as warehouse:
+        warehouse.transact([Statement(forget)])
+    assert days(project) == expected
+    if project.settings.cbi_warehouse == "duckdb":
+        assert scanned == [(JANUARY, FEBRUARY)]
