@@ -17,6 +17,7 @@ import numpy.typing as npt
 import zstandard
 
 BAR_DTYPE = np.dtype(dbn.OHLCVMsg._dtypes)
+_DAY = 86_400 * 10**9
 _RTYPES = {"ohlcv-1m": 33, "ohlcv-1h": 34, "ohlcv-1d": 35}
 
 
@@ -84,9 +85,12 @@ def encode_dbn(
     zstd: bool = True,
     frame_records: int | None = None,
 ) -> bytes:
-    """Return a DBN file; with `zstd`, in frames of `frame_records` records (default: one frame)."""
-    start = int(records["ts_event"].min()) if len(records) else 0
-    end = int(records["ts_event"].max()) + 1 if len(records) else 1
+    """Return a DBN file; with `zstd`, in frames of `frame_records` records (default: one frame).
+
+    Its header says that whole UTC days were requested.
+    """
+    start = int(records["ts_event"].min()) // _DAY * _DAY if len(records) else 0
+    end = (int(records["ts_event"].max()) // _DAY + 1) * _DAY if len(records) else 1
     metadata: bytes = dbn.Metadata(
         dataset=dataset,
         start=start,

@@ -30,6 +30,7 @@ from cbi_assets.drive.sidecars import (
     Sidecars,
     accept_remedy,
     job_of,
+    micros_of,
 )
 from cbi_assets.drive.streams import CHECK_DRIVE, DOWNLOAD_AGAIN, SourceStream
 from cbi_assets.errors import FileChangingError, SourceError, UnreadableError
@@ -204,8 +205,16 @@ class BarFile:
         """Return the record of the file, which was read to its end."""
         return self.file.entry("bars", self.format, self.dataset)
 
+    @property
+    def _covers(self) -> tuple[int | None, int | None]:
+        """The range that was requested, in microseconds, by the file's header or its job."""
+        if self.format.header is None:
+            return self.file.sidecars.covers
+        return micros_of(self.format.header.start), micros_of(self.format.header.end)
+
     def content(self, file_no: int, records: int) -> Content:
         """Return the content of the file, read to its end, before its records are decoded."""
+        covers_from, covers_to = self._covers
         return Content(
             file_no=file_no,
             source_file_id=self.file.source.sha256,
@@ -217,4 +226,6 @@ class BarFile:
             compression=self.format.compression,
             bytes=self.file.source.size,
             records=records,
+            covers_from=covers_from,
+            covers_to=covers_to,
         )

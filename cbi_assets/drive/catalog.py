@@ -41,6 +41,8 @@ CREATE TABLE IF NOT EXISTS names (
   source_file_id TEXT PRIMARY KEY, source TEXT, path TEXT, dataset TEXT, intervals TEXT);
 CREATE TABLE IF NOT EXISTS contents (
   file_no INTEGER PRIMARY KEY, source_file_id TEXT UNIQUE, facts TEXT);
+CREATE TABLE IF NOT EXISTS ranges (
+  source_file_id TEXT PRIMARY KEY, covers_from INT, covers_to INT);
 CREATE TABLE IF NOT EXISTS packs (
   pack TEXT PRIMARY KEY, timeframe TEXT, records INT, bytes INT);
 CREATE TABLE IF NOT EXISTS slices (
@@ -51,7 +53,10 @@ CREATE TABLE IF NOT EXISTS slices (
 
 @dataclass(frozen=True)
 class Content:
-    """The content of one landed file. Timestamps are microseconds since 1970, UTC."""
+    """The content of one landed file. Timestamps are microseconds since 1970, UTC.
+
+    It was requested from `covers_from` to before `covers_to`, None if that is unknown.
+    """
 
     file_no: int
     source_file_id: str
@@ -67,6 +72,8 @@ class Content:
     first_ts: int | None = None
     last_ts: int | None = None
     symbols: tuple[str, ...] = ()
+    covers_from: int | None = None
+    covers_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,13 @@ class Pack:
     timeframe: Timeframe
     records: int
     bytes: int
+
+
+def _content_json(content: Content) -> str:
+    """Return the keys that earlier versions know, who read no other."""
+    found = asdict(content)
+    del found["covers_from"], found["covers_to"]
+    return json.dumps(found)
 
 
 def _names_json(names: pl.DataFrame) -> str:
@@ -180,11 +194,16 @@ class Catalog:
     def contents(self) -> dict[str, Content]:
         """Return every landed content, by source_file_id, in the order of landing."""
         with self._translated_errors():
-            rows = self._db.execute("SELECT facts FROM contents ORDER BY file_no")
-            found = [json.loads(facts) for (facts,) in rows]
+            rows = self._db.execute(
+                "SELECT facts, covers_from, covers_to FROM contents"
+                " LEFT JOIN ranges USING (source_file_id) ORDER BY file_no"
+            )
+            found = [(json.loads(facts), *covers) for facts, *covers in rows]
             return {
-                row["source_file_id"]: Content(**row | {"symbols": tuple(row["symbols"])})
-                for row in found
+                row["source_file_id"]: Content(
+                    **row | {"symbols": tuple(row["symbols"])}, covers_from=first, covers_to=end
+                )
+                for row, first, end in found
             }
 
     def slices(self) -> list[Slice]:
@@ -261,7 +280,11 @@ class Catalog:
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO contents VALUES (?, ?, ?)",
-                [(c.file_no, c.source_file_id, json.dumps(asdict(c))) for c in contents],
+                [(c.file_no, c.source_file_id, _content_json(c)) for c in contents],
+            )
+            self._db.executemany(
+                "INSERT OR REPLACE INTO ranges VALUES (?, ?, ?)",
+                [(c.source_file_id, c.covers_from, c.covers_to) for c in contents],
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO packs VALUES (?, ?, ?, ?)", [astuple(p) for p in packs]

@@ -14,7 +14,7 @@ import polars as pl
 
 from cbi_assets.drive.conditions import ConditionRun, parse_conditions, runs_of
 from cbi_assets.drive.faults import is_fault_of_file, reason_of
-from cbi_assets.drive.grammar import unique_keys
+from cbi_assets.drive.grammar import MAX_INT64, unique_keys
 from cbi_assets.drive.lookalikes import is_named_like_bars
 from cbi_assets.drive.mappings import SYMBOLOGIES, mappings_of_csv, mappings_of_json
 from cbi_assets.drive.streams import DOWNLOAD_AGAIN
@@ -52,6 +52,7 @@ class Sidecars:
     job_id: str | None = None
     dataset: str | None = None
     schema: str | None = None
+    covers: tuple[int | None, int | None] = (None, None)  # what was requested, in microseconds
     listed: Mapping[str, Digest] = field(default_factory=dict)
     symbologies: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     conditions: tuple[ConditionRun, ...] = ()
@@ -213,7 +214,17 @@ def _metadata(document: Any) -> dict[str, Any]:
         "job_id": _job_id(document),
         "dataset": _text(query["dataset"]),
         "schema": None if schema is None else _text(schema),
+        "covers": (micros_of(query.get("start")), micros_of(query.get("end"))),
     }
+
+
+def micros_of(nanoseconds: Any) -> int | None:
+    """Return nanoseconds since 1970 as microseconds, rounded up; None for what is no such time.
+
+    A range that ends in the last nanosecond of a day ends with the day.
+    """
+    is_time = type(nanoseconds) is int and 0 < nanoseconds < MAX_INT64
+    return -(-nanoseconds // 1_000) if is_time else None
 
 
 def _symbology(document: Any) -> dict[str, Any]:

@@ -173,5 +173,7 @@ def _file_row(content: Content, outside: int, not_loaded: int) -> dict[str, obje
         "first_ts_event": utc_from_micros(content.first_ts),
         "last_ts_event": utc_from_micros(content.last_ts),
         "symbols": list(content.symbols),
+        "covers_from": utc_from_micros(content.covers_from),
+        "covers_to": utc_from_micros(content.covers_to),
         "status": "partial" if not_loaded else "loaded",
     }

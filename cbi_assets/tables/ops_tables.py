@@ -32,6 +32,14 @@ SOURCE_FILES = TableSpec(
             "verified by its job's manifest, unverified without one, refused since its load",
             required=False,
         ),
+        Column(
+            "covers_from",
+            "TIMESTAMP",
+            "start of the range that was requested, by a DBN header or metadata.json",
+            required=False,
+            unit="UTC",
+        ),
+        Column("covers_to", "TIMESTAMP", "its end, exclusive", required=False, unit="UTC"),
     ),
     key=("id",),
 )

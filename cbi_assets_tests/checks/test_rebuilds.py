@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Project, open_session
-from cbi_assets_tests.helpers import NOW, load_once, paste, run_check
+from cbi_assets_tests.helpers import NOW, START, load_once, paste, run_check
 from cbi_assets_tests.load.lines import put_lines, record
 
 NAMES: dict[Timeframe, str] = {"1d": "hourly_rebuilds_daily", "1h": "minute_rebuilds_hourly"}
@@ -26,6 +27,8 @@ def rebuild(project: Project, drive: Path, timeframe: Timeframe, lines: list[str
         (result,) = run_check(session, NAMES[timeframe], ["ZL"])
     return result
 
+
+HOURLY_JOB = "GLBX-20250109-HHHHHHHHHH"
 
 # Monday's hours at 15:00 and 16:00 UTC: open 10, high 14, low 8, close 11, volume 5 + 7
 HOURS = [
@@ -160,3 +163,20 @@ def test_an_hour_without_volume_needs_no_minutes(project: Project, drive: Path) 
     with open_session(project, now=NOW) as session:
         (of_day,) = run_check(session, NAMES["1d"], ["ZL"])
     assert of_day.actual == "0 mismatched bars of 1 compared"
+
+
+def test_a_day_in_which_a_file_of_hours_begins_is_not_compared(
+    project: Project, drive: Path
+) -> None:
+    """The job's hours were requested from 15:30 on Monday; Tuesday's, to midnight, are whole."""
+    begin = START.replace(hour=15, minute=30)
+    end = START.replace(hour=0) + dt.timedelta(days=2)
+    asked = {name: int(at.timestamp()) * 10**9 for name, at in (("start", begin), ("end", end))}
+    metadata = {"job_id": HOURLY_JOB, "query": {"dataset": "GLBX.MDP3", **asked}}
+    put_lines(drive, [record(1), record(24)], job=HOURLY_JOB)
+    (drive / HOURLY_JOB / "metadata.json").write_text(json.dumps(metadata))
+    put_lines(drive, [record(0, timeframe="1d", volume="9"), record(1, timeframe="1d")])
+    load_once(project)
+    with open_session(project, now=NOW) as session:
+        (result,) = run_check(session, NAMES["1d"], ["ZL"])
+    assert result.actual == "0 mismatched bars of 1 compared"

@@ -126,6 +126,14 @@ def test_catalog_reads_a_dbn_file_again_whose_names_were_not_stored(tmp_path: Pa
     catalog.close()
 
 
+def test_catalog_keeps_the_range_that_was_requested(tmp_path: Path) -> None:
+    catalog = Catalog(tmp_path / "catalog.sqlite")
+    content = replace(BARS, covers_from=1, covers_to=2)
+    catalog.record(contents=[content])
+    assert catalog.contents() == {"ab": content}
+    catalog.close()
+
+
 def test_catalog_stores_the_keys_that_earlier_versions_read(tmp_path: Path) -> None:
     path = tmp_path / "catalog.sqlite"
     catalog = Catalog(path)

@@ -1,10 +1,25 @@
 -- Compare bars with those aggregated from the next finer timeframe, by instrument, whatever symbols
 -- the two were requested by: on the UTC days for which both tables have bars of an instrument, each
--- of its symbols here with each of its symbols there. Bars without volume state no trade. One row per
--- mismatched bar; without one, one row per root and month. `offenders` and `compared`, all bars, are
--- counted by root and month.
--- Reads $table, $finer; $step is DAY or HOUR. Parameters: roots, first, end.
-WITH rebuilt AS (
+-- of its symbols here with each of its symbols there. Bars without volume state no trade. A day on
+-- which a file of the finer bars begins or ends is not compared: it has a part of the day only. One
+-- row per mismatched bar; without one, one row per root and month. `offenders` and `compared`, all
+-- bars, are counted by root and month.
+-- Reads $table, $finer, ops.source_files; $step is DAY or HOUR. Parameters: roots, first, end.
+WITH edges AS (
+  SELECT id, covers_from AS edge FROM `ops.source_files`
+  WHERE covers_from > TIMESTAMP_TRUNC(covers_from, DAY)
+  UNION ALL
+  SELECT id, covers_to AS edge FROM `ops.source_files`
+  WHERE covers_to > TIMESTAMP_TRUNC(covers_to, DAY)
+),
+partial_days AS (
+  SELECT DISTINCT
+    finer.dataset, finer.root, finer.instrument_id, finer.symbol, DATE(finer.ts_event) AS utc_day
+  FROM `$finer` AS finer
+  JOIN edges ON edges.id = finer.source_file_id AND DATE(edges.edge) = DATE(finer.ts_event)
+  WHERE finer.root IN UNNEST(@roots) AND finer.ts_event >= @first AND finer.ts_event < @end
+),
+rebuilt AS (
   SELECT
     dataset, root, instrument_id, symbol, TIMESTAMP_TRUNC(ts_event, $step) AS start,
     ANY_VALUE(open HAVING MIN ts_event) AS open, MAX(high) AS high, MIN(low) AS low,
@@ -26,6 +41,8 @@ days AS (
   FROM stated
   JOIN (
     SELECT DISTINCT dataset, root, instrument_id, symbol, DATE(start) AS utc_day FROM rebuilt
+    EXCEPT DISTINCT
+    SELECT dataset, root, instrument_id, symbol, utc_day FROM partial_days
   ) AS finer
     ON finer.dataset = stated.dataset AND finer.root = stated.root
       AND finer.instrument_id = stated.instrument_id AND finer.utc_day = DATE(stated.start)
