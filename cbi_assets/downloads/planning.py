@@ -107,7 +107,7 @@ def _requests_of(
         for coverage in wanted.coverages
         for each in [sizes.bars_per_date(session, policy, coverage)]
         for missing in (*coverage.ranges, *coverage.modified)
-        if missing.kind == "tail" or not newest_only
+        if missing.is_newest(wanted.through) or not newest_only
     ]
 
 

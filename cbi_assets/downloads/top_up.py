@@ -115,7 +115,7 @@ def eligible(standing: Standing, wanted: Wanted, jobs: OpenJobs) -> list[str]:
         f"{coverage.root}|{coverage.timeframe}"
         for coverage in wanted.coverages
         for missing in coverage.ranges
-        if missing.kind == "tail"
+        if missing.is_newest(wanted.through)
         and coverage.root in standing.roots
         and SCHEMAS[coverage.timeframe] in standing.schemas
         and (coverage.root, SCHEMAS[coverage.timeframe]) not in waiting

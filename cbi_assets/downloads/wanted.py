@@ -43,6 +43,9 @@ SCHEMAS: Final[dict[Timeframe, Schema]] = {"1d": "ohlcv-1d", "1h": "ohlcv-1h", "
 
 _DAY: Final = dt.timedelta(days=1)
 _LONGEST_CLOSURE: Final = dt.timedelta(days=14)
+_NEWEST: Final = dt.timedelta(days=14)
+"""How far back a hole is of the newest days: of a day that was pending when the next was bought."""
+
 _SATURDAY: Final = 5
 _SUNDAY: Final = 6
 
@@ -51,8 +54,8 @@ _SUNDAY: Final = 6
 class Scope:
     """What a plan covers; by default the universe through the last complete trade date.
 
-    `through` is the last trade date wanted. `newest_only` drops all ranges except those after the
-    last published day.
+    `through` is the last trade date wanted. `newest_only` drops all ranges but
+    the newest.
     """
 
     roots: tuple[str, ...] = ()
@@ -79,6 +82,13 @@ class Range:
     trade_dates: tuple[dt.date, ...]
     kind: Kind
     replaces: tuple[str, ...] = ()
+
+    def is_newest(self, through: dt.date) -> bool:
+        """Return whether it is of the newest days, if trade dates are wanted up to `through`.
+
+        It is after the last published day, or between published ones in the last two weeks.
+        """
+        return self.kind == "tail" or (self.kind == "hole" and self.start > through - _NEWEST)
 
 
 @dataclass(frozen=True)

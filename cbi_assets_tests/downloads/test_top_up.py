@@ -11,6 +11,7 @@ from cbi_assets.alerts import collect
 from cbi_assets.downloads.seal import StandingError
 from cbi_assets.downloads.standing import find_standing, grant, revoke, spent_in_month
 from cbi_assets.downloads.top_up import TopUp, top_up
+from cbi_assets.downloads.wanted import Scope, survey
 from cbi_assets.errors import CbiError, ServiceError, UsageError
 from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
@@ -106,6 +107,29 @@ def test_pending_day_is_bought_again_once_it_is_final(published: Project, vendor
     assert [(str(r.start), str(r.end)) for r in second.plan.requests] == [
         ("2025-03-30", "2025-04-01")
     ]
+
+
+def test_pending_day_is_bought_once_it_is_final_also_between_published_days(
+    published: Project, vendor: Vendor
+) -> None:
+    """Monday 31 March is pending while Tuesday and Wednesday are bought: then it is a hole."""
+    grant_as_ada(published)
+    vendor.looks = 1
+    vendor.conditions = {dt.date(2025, 3, 31): ("pending", None)}
+    for morning in (NOW + dt.timedelta(days=1), NOW + dt.timedelta(days=2)):
+        vendor.now = lambda morning=morning: morning  # type: ignore[misc]
+        assert buy(published, vendor, morning).plan is not None
+        load_once(published, now=morning)
+    vendor.conditions = {}
+    with open_session(published, now=morning) as session:
+        scope = Scope(roots=("ZL",), timeframes=("1h",))
+        (hole,) = [
+            r for c in survey(session, scope).coverages for r in c.ranges if r.kind == "hole"
+        ]
+    assert hole.start <= dt.date(2025, 3, 31) < hole.end
+    found = buy(published, vendor, morning)
+    assert found.plan is not None
+    assert [(r.start, r.end) for r in found.plan.requests] == [(hole.start, hole.end)]
 
 
 def test_same_days_are_bought_again_if_the_job_had_them_as_pending(

@@ -22,7 +22,7 @@ SPEC_KEY = dg.AssetKey(["downloads", "spec"])
 class SpecConfig(dg.Config):
     """What the plan covers."""
 
-    newest_only: bool = Field(default=False, description="only days after the last published one")
+    newest_only: bool = Field(default=False, description="only the newest days")
 
 
 @dg.asset(
