@@ -37,10 +37,10 @@ HOURLY = RAW["1h"].id
 
 def fill(drive: Path) -> None:
     """ZL: bars 0 to 3, one repeated and one malformed. Then another job: bar 3 again, bar 5, and
-    two versions of ZS's bar 0; a record without a symbol; one of a root nobody wants."""
+    two versions of ZS's bar 0; a record without a symbol; one of a root outside the universe."""
     put_lines(drive, [*(record(n) for n in range(4)), record(0), record(9, volume="-1")])
     clash = [record(0, "ZS.v.0"), record(0, "ZS.v.0", close="11.000000000")]
-    others = [record(0, None), record(0, "SR3.v.0")]
+    others = [record(0, None), record(0, "XX.v.0")]
     put_lines(drive, [record(3), record(5), *clash, *others], job=LATER_JOB)
 
 

@@ -92,7 +92,7 @@ def test_file_is_foreign_if_its_schema_or_dataset_is_not_accepted(
     for name, data in files.items():
         (drive / name).write_bytes(data)
     only = "; only ohlcv-1d, ohlcv-1h and ohlcv-1m load"
-    other = "dataset XNAS.ITCH; this home takes only GLBX.MDP3"
+    other = "dataset XNAS.ITCH; this home takes only GLBX.MDP3, XCBF.PITCH"
     assert verdicts(project) == {
         "nasdaq.dbn": ("foreign", other),
         "nasdaq.json": ("foreign", other),
@@ -151,7 +151,7 @@ def test_home_loads_only_real_or_only_synthetic_bars(
     refused = "dataset {}; this home takes only {}"
     found = verdicts(real)
     assert found["real.dbn"] == ("bars", "")
-    synthetic = ("foreign", refused.format("DEMO.SYNTH", "GLBX.MDP3"))
+    synthetic = ("foreign", refused.format("DEMO.SYNTH", "GLBX.MDP3, XCBF.PITCH"))
     assert found["demo.dbn"] == found["text/demo.json"] == synthetic
     found = verdicts(demo)
     assert found["real.dbn"] == ("foreign", refused.format("GLBX.MDP3", "DEMO.SYNTH"))

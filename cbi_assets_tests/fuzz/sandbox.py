@@ -50,7 +50,7 @@ def load_without_dagster() -> int:
     from cbi_assets.pipeline import terminal
 
     drive_commands._start_dagster = lambda home: None
-    terminal.record_load = lambda session, outcome: None
+    terminal.record_load = lambda session, outcome, lights=None: None
     terminal.record_staging = lambda session, outcome: None
     sys.argv = ["cbi", "load"]
     cli.main()
