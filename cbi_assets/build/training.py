@@ -258,7 +258,7 @@ def _deletion(
         return []
     date = spec.key[1]
     staged = warehouse.stage_frame(f"{spec.name}_delete", keys.select(date))
-    sql = load_sql("training/delete_rows", table=spec.id, deleted=staged, date=date)
+    sql = load_sql("training/delete_rows", rewritten=spec.id, deleted=staged, date=date)
     return [Statement(sql, {"root": root, "first": keys[date].min(), "last": keys[date].max()})]
 
 
@@ -273,7 +273,7 @@ def _insertion(
     features = [c.name for c in FEATURES if c.name not in ("symbol", "data_date")]
     sql = load_sql(
         "training/insert_rows",
-        table=spec.id,
+        rewritten=spec.id,
         staged=staged,
         columns=", ".join(["symbol", *own.columns, *features, "training_weight"]),
     )

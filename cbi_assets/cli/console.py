@@ -18,7 +18,7 @@ from rich.text import Text
 from cbi_assets.formatting import plural, printable
 
 # A file or a pipe has no width, unless COLUMNS states one; a terminal keeps its own.
-_IS_NARROW = sys.stderr.isatty() or "COLUMNS" in os.environ
+_IS_NARROW = sys.stderr.isatty() or bool(os.environ.get("COLUMNS"))
 console = Console(stderr=True, highlight=False, width=None if _IS_NARROW else 140)
 
 _FIELD_GAP = 3

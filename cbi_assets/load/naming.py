@@ -77,7 +77,7 @@ class Naming:
             params: Params = {
                 "roots": sorted(set(changes["root"])),
                 "first_ts": _midnight(changes["from_date"].min()),
-                "end_ts": _midnight(changes["to_date"].max()),
+                "last_ts": _midnight(changes["to_date"].max()) - dt.timedelta(microseconds=1),
             }
             names = {
                 "table": RAW[timeframe].id,

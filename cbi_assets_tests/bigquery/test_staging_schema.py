@@ -126,4 +126,4 @@ def test_dml_on_raw_tables_names_the_partitions() -> None:
                 and condition.unnest().this.name == "ts_event"
                 for condition in conditions
             ), path.name
-    assert checked == ["delete_derived", "publish_own", "delete_bars"]
+    assert checked == ["delete_derived", "publish_own", "rename_bars", "delete_bars"]

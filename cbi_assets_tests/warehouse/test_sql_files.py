@@ -24,7 +24,9 @@ def test_file_is_one_googlesql_statement_with_a_header(file: Path) -> None:
     text = file.read_text()
     assert text.startswith("-- ")
     names = {match[1] for match in re.finditer(r"\$(\w+)", text)}
-    filled = Template(text).substitute({name: f"dataset.{name}" for name in names})
+    # In backticks a table's id stands for it, elsewhere a name or an expression.
+    filled = re.sub(r"`\$(\w+)`", r"`dataset.\1`", text)
+    filled = Template(filled).substitute({name: name for name in names})
     assert len(sqlglot.parse(filled, read="bigquery")) == 1
     assert to_duckdb(filled)
 

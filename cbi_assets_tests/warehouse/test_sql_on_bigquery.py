@@ -17,7 +17,8 @@ NAMES = sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*.sql"))
 @pytest.fixture(params=NAMES)
 def statement(request: pytest.FixtureRequest) -> exp.Expression:
     text = (FOLDER / request.param).read_text()
-    return parse(re.sub(r"\$(\w+)", r"staged.\1", text))
+    text = re.sub(r"`\$(\w+)`", r"`staged.\1`", text)
+    return parse(re.sub(r"\$(\w+)", r"\1", text))
 
 
 def parse(sql: str) -> exp.Expression:

@@ -1,7 +1,8 @@
 -- Derive the bars of the chosen sessions and insert them: one per step and contract. A bar's loads are
 -- those of its session, or collected if the session's bars are of several loads. build/derive.py
 -- says what stands for a step's bounds (microseconds UTC).
--- Tables: $derived, $source, $chosen. Parameters: @roots, @first_ts, @last_ts.
+-- Tables: $derived, $source, $chosen. Pieces: start, stop, steps, loads, load_ids,
+-- built_from. Parameters: @roots, @first_ts, @last_ts.
 INSERT INTO `$derived` (
   ts_event, bar_end, trade_date, root, symbol, kind, contract, instrument_id, open, high, low,
   close, volume, built_from, load_ids

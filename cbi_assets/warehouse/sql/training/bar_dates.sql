@@ -1,5 +1,5 @@
 -- Count a root's bars and name the loads that published them. One row per symbol and trade date.
--- Reads $table. Parameter: root.
+-- Reads $table. Pieces: bar_end, loads. Parameter: root.
 SELECT
   own.symbol, own.trade_date,
   COUNT(DISTINCT own.ts_event) AS bars,

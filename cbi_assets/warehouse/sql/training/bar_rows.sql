@@ -1,5 +1,5 @@
 -- Select the bars of the chosen symbols and trade dates. One row per bar.
--- Reads $table, $chosen. Parameters: root, first, end.
+-- Reads $table, $chosen. Pieces: bar_end, loads. Parameters: root, first, end.
 SELECT
   own.trade_date, own.symbol, own.ts_event, $bar_end AS bar_end,
   COALESCE(own.contract, CONCAT(own.symbol, '#', CAST(own.instrument_id AS STRING))) AS contract,

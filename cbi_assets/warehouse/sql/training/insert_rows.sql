@@ -1,6 +1,6 @@
 -- Insert targets with the features of their matrix rows, and with nothing else.
--- Reads $staged, features.daily_ml_matrix_flat. Parameter: root.
-INSERT INTO `$table` ($columns)
+-- Tables: $rewritten (columns), $staged, features.daily_ml_matrix_flat. Parameter: root.
+INSERT INTO `$rewritten` ($columns)
 SELECT
   @root AS symbol, own.*, flat.* EXCEPT (symbol, data_date), flat.regime_weight AS training_weight
 FROM `$staged` AS own

@@ -1,5 +1,5 @@
 -- Count a training table's rows, and by what their targets lack. One row.
--- Reads $table.
+-- Reads $table, whose column of dates is $date.
 SELECT
   COUNT(*) AS row_count,
   COUNT(target) AS targets,
