@@ -244,6 +244,13 @@ def test_table_and_its_checks_run_by_partition(
     )
     failed = {e.check_name: e for e in bad.get_asset_check_evaluations() if not e.passed}
     assert failed["ohlc_is_consistent"].severity == dg.AssetCheckSeverity.ERROR
+    # each run of checks shows the lights: no matrix is built yet, and then bars are wrong
+    trained = [
+        {e.check_name: e for e in result.get_asset_check_evaluations()}["may_train"].description
+        for result in (good, bad)
+    ]
+    assert trained[0] == f"{DAILY_ML_MATRIX.id} has no rows. Next: cbi build"
+    assert "ohlc_is_consistent fails on ZL|1h: 2 inconsistent bars, expected none" in trained[1]
     assert failed["ohlc_is_consistent"].metadata["actual"].value == "2 inconsistent bars"
     assert "ZL.v.0" in str(failed["ohlc_is_consistent"].metadata["sample"].value)
     assert not bad.success  # it blocks
