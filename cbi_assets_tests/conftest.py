@@ -59,9 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Record from the start which SQL files run, and what BigQuery's analyzer is to judge.
 
     Whoever runs the tests in the background ignores signals, and so would the processes under test.
-    A caller's COLUMNS would wrap the lines of every command; the console reads it when imported.
     """
-    os.environ.pop("COLUMNS", None)
     for number, handler in DEFAULT_HANDLERS.items():
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
