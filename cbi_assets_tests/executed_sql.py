@@ -29,15 +29,8 @@ NOT_NEEDED = {("duckdb", "load/record_cost.sql")}
 
 NOT_QUICK = {
     ("bigquery", "build/assert_derived.sql"),
-    ("bigquery", "build/delete_derived.sql"),
     ("bigquery", "build/derived_inventory.sql"),
     ("bigquery", "downloads/published_contract_days.sql"),
-    ("bigquery", "downloads/published_days.sql"),
-    ("bigquery", "load/delete_instruments.sql"),
-    ("bigquery", "load/published_ranges.sql"),
-    ("bigquery", "load/record_renaming.sql"),
-    ("bigquery", "load/rename_bars.sql"),
-    ("bigquery", "load/renamed_bars.sql"),
     ("bigquery", "training/bar_dates.sql"),
     ("bigquery", "training/bar_rows.sql"),
     ("bigquery", "training/built_dates.sql"),

@@ -201,7 +201,7 @@ def test_derive_replaces_the_bars_of_a_corrected_session(project: Project, drive
     assert equals_full_derivation(project)
 
 
-@pytest.mark.both_warehouses
+@pytest.mark.both_warehouses(quick=True)
 def test_derive_removes_bars_of_unloaded_files(project: Project, drive: Path) -> None:
     # Monday is in both files, Tuesday only in the second
     put_lines(drive, minutes(0), "m.json")

@@ -23,7 +23,7 @@ def days(project: Project) -> list[tuple[object, ...]]:
         return read_published_days(warehouse, "1h", ["GLBX.MDP3"]).rows()
 
 
-@pytest.mark.both_warehouses
+@pytest.mark.both_warehouses(quick=True)
 def test_days_are_those_of_the_bars_whether_slices_know_them_or_not(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

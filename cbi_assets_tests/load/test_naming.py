@@ -47,7 +47,7 @@ def contracts(project: Project) -> list[tuple[Any, ...]]:
     return [(day.day, *rest) for day, *rest in query(project, CONTRACTS).iter_rows()]
 
 
-@pytest.mark.both_warehouses
+@pytest.mark.both_warehouses(quick=True)
 def test_a_late_symbology_names_published_bars_and_a_wrong_one_unnames_them(
     project: Project, drive: Path
 ) -> None:
