@@ -21,7 +21,7 @@ from cbi_assets.cli.app import (
 )
 
 if TYPE_CHECKING:
-    from cbi_assets.downloads.plan_model import Plan
+    from cbi_assets.downloads.plan_model import Plan, Unavailable
     from cbi_assets.downloads.wanted import Scope, Wanted
     from cbi_assets.session import Project
 
@@ -48,7 +48,7 @@ def plan(
     from cbi_assets.cli import console
     from cbi_assets.config.universe import select_timeframes
     from cbi_assets.downloads.plan_page import NAME, render
-    from cbi_assets.downloads.planning import make_plan, open_clients
+    from cbi_assets.downloads.planning import make_plan, open_clients, unplanned
     from cbi_assets.downloads.wanted import Scope, survey
     from cbi_assets.files import write_atomically
     from cbi_assets.session import Project
@@ -60,7 +60,7 @@ def plan(
     if verify:
         with command_session(wait, project=project) as session:
             wanted = survey(session, scope)
-        _show_verdicts(wanted, json)
+        _show_verdicts(wanted, unplanned(project.universe, scope), json)
         return
     with command_session(wait, project=project) as session:
         made = make_plan(session, scope, open_clients(project.settings))
@@ -106,14 +106,17 @@ def _show_plan(made: Plan, page: Path) -> None:
     if rows := rows_by_root(made):
         cells = [list(row.values()) for row in rows]
         console.table(f"Plan {made.plan_hash[:12]}", list(rows[0]), cells)
-    console.say(summarize(made))
+    console.say(summary := summarize(made))
+    for line in map(str, made.unavailable):
+        if line not in summary:
+            console.say(line)
     console.say(compare_space(made).replace("**", ""))
     console.say(f"Written to {page}, and as JSON next to it.")
     if made.requests:
         console.say(f"Next: read it, then cbi approve {made.plan_hash[:12]} --by NAME --max-usd N")
 
 
-def _show_verdicts(wanted: Wanted, json: bool) -> None:
+def _show_verdicts(wanted: Wanted, left_out: list[Unavailable], json: bool) -> None:
     from cbi_assets.cli import console
     from cbi_assets.downloads.verify_plan import verdict_document, verify
 
@@ -122,6 +125,8 @@ def _show_verdicts(wanted: Wanted, json: bool) -> None:
     if json:
         console.print_json(verdict_document(wanted))
     else:
+        for entry in left_out:
+            console.say(str(entry))
         rows = [
             (v.root, v.timeframe, v.series, v.wanted, v.published, v.gaps, v.missing,
              "; ".join(v.ranges[:3]) + (" …" if len(v.ranges) > 3 else ""))
@@ -129,11 +134,12 @@ def _show_verdicts(wanted: Wanted, json: bool) -> None:
         ]  # fmt: skip
         columns = ["root", "timeframe", "series", "wanted", "published", "vendor's gaps", "missing",
                    "missing dates"]  # fmt: skip
-        console.table(f"Trade dates wanted through {wanted.through}", columns, rows)
+        if rows:
+            console.table(f"Trade dates wanted through {wanted.through}", columns, rows)
         if incomplete:
             console.say_verdict(False, f"{len(incomplete)} of {len(verdicts)} series incomplete")
             console.say("Next: cbi plan")
-        else:
+        elif verdicts:
             console.say_verdict(True, "every wanted trade date is published, or a gap at Databento")
     if incomplete:
         raise typer.Exit(1)

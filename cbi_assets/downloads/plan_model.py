@@ -105,6 +105,9 @@ class Unavailable:
     name: str
     why: str
 
+    def __str__(self) -> str:
+        return f"{self.name}: {self.why}"
+
 
 @dataclass(frozen=True, config=STRICT)
 class Plan:

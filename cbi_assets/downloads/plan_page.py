@@ -72,7 +72,9 @@ def rows_by_root(plan: Plan) -> list[dict[str, str]]:
 
 
 def summarize(plan: Plan) -> str:
-    """Return one line: how many requests, and their total."""
+    """Return one line: how many requests, and their total, or why there are none."""
+    if not plan.requests and plan.unavailable and not any(p.counts for p in plan.published):
+        return " ".join(map(str, plan.unavailable))
     if not plan.requests:
         return f"Nothing is missing through {plan.through}: there is nothing to request."
     roots = len({request.root for request in plan.requests})

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, get_args
 
 from cbi_assets.config.downloads import Intraday, Policy, Strategy, load_policy
 from cbi_assets.config.settings import Settings
-from cbi_assets.config.universe import Universe
+from cbi_assets.config.universe import FOUND, Universe
 from cbi_assets.downloads.disk_space import free_bytes
 from cbi_assets.downloads.estimate import Estimate, estimate
 from cbi_assets.downloads.measured_sizes import MeasuredSizes
+from cbi_assets.downloads.missing_ranges import Range
 from cbi_assets.downloads.plan_model import (
     Alternative,
     Basis,
@@ -23,7 +24,7 @@ from cbi_assets.downloads.plan_model import (
     Unavailable,
     total,
 )
-from cbi_assets.downloads.wanted import SCHEMAS, UNIVERSE, Coverage, Range, Scope, Wanted, survey
+from cbi_assets.downloads.wanted import SCHEMAS, UNIVERSE, Coverage, Scope, Wanted, survey
 from cbi_assets.formatting import plural, span
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.session_bars import INTRADAY
@@ -82,7 +83,10 @@ def make_plan(
         requests=tuple(requests),
         published=wanted.published,
         gaps=tuple(gap for coverage in wanted.coverages for gap in gaps_of(coverage)),
-        unavailable=tuple(Unavailable(name, why) for name, why in policy.unavailable.items()),
+        unavailable=(
+            *(Unavailable(name, why) for name, why in policy.unavailable.items()),
+            *unplanned(session.universe, scope),
+        ),
         alternatives=(
             ()
             if scope.newest_only
@@ -95,6 +99,22 @@ def make_plan(
             else ""
         ),
     )
+
+
+def unplanned(universe: Universe, scope: Scope) -> list[Unavailable]:
+    """Return the roots that `scope` names but the universe wants in none of its timeframes."""
+    found = []
+    for root in scope.roots:
+        wanted = universe.roots[root].timeframes
+        if not set(wanted) & set(scope.timeframes):
+            why = (
+                f"universe.yaml wants {', '.join(wanted)} of it only. To plan another, add it there"
+                if wanted
+                else "its bars are loaded where they are on the drive, but universe.yaml wants no "
+                f"timeframe of it (tier {FOUND}). To plan it, give it timeframes and another tier"
+            )
+            found.append(Unavailable(root, f"nothing is planned: {why}."))
+    return found
 
 
 def _requests_of(

@@ -1,26 +1,19 @@
-"""Find what is missing: the wanted universe minus what is published minus what Databento lacks.
-
-Days are whole UTC days, as in Databento's jobs. A day belongs to the trade date that is open at
-00:00 UTC: the first trade date not before it. A trade date is published if its own day has a bar of
-it; the evening before alone, the end of an older job, is not enough. For a missing trade date, the
-days after the previous trade date and the newest published day, through its own, are requested. If
-nothing is published between two missing trade dates, one range covers both. Days that were pending
-when they were fetched count as missing; days modified since are requested again, apart.
-"""
+"""Find what is missing: the wanted universe minus what is published minus what Databento lacks."""
 
 from __future__ import annotations
 
 import datetime as dt
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
 from cbi_assets.config.downloads import Policy, Series, load_policy
 from cbi_assets.databento_api.batch_request import Schema
 from cbi_assets.downloads.contract_windows import DailyBars, published_days
+from cbi_assets.downloads.missing_ranges import Range, find_ranges, modified_ranges
 from cbi_assets.downloads.plan_model import PublishedSeries
 from cbi_assets.downloads.published_days import read_published_days
 from cbi_assets.drive.conditions import MISSING, PENDING, DayCondition
@@ -37,17 +30,10 @@ from cbi_assets.session import Project, Session
 if TYPE_CHECKING:
     from cbi_assets.databento_api.client import Clients
 
-Kind = Literal["all", "head", "hole", "tail", "modified"]
-
 SCHEMAS: Final[dict[Timeframe, Schema]] = {"1d": "ohlcv-1d", "1h": "ohlcv-1h", "1m": "ohlcv-1m"}
 
 _DAY: Final = dt.timedelta(days=1)
 _LONGEST_CLOSURE: Final = dt.timedelta(days=14)
-_NEWEST: Final = dt.timedelta(days=14)
-"""How far back a hole is of the newest days: of a day that was pending when the next was bought."""
-
-_SATURDAY: Final = 5
-_SUNDAY: Final = 6
 
 
 @dataclass(frozen=True)
@@ -66,29 +52,6 @@ class Scope:
 
 UNIVERSE: Final = Scope()
 """Everything, through the last complete trade date."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """UTC days, half-open, and the missing trade dates in them.
-
-    `kind` is `all` if nothing of the series is published, else where the range is: before, between
-    or after the published days. `modified` days are published, in an older version. `replaces` are
-    the jobs whose bars of these days are pending or modified: they do not fulfil it.
-    """
-
-    start: dt.date
-    end: dt.date
-    trade_dates: tuple[dt.date, ...]
-    kind: Kind
-    replaces: tuple[str, ...] = ()
-
-    def is_newest(self, through: dt.date) -> bool:
-        """Return whether it is of the newest days, if trade dates are wanted up to `through`.
-
-        It is after the last published day, or between published ones in the last two weeks.
-        """
-        return self.kind == "tail" or (self.kind == "hole" and self.start > through - _NEWEST)
 
 
 @dataclass(frozen=True)
@@ -200,52 +163,6 @@ def survey(
     )
 
 
-def find_ranges(
-    wanted: Sequence[dt.date],
-    before: dt.date,
-    first_day: dt.date,
-    published: Collection[dt.date],
-    gaps: Collection[dt.date],
-) -> tuple[Range, ...]:
-    """Return the fewest ranges of UTC days with every missing trade date and no published day.
-
-    A gap neither starts nor ends a range, nor makes one. Inside a range it costs nothing, so it
-    does not split it.
-
-    Parameters
-    ----------
-    wanted : Sequence[date]
-        Consecutive trade dates, in order.
-    before : date
-        The trade date before the first wanted one.
-    first_day : date
-        The first UTC day wanted.
-    published : Collection[date]
-        Published UTC days.
-    gaps : Collection[date]
-        Trade dates that Databento lacks.
-    """
-    days, lacking, existing = sorted(published), set(gaps), set(published)
-    found: list[tuple[dt.date, dt.date, list[dt.date]]] = []
-    for previous, trade_date in zip([before, *wanted], wanted, strict=False):
-        if trade_date in existing or trade_date in lacking:
-            continue
-        place = bisect_left(days, trade_date)
-        since = days[place - 1] if place else previous
-        start = max(previous + _DAY, since + _DAY, first_day)
-        if start.weekday() == _SATURDAY:
-            start += _DAY
-        end = trade_date + _DAY
-        if found and not _any_between(days, found[-1][1], start):
-            found[-1] = (found[-1][0], end, found[-1][2])
-        else:
-            found.append((start, end, []))
-        found[-1][2].append(trade_date)
-    return tuple(
-        Range(start, end, tuple(dates), _kind_of(start, end, days)) for start, end, dates in found
-    )
-
-
 def _available_until(
     session: Session, scope: Scope, clients: Clients | None, datasets: Sequence[str]
 ) -> dt.datetime:
@@ -297,7 +214,7 @@ def _cover(
         ),
         awaited=tuple(d for d in lacking if d in vendor.pending - gaps),
         modified=tuple(
-            replace(r, replaces=fetched.jobs_of(r.trade_dates)) for r in _modified_ranges(modified)
+            replace(r, replaces=fetched.jobs_of(r.trade_dates)) for r in modified_ranges(modified)
         ),
     )
 
@@ -332,18 +249,6 @@ def _cover_contracts(
             )
         )
     return found
-
-
-def _modified_ranges(modified: Sequence[dt.date]) -> tuple[Range, ...]:
-    """Return the days as ranges that contain no other day, except Saturdays."""
-    found: list[list[dt.date]] = []
-    for day in modified:
-        before = day - _DAY * (2 if day.weekday() == _SUNDAY else 1)
-        if found and found[-1][-1] >= before:
-            found[-1].append(day)
-        else:
-            found.append([day])
-    return tuple(Range(days[0], days[-1] + _DAY, tuple(days), "modified") for days in found)
 
 
 @dataclass(frozen=True)
@@ -390,16 +295,3 @@ def _summarize(
     return PublishedSeries(
         root, timeframe, name, counts, len(dates), int(days["bars"].sum()), dates[0], dates[-1]
     )
-
-
-def _kind_of(start: dt.date, end: dt.date, published: Sequence[dt.date]) -> Kind:
-    if not published:
-        return "all"
-    if end <= published[0]:
-        return "head"
-    return "tail" if start > published[-1] else "hole"
-
-
-def _any_between(days: Sequence[dt.date], start: dt.date, end: dt.date) -> bool:
-    """Whether one of the sorted days is in [start, end)."""
-    return bisect_left(days, start) < bisect_left(days, end)

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from cbi_assets.config.universe import FOUND
-from cbi_assets.downloads.planning import gaps_of, make_plan
+from cbi_assets.config.universe import FOUND, load_universe
+from cbi_assets.downloads.missing_ranges import Range, find_ranges
+from cbi_assets.downloads.plan_page import summarize
+from cbi_assets.downloads.planning import gaps_of, make_plan, unplanned
 from cbi_assets.downloads.verify_plan import verify
-from cbi_assets.downloads.wanted import Coverage, Range, Scope, find_ranges, last_complete, survey
+from cbi_assets.downloads.wanted import Coverage, Scope, last_complete, survey
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project, open_session
 from cbi_assets_tests.helpers import JOB, bars, dbn_file, load_once, put_job
@@ -288,6 +290,38 @@ def test_make_plan_requests_uniform_ranges_if_nothing_is_published(project: Proj
     assert len(plan.requests) == 40
     assert {r.root for r in plan.requests if r.dataset == "XCBF.PITCH"} == {"VX", "VXM"}
     assert {r.dataset for r in plan.requests} == {"GLBX.MDP3", "XCBF.PITCH"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "summary"),
+    [
+        (
+            Scope(roots=("ZN",)),
+            "ZN: nothing is planned: its bars are loaded where they are on the drive, but "
+            "universe.yaml wants no timeframe of it (tier 5). To plan it, give it timeframes and "
+            "another tier.",
+        ),
+        (
+            Scope(roots=("ES",), timeframes=("1h", "1m")),
+            "ES: nothing is planned: universe.yaml wants 1d of it only. To plan another, add it "
+            "there.",
+        ),
+    ],
+    ids=["found on the drive", "other timeframes"],
+)
+def test_make_plan_says_why_nothing_of_a_named_root_is_planned(
+    project: Project, scope: Scope, summary: str
+) -> None:
+    with open_session(project, now=NOW) as session:
+        plan = make_plan(session, scope)
+    assert (plan.requests, summarize(plan)) == ((), summary)
+
+
+def test_unplanned_lists_named_roots_only() -> None:
+    universe = load_universe()
+    assert unplanned(universe, Scope()) == []
+    scope = Scope(roots=("ZL", "ZN", "ES"), timeframes=("1h",))
+    assert [entry.name for entry in unplanned(universe, scope)] == ["ZN", "ES"]
 
 
 def test_make_plan_requests_only_the_newest_days_if_asked(drive: Path, project: Project) -> None:

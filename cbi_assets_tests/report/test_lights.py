@@ -18,7 +18,8 @@ import pytest
 from cbi_assets import verbs
 from cbi_assets.cli import show_lights
 from cbi_assets.config.downloads import load_policy
-from cbi_assets.downloads.wanted import Coverage, Range, Wanted
+from cbi_assets.downloads.missing_ranges import Range
+from cbi_assets.downloads.wanted import Coverage, Wanted
 from cbi_assets.report import Audit, take_audit
 from cbi_assets.report.audit_model import Drive, PlanStatus
 from cbi_assets.report.compose import compose
