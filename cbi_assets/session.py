@@ -85,6 +85,7 @@ class Project:
             self.universe.calendars(),
             self.universe.ticks(),
             datasets_of=self.datasets,
+            months_after=self.universe.months_after(),
         )
 
     @contextmanager

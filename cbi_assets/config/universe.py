@@ -61,8 +61,9 @@ class Root(YamlModel):
     """One futures product, in one of the vendor's datasets.
 
     `listed` is its first trade date, `ended` the last with a bar. `tick` is in `units`;
-    `earlier_ticks` has the tick up to and including a trade date. A root of tier FOUND is on the
-    drive and wanted in no timeframe.
+    `earlier_ticks` has the tick up to and including a trade date. Its contracts trade up to
+    `months_after` months past their contract month. A root of tier FOUND is on the drive and wanted
+    in no timeframe.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Root(YamlModel):
     listed: dt.date | None = None
     ended: dt.date | None = None
     note: str | None = None
+    months_after: int = Field(default=0, ge=0, le=11)
     roll: Roll
 
     @model_validator(mode="after")
@@ -129,6 +131,10 @@ class Universe(YamlModel):
     def calendars(self) -> dict[str, Calendar]:
         """Return every root's sector calendar."""
         return {name: root.calendar for name, root in self.roots.items()}
+
+    def months_after(self) -> dict[str, int]:
+        """Return the roots whose contracts trade past their month, and for how many months."""
+        return {name: root.months_after for name, root in self.roots.items() if root.months_after}
 
     def ticks(self) -> tuple[Tick, ...]:
         """Return the ticks of every root, oldest first, from the first date to the last."""

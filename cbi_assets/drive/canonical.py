@@ -56,7 +56,8 @@ class Rules:
     """What a home accepts: the datasets that load, and each root's sector calendar and ticks.
 
     `accepted` are the keys (`FileRecord.acceptance_key`) of what a person took as it is.
-    `datasets_of` has the dataset of each root whose bars load from that one alone.
+    `datasets_of` has the dataset of each root whose bars load from that one alone, and
+    `months_after` for how long contracts trade past their month, as `contract_name` takes it.
     """
 
     datasets: tuple[str, ...]
@@ -64,6 +65,7 @@ class Rules:
     ticks: tuple[Tick, ...]
     accepted: frozenset[str] = frozenset()
     datasets_of: Mapping[str, str] = field(default_factory=dict)
+    months_after: Mapping[str, int] = field(default_factory=dict)
 
     def is_elsewhere(self) -> pl.Expr:
         """True for a record (root, dataset) of a root that is in another dataset."""
@@ -110,7 +112,7 @@ def canonicalise(
         ),
     )
     frame = _reject_symbols(_resolve_symbols(frame, files))
-    frame = _add_contract_and_date(frame, rules.calendars)
+    frame = _add_contract_and_date(frame, rules)
     frame = _resolve_datasets(frame, files)
     frame = frame.with_columns(pl.col("root", "symbol").fill_null(""))
     suspects = frame.select(
@@ -193,16 +195,18 @@ def _resolve_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.Da
     )
 
 
-def _add_contract_and_date(frame: pl.DataFrame, calendars: Mapping[str, Calendar]) -> pl.DataFrame:
+def _add_contract_and_date(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     symbols = describe_symbols(frame["symbol"].drop_nulls().unique().to_list())
     frame = frame.join(symbols, on="symbol", how="left", maintain_order="left")
     if symbols["month"].null_count() < symbols.height:
-        frame = frame.with_columns(name_contracts(pl.col("ts_event").dt.date()))
+        present = set(symbols["root"])  # most frames have no such root, and pay nothing
+        months_after = {r: count for r, count in rules.months_after.items() if r in present}
+        frame = frame.with_columns(name_contracts(pl.col("ts_event").dt.date(), months_after))
     else:
         frame = frame.with_columns(contract=pl.lit(None, pl.String))
     by_calendar: dict[Calendar | None, list[str]] = {}
     for root in symbols["root"].unique().to_list():
-        by_calendar.setdefault(calendars.get(root), []).append(root)
+        by_calendar.setdefault(rules.calendars.get(root), []).append(root)
     date = pl.lit(None, pl.Date)
     dates: dict[str, pl.Series] = {}
     for calendar, roots in by_calendar.items():

@@ -66,11 +66,13 @@ def claims_of(sources: Iterable[FileNames], files: Iterable[FileRecord]) -> pl.D
     return pl.concat(parts)
 
 
-def resolve_names(claims: pl.DataFrame, existing: pl.DataFrame) -> Names:
+def resolve_names(
+    claims: pl.DataFrame, existing: pl.DataFrame, months_after: Mapping[str, int]
+) -> Names:
     """Return the names that all sources agree on, and what they disagree about.
 
     What `existing` (rows of INSTRUMENTS) says of other dates and instruments stays: its sources are
-    on another drive or in another home.
+    on another drive or in another home. `months_after` is as for `contract_name`.
     """
     stated = join_intervals(claims, "dataset")
     kept = _without(existing, stated).select(*CLAIMS.names()[:6], path=pl.lit(""))
@@ -104,7 +106,7 @@ def resolve_names(claims: pl.DataFrame, existing: pl.DataFrame) -> Names:
         .sort(*CLAIMS)
     )
     named = agreed.join(sources, on=[*_KEY, "raw_symbol"], how="left")
-    return Names(_outrights(named), conflicts)
+    return Names(_outrights(named, months_after), conflicts)
 
 
 def changes_between(before: pl.DataFrame, after: pl.DataFrame) -> pl.DataFrame:
@@ -173,10 +175,14 @@ def _pieces(whole: Interval, taken: Iterable[Interval]) -> list[Interval]:
     return [piece for piece in (*left, (start, end)) if piece[0] < piece[1]]
 
 
-def _outrights(named: pl.DataFrame) -> pl.DataFrame:
+def _outrights(named: pl.DataFrame, months_after: Mapping[str, int]) -> pl.DataFrame:
     """Return the rows of INSTRUMENTS among names; a spread stands behind no continuous symbol."""
     rows = [
-        row | {"root": parsed.root, "contract": contract_name(row["raw_symbol"], row["from_date"])}
+        row
+        | {
+            "root": parsed.root,
+            "contract": contract_name(row["raw_symbol"], row["from_date"], months_after),
+        }
         for row in named.iter_rows(named=True)
         if (parsed := parse_symbol(row["raw_symbol"])).kind == "outright"
     ]

@@ -40,7 +40,7 @@ class Naming:
         claims = claims_of(session.catalog.names(), session.catalog.files().values())
         self._before = _rows(self._warehouse, INSTRUMENTS)
         self._disputed = _rows(self._warehouse, INSTRUMENT_CONFLICTS)
-        self.names: Names = resolve_names(claims, self._before)
+        self.names: Names = resolve_names(claims, self._before, session.universe.months_after())
 
     @cached_property
     def changes(self) -> pl.DataFrame:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -64,27 +64,31 @@ def parse_symbol(symbol: str) -> Symbol:
     return Symbol("spread" if ":" in symbol or "-" in symbol else "other", root)
 
 
-def contract_year(digits: str, month: int, on: dt.date) -> int:
+def contract_year(digits: str, month: int, on: dt.date, months_after: int = 0) -> int:
     """Return the four-digit year of an outright seen in a bar of the UTC date `on`.
 
-    Two `digits` are a year of this century. One digit is the first matching year whose contract
-    month (`month`, 1 to 12) is not before the bar's month.
+    Two `digits` are a year of this century. One digit is the first matching year in which the
+    contract (`month`, 1 to 12) may still trade in the bar's month: in its contract month, or so
+    many `months_after` it.
     """
     if len(digits) == 2:
         return 2000 + int(digits)
-    year = on.year + (int(digits) - on.year) % 10
-    return year + 10 if (year, month) < (on.year, on.month) else year
+    earliest = on.year * 12 + on.month - 1 - months_after
+    first_year = earliest // 12
+    year = first_year + (int(digits) - first_year) % 10
+    return year + 10 if year * 12 + month - 1 < earliest else year
 
 
-def contract_name(symbol: str, on: dt.date) -> str | None:
+def contract_name(symbol: str, on: dt.date, months_after: Mapping[str, int]) -> str | None:
     """Return the contract with a four-digit year (`ZLZ2025`) that `symbol` means on a UTC date.
 
-    None if the symbol is not an outright.
+    `months_after` has the roots whose contracts trade past their contract month, and for how many
+    months. None if the symbol is not an outright.
     """
     parsed = parse_symbol(symbol)
     if parsed.month is None or parsed.year_digits is None:
         return None
-    year = contract_year(parsed.year_digits, parsed.month, on)
+    year = contract_year(parsed.year_digits, parsed.month, on, months_after.get(parsed.root, 0))
     return f"{parsed.root}{MONTH_CODES[parsed.month - 1]}{year}"
 
 
@@ -109,15 +113,20 @@ def describe_symbols(symbols: Iterable[str]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def name_contracts(on: pl.Expr) -> pl.Expr:
+def name_contracts(on: pl.Expr, months_after: Mapping[str, int]) -> pl.Expr:
     """Return `contract_name` as an expression, named `contract`.
 
     For frames with the columns of `describe_symbols`. `on` is a UTC date (`pl.Date`); the result is
     null for rows that are not outrights.
     """
-    year, digits = on.dt.year().cast(pl.Int32), pl.col("year_digits").cast(pl.Int32)
+    year, month = on.dt.year().cast(pl.Int32), on.dt.month().cast(pl.Int32)
+    if months_after:
+        after = pl.col("root").replace_strict(months_after, default=0, return_dtype=pl.Int32)
+        earliest = year * 12 + month - 1 - after
+        year, month = earliest // 12, earliest % 12 + 1
+    digits = pl.col("year_digits").cast(pl.Int32)
     one_digit = year + (digits - year) % 10
-    passed = (one_digit == year) & (pl.col("month") < on.dt.month())
+    passed = (one_digit == year) & (pl.col("month") < month)
     full = (
         pl.when(pl.col("year_digits").str.len_bytes() == 2)
         .then(2000 + digits)

@@ -142,6 +142,24 @@ def test_a_catalog_of_an_earlier_version_names_bars_once_its_files_are_read_agai
     assert load_once(project).survey.read == 0
 
 
+def test_a_contract_that_trades_past_its_month_has_that_months_year(
+    project: Project, drive: Path
+) -> None:
+    """SR3H5 of March 2025 trades to 2025-06-17: its bars, and those of SR3.v.0, are not of 2035."""
+    may = dt.datetime(2025, 5, 6, tzinfo=dt.UTC)
+    span = (dt.date(2025, 5, 1), dt.date(2025, 6, 1))
+    for symbol, stype in (("SR3H5", "raw_symbol"), ("SR3.v.0", "continuous")):
+        mapped = mappings({symbol: [(77, *span)]})
+        hour = bars(1, symbol, may, instrument_id=77)
+        file = dbn_file(hour, mapped=mapped, stype_in=stype)
+        put_job(
+            drive, {f"{symbol}.dbn.zst": file}, f"GLBX-20250601-{symbol:X<10.10}", mapped=mapped
+        )
+    load_once(project)
+    found = query(project, f"SELECT symbol, contract FROM `{RAW['1h'].id}` ORDER BY symbol")
+    assert found.rows() == [("SR3.v.0", "SR3H2025"), ("SR3H5", "SR3H2025")]
+
+
 def test_names_stay_while_their_drive_is_away(project: Project, drive: Path) -> None:
     put_lines(drive, hours())
     put_symbology(drive, {"ZLH5": [(10, JAN[0], JAN[3])]})
@@ -167,7 +185,7 @@ NONE = pl.DataFrame(schema=INSTRUMENTS.polars_schema)
 
 
 def named(*rows: Claim, before: pl.DataFrame = NONE) -> list[tuple[Any, ...]]:
-    found = resolve_names(claims(*rows), before).instruments
+    found = resolve_names(claims(*rows), before, {}).instruments
     return [
         (n, a.day, b.day, contract)
         for n, a, b, contract in found.select(
@@ -207,7 +225,7 @@ def test_names_are_what_all_sources_agree_on(
 
 
 def test_what_the_warehouse_knew_stays_where_no_source_says_otherwise() -> None:
-    before = resolve_names(claims((1, 2, 9, "ZLH5", "a")), NONE).instruments
+    before = resolve_names(claims((1, 2, 9, "ZLH5", "a")), NONE, {}).instruments
     assert named(before=before) == [(1, 2, 9, "ZLH2025")]
     # a file says that it was ZLK5 on two of the days, and none on the drive says ZLH5
     later = [(1, 4, 6, "ZLK5", "b")]
@@ -219,9 +237,9 @@ def test_what_the_warehouse_knew_stays_where_no_source_says_otherwise() -> None:
 
 
 def test_changes_are_the_dates_with_another_contract() -> None:
-    before = resolve_names(claims((1, 2, 6, "ZLH5", "a"), (2, 2, 6, "ZLN5", "a")), NONE)
+    before = resolve_names(claims((1, 2, 6, "ZLH5", "a"), (2, 2, 6, "ZLN5", "a")), NONE, {})
     after = resolve_names(
-        claims((1, 4, 5, "ZLK5", "b"), (1, 2, 8, "ZLH5", "a"), (2, 2, 6, "ZLN5", "a")), NONE
+        claims((1, 4, 5, "ZLK5", "b"), (1, 2, 8, "ZLH5", "a"), (2, 2, 6, "ZLN5", "a")), NONE, {}
     )
     found = changes_between(before.instruments, after.instruments)
     assert [(n, a.day, b.day, contract) for _, n, _, a, b, contract in found.iter_rows()] == [
