@@ -237,8 +237,6 @@ def plain(work: Path) -> dict[str, Any]:
 
 def build(work: Path) -> dict[str, Any]:
     """Time one build and each of its STAGES."""
-    import pandas_market_calendars  # noqa: F401  imported before the clock starts, as pandas is in plain()
-
     from cbi_assets.verbs import build
 
     stages = watch_stages()

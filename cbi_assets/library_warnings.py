@@ -11,6 +11,6 @@ def ignore_library_warnings() -> None:
     Call this where a library that warns is imported, and again after `import databento`, which puts
     a filter first that shows every DeprecationWarning. All versions are pinned.
     """
-    # pandas 2 uses NumPy timedeltas that NumPy 2.5 deprecates, and the calendars use pandas so
-    for module in ("exchange_calendars", "pandas_market_calendars", "pandas", "dagster"):
+    # pandas 2 uses NumPy timedeltas that NumPy 2.5 deprecates
+    for module in ("pandas", "dagster"):
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=rf"{module}\b")

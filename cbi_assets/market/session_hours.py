@@ -11,9 +11,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from functools import cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from cbi_assets.library_warnings import ignore_library_warnings
+from cbi_assets.market.library_closes import library_closes
 
 Calendar = Literal[
     "grains", "mini_grains", "livestock", "dairy", "lumber", "equity", "nikkei", "energy", "metals",
@@ -149,16 +149,6 @@ _SANDY: Final[dict[Calendar, dict[dt.date, dt.time]]] = {
     "rates": {dt.date(2012, 10, 29): dt.time(11)},
 }
 
-# At import: set in a function, the filters could be lost to another thread's catch_warnings.
-ignore_library_warnings()
-
-
-def library_calendar(name: str) -> Any:
-    """Return a calendar of pandas_market_calendars."""
-    import pandas_market_calendars  # takes 0.7 s, and only a load or a build needs it
-
-    return pandas_market_calendars.get_calendar(name)
-
 
 def traded_without_equities(calendar: Calendar | None) -> tuple[dt.date, ...]:
     """Return the sector's trade dates that CME_TradeDate lacks; none for an unknown sector."""
@@ -173,7 +163,7 @@ def early_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
 
     They include days that are not trade dates of the sector.
     """
-    found = _library_closes(calendar)
+    found = library_closes(_LIBRARY[calendar]) if calendar in _LIBRARY else {}
     match calendar:
         case "grains" | "mini_grains" | "livestock" | "dairy" | "lumber":
             days = {*found, _MOURNING[1]}
@@ -207,15 +197,6 @@ def early_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
             found = {d: t for d, t in found.items() if not _is_july_3(d, *range(2023, 2041))}
             found |= _after_thanksgiving(found)
     return found | _SANDY.get(calendar, {})
-
-
-def _library_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
-    if calendar not in _LIBRARY:
-        return {}
-    closes = library_calendar(_LIBRARY[calendar]).special_dates(
-        "market_close", FIRST, LAST, filter_holidays=False
-    )
-    return {close.date(): close.time() for close in closes.dt.tz_convert("America/Chicago")}
 
 
 def _after_thanksgiving(days: Iterable[dt.date]) -> dict[dt.date, dt.time]:

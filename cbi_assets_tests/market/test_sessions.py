@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbi_assets.market.exchange_holidays import HOLIDAYS
+from cbi_assets.market.library_closes import library_closes
+from cbi_assets.market.session_hours import _LIBRARY
 from cbi_assets.market.sessions import (
     CHICAGO,
     FIRST,
@@ -308,3 +310,12 @@ def test_exchange_holidays_are_those_of_the_calendar_library() -> None:
     days = np.arange(np.datetime64(FIRST), np.datetime64(LAST) + np.timedelta64(1, "D"))
     closed = days[np.is_busday(days) & ~np.is_busday(days, busdaycal=business)]
     assert list(HOLIDAYS) == closed.tolist()
+
+
+@pytest.mark.parametrize("name", sorted(set(_LIBRARY.values())))
+def test_library_closes_are_those_of_the_calendar_library(name: str) -> None:
+    closes = pandas_market_calendars.get_calendar(name).special_dates(
+        "market_close", FIRST, LAST, filter_holidays=False
+    )
+    expected = {close.date(): close.time() for close in closes.dt.tz_convert(CHICAGO)}
+    assert list(library_closes(name).items()) == list(expected.items())
