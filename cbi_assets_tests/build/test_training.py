@@ -14,7 +14,13 @@ from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.training import parse_training
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import DAILY_ML_MATRIX_FLAT, FOLDS, TRAINING, TRAINING_BUILDS
+from cbi_assets.tables import (
+    DAILY_ML_MATRIX,
+    DAILY_ML_MATRIX_FLAT,
+    FOLDS,
+    TRAINING,
+    TRAINING_BUILDS,
+)
 from cbi_assets.verbs import build, train
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.conftest import MakeProject
@@ -208,8 +214,14 @@ def test_tables_are_built_and_pass_their_checks(make_project: MakeProject, drive
     with open_session(project, now=NOW) as session:
         build(session)
         outcome = train(session)
+    first_target = rows(project, DAILY)["target"][0]
+    with open_session(project, now=NOW) as session:
+        delete = f"DELETE FROM `{DAILY_ML_MATRIX.id}` WHERE data_date = '2025-01-23'"
+        session.warehouse.transact([Statement(delete)])
+        shorter = train(session, changed=("MES",))
     assert outcome.written == {DAILY: 12, HOURLY: 24}
     assert {result.name: result.passed for result in outcome.checks} == dict.fromkeys(
         ("targets_do_not_leak", "targets_are_roll_consistent", "folds_are_purged"), True
     )
-    assert rows(project, DAILY)["target"][0] == pytest.approx(13.25 / 13 - 1)
+    assert first_target == pytest.approx(13.25 / 13 - 1)
+    assert shorter.removed == {DAILY: 1, HOURLY: 0}

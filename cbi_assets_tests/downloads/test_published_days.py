@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from cbi_assets.downloads.contract_windows import published_days
 from cbi_assets.downloads.published_days import read_published_days
-from cbi_assets.session import Project
+from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
-from cbi_assets_tests.helpers import bars, dbn_file, load_once, open_warehouse, put_job
+from cbi_assets_tests.helpers import NOW, bars, dbn_file, load_once, open_warehouse, put_job
+from cbi_assets_tests.load.lines import put_lines, record
 
 JANUARY, FEBRUARY = dt.date(2025, 1, 1), dt.date(2025, 2, 1)
 
@@ -56,3 +58,17 @@ def test_days_are_those_of_the_bars_whether_slices_know_them_or_not(
     assert days(project) == expected
     if project.settings.cbi_warehouse == "duckdb":
         assert scanned == [(JANUARY, FEBRUARY)]
+
+
+@pytest.mark.both_warehouses(quick=True)
+def test_contracts_days_are_those_whose_midnight_utc_is_in_the_trade_date_of_a_bar(
+    project: Project, drive: Path
+) -> None:
+    monday, tuesday = dt.date(2025, 1, 6), dt.date(2025, 1, 7)
+    # Monday 23:00 UTC is 17:00 in Chicago: Tuesday's session, on a UTC day that Monday's began in.
+    bars_at = [(8, "MESH5"), (8, "MESM5"), (9, "MESM5")]
+    put_lines(drive, [record(place, symbol) for place, symbol in bars_at])
+    load_once(project)
+    with open_session(project, now=NOW) as session:
+        found = published_days(session, "MES", "1h", [monday, tuesday])
+    assert found == {"MESM2025": {tuesday}}
