@@ -173,6 +173,11 @@ class Home:
         return self.root / "catalog.sqlite"
 
     @property
+    def translations(self) -> Path:
+        """SQL as translated for DuckDB; safe to delete."""
+        return self.root / "translations.txt"
+
+    @property
     def scratch(self) -> Path:
         """Spill files and unfinished files; safe to delete while nothing runs."""
         return self.root / "tmp"

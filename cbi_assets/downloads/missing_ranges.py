@@ -75,23 +75,27 @@ def find_ranges(
         Trade dates that Databento lacks.
     """
     days, lacking, existing = sorted(published), set(gaps), set(published)
-    found: list[tuple[dt.date, dt.date, list[dt.date]]] = []
+    found: list[tuple[dt.date, list[dt.date]]] = []
+    last_place = -1
     for previous, trade_date in zip([before, *wanted], wanted, strict=False):
         if trade_date in existing or trade_date in lacking:
             continue
         place = bisect_left(days, trade_date)
+        if place == last_place:  # no day is published since the last missing trade date
+            found[-1][1].append(trade_date)
+            continue
+        last_place = place
         since = days[place - 1] if place else previous
         start = max(previous + _DAY, since + _DAY, first_day)
         if start.weekday() == _SATURDAY:
             start += _DAY
-        end = trade_date + _DAY
-        if found and not _any_between(days, found[-1][1], start):
-            found[-1] = (found[-1][0], end, found[-1][2])
-        else:
-            found.append((start, end, []))
-        found[-1][2].append(trade_date)
+        if not found or _any_between(days, found[-1][1][-1] + _DAY, start):
+            found.append((start, []))
+        found[-1][1].append(trade_date)
     return tuple(
-        Range(start, end, tuple(dates), _kind_of(start, end, days)) for start, end, dates in found
+        Range(start, end, tuple(dates), _kind_of(start, end, days))
+        for start, dates in found
+        for end in [dates[-1] + _DAY]
     )
 
 

@@ -30,7 +30,8 @@ from cbi_assets.errors import CbiError, HomeBusyError
 from cbi_assets.tables import Column, TableSpec, canonical_type
 from cbi_assets.warehouse.base import Assertion, Params, Statement
 from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions, can_read
-from cbi_assets.warehouse.sql_files import to_duckdb
+from cbi_assets.warehouse.sql_files import to_duckdb, translation_rules
+from cbi_assets.warehouse.translations import Translations
 from cbi_assets.warehouse.write_ahead_log import end_of_log_dropped, log_of, read_log
 
 # sqlglot warns of partitions, clusters and descriptions, which DuckDB has no use for.
@@ -93,6 +94,10 @@ class DuckDBWarehouse:
             raise self._translate(error) or damaged(path, error, RESTORE) from error
         finally:
             part.unlink(missing_ok=True)
+        self._translations = Translations(
+            Home(scratch.parent).translations, _to_duckdb, translation_rules()
+        )
+        self._is_read_only = read_only
         self._connection.execute("SET TimeZone = 'UTC'")
         self._connection.execute("SET preserve_insertion_order = false")
 
@@ -208,10 +213,12 @@ class DuckDBWarehouse:
                 missing.append(spec)
             else:
                 for column in additions(spec, live):
-                    self._connection.execute(to_duckdb(spec.add_statement(column)))
+                    self._connection.execute(self._translations.get(spec.add_statement(column)))
         if missing:
             schemas = dict.fromkeys(f'CREATE SCHEMA IF NOT EXISTS "{s.dataset}"' for s in missing)
-            seeds = (to_duckdb(fill) for spec in missing for fill in spec.fill_statements())
+            seeds = (
+                self._translations.get(fill) for spec in missing for fill in spec.fill_statements()
+            )
             self._execute_all([*schemas, *map(_create_statement, missing), *seeds])
         self.__dict__.pop("_live_tables", None)
         for view in views:
@@ -240,7 +247,7 @@ class DuckDBWarehouse:
         self._execute_all(
             [
                 f'CREATE SCHEMA IF NOT EXISTS "{spec.dataset}"',
-                to_duckdb(spec.create_statement),
+                self._translations.get(spec.create_statement),
                 f"COMMENT ON VIEW {name} IS {_quoted(comment)}",
                 *(
                     f'COMMENT ON COLUMN {name}."{column}" IS {_quoted(text)}'
@@ -288,12 +295,12 @@ class DuckDBWarehouse:
 
     def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
         """Create a temporary table of the query's rows."""
-        self._run(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {to_duckdb(sql)}', params)
+        self._run(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {self._translations.get(sql)}', params)
         return name
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Return the query's rows."""
-        translated = to_duckdb(sql)
+        translated = self._translations.get(sql)
         # In DuckDB 2.0, Arrow from execute() loses ORDER BY if insertion order is not preserved.
         relation = self._connection.sql(translated, params=_used(translated, params))
         table = relation.to_arrow_table()
@@ -317,14 +324,14 @@ class DuckDBWarehouse:
 
     def to_dialect(self, sql: str) -> str:
         """Return the statement in DuckDB's dialect, one clause per line."""
-        return to_duckdb(sql, pretty=True)
+        return self._translations.get(sql, pretty=True)
 
     def transact(self, statements: Iterable[Statement]) -> None:
         """Run all of the statements, or none."""
         self._connection.execute("BEGIN TRANSACTION")
         try:
             for statement in statements:
-                rows = self._run(to_duckdb(statement.sql), statement.params)
+                rows = self._run(self._translations.get(statement.sql), statement.params)
                 if isinstance(statement, Assertion) and (row := rows.fetchone()) is not None:
                     raise statement.failure(row)
             self._connection.execute("COMMIT")
@@ -337,9 +344,15 @@ class DuckDBWarehouse:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+        if not self._is_read_only:
+            self._translations.save()
 
     def _run(self, sql: str, params: Params | None) -> duckdb.DuckDBPyConnection:
         return self._connection.execute(sql, _used(sql, params))
+
+
+def _to_duckdb(sql: str, pretty: bool) -> str:
+    return to_duckdb(sql, pretty)
 
 
 def _literal(path: Path) -> str:

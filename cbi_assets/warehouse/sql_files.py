@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
 from string import Template
 from typing import Final
 
@@ -75,6 +77,11 @@ def _hash_natively(node: exp.Expression) -> None:
     node.replace(
         exp.cast(exp.BitwiseRightShift(this=hashed, expression=exp.Literal.number(1)), "BIGINT")
     )
+
+
+def translation_rules() -> str:
+    """Return what a translation depends on besides its text: sqlglot and this module."""
+    return f"{version('sqlglot')} {Path(__file__).read_text()}"
 
 
 _BRIDGES: Final[dict[type[exp.Expression], Callable[[exp.Expression], None]]] = {
