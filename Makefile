@@ -72,10 +72,12 @@ browser: $(READY)
 ui: $(READY)
 	$(BIN)/cbi ui
 
-# docs/data-dictionary.md, from the tables' specs
+# docs/data-dictionary.md, from the tables' specs, and docs/features.md, from features.yaml
 dictionary: $(READY)
 	$(BIN)/python -m cbi_assets.tables.dictionary > docs/data-dictionary.part
 	mv docs/data-dictionary.part docs/data-dictionary.md
+	$(BIN)/python -m cbi_assets.tables.feature_page > docs/features.part
+	mv docs/features.part docs/features.md
 
 bench: $(READY)
 	$(BIN)/python benchmarks/load.py

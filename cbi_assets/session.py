@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from cbi_assets.config.features import Features, load_features
 from cbi_assets.config.home_errors import translated_home_errors
 from cbi_assets.config.macro import Macro, load_macro
 from cbi_assets.config.regimes import Regimes, load_regimes
@@ -61,6 +62,7 @@ class Project:
     sources: Sources = field(default_factory=load_sources)
     regimes: Regimes = field(default_factory=load_regimes)
     macro: Macro = field(default_factory=load_macro)
+    features: Features = field(default_factory=load_features)
     training: Training = field(default_factory=lambda: load_training())
     bigquery: Options | None = None
 

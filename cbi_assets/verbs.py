@@ -114,8 +114,8 @@ def build(
 ) -> BuildOutcome:
     """Build what is made from the raw tables, and check it.
 
-    A root whose raw bars failed an ERROR check when last checked is left unchanged, and the crush
-    does not use it.
+    A root whose raw bars failed an ERROR check when last checked is left unchanged, and
+    features of other roots do not use it.
 
     Parameters
     ----------

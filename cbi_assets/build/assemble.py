@@ -41,18 +41,24 @@ class Assembled:
     sessions_built: int
 
 
-def crush_legs(universe: Universe, roots: Sequence[str]) -> list[str]:
+def feature_legs(project: Project, roots: Sequence[str]) -> list[str]:
     """Return the roots not in `roots` whose bars their rows need."""
-    if CRUSH_ROOT not in roots:
-        return []
-    return [leg for leg in CRUSH_LEGS if leg not in roots and leg in universe.roots]
+    legs = [leg for root in roots for leg in _legs_of(project, root)]
+    return [leg for leg in dict.fromkeys(legs) if leg not in roots]
+
+
+def _legs_of(project: Project, root: str) -> list[str]:
+    """Return the other roots of the universe that the root's rows depend on."""
+    crush = CRUSH_LEGS if root == CRUSH_ROOT else ()
+    legs = dict.fromkeys([*crush, *project.features.legs_of(root)])
+    return [leg for leg in legs if leg != root and leg in project.universe.roots]
 
 
 def matrix_slices(project: Project, roots: Sequence[str]) -> Built:
     """Return what the matrix' rows of these roots are built from."""
-    legs = [leg for leg in CRUSH_LEGS if leg in roots and leg != CRUSH_ROOT]
+    legs = {root: [leg for leg in _legs_of(project, root) if leg in roots] for root in roots}
     rules = dict.fromkeys(roots, build_rule(project))
-    return Built(DAILY_ML_MATRIX, TIMEFRAMES, rules, {CRUSH_ROOT: legs})
+    return Built(DAILY_ML_MATRIX, TIMEFRAMES, rules, legs)
 
 
 def front_month_chain(sessions: pl.DataFrame, universe: Universe) -> Chain:
@@ -117,6 +123,8 @@ def assemble(
         calendars=project.universe.calendars(),
         regimes=project.regimes,
         macro=project.macro,
+        features=project.features,
+        roots=roots,
     )
     matrix = build_matrix(inputs, session.now)
     continuous = continuous_series(active, sessions, front.rolls, _read_bridge(warehouse, until))

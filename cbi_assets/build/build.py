@@ -9,13 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from cbi_assets.build.assemble import Assembled, assemble, crush_legs, matrix_slices
+from cbi_assets.build.assemble import Assembled, assemble, feature_legs, matrix_slices
 from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import BuildSlices, store_slices, within
 from cbi_assets.build.derive import DeriveOutcome, derive, derived_tables
 from cbi_assets.build.replace_rows import Replacement, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
-from cbi_assets.features.crush import CRUSH_ROOT
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.session import Session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
@@ -69,10 +68,10 @@ def build_tables(
     failed = failed_upstream(warehouse, session.universe.select())
     skipped = {root: reasons for root, reasons in failed.items() if root in chosen}
     buildable = [root for root in chosen if root not in skipped]
-    legs = crush_legs(session.universe, buildable)
+    legs = feature_legs(session.project, buildable)
     for leg in legs:
         if leg in failed:
-            logger.warning("%s's crush stays empty: the bars of %s failed a check", CRUSH_ROOT, leg)
+            logger.warning("features that need %s stay empty: its bars failed a check", leg)
     legs = [leg for leg in legs if leg not in failed]
     every = [*buildable, *legs]
     logger.info("looking for changed bars of %d roots", len(every))

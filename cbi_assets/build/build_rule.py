@@ -17,8 +17,8 @@ _LIBRARIES: Final = ("polars", "numpy")
 
 
 def build_rule(project: Project) -> str:
-    """Return the rule: it changes with the code, its libraries, the universe, regimes or macro."""
-    settings = (project.universe, project.regimes, project.macro)
+    """Return the rule: it changes with the code, its libraries, and these settings."""
+    settings = (project.universe, project.regimes, project.macro, project.features)
     return _hash("\n".join([_code(), *map(repr, settings)]))
 
 

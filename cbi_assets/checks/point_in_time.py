@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.build.assemble import assemble, crush_legs, matrix_slices
+from cbi_assets.build.assemble import assemble, feature_legs, matrix_slices
 from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
 from cbi_assets.checks.check import Check, CheckContext
@@ -34,7 +34,7 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
 
     Rows up to each date must equal the table's. The dates are drawn from the table's own, all but
     one of them from those that most roots have; the seed is the session's date, so that each day
-    checks others. Like a build, this leaves out roots whose bars failed a check, also of the crush:
+    checks others. Like a build, this leaves out roots whose bars failed a check, also as legs:
     their rows wait.
 
     Unless the check is a full one, it rebuilds and compares only months whose bars have changed
@@ -46,7 +46,7 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     roots = [root for root in context.roots_in(check.table) if root not in failed]
     if not roots:
         return []
-    legs = [leg for leg in crush_legs(session.universe, roots) if leg not in failed]
+    legs = [leg for leg in feature_legs(session.project, roots) if leg not in failed]
     owed = _owed(context, [*roots, *legs])
     columns = ", ".join(DAILY_ML_MATRIX.column_names)
     sql = f"SELECT {columns} FROM `{context.table_id(check.table)}` WHERE symbol IN UNNEST(@roots)"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import polars as pl
 
+from cbi_assets.config.features import Features
 from cbi_assets.config.macro import Macro
 from cbi_assets.config.regimes import Regimes
+from cbi_assets.features.catalogue import catalogue_columns
 from cbi_assets.features.crush import crush
 from cbi_assets.features.fibonacci import fibonacci
 from cbi_assets.features.golden_zone import golden_zone
@@ -48,6 +50,10 @@ class MatrixInputs:
         The user's regimes.
     macro : Macro
         The series of macro.yaml.
+    features : Features
+        The features of features.yaml.
+    roots : collection of str or None
+        The roots whose rows get these; all if None. The others are legs.
     """
 
     active: pl.DataFrame
@@ -57,6 +63,8 @@ class MatrixInputs:
     calendars: Mapping[str, Calendar]
     regimes: Regimes
     macro: Macro
+    features: Features
+    roots: Collection[str] | None = None
 
 
 def build_matrix(inputs: MatrixInputs, ingestion_ts: dt.datetime) -> pl.DataFrame:
@@ -103,6 +111,11 @@ def build_matrix(inputs: MatrixInputs, ingestion_ts: dt.datetime) -> pl.DataFram
         .join(name_regimes(rows, inputs.regimes), on="trade_date", how="left")
         .join(closes, on=_KEY, how="left")
         .join(macro_as_of(closes, inputs.observations, max_ages), on=_KEY, how="left")
+    )
+    roots = set(rows["root"]) if inputs.roots is None else inputs.roots
+    declared = catalogue_columns(rows, inputs.observations, inputs.features, roots)
+    rows = (
+        rows.join(declared, on=_KEY, how="left")
         .with_columns(
             name="regime_name",
             price_source=pl.col("built_from").replace_strict(

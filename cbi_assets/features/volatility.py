@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 def log_returns(
     active: pl.DataFrame, sessions: pl.DataFrame, calendar: pl.DataFrame
 ) -> pl.DataFrame:
-    """Compute ln(close / prior close) of each active session.
+    """Compute close / prior close of each active session, and its logarithm.
 
     Both closes are the active contract's own, the prior one from its session on the root's prior
     trade date, whatever symbol has it.
@@ -51,8 +51,9 @@ def log_returns(
     Returns
     -------
     pl.DataFrame
-        root, trade_date, log_return, in the order of `active`. Null if no symbol has a close of the
-        contract on the prior trade date (a roll inside a continuous symbol whose contract is
+        root, trade_date, prior_date (the prior trade date), growth (close / prior close) and
+        log_return, in the order of `active`. The latter two are null if no symbol has a close of
+        the contract on the prior trade date (a roll inside a continuous symbol whose contract is
         unknown or has no bars of its own, a gap), or if either close is not positive.
     """
     dates = calendar.sort("root", "trade_date").with_columns(
@@ -69,10 +70,10 @@ def log_returns(
         .select(
             "root",
             "trade_date",
-            pl.when(positive)
-            .then((pl.col("close") / pl.col("prior_close")).log())
-            .alias("log_return"),
+            prior_date="prior",
+            growth=pl.when(positive).then(pl.col("close") / pl.col("prior_close")),
         )
+        .with_columns(log_return=pl.col("growth").log())
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from cbi_assets.config.features import load_features
 from cbi_assets.config.macro import load_macro
 from cbi_assets.config.sources import load_sources
 from cbi_assets.config.training import load_training
@@ -115,6 +116,26 @@ _CONTINUOUS_LINES = [
     *_of("built_from", {SESSIONS.id: "built_from"}),
 ]
 
+_OBSERVED = {MACRO_OBSERVATIONS.id: "series_id reference_date available_at value"}
+_RANGE_MEASURES = {
+    "atr": ("high", "low", "close"),
+    "garman_klass": ("open", "high", "low", "close"),
+    "parkinson": ("high", "low"),
+}
+
+
+def _declared_lines() -> Iterator[tuple[str, Sources]]:
+    """Yield the columns of features.yaml: closes, a range's other prices, legs that are series."""
+    catalogue = load_features()
+    for name in catalogue.structs:
+        features = catalogue.of_struct(name)
+        prices = {p for f in features for p in _RANGE_MEASURES.get(f.measure, ("close",))}
+        sources = {SESSIONS.id: " ".join(p for p in _PRICES.split() if p in prices)}
+        if any(f.leg in load_macro().series for f in features):
+            sources |= _OBSERVED
+        yield from _of(name, sources)
+
+
 _MATRIX_LINES = [
     *_of("symbol", {SESSIONS.id: "root"}),
     *_of("data_date", {SESSIONS.id: "trade_date"}),
@@ -125,7 +146,8 @@ _MATRIX_LINES = [
     # the only feature computed from bars within a session
     *_of("golden_zone", dict.fromkeys(_FINE, "ts_event high low close volume")),
     *_of("crush", {SESSIONS.id: "close"}),
-    *_of("macro policy", {MACRO_OBSERVATIONS.id: "series_id reference_date available_at value"}),
+    *_declared_lines(),
+    *_of("macro policy", _OBSERVED),
     *_of("regime", {SESSIONS.id: "trade_date close"}),
     *_of("regime_name", {SESSIONS.id: "trade_date"}),
     *_of("source", {SESSIONS.id: "built_from contract_key symbol contract volume load_ids"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from cbi_assets.config.features import load_features
 from cbi_assets.config.macro import Group, load_macro
 from cbi_assets.tables.spec import NATIVE, Column, TableSpec, struct
 
@@ -136,6 +137,21 @@ _CRUSH: Final = (
     ),
 )
 
+
+def _declared() -> tuple[Column, ...]:
+    """The columns of features.yaml; an earlier version's table gets them as NULLABLE."""
+    catalogue = load_features()
+    return tuple(
+        struct(
+            name,
+            description,
+            (Column(f.name, "FLOAT64", f.formula, unit=f.unit) for f in catalogue.of_struct(name)),
+            required=False,
+        )
+        for name, description in catalogue.structs.items()
+    )
+
+
 _REGIME: Final = (
     Column("name", "STRING", "the user's regime that covers data_date"),
     Column("weight", "FLOAT64", "the regime's weight, set by the user"),
@@ -207,6 +223,7 @@ DAILY_ML_MATRIX = TableSpec(
             _CRUSH,
             required=False,
         ),
+        *_declared(),
         struct(
             "macro",
             "series of macro.yaml as of the session's close: the latest value published by then; "

@@ -233,6 +233,23 @@ def test_session_is_built_from_minutes_and_else_from_hours(project: Project, dri
     assert [name[-3:] for name in sources] == ["_1m", "_1h"]
 
 
+def test_build_fills_a_column_that_an_earlier_version_did_not_have(
+    project: Project, drive: Path
+) -> None:
+    put_lines(drive, hours(0) + hours(24, close="11.000000000"))
+    load_once(project)
+    run(project)
+    before = tables(project)[DAILY_ML_MATRIX.id]
+    assert before["returns"].struct["days_1"].to_list() == [None, pytest.approx(11 / 12 - 1)]
+    with open_warehouse(project) as warehouse:
+        connection = warehouse._connection  # type: ignore[attr-defined]
+        connection.execute(f"ALTER TABLE {DAILY_ML_MATRIX.id} DROP COLUMN returns")
+        connection.execute("UPDATE ops.build_slices SET rule = 'earlier'")
+    assert written_and_removed(run(project, LATER))["daily_ml_matrix"] == (2, 0)
+    found = tables(project)[DAILY_ML_MATRIX.id].select(before.columns)
+    assert found.equals(before)
+
+
 @pytest.mark.parametrize(
     ("change", "finding"),
     [

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from cbi_assets.build.assemble import front_month_chain
+from cbi_assets.config.features import load_features
 from cbi_assets.config.macro import load_macro
 from cbi_assets.config.regimes import Regimes, load_regimes
 from cbi_assets.config.universe import load_universe
@@ -90,6 +91,7 @@ def matrix_of(
         calendars=universe.calendars(),
         regimes=regimes or load_regimes(),
         macro=load_macro(),
+        features=load_features(),
     )
     return build_matrix(inputs, now)
 

@@ -108,6 +108,8 @@ def test_matrix_columns_lead_back_to_raw_bars_or_observations(column: str) -> No
     assert ends
     if column in ("macro", "policy"):
         assert ends == {MACRO_OBSERVATIONS.id}
+    elif column == "relations":  # the dollar is a series
+        assert ends == {*RAW_IDS, MACRO_OBSERVATIONS.id}
     else:
         assert ends <= RAW_IDS  # and so no price from Yahoo
 

@@ -1,10 +1,11 @@
-"""docs/data-dictionary.md matches the table specs."""
+"""docs/data-dictionary.md and docs/features.md match the table specs and features.yaml."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cbi_assets.tables import ALL_TABLES, ALL_VIEWS, Column, TableSpec, struct
+from cbi_assets.config.features import load_features
+from cbi_assets.tables import ALL_TABLES, ALL_VIEWS, Column, TableSpec, feature_page, struct
 from cbi_assets.tables.dictionary import render
 
 PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
@@ -12,6 +13,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "data-dictionary.md"
 
 def test_page_is_up_to_date() -> None:
     assert PAGE.read_text() == render(), "run `make dictionary` and commit the page"
+
+
+def test_page_of_features_is_up_to_date() -> None:
+    page = PAGE.with_name("features.md").read_text()
+    assert page == feature_page.render(), "run `make dictionary` and commit the page"
+    for feature in load_features().every:
+        assert f"\n| `{feature.flat_name}` | {feature.formula} |" in page
 
 
 def test_render_describes_every_table_column_and_field() -> None:
