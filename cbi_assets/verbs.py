@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from cbi_assets.build.build import BuildOutcome, build_tables
@@ -149,7 +149,10 @@ def build(
 
 
 def train(
-    session: Session, *, roots: tuple[str, ...] = (), changed: Collection[str] = ()
+    session: Session,
+    *,
+    roots: tuple[str, ...] = (),
+    changed: Mapping[str, Collection[dt.date]] | None = None,
 ) -> TrainingOutcome:
     """Build the training tables from what `build` published, and check those that changed.
 
@@ -161,12 +164,14 @@ def train(
         The session.
     roots : tuple of str
         The roots whose tables to build (default: all).
-    changed : collection of str
-        Roots whose rows this process has just built: their tables are compared row by row.
+    changed : mapping of str to dates, optional
+        `BuildOutcome.changed_months` of what this process has just built.
     """
     chosen = session.universe.select(roots)
     failed = failed_upstream(session.warehouse, chosen)
-    outcome = build_training(session, [root for root in chosen if root not in failed], changed)
+    outcome = build_training(
+        session, [root for root in chosen if root not in failed], changed or {}
+    )
     rewritten = {name for name in outcome.written if outcome.written[name] or outcome.removed[name]}
     if not rewritten:
         return outcome

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+import hashlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
+from cbi_assets.build.build_slices import (
+    LONGEST_HOLIDAY,
+    BuildSlices,
+    Owed,
+    all_dates,
+    last_date_of,
+    spans_of,
+    windows_of,
+    within,
+)
 from cbi_assets.config.training import TrainingTable
 from cbi_assets.features.targets import Steps, intraday_targets, no_symbols
-from cbi_assets.tables import DERIVED, RAW, TRAINING, TableSpec
+from cbi_assets.tables import BUILD_SLICES, DERIVED, RAW, TRAINING, TableSpec
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
@@ -24,13 +37,101 @@ BARS: Final[dict[str, TableSpec]] = {
 }
 """The tables of bars, by size."""
 
+RULES: Final = 1
+"""Increase it if the formula of a target or the layout of folds changes: all rows are compared."""
+
 _STEP: Final = {"1m": "MINUTE", "1h": "HOUR"}
+_WANTED: Final = BUILD_SLICES.schema_of("root", "month", "rule", "ledger")
 _BEFORE: Final = dt.timedelta(days=10)
 _AFTER: Final = dt.timedelta(days=2)
 
 
+@dataclass(frozen=True)
+class MonthTexts:
+    """What rows of bars depend on besides the bars: sessions and matrix rows, as sorted lines."""
+
+    dates: list[dt.date]
+    lines: list[str]
+
+    @classmethod
+    def of(cls, *frames: pl.DataFrame) -> MonthTexts:
+        """Return the rows of these frames, whose first column is the date."""
+        parts = [
+            frame.select(
+                date=pl.col(frame.columns[0]),
+                line=pl.concat_str(pl.all().cast(pl.String).fill_null("-"), separator=" "),
+            )
+            for frame in frames
+        ]
+        rows = pl.concat(parts).sort("date", "line")
+        return cls(rows["date"].to_list(), rows["line"].to_list())
+
+    def of_month(self, month: dt.date) -> str:
+        """Return the lines of the trade dates that the month's bars may be of, and two before."""
+        first = max(bisect_left(self.dates, month) - 2, 0)
+        return "\n".join(self.lines[first : bisect_right(self.dates, last_date_of(month))])
+
+
+def owed_months(
+    name: str,
+    table: TrainingTable,
+    slices: BuildSlices,
+    texts: MonthTexts,
+    changed: Collection[dt.date],
+) -> Owed:
+    """Return what is owed of a training table of bars: the months whose rows may differ.
+
+    A month's ledger is a hash of what the ledger says of its bars, of what else its rows depend on,
+    and of whether it is the newest.
+
+    Parameters
+    ----------
+    name, table
+        The training table, and what training.yaml says of it.
+    slices : BuildSlices
+        Of the training tables, and of the derived tables.
+    texts : MonthTexts
+        Of the root's sessions and matrix rows; two of these are before a month's first.
+    changed : collection of dates
+        First days of months in which matrix rows were written by this process: another build may
+        have written them at the same time of the clock.
+    """
+    assert table.bar is not None
+    source = BARS[table.bar]
+    if table.bar in _STEP:
+        bars = slices.ledger.filter(root=table.root, timeframe=table.bar).select("month", "ledger")
+    else:
+        bars = slices.stored.filter(root=table.root, table_id=source.id)
+        bars = bars.select("month", ledger=pl.concat_str("rule", "ledger"))
+    newest = bars["month"].max()
+    rule = _hash(f"{RULES} {table.model_dump_json()}")
+    wanted = [
+        (table.root, month, rule, _hash(f"{ledger} {month == newest}\n{texts.of_month(month)}"))
+        for month, ledger in bars.iter_rows()
+    ]
+    owed = slices.compare(
+        TRAINING[name],
+        pl.DataFrame(wanted, schema=_WANTED, orient="row"),
+        [table.root],
+        {(table.root, month) for month in changed},
+    )
+    return owed if owed.months.is_empty() else replace(owed, windows=_with_newest(owed, newest))
+
+
+def _with_newest(owed: Owed, newest: object) -> pl.DataFrame:
+    """Return the windows with that of the newest month, whose last bar tells what is not yet."""
+    months = owed.months.select("root", "month")
+    newest_month = months.head(1).with_columns(month=pl.lit(newest, pl.Date)).drop_nulls()
+    return windows_of(pl.concat([months, newest_month]).unique().sort("root", "month"))
+
+
 def changed_bars(
-    warehouse: Warehouse, name: str, table: TrainingTable, steps: Steps | None, matrix: pl.DataFrame
+    warehouse: Warehouse,
+    name: str,
+    table: TrainingTable,
+    steps: Steps | None,
+    matrix: pl.DataFrame,
+    windows: pl.DataFrame,
 ) -> Iterator[tuple[pl.DataFrame, list[dt.date]]]:
     """Yield rows of a training table, and the trade dates that they replace all rows of.
 
@@ -47,13 +148,19 @@ def changed_bars(
         The root's active sessions; None if it has none.
     matrix : pl.DataFrame
         data_date, timestamp, ingestion_ts, price_source of the root's matrix rows.
+    windows : pl.DataFrame
+        WINDOWS that the changed trade dates are in, and the newest one.
     """
-    dates = _bar_dates(warehouse, table, steps)
+    dates = _bar_dates(warehouse, table, steps, windows)
+    newest_month = (windows["last"].max() - LONGEST_HOLIDAY - dt.timedelta(days=1)).replace(day=1)  # type: ignore[operator, union-attr]
+    if dates.filter(pl.col("trade_date") >= newest_month).is_empty():
+        # the newest bar of a session is in an earlier month
+        windows = all_dates([table.root])
+        dates = _bar_dates(warehouse, table, steps, windows)
     known = known_rows(matrix, dates)
     dates = _with_evidence(dates, known)
-    existing = warehouse.query(
-        load_sql("training/built_dates", table=TRAINING[name].id), {"root": table.root}
-    )
+    sql = load_sql("training/built_dates", table=TRAINING[name].id)
+    existing = _within(warehouse, sql, windows)
     newest_end = dates["last_end"].max()
     evidence = ("bars", "loads", "first_row", "last_row", "first_written", "last_written")
     is_newest = pl.col("last_end") == pl.col("last_end").max()
@@ -117,12 +224,12 @@ def _source(table: TrainingTable) -> tuple[str, dict[str, str]]:
     }
 
 
-def _bar_dates(warehouse: Warehouse, table: TrainingTable, steps: Steps | None) -> pl.DataFrame:
+def _bar_dates(
+    warehouse: Warehouse, table: TrainingTable, steps: Steps | None, windows: pl.DataFrame
+) -> pl.DataFrame:
     """Return each trade date's symbol, contract, number of bars, loads, first and last end."""
     source, names = _source(table)
-    every = warehouse.query(
-        load_sql("training/bar_dates", table=source, **names), {"root": table.root}
-    )
+    every = _within(warehouse, load_sql("training/bar_dates", table=source, **names), windows)
     every = every.with_columns(pl.col("first_end", "last_end").cast(pl.Datetime("us", "UTC")))
     symbols = no_symbols() if steps is None else steps.symbols
     return (
@@ -130,6 +237,18 @@ def _bar_dates(warehouse: Warehouse, table: TrainingTable, steps: Steps | None) 
         .sort("trade_date", "rank")
         .unique("trade_date", keep="first", maintain_order=True)
     )
+
+
+def _within(warehouse: Warehouse, sql: str, windows: pl.DataFrame) -> pl.DataFrame:
+    """Run a query on the bars of one root's WINDOWS; `spans_of` says how it is limited."""
+    rows = pl.concat([warehouse.query(sql, span) for span in spans_of(windows)])
+    root = windows["root"].first()
+    inside = within(rows.with_columns(root=pl.lit(root, pl.String)), windows)
+    return inside.drop("root").unique(maintain_order=True)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _with_evidence(dates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

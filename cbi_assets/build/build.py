@@ -48,6 +48,16 @@ class BuildOutcome:
         """Whether a root was kept out or a check of what was built failed."""
         return bool(self.skipped) or any(result.failed for result in self.checks)
 
+    @property
+    def changed_months(self) -> dict[str, set[dt.date]]:
+        """The months (first days) in which rows of the matrix changed, by root."""
+        found: dict[str, set[dt.date]] = {}
+        for item in self.replaced:
+            if item.spec is DAILY_ML_MATRIX:
+                for root, date in item.keys.select("symbol", "data_date").iter_rows():
+                    found.setdefault(root, set()).add(date.replace(day=1))
+        return found
+
 
 def build_tables(
     session: Session,

@@ -112,25 +112,49 @@ class BuildSlices:
             .agg(pl.concat_str("timeframe", "ledger", separator=" ").str.join(" ").alias("ledger"))
             .join(rules, on="root")
         )
-        stored = self.stored.filter(table_id=built.table.id).join(rules.select("root"), on="root")
+        return self.compare(built.table, wanted, rules["root"].to_list())
+
+    def compare(
+        self,
+        table: TableSpec,
+        wanted: pl.DataFrame,
+        roots: Sequence[str],
+        changed: Collection[tuple[str, dt.date]] = (),
+    ) -> Owed:
+        """Return what is owed of a table if it is to be built from `wanted`.
+
+        `wanted` has root, month, rule and ledger; `changed` are roots and months that are owed
+        whatever was stored.
+        """
+        stored = self.stored.filter(table_id=table.id).filter(pl.col("root").is_in(list(roots)))
+        if changed:
+            again = pl.DataFrame(list(changed), schema=wanted.select(_KEY).schema, orient="row")
+            is_again = stored.join(again, on=_KEY, how="semi").with_columns(rule=pl.lit("none"))
+            stored = pl.concat([stored.join(again, on=_KEY, how="anti"), is_again])
         if self.whole:
             stored = stored.with_columns(rule=pl.lit("none"))
         owed = wanted.join(stored, on=[*_KEY, "rule", "ledger"], how="anti")
         gone = stored.join(wanted, on=_KEY, how="anti").with_columns(ledger=pl.lit(None, pl.String))
         columns = (*_KEY, "rule", "ledger")
         months = pl.concat([owed.select(columns), gone.select(columns)]).sort(_KEY)
-        return Owed(months, all_dates(rules["root"]) if self.whole else _windows(months))
+        return Owed(months, all_dates(roots) if self.whole else windows_of(months))
 
 
-def _windows(months: pl.DataFrame) -> pl.DataFrame:
+def windows_of(months: pl.DataFrame) -> pl.DataFrame:
+    """Return WINDOWS of the trade dates of months' bars; `months` has root, month, sorted."""
     spans: list[tuple[str, dt.date, dt.date]] = []
     for root, month in months.select(_KEY).iter_rows():
-        last = (month + dt.timedelta(days=31)).replace(day=1) + LONGEST_HOLIDAY
+        last = last_date_of(month)
         if spans and spans[-1][0] == root and month <= spans[-1][2]:
             spans[-1] = (root, spans[-1][1], last)
         else:
             spans.append((root, month, last))
     return pl.DataFrame(spans, schema=WINDOWS, orient="row")
+
+
+def last_date_of(month: dt.date) -> dt.date:
+    """Return the last trade date that a bar of this month (its first day) may be of."""
+    return (month + dt.timedelta(days=31)).replace(day=1) + LONGEST_HOLIDAY
 
 
 def within(frame: pl.DataFrame, windows: pl.DataFrame, date: str = "trade_date") -> pl.DataFrame:

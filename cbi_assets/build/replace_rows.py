@@ -19,7 +19,8 @@ class Replacement:
     """The statements that bring a table up to date in one transaction, and the rows they affect.
 
     `written` counts rows that are new or differ, `removed` rows without a replacement, `total` the
-    rows of the given roots and dates afterwards. An up-to-date table gets no statements.
+    rows of the given roots and dates afterwards. An up-to-date table gets no statements. `keys` are
+    of the rows written and removed.
     """
 
     spec: TableSpec
@@ -27,6 +28,7 @@ class Replacement:
     written: int
     removed: int
     total: int
+    keys: pl.DataFrame
 
 
 def replace_rows(
@@ -80,7 +82,7 @@ def replace_rows(
     to_delete = existing.select(key).join(unchanged, on=key, how="anti")
     removed = to_delete.join(fresh, on=key, how="anti").height
     if changed.is_empty() and to_delete.is_empty():
-        return Replacement(spec, [], 0, 0, fresh.height)
+        return Replacement(spec, [], 0, 0, fresh.height, to_delete)
     statements: list[Statement] = []
     if not to_delete.is_empty():
         staged = warehouse.stage_frame(f"{spec.name}_delete", to_delete)
@@ -108,7 +110,8 @@ def replace_rows(
             remedy="Nothing was published.",
         )
     )
-    return Replacement(spec, statements, changed.height, removed, fresh.height)
+    keys = pl.concat([changed.select(key), to_delete.cast(changed.select(key).schema)]).unique()
+    return Replacement(spec, statements, changed.height, removed, fresh.height, keys)
 
 
 def _check_fields(spec: TableSpec, existing: pl.Schema, fresh: pl.Schema) -> None:

@@ -9,25 +9,25 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import polars as pl
 
 from cbi_assets.build.assemble import front_month_chain
-from cbi_assets.build.bar_targets import changed_bars
-from cbi_assets.build.build_slices import NO_CUTOFF
-from cbi_assets.config.training import Training, TrainingTable
+from cbi_assets.build.bar_targets import RULES, MonthTexts, changed_bars, owed_months
+from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, store_slices
+from cbi_assets.build.training_summaries import publish_summaries
+from cbi_assets.config.training import TrainingTable
 from cbi_assets.errors import CbiError
-from cbi_assets.features.folds import FoldSizes, walk_forward
-from cbi_assets.features.targets import TARGET_COLUMNS, Steps, daily_targets, steps_of
+from cbi_assets.features.targets import TARGET_COLUMNS, Steps, daily_targets, no_symbols, steps_of
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Session
 from cbi_assets.tables import (
     DAILY_ML_MATRIX,
     DAILY_ML_MATRIX_FLAT,
-    FOLDS,
+    DERIVED,
     TRAINING,
     TRAINING_BUILDS,
     TableSpec,
@@ -38,9 +38,6 @@ from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
-
-_RULES: Final = 1
-"""Increase it if the formula of a target or the layout of folds changes: all rows are compared."""
 
 MISSING: Final = {
     "not yet": "not_yet",
@@ -85,9 +82,16 @@ class RootInputs:
     matrix: pl.DataFrame
     steps: Steps | None
 
+    def month_texts(self) -> MonthTexts:
+        """Return what rows of bars depend on besides the bars."""
+        symbols = no_symbols() if self.steps is None else self.steps.symbols
+        return MonthTexts.of(symbols.select("trade_date", pl.exclude("trade_date")), self.matrix)
+
 
 def build_training(
-    session: Session, roots: Collection[str], changed: Collection[str] = ()
+    session: Session,
+    roots: Collection[str],
+    changed: Mapping[str, Collection[dt.date]] | None = None,
 ) -> TrainingOutcome:
     """Update the training tables of these roots, and their folds.
 
@@ -97,11 +101,12 @@ def build_training(
         The session.
     roots : collection of str
         The roots whose tables to update. A table is made with its root's first matrix row.
-    changed : collection of str
-        Roots whose matrix this process has just changed: their tables are compared row by row,
-        whatever ops.training_builds says.
+    changed : mapping of str to dates, optional
+        First days of the months whose matrix rows this process has just changed, by root: the rows
+        of these are compared, whatever ops.training_builds and ops.build_slices say.
     """
     warehouse, training = session.warehouse, session.project.training
+    changed = changed or {}
     wanted = {n: t for n, t in training.tables.items() if t.root in roots}
     if not wanted:
         return TrainingOutcome({}, {}, pl.DataFrame(schema=TRAINING_BUILDS.polars_schema))
@@ -109,34 +114,48 @@ def build_training(
     known = dict(before.select("table", "inputs").iter_rows())
     having_rows = rows_by_root(warehouse, DAILY_ML_MATRIX)
     wanted = {n: t for n, t in wanted.items() if t.root in having_rows or n in known}
-    if wanted:
-        warehouse.create_tables([TRAINING[name] for name in wanted])
-        _check_view(warehouse)
-    written, removed = dict.fromkeys(wanted, 0), dict.fromkeys(wanted, 0)
-    entries = []
+    if not wanted:
+        return TrainingOutcome({}, {}, before.sort("table"))
+    warehouse.create_tables([TRAINING[name] for name in wanted])
+    _check_view(warehouse)
+    of_bars = {n: t for n, t in wanted.items() if t.bar is not None}
+    changes: dict[str, Change] = {}
+    done: dict[TableSpec, pl.DataFrame] = {}
     for root in dict.fromkeys(table.root for table in wanted.values()):
         inputs = read_inputs(session, root)
-        for name, table in wanted.items():
-            if table.root != root:
-                continue
-            digest, change = _change(
-                warehouse, name, table, inputs, None if root in changed else known.get(name)
-            )
-            if change is None:
-                continue
-            written[name], removed[name] = change.written, change.removed
-            if change.written or change.removed:
-                logger.info("%s: %d rows written, %d removed", name, change.written, change.removed)
-            if digest != known.get(name) or change.written or change.removed:
-                entries.append(_publish_summary(session, training, name, digest))
+        daily = {n: t for n, t in wanted.items() if t.root == root and t.bar is None}
+        own = None if root in changed else known
+        changes |= _update_daily(warehouse, daily, inputs, own or {})
+        own_bars = {n: t for n, t in of_bars.items() if t.root == root}
+        if not own_bars:
+            continue
+        texts = inputs.month_texts()
+        tables = [*(TRAINING[name] for name in own_bars), *DERIVED.values()]
+        slices = BuildSlices.read(warehouse, tables, [root])
+        for name, table in own_bars.items():
+            owed = owed_months(name, table, slices, texts, changed.get(root, ()))
+            changes[name] = _update_bars(warehouse, name, table, inputs, owed)
+            done[TRAINING[name]] = owed.months
+    for name, change in changes.items():
+        if change.written or change.removed:
+            logger.info("%s: %d rows written, %d removed", name, change.written, change.removed)
+    digests = {
+        name: change.digest
+        for name, change in changes.items()
+        if change.digest != known.get(name) or change.written or change.removed
+    }
     rows = pl.concat(
         [
-            before.filter(~pl.col("table").is_in([e["table"] for e in entries])),
-            pl.DataFrame(entries, schema=TRAINING_BUILDS.polars_schema),
+            before.filter(~pl.col("table").is_in(list(digests))),
+            publish_summaries(session, digests, store_slices(warehouse, done)),
         ],
         how="vertical_relaxed",
     )
-    return TrainingOutcome(written, removed, rows.sort("table"))
+    return TrainingOutcome(
+        {name: changes[name].written for name in wanted},
+        {name: changes[name].removed for name in wanted},
+        rows.sort("table"),
+    )
 
 
 def _check_view(warehouse: Warehouse) -> None:
@@ -169,53 +188,88 @@ def read_steps(session: Session, root: str, until: dt.date = NO_CUTOFF) -> Steps
 
 @dataclass(frozen=True)
 class Change:
-    """How many rows were written and removed."""
+    """How many rows were written and removed, and the hash of what the table was built from."""
 
-    written: int
-    removed: int
+    digest: str
+    written: int = 0
+    removed: int = 0
 
 
-def _change(
-    warehouse: Warehouse, name: str, table: TrainingTable, inputs: RootInputs, known: str | None
-) -> tuple[str, Change | None]:
-    """Bring a table up to date; return the hash of its inputs, and None if that is `known`."""
-    if table.bar is not None:
-        written = removed = 0
-        digest = _digest(table, inputs.matrix)
-        for fresh, dates in changed_bars(warehouse, name, table, inputs.steps, inputs.matrix):
+def _update_daily(
+    warehouse: Warehouse,
+    tables: Mapping[str, TrainingTable],
+    inputs: RootInputs,
+    known: Mapping[str, str],
+) -> dict[str, Change]:
+    """Bring a root's tables of trade dates up to date, in one transaction.
+
+    A table whose inputs have the `known` hash is not read.
+    """
+    rows = inputs.matrix.select("data_date", "ingestion_ts")
+    fresh: dict[str, pl.DataFrame] = {}
+    found: dict[str, Change] = {}
+    for name, table in tables.items():
+        own = rows.clear()
+        if inputs.steps is not None and not rows.is_empty():
+            with_session = pl.col("data_date").is_in(inputs.steps.closes["trade_date"].implode())
+            own = rows.filter(with_session)
+            targets = daily_targets(own, inputs.steps, table.horizon)
+            own = own.join(targets, on="data_date", maintain_order="left")
+        found[name] = Change(_digest(table, own))
+        if found[name].digest != known.get(name):
+            fresh[name] = own
+    if not fresh:
+        return found
+    root = tables[next(iter(fresh))].root
+    columns = ("data_date", "ingestion_ts", *TARGET_COLUMNS)
+    existing = warehouse.query(
+        " UNION ALL ".join(
+            f"SELECT '{name}' AS `table`, {', '.join(columns)} "
+            f"FROM `{TRAINING[name].id}` WHERE symbol = @root"
+            for name in fresh
+        ),
+        {"root": root},
+    )
+    statements: list[Statement] = []
+    counts: list[tuple[str, int]] = []
+    for name, own in fresh.items():
+        change, replacing = _replace_rows(warehouse, name, root, own, existing.filter(table=name))
+        found[name] = replace(change, digest=found[name].digest)
+        if replacing:
+            statements += replacing
+            counts.append((TRAINING[name].id, own.height))
+    if statements:
+        warehouse.transact([*statements, _assertion(root, counts)])
+    return found
+
+
+def _update_bars(
+    warehouse: Warehouse, name: str, table: TrainingTable, inputs: RootInputs, owed: Owed
+) -> Change:
+    """Bring what is owed of a table of bars up to date."""
+    written = removed = 0
+    if not owed.months.is_empty():
+        for fresh, dates in changed_bars(
+            warehouse, name, table, inputs.steps, inputs.matrix, owed.windows
+        ):
             # before the next batch, which is staged under the same name
             warehouse.transact(_replace_dates(warehouse, name, table.root, fresh, dates))
             written += fresh.height
             removed += 0 if fresh.height else len(dates)
-        return digest, Change(written, removed)
-    rows = inputs.matrix.select("data_date", "ingestion_ts")
-    if inputs.steps is None or rows.is_empty():
-        fresh = rows.clear()
-        digest = _digest(table, fresh)
-    else:
-        with_session = pl.col("data_date").is_in(inputs.steps.closes["trade_date"].implode())
-        rows = rows.filter(with_session)
-        fresh = rows.join(
-            daily_targets(rows, inputs.steps, table.horizon), on="data_date", maintain_order="left"
-        )
-        digest = _digest(table, fresh)
-    if digest == known:
-        return digest, None
-    return digest, _replace_rows(warehouse, name, table.root, fresh)
+    return Change(_digest(table, inputs.matrix), written, removed)
 
 
 def _digest(table: TrainingTable, frame: pl.DataFrame) -> str:
-    text = f"{_RULES} {table.model_dump_json()} {frame.write_csv()}"
+    text = f"{RULES} {table.model_dump_json()} {frame.write_csv()}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _replace_rows(warehouse: Warehouse, name: str, root: str, fresh: pl.DataFrame) -> Change:
+def _replace_rows(
+    warehouse: Warehouse, name: str, root: str, fresh: pl.DataFrame, existing: pl.DataFrame
+) -> tuple[Change, list[Statement]]:
     """Replace the daily rows that differ from `fresh` in a target or in their matrix row."""
     spec = TRAINING[name]
     columns = ("data_date", "ingestion_ts", *TARGET_COLUMNS)
-    existing = warehouse.query(
-        f"SELECT {', '.join(columns)} FROM `{spec.id}` WHERE symbol = @root", {"root": root}
-    )
     if fresh.width < len(columns):
         fresh = existing.clear()
     kinds = [pl.col(name).cast(kind) for name, kind in spec.schema_of(*columns).items()]
@@ -223,16 +277,12 @@ def _replace_rows(warehouse: Warehouse, name: str, root: str, fresh: pl.DataFram
     same = existing.join(fresh, on=columns, how="semi", nulls_equal=True).select("data_date")
     changed = fresh.join(same, on="data_date", how="anti")
     deleted = existing.select("data_date").join(same, on="data_date", how="anti")
-    if changed.is_empty() and deleted.is_empty():
-        return Change(0, 0)
     statements = [
         *_deletion(warehouse, spec, root, deleted),
         *_insertion(warehouse, spec, root, changed),
-        _assertion(spec, root, fresh.height),
     ]
     gone = deleted.join(fresh, on="data_date", how="anti").height
-    warehouse.transact(statements)
-    return Change(changed.height, gone)
+    return Change("", changed.height, gone), statements
 
 
 def _replace_dates(
@@ -280,54 +330,16 @@ def _insertion(
     return [Statement(sql, {"root": root})]
 
 
-def _assertion(spec: TableSpec, root: str, rows: int) -> Assertion:
+def _assertion(root: str, counts: Sequence[tuple[str, int]]) -> Assertion:
+    """Return the assertion that each table has so many rows."""
     return Assertion(
-        f"SELECT COUNT(*) AS row_count FROM `{spec.id}` WHERE symbol = @root "
-        "HAVING COUNT(*) <> @rows",
-        {"root": root, "rows": rows},
-        subject=spec.id,
-        message=f"would contain {{0}} rows, {rows} were built",
+        " UNION ALL ".join(
+            f"SELECT '{table}' AS table_id, COUNT(*) AS row_count, {rows} AS built "
+            f"FROM `{table}` WHERE symbol = @root HAVING COUNT(*) <> {rows}"
+            for table, rows in counts
+        ),
+        {"root": root},
+        subject="{0}",
+        message="would contain {1} rows, {2} were built",
         remedy="Nothing was published.",
     )
-
-
-def _publish_summary(
-    session: Session, training: Training, name: str, digest: str
-) -> dict[str, Any]:
-    """Replace a table's folds and its row of ops.training_builds; return that row."""
-    warehouse, spec, table = session.warehouse, TRAINING[name], training.tables[name]
-    date = "data_date" if table.bar is None else "trade_date"
-    (counts,) = warehouse.query(load_sql("training/summary", table=spec.id, date=date)).to_dicts()
-    dates = warehouse.query(
-        f"SELECT DISTINCT {date} FROM `{spec.id}` WHERE symbol = @root ORDER BY {date}",
-        {"root": table.root},
-    )[date].to_list()
-    sizes = training.folds_of(name)
-    # A bar's target never leaves its session: a date between two roles is more than enough.
-    horizon = table.horizon if table.bar is None else 1
-    folds = walk_forward(dates, horizon, FoldSizes(sizes.train, sizes.valid, sizes.test))
-    entry = {
-        "table": name,
-        "symbol": table.root,
-        "built_at": session.now,
-        **counts,
-        "folds": folds["fold"].n_unique(),
-        "inputs": digest,
-    }
-    statements = [
-        Statement(f"DELETE FROM `{FOLDS.id}` WHERE `table` = @name", {"name": name}),
-        Statement(f"DELETE FROM `{TRAINING_BUILDS.id}` WHERE `table` = @name", {"name": name}),
-    ]
-    for target, rows in (
-        (FOLDS, folds.with_columns(pl.lit(name).alias("table"))),
-        (TRAINING_BUILDS, pl.DataFrame([entry], schema=TRAINING_BUILDS.polars_schema)),
-    ):
-        if rows.is_empty():
-            continue
-        names = ", ".join(f"`{name}`" for name in target.column_names)  # TABLE is a keyword
-        staged = warehouse.stage_frame(f"{target.name}_rows", rows.select(target.column_names))
-        statements.append(
-            Statement(f"INSERT INTO `{target.id}` ({names}) SELECT {names} FROM `{staged}`")
-        )
-    warehouse.transact(statements)
-    return entry

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from typing import Any, Final
@@ -47,6 +47,8 @@ class CheckContext:
         Id of a staged table to check in place of the published one.
     full : bool
         Whether to check again what has not changed since it was checked.
+    memo : dict
+        What several checks of this context read, by what it is.
     """
 
     session: Session
@@ -54,6 +56,14 @@ class CheckContext:
     missing_days: Sequence[dt.date] | None = None
     scratch: str | None = None
     full: bool = True
+    memo: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once[Value](self, key: tuple[object, ...], read: Callable[[], Value]) -> Value:
+        """Return what `read` returns; it is called once per key."""
+        if key not in self.memo:
+            self.memo[key] = read()
+        found: Value = self.memo[key]
+        return found
 
     def table_id(self, table: TableSpec) -> str:
         """Return the id to query for a table."""

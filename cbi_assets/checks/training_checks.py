@@ -104,14 +104,12 @@ def find_leaks(context: CheckContext, stored: _Stored) -> pl.DataFrame:
     if rows.is_empty():
         return rows.select(TRAINING_KEY[stored.table.bar is None])
     key = TRAINING_KEY[stored.table.bar is None]
-    flat = context.session.warehouse.query(
-        f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol = @root "
-        "AND data_date BETWEEN @first AND @last",
-        {
-            "root": stored.table.root,
-            "first": rows["data_date"].min() or dt.date(1900, 1, 1),
-            "last": rows["data_date"].max() or dt.date(1900, 1, 1),
-        },
+    root = stored.table.root
+    flat = context.once(
+        ("flat", root),
+        lambda: context.session.warehouse.query(
+            f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol = @root", {"root": root}
+        ),
     )
     names = [name for name in _NAMES if name in rows.columns]
     joined = rows.join(flat, on="data_date", how="left", suffix="_matrix", maintain_order="left")
@@ -162,7 +160,8 @@ def _cuts(rows: pl.DataFrame, seed: int) -> list[dt.date]:
 def _leaks_of_targets(context: CheckContext, stored: _Stored, cut: dt.date) -> pl.DataFrame:
     """Return rows whose target differs from what was known at the end of a date."""
     before = stored.rows.filter(pl.col("data_date") <= cut)
-    steps = read_steps(context.session, stored.table.root, cut)
+    root = stored.table.root
+    steps = context.once(("steps", root, cut), lambda: read_steps(context.session, root, cut))
     if steps is None:
         rebuilt = before.select("data_date", rebuilt=pl.lit(None, pl.Float64))
     else:
@@ -206,7 +205,19 @@ def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
     known = _rolled_by_ledger(stored.rows)
     places = _draw(range(known.height), SAMPLED_ROWS, stored.seed)
     rows = known[sorted(places)]
-    params = {"root": stored.table.root, "until": dt.date(2200, 1, 1)}
+    root = stored.table.root
+    closes, rolls = context.once(("closes", root), lambda: _read_closes(context, root))
+    recomputed = [_recompute(row, closes, rolls) for row in rows.iter_rows(named=True)]
+    return (
+        rows.with_columns(pl.Series("recomputed", recomputed, pl.Float64))
+        .filter(~_same(pl.col("target"), pl.col("recomputed")))
+        .select(*key, "target", "recomputed", "entry_contract", "exit_contract", "rolls_between")
+    )
+
+
+def _read_closes(context: CheckContext, root: str) -> tuple[_Closes, _Rolls]:
+    """Read the closes of a root's sessions, and its rolls."""
+    params = {"root": root, "until": dt.date(2200, 1, 1)}
     sessions = context.session.warehouse.query(load_sql("training/session_closes"), params)
     kind = (
         pl.when(pl.col("built_from").is_in(INTRADAY))
@@ -224,14 +235,9 @@ def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
     rolls = context.session.warehouse.query(
         f"SELECT roll_date, decided_on, from_contract, to_contract FROM `{ROLL_CALENDAR.id}` "
         "WHERE root = @root ORDER BY roll_date",
-        {"root": stored.table.root},
+        {"root": root},
     ).rows()
-    recomputed = [_recompute(row, closes, rolls) for row in rows.iter_rows(named=True)]
-    return (
-        rows.with_columns(pl.Series("recomputed", recomputed, pl.Float64))
-        .filter(~_same(pl.col("target"), pl.col("recomputed")))
-        .select(*key, "target", "recomputed", "entry_contract", "exit_contract", "rolls_between")
-    )
+    return closes, rolls
 
 
 def _rolled_by_ledger(rows: pl.DataFrame) -> pl.DataFrame:

@@ -53,11 +53,8 @@ def build(
         if limit is None:
             from cbi_assets.pipeline.terminal import record_build
 
-            was_changed = any(item.statements for item in outcome.replaced)
             trained = verbs.train(
-                session,
-                roots=tuple(symbol or ()),
-                changed=session.universe.select() if was_changed else (),
+                session, roots=tuple(symbol or ()), changed=outcome.changed_months
             )
             lights = read_lights(session)
             record_build(session, outcome, trained, lights)

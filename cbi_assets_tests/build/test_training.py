@@ -51,8 +51,7 @@ def hours(days: Iterable[dt.date], first: int = 0) -> list[str]:
 def run(project: Project, now: dt.datetime = NOW, whole: bool = False) -> TrainingOutcome:
     with open_session(project, now=now) as session:
         built = build(session, whole=whole)
-        changed = ("MES",) if any(item.statements for item in built.replaced) else ()
-        return train(session, changed=changed)
+        return train(session, changed=built.changed_months)
 
 
 def rows(project: Project, name: str) -> pl.DataFrame:

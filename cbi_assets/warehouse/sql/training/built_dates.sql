@@ -1,5 +1,5 @@
 -- Summarize what the rows of a training table were made from. One row per trade date of bars.
--- Reads $table. Parameter: root.
+-- Reads $table. Parameters: roots (one), first, last, first_ts, last_ts.
 SELECT
   trade_date,
   COUNT(*) AS bars,
@@ -9,5 +9,6 @@ SELECT
   MAX(horizon) AS horizon,
   COUNTIF(target_missing = 'not yet') AS not_yet
 FROM `$table`
-WHERE symbol = @root
+WHERE symbol IN UNNEST(@roots) AND trade_date BETWEEN @first AND @last
+  AND bar_end >= @first_ts AND bar_end < @last_ts
 GROUP BY trade_date

@@ -1,6 +1,7 @@
 -- Count a training table's rows, and by what their targets lack. One row.
--- Reads $table, whose column of dates is $date.
+-- Reads $table, named $own, whose column of dates is $date.
 SELECT
+  '$own' AS table_name,
   COUNT(*) AS row_count,
   COUNT(target) AS targets,
   COUNTIF(target_missing = 'not yet') AS not_yet,
