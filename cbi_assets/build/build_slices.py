@@ -15,7 +15,6 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.ledger.bar_ledger import read_bar_ledger
-from cbi_assets.market.bars import Timeframe
 from cbi_assets.tables import BUILD_SLICES, TableSpec
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -38,11 +37,12 @@ _MERGED: Final = dt.timedelta(days=31)
 class Built:
     """A table that is built by slices: the raw tables it is built from, and its rules by root.
 
-    `legs` are the other roots that a root's rows depend on.
+    `sources` are their timeframes, and other names that the ledger has. `legs` are the other roots
+    that a root's rows depend on.
     """
 
     table: TableSpec
-    sources: tuple[Timeframe, ...]
+    sources: tuple[str, ...]
     rules: Mapping[str, str]
     legs: Mapping[str, Collection[str]] = field(default_factory=dict)
 

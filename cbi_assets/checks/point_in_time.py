@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import random
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Final
 
 import polars as pl
@@ -20,11 +22,13 @@ from cbi_assets.ledger.bar_ledger import read_bar_ledger
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
 from cbi_assets.session import Session
-from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX
+from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX, MACRO_OBSERVATIONS
+from cbi_assets.warehouse.base import Warehouse
 
 AS_OF_DATES: Final = 3
 """How many dates the input is cut off at."""
 
+_OBSERVATIONS: Final = "observations"
 _HINT: Final = "if bars were loaded since, run `cbi build`"
 _NOT_COMPARED: Final = {"symbol", "data_date", "ingestion_ts"}
 
@@ -37,8 +41,8 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     checks others. Like a build, this leaves out roots whose bars failed a check, also as legs:
     their rows wait.
 
-    Unless the check is a full one, it rebuilds and compares only months whose bars have changed
-    since they passed, and takes the sessions before them from their table.
+    Unless the check is a full one, it rebuilds and compares only months whose bars or observations
+    have changed since they passed, and takes the sessions before them from their table.
     """
     (check,) = checks
     session = context.session
@@ -107,7 +111,10 @@ def _rebuild(
 
 
 def _owed(context: CheckContext, roots: Sequence[str]) -> Owed:
-    """Return the months whose bars have changed since their rows passed; all of a full check."""
+    """Return the months whose bars or observations have changed since their rows passed.
+
+    All months, if the check is a full one.
+    """
     warehouse = context.session.warehouse
     passed = pl.DataFrame(
         [
@@ -118,8 +125,33 @@ def _owed(context: CheckContext, roots: Sequence[str]) -> Owed:
         orient="row",
     )
     ledger = read_bar_ledger(warehouse).filter(pl.col("root").is_in(list(roots)))
-    slices = BuildSlices(ledger, passed, whole=context.full)
-    return slices.owed(matrix_slices(context.session.project, roots))
+    slices = BuildSlices(_with_observations(warehouse, ledger), passed, whole=context.full)
+    built = matrix_slices(context.session.project, roots)
+    return slices.owed(replace(built, sources=(*built.sources, _OBSERVATIONS)))
+
+
+def _with_observations(warehouse: Warehouse, ledger: pl.DataFrame) -> pl.DataFrame:
+    """Add to each root's months a hash of the observations that were available by their end.
+
+    So a value that arrives late makes the month owed in which it became available, and those after
+    it: it may be used until a newer one is, and in windows of a year. Observations are never
+    changed in place: where loads and numbers are the same, the values are.
+    """
+    loaded = warehouse.query(
+        "SELECT DATE_TRUNC(DATE(available_at), MONTH) AS month, load_id, COUNT(*) AS row_count "
+        f"FROM `{MACRO_OBSERVATIONS.id}` GROUP BY month, load_id ORDER BY month, load_id"
+    )
+    so_far, hashes = hashlib.sha256(), []
+    for month, load_id, rows in loaded.iter_rows():
+        so_far.update(f"{month} {load_id} {rows}\n".encode())
+        hashes.append((month, so_far.hexdigest()[:32]))
+    known = pl.DataFrame(
+        hashes, schema={"month": pl.Date, "ledger": pl.String}, orient="row"
+    ).unique("month", keep="last", maintain_order=True)
+    months = ledger.select("root", "month").unique().sort("month")
+    observed = months.join_asof(known, on="month", strategy="backward").drop_nulls("ledger")
+    rows = observed.select(pl.lit(_OBSERVATIONS).alias("timeframe"), "root", "month", "ledger")
+    return pl.concat([ledger, rows])
 
 
 def _store(context: CheckContext, months: pl.DataFrame, passed: Collection[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import CHECK_RESULTS, DAILY_ML_MATRIX, SESSIONS
+from cbi_assets.tables import CHECK_RESULTS, DAILY_ML_MATRIX, MACRO_OBSERVATIONS, SESSIONS
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, copy_home, load_once, open_warehouse, paste, run_check
@@ -161,6 +161,45 @@ def test_days_check_rebuilds_only_months_that_changed_since_they_passed(
             session.warehouse.transact([Statement(spoil)])
     for found in (check_a_day(), check_a_day()):  # a month that failed is owed
         assert {row["data_date"] for row in found.sample} == {october}
+
+
+def test_late_observation_owes_the_months_in_which_it_may_be_used(
+    project: Project, drive: Path
+) -> None:
+    """October and January pass; then a yield is loaded that came out on January 7 at 15:00 UTC."""
+    late = [record(-24 * n) for n in (80, 81, 82)]
+    put_lines(drive, late, "late.json", "GLBX-20250112-CCCCCCCCCC")
+    load_once(project)
+
+    def check_a_day() -> CheckResult:
+        with open_session(project, now=NOW) as session:
+            return run_check(session, "matrix_is_point_in_time", ["ZL"], full=False)[0]
+
+    def build_all() -> None:
+        with open_session(project, now=NOW) as session:
+            build(session)
+
+    build_all()
+    assert check_a_day().passed
+    assert check_a_day().expected.startswith("none as of any date")
+    insert = (
+        f"INSERT INTO `{MACRO_OBSERVATIONS.id}` "
+        "(source, series_id, reference_date, available_at, value, source_file_id, load_id) "
+        "VALUES ('x', 'ten_year_treasury', '2025-01-06', TIMESTAMP '2025-01-07 15:00:00+00', "
+        "4.5, 'f', 'L9')"
+    )
+    with open_warehouse(project) as warehouse:
+        warehouse.transact([Statement(insert)])
+    found = check_a_day()
+    assert found.failed
+    # of January 7, 8 and 9 those up to the dates drawn; the row of the 6th closed before
+    assert {row["column"] for row in found.sample} == {"macro"}
+    assert {row["data_date"] for row in found.sample} <= set(DAYS[1:])
+    build_all()
+    found = check_a_day()
+    assert found.passed
+    assert found.expected.startswith("none as of 2025-01-")
+    assert check_a_day().expected.startswith("none as of any date")
 
 
 def test_rows_of_a_root_whose_bars_failed_a_check_are_not_compared(project: Project) -> None:
