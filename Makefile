@@ -76,7 +76,7 @@ ui: $(READY)
 dictionary: $(READY)
 	$(BIN)/python -m cbi_assets.tables.dictionary > docs/data-dictionary.part
 	mv docs/data-dictionary.part docs/data-dictionary.md
-	$(BIN)/python -m cbi_assets.tables.feature_page > docs/features.part
+	$(BIN)/python -m cbi_assets.tables.feature_page docs/data/feature-coverage.csv > docs/features.part
 	mv docs/features.part docs/features.md
 
 bench: $(READY)

@@ -1,15 +1,20 @@
-"""Write the feature catalogue, docs/features.md, from features.yaml.
+"""Write the feature catalogue, docs/features.md, from features.yaml and measured coverage.
 
-`make dictionary` runs this; a test compares the page with the file.
+`make dictionary` runs this; a test compares the page with the files. `benchmarks/features.py`
+measures the coverage in a built home.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
 
 from cbi_assets.config.features import Feature, Features, load_features
-from cbi_assets.formatting import markdown_table
+from cbi_assets.formatting import markdown_table, percent
 
 _HEAD = """\
 # Features
@@ -37,18 +42,49 @@ other columns are in the [data dictionary](data-dictionary.md).
 A feature is an entry of features.yaml; one with another formula also needs a function in
 `cbi_assets/features/price_features.py` or `pair_features.py`. `cbi build` then computes it for
 all rows.
+
+First date and share of NULLs are those of the sample drive, measured by `benchmarks/features.py`:
+{measured}. `cbi.read("features.daily_ml_matrix", flat=True).null_count()` counts them in your home.
 """
 
 
-def render(catalogue: Features | None = None) -> str:
-    """Return the page in Markdown: one section per STRUCT."""
+def render(coverage: pl.DataFrame, catalogue: Features | None = None) -> str:
+    """Return the page in Markdown: one section per STRUCT.
+
+    `coverage` has column, root, rows, first_date and missing (rows without a value); a feature that
+    a root does not have is not in it.
+    """
     catalogue = catalogue or load_features()
-    lines = [_HEAD]
+    roots = coverage["root"].unique(maintain_order=True).to_list()
+    measured = " and ".join(
+        f"{rows:,} rows of {root}"
+        for root, rows in coverage.group_by("root", maintain_order=True)
+        .agg(pl.col("rows").first())
+        .iter_rows()
+    )
+    found = {(c, root): rest for c, root, *rest in coverage.iter_rows()}
+    columns = [*_COLUMNS, *(f"{root}: from, NULL" for root in roots)]
+    lines = [_HEAD.replace("{measured}", measured)]
     for name, description in catalogue.structs.items():
         lines += [f"\n## {name}\n", f"{description[0].upper()}{description[1:]}.\n"]
-        rows = [_row(feature) for feature in catalogue.of_struct(name)]
-        lines.append(markdown_table(_COLUMNS, rows))
+        rows = [
+            (*_row(f), *(_covered(found.get((f.flat_name, root))) for root in roots))
+            for f in catalogue.of_struct(name)
+        ]
+        lines.append(markdown_table(columns, rows))
     return "\n".join(lines) + "\n"
+
+
+def read_coverage(path: Path) -> pl.DataFrame:
+    """Read what benchmarks/features.py wrote."""
+    return pl.read_csv(path, schema_overrides={"first_date": pl.Date})
+
+
+def _covered(measured: list[Any] | None) -> str:
+    if measured is None:
+        return ""
+    rows, first, missing = measured
+    return f"{first or 'no value'}, {percent(missing, rows)}"
 
 
 _COLUMNS = ["column", "formula", "window", "unit", "roots", "after"]
@@ -73,4 +109,4 @@ def _window(feature: Feature) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(render())
+    sys.stdout.write(render(read_coverage(Path(sys.argv[1]))))
