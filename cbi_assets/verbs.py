@@ -18,6 +18,7 @@ from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.checks.raw_checks import run_raw
 from cbi_assets.checks.staging_checks import run_bridge, run_observations
 from cbi_assets.checks.training_checks import run_folds, run_training
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream, record_results
 from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
@@ -213,8 +214,11 @@ def _check_canary(
 
 def _check_partitions(session: Session, partitions: Collection[Partition]) -> list[CheckResult]:
     results: list[CheckResult] = []
-    for timeframe, roots in _by_timeframe(partitions):
-        logger.info("checking %d partitions of %s", len(roots), timeframe)
+    for timeframe, roots in log_steps(
+        _by_timeframe(partitions),
+        lambda own: f"checking {len(own[1])} partitions of {own[0]}",
+        logger=logger,
+    ):
         results += run_checks(
             CheckContext(session, roots, full=False), checks_run_by(run_raw, timeframe)
         )

@@ -21,6 +21,7 @@ from cbi_assets.build.build_slices import (
     store_slices,
     within,
 )
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.ledger.check_results import failed_upstream
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.market.derived_bars import (
@@ -193,8 +194,12 @@ def _batches(
         .with_row_index("session_no")
         .with_columns(pl.col("session_no").cast(pl.Int64))
     )
-    for part in sessions.drop("bars").partition_by("batch", maintain_order=True):
-        logger.info("deriving bars of %s sessions", f"{part.height:,}")
+    for part in log_steps(
+        sessions.drop("bars").partition_by("batch", maintain_order=True),
+        lambda part: f"deriving bars of {part.height:,} sessions",
+        weigh=lambda part: part.height,
+        logger=logger,
+    ):
         yield {
             timeframe: own
             for timeframe, frame in changed.items()

@@ -20,6 +20,7 @@ from cbi_assets.build.bar_targets import RULES, MonthTexts, changed_bars, owed_m
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, store_slices
 from cbi_assets.build.training_summaries import publish_summaries
 from cbi_assets.config.training import TrainingTable
+from cbi_assets.counted_steps import log_step, log_steps
 from cbi_assets.errors import CbiError
 from cbi_assets.features.targets import TARGET_COLUMNS, Steps, daily_targets, no_symbols, steps_of
 from cbi_assets.ledger.check_results import CheckResult
@@ -105,6 +106,7 @@ def build_training(
         First days of the months whose matrix rows this process has just changed, by root: the rows
         of these are compared, whatever ops.training_builds and ops.build_slices say.
     """
+    log_step("comparing the training tables")
     warehouse, training = session.warehouse, session.project.training
     changed = changed or {}
     wanted = {n: t for n, t in training.tables.items() if t.root in roots}
@@ -121,7 +123,8 @@ def build_training(
     of_bars = {n: t for n, t in wanted.items() if t.bar is not None}
     changes: dict[str, Change] = {}
     done: dict[TableSpec, pl.DataFrame] = {}
-    for root in dict.fromkeys(table.root for table in wanted.values()):
+    with_tables = dict.fromkeys(table.root for table in wanted.values())
+    for root in log_steps(with_tables, lambda root: f"building training tables of {root}"):
         inputs = read_inputs(session, root)
         daily = {n: t for n, t in wanted.items() if t.root == root and t.bar is None}
         own = None if root in changed else known

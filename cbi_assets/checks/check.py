@@ -19,6 +19,7 @@ import polars as pl
 import sqlglot
 
 from cbi_assets.checks.inline_sql import render_check_sql, staged_name
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult, Severity
 from cbi_assets.market.bars import Timeframe
@@ -149,10 +150,14 @@ Runner = Callable[[CheckContext, Sequence[Check]], list[CheckResult]]
 
 def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[CheckResult]:
     """Run checks, those of one table and runner together, and return their results in order."""
-    results: list[CheckResult] = []
-    for (_, run), group in groupby(checks, key=lambda check: (check.table.id, check.run)):
-        results += run(context, list(group))
-    return results
+    groups = [
+        list(group) for _, group in groupby(checks, key=lambda check: (check.table.id, check.run))
+    ]
+    return [
+        result
+        for group in log_steps(groups, lambda group: f"checking {group[0].table.name}")
+        for result in group[0].run(context, group)
+    ]
 
 
 def run_sql_checks(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -12,45 +14,59 @@ from rich.progress import (
     Task,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
 from cbi_assets.cli.console import console
+from cbi_assets.counted_steps import Steps
 from cbi_assets.formatting import printable, size
 
-_TITLE_WIDTH = 34
-"""Characters of a title, so that a bar fits into 80 columns."""
+_TITLE_WIDTH, _BAR_WIDTH = 36, 10
+"""Characters of a title and of its bar: with the amounts, they fit into 80 columns."""
+
+_COUNTED = 1_000
+"""The first total that is shown in percent."""
+
+
+def _rate(task: Task) -> float | None:
+    """Return how much is done per second: lately or, before two steps, since the start."""
+    if not task.completed:
+        return None
+    return task.finished_speed or task.speed or task.completed / (task.elapsed or 1)
 
 
 class _Amount(ProgressColumn):
-    """How much is done, and the rate: in bytes, or in the steps of a task."""
+    """How much is done, and the rate: in bytes, or in what the steps count."""
 
     def render(self, task: Task) -> Text:
         """Return the text of a task; empty if its total is unknown."""
         if task.total is None:
             return Text("")
-        rate = task.finished_speed or task.speed
-        if task.fields.get("bytes"):
-            shown = f"{size(task.completed)}" + (f" {size(rate)}/s" if rate else "")
-        else:
-            shown = f"{task.completed:,.0f}/{task.total:,.0f}"
-            shown += f" {rate:,.1f}/s" if rate else ""
-        return Text(shown)
+        rate = _rate(task)
+        if task.fields["bytes"]:
+            return Text(size(task.completed) + (f" {size(rate)}/s" if rate else ""))
+        shown = f"{task.completed:.0f}/{task.total:.0f}"
+        if task.total >= _COUNTED:
+            shown = f"{task.percentage:.0f}%"
+        return Text(shown + (f" {rate:,.{1 if rate < 10 else 0}f}/s" if rate else ""))
 
 
 class _Remaining(ProgressColumn):
-    """The time that remains or, if the total is unknown, the time since the start."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._remaining, self._elapsed = TimeRemainingColumn(), TimeElapsedColumn()
+    """The time that remains or, if that is unknown, the time since the start."""
 
     def render(self, task: Task) -> Text:
         """Return the text of a task."""
-        known = task.total is not None
-        return (self._remaining if known else self._elapsed).render(task)
+        rate = _rate(task)
+        if task.total is None or not rate:
+            return Text(f"{dt.timedelta(seconds=int(task.elapsed or 0))}")
+        seconds = (task.total - task.completed) / rate
+        return Text(f"{dt.timedelta(seconds=math.ceil(seconds))} left")
+
+
+def columns() -> tuple[ProgressColumn, ...]:
+    """Return what a bar shows, from left to right: at most 80 characters."""
+    title = TextColumn("{task.description}", markup=False)
+    return title, BarColumn(bar_width=_BAR_WIDTH), _Amount(), _Remaining()
 
 
 class WorkProgress:
@@ -60,6 +76,7 @@ class WorkProgress:
         self._bar = bar
         self._on_start = on_start
         self._task: TaskID | None = None
+        self._steps: Steps | None = None
 
     def start(self, files: int, nbytes: int) -> None:
         """Show the bar for this many new files and bytes."""
@@ -75,21 +92,35 @@ class WorkProgress:
         """Show the bar for a download of this many bytes."""
         self._begin(title, nbytes, in_bytes=True)
 
-    def step(self, title: str, done: int | None = None, total: int | None = None) -> None:
-        """Show a step, with how much of it is done if that is known."""
-        if done and self._task is not None and self._bar.tasks[-1].total == total:
-            self._bar.update(self._task, completed=done)
-        else:
-            self._begin(title, total)
+    def step(self, title: str, steps: Steps | None = None) -> None:
+        """Show a step, and how far the loop is that it belongs to.
+
+        A step inside an unfinished loop, also one of a loop inside it, only changes the title.
+        """
+        outer = self._steps
+        if outer is None or (steps is not outer and outer.has_ended):
+            self._begin(title, steps.total if steps else None)
+            self._steps = steps
+        elif self._task is not None:
+            self._bar.update(self._task, description=_fit(title), completed=outer.done)
 
     def _begin(self, title: str, total: int | None, *, in_bytes: bool = False) -> None:
         if self._task is not None and console.is_terminal:
             self._bar.remove_task(self._task)
-        title = printable(title)
-        if len(title) > _TITLE_WIDTH and console.is_terminal:
-            title = title[: _TITLE_WIDTH - 1].rsplit(" ", 1)[0] + " …"
+        self._steps = None
         self._bar.start()
-        self._task = self._bar.add_task(title, total=total, bytes=in_bytes)
+        self._task = self._bar.add_task(_fit(title), total=total, bytes=in_bytes)
+
+
+def _fit(title: str) -> str:
+    """Return a title that fits on a terminal: whole, the name at its end, or its first words."""
+    title = printable(title)
+    if len(title) <= _TITLE_WIDTH or not console.is_terminal:
+        return title
+    name = title.rsplit(" ", 1)[-1].rsplit("/", 1)[-1]
+    if len(name) <= _TITLE_WIDTH and not name.isalpha():
+        return name
+    return title[: _TITLE_WIDTH - 1].rsplit(" ", 1)[0] + " …"
 
 
 _active: list[WorkProgress] = []
@@ -106,14 +137,7 @@ def working(on_start: Callable[[], object] = lambda: None) -> Iterator[WorkProgr
 
     On a terminal it also shows the steps that are logged, and leaves no line behind.
     """
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=14),
-        _Amount(),
-        _Remaining(),
-        console=console,
-        transient=console.is_terminal,
-    )
+    bar = Progress(*columns(), console=console, transient=console.is_terminal)
     progress = WorkProgress(bar, on_start)
     if console.is_terminal:
         _active.append(progress)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from cbi_assets.counted_steps import PROGRESS
+
 
 class TerminalHandler(logging.Handler):
     """Prints a record's message on stderr, with its level from WARNING up.
 
-    While a command works, a terminal shows the others on its progress bar. A record below INFO only
-    moves that bar: its `done` and `total` say how far.
+    While a command works, a terminal shows the others on its progress bar. A record below INFO is
+    shown there only: its `steps` say how far a loop is.
     """
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -21,15 +23,14 @@ class TerminalHandler(logging.Handler):
         if record.levelno >= logging.WARNING:
             say(f"{record.levelname.lower()}: {self.format(record)}")
         elif bar is not None:
-            done, total = (getattr(record, name, None) for name in ("done", "total"))
-            bar.step(self.format(record), done, total)
+            bar.step(self.format(record), getattr(record, "steps", None))
         elif record.levelno >= logging.INFO:
             say(self.format(record))
 
 
 def log_to_terminal() -> None:
-    """Print the project's log messages from INFO up, and count steps below that on a bar."""
-    log = logging.getLogger("cbi_assets")
-    log.setLevel(logging.DEBUG)
-    if not any(isinstance(handler, TerminalHandler) for handler in log.handlers):
-        log.addHandler(TerminalHandler())
+    """Print the project's log messages from INFO up, and show steps on a bar."""
+    for log, level in ((logging.getLogger("cbi_assets"), logging.INFO), (PROGRESS, logging.DEBUG)):
+        log.setLevel(level)
+        if not any(isinstance(handler, TerminalHandler) for handler in log.handlers):
+            log.addHandler(TerminalHandler())

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from cbi_assets import __version__
 from cbi_assets.build.build_rule import build_rule
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.errors import UsageError
 from cbi_assets.files import write_atomically
 from cbi_assets.session import Session
@@ -92,8 +93,7 @@ def export_tables(
             raise UsageError("is not built yet", subject=spec.id, remedy="Run `cbi build`.")
     folder.mkdir(parents=True, exist_ok=True)
     tables, sources = [], {}
-    for number, spec in enumerate(specs):
-        logger.info("exporting %s (%d of %d)", spec.name, number + 1, len(specs))
+    for spec in log_steps(specs, lambda spec: f"exporting {spec.name}", logger=logger):
         files = [
             write_file(session.warehouse, spec, symbol, file_format, folder)
             for symbol in _symbols(session.warehouse, spec, chosen)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
+from cbi_assets.counted_steps import log_step
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import CHECK_RESULTS
@@ -62,6 +63,7 @@ def record_results(session: Session, results: Sequence[CheckResult]) -> None:
     """
     if not results:
         return
+    log_step("recording the results of checks")
     frame = pl.DataFrame(
         [
             {

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import WarehouseName
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.errors import AuditError, UsageError
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
 from cbi_assets.session import Session
@@ -60,8 +61,7 @@ def copy_warehouse(session: Session, to: WarehouseName) -> list[TableCopy]:
                     )
             statements: list[Statement] = []
             copies: list[TableCopy] = []
-            for spec in COPIED:
-                logger.info("copying %s", spec.id)
+            for spec in log_steps(COPIED, lambda spec: f"copying {spec.id}", logger=logger):
                 staged = _stage(source, target, spec, folder)
                 months = _same(source, target, spec, staged, "was copied of")
                 rows = _count(source, spec.id)

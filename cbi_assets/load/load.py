@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from cbi_assets.config.universe import Universe, select_timeframes
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.drive.catalog import Slice
 from cbi_assets.drive.survey import Survey, survey
 from cbi_assets.drive.trust import Trust
@@ -237,7 +238,7 @@ class _Load:
         load_id = self._load_id(todo, naming)
         before = published_rows(self._warehouse)
         overlaps = find_overlaps(self._warehouse, self._contents, todo)
-        audited = {t: self._audit(t, slices) for t, slices in todo.items()}
+        audited = self._audit(todo)
         renamed = naming.rename(load_id)
         statements = [*naming.statements(), *renamed.statements, *self._delete_entries(resolved)]
         for timeframe, audit_outcome in audited.items():
@@ -293,11 +294,21 @@ class _Load:
                 todo.setdefault(piece.timeframe, []).append(piece)
         return {t: sorted(todo[t], key=_order) for t in TIMEFRAMES if t in todo}
 
-    def _audit(self, timeframe: Timeframe, slices: Sequence[Slice]) -> Audited:
-        records = sum(piece.records for piece in slices)
-        logger.info("auditing %s records for %s", f"{records:,}", RAW[timeframe].id)
-        staged = stage(self._session, self._contents, slices)
-        return audit(self._warehouse, staged, RAW[timeframe].id)
+    def _audit(self, todo: Mapping[Timeframe, Sequence[Slice]]) -> dict[Timeframe, Audited]:
+        records = {t: sum(piece.records for piece in slices) for t, slices in todo.items()}
+        return {
+            timeframe: audit(
+                self._warehouse,
+                stage(self._session, self._contents, todo[timeframe]),
+                RAW[timeframe].id,
+            )
+            for timeframe in log_steps(
+                todo,
+                lambda timeframe: f"auditing {records[timeframe]:,} records of {timeframe}",
+                weigh=records.__getitem__,
+                logger=logger,
+            )
+        }
 
     def _load_id(self, todo: Mapping[Timeframe, Iterable[Slice]], naming: Naming) -> str:
         digest = hashlib.sha256()

@@ -7,13 +7,14 @@ fit. Its colors work on a light and on a dark page.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.partition_profiles import PartitionProfile
 from cbi_assets.session import Session
@@ -122,9 +123,12 @@ def _plot_closes(rows: pl.DataFrame) -> Plots:
     return drawn
 
 
-def plot_profiles(profiles: Iterable[PartitionProfile]) -> dict[Partition, Plots]:
+def plot_profiles(profiles: Sequence[PartitionProfile]) -> dict[Partition, Plots]:
     """Plot partitions of the raw tables from their profiles, which have their dates' closes."""
-    return {(each.root, each.timeframe): _plot_closes(each.closes) for each in profiles}
+    return {
+        (each.root, each.timeframe): _plot_closes(each.closes)
+        for each in log_steps(profiles, lambda each: f"plotting {each.root} {each.timeframe}")
+    }
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any
 
 import dagster as dg
 
+from cbi_assets.counted_steps import log_steps
+from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome
@@ -62,7 +64,9 @@ def report_tables(
     lights = lights or read_lights(session, outcome.survey)
     report_lights(context, lights)
     changed = {(p.root, p.timeframe) for p in outcome.profiles}
-    for partition in sorted({*changed, *own}):
+    every = sorted({*changed, *own})
+    title = f"recording {plural(len(every), 'partition')} in Dagster"
+    for partition in log_steps(every, lambda _: title):
         metadata = metadata_by_partition(outcome, partition, plots) | lights_metadata(lights)
         report_partition(context, partition, metadata, with_raw=partition not in own)
     report_checks(
@@ -99,7 +103,9 @@ def report_checks(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, results: Sequence[CheckResult]
 ) -> None:
     """Log the evaluations of these results."""
-    for evaluation in to_evaluations(results):
+    evaluations = to_evaluations(results)
+    title = f"recording {plural(len(evaluations), 'result')} in Dagster"
+    for evaluation in log_steps(evaluations, lambda _: title):
         # log_event's annotation omits check evaluations, which Dagster's event log accepts
         context.log_event(evaluation)  # type: ignore[arg-type]
 

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Sequence
 
 import dagster as dg
+from dagster._core.storage.noop_compute_log_manager import NoOpComputeLogManager
 
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.config.settings import Home
+from cbi_assets.counted_steps import log_step, log_steps
 from cbi_assets.downloads.roll_fills import roll_fills
 from cbi_assets.errors import CbiError
+from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.load.load import LoadOutcome
@@ -48,6 +51,7 @@ def record_build(
     """Log a build, the training tables that it changed, its checks and the lights."""
     if not outcome.replaced:
         return
+    log_step("plotting the matrix")
     profile = profile_built(session)
     lights = lights or read_lights(session)
     with open_instance(session.home) as instance:
@@ -71,7 +75,9 @@ def record_build(
                     dg.AssetMaterialization(table_key(table_id), metadata=metadata[table_id])
                 )
         checks = [*outcome.checks, *(trained.checks if trained else ())]
-        for evaluation in (*to_evaluations(checks), *lights_to_evaluations(lights)):
+        results = [*to_evaluations(checks), *lights_to_evaluations(lights)]
+        title = f"recording {plural(len(results), 'result')} in Dagster"
+        for evaluation in log_steps(results, lambda _: title):
             instance.report_runless_asset_event(evaluation)
 
 
@@ -173,7 +179,10 @@ def _run_in_process(
     def show() -> None:
         report_all()
 
+    log_step("recording in Dagster")
     with open_instance(home) as instance:
+        # Dagster would redirect stderr to a file during the run, and progress with it
+        instance._compute_log_manager = NoOpComputeLogManager()
         return show.execute_in_process(
             instance=instance,
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

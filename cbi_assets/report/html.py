@@ -20,6 +20,7 @@ import vl_convert
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from cbi_assets.counted_steps import log_step, log_steps
 from cbi_assets.report.page import Block, Calendar, Code, Figure, Grid, Links, Page, Strip
 
 VEGA_LITE: Final = "6.4"
@@ -43,6 +44,7 @@ def write_html(page: Page, runtime: bytes = b"") -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _environment().get_template("audit.html.j2").render(
         page=page,
+        sections=log_steps(page.sections, lambda section: f"writing {section.title}"),
         style=Markup(_environment().get_template("audit.css").render(cards=_CARDS)),
         script=Markup(script),
         digest=digest,
@@ -53,6 +55,7 @@ def write_html(page: Page, runtime: bytes = b"") -> str:
 @cache
 def vega_runtime() -> bytes:
     """Return Vega, Vega-Lite and Vega-Embed as one compressed script; takes about two seconds."""
+    log_step("packing the page's script")
     snippet = "window.vegaEmbed = vegaEmbed;"
     return gzip.compress(vl_convert.javascript_bundle(snippet, VEGA_LITE).encode(), 9, mtime=0)
 

@@ -7,6 +7,7 @@ import datetime as dt
 import polars as pl
 
 from cbi_assets.config.downloads import load_policy
+from cbi_assets.counted_steps import log_step
 from cbi_assets.downloads.approvals import list_approvals
 from cbi_assets.downloads.wanted import last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
@@ -34,6 +35,7 @@ def read_lights(session: Session, survey: Survey | None = None) -> Lights:
 
 def read_state(session: Session, survey: Survey | None = None) -> State:
     """Return what the lights depend on. `survey` is by default the drive's last scan."""
+    log_step("reading the lights")
     project, warehouse = session.project, session.warehouse
     survey = survey or last_scan(session)
     by_file = books_by_file(warehouse)

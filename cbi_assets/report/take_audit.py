@@ -9,6 +9,7 @@ from typing import Any, Final
 import polars as pl
 
 from cbi_assets.config.settings import Settings
+from cbi_assets.counted_steps import log_step, log_steps
 from cbi_assets.drive.file_records import StagingDetails
 from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.drive.survey import Survey
@@ -67,6 +68,7 @@ def take_audit(session: Session) -> Audit:
     datasets = project.rules.datasets
     missing_days = {name: missing_days_of(survey.files, name) for name in datasets}
     snapshot = _read_snapshot(session, survey)
+    log_step("computing the audit's figures")
     _, broken_plans = read_plans(session.home)
     universe, frames, demo = session.universe, snapshot.frames, session.home.is_demo
     days, state = frames["days"], snapshot.state
@@ -109,11 +111,14 @@ def take_audit(session: Session) -> Audit:
 
 def _read_snapshot(session: Session, survey: Survey) -> Snapshot:
     """Read the warehouse, again if another machine's load published meanwhile."""
-    warehouse = session.warehouse
+    warehouse, queries = session.warehouse, _queries()
     for _ in range(MAX_READS):
         snapshot = Snapshot(
             version=ledger_version(warehouse),
-            frames={name: warehouse.query(*query) for name, query in _queries().items()},
+            frames={
+                name: warehouse.query(*queries[name])
+                for name in log_steps(queries, lambda name: f"reading {name}")
+            },
             state=read_state(session, survey),
         )
         if ledger_version(warehouse) == snapshot.version:

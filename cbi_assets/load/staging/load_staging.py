@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from cbi_assets.counted_steps import log_steps
 from cbi_assets.errors import SourceError
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.versions import ledger_version, with_version_guard
@@ -140,14 +141,13 @@ class _Validation:
         self._books = Books()
 
     def run(self, files: list[StagingFile], seen: dict[str, dt.datetime]) -> Books:
-        for file in files:
+        for file in log_steps(files, lambda file: f"validating {file.path}", logger=logger):
             try:
                 frame = decode(file)
             except SourceError as error:
                 self._books.problems.append(str(error))
                 self._books.entries.append(unreadable_entry(file, str(error), seen[file.id]))
                 continue
-            logger.info("validating %s rows of %s", f"{frame.height:,}", file.path)
             self._validate(file, frame, seen[file.id])
         return self._books
 
