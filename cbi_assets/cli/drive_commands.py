@@ -107,7 +107,7 @@ def load_and_show(
         if staged.load_id is not None:
             from cbi_assets.pipeline.terminal import record_staging
 
-            record_staging(session, staged)
+            record_staging(session, staged, lights)
     has_failures = outcome.has_failures or staged.has_failures
     if show:
         show_load(outcome, by_file, staged, lights, everything=everything)

@@ -86,7 +86,7 @@ def _show_demo(outcome: DemoOutcome) -> None:
 
     show_findings(outcome.loaded.checks)
     say(describe_books(outcome.by_file))
-    show_build(outcome.built, outcome.trained, outcome.lights)
+    show_build(outcome.built, outcome.trained, outcome.lights, {})
     say(f"The audit: {outcome.audit}")
     say("To see it in Dagster's UI:")
     paths = {"CBI_HOME": outcome.home, "CBI_DRIVE": outcome.drive}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -25,12 +26,14 @@ def show_build(
     outcome: BuildOutcome,
     trained: TrainingOutcome | None,
     lights: Lights | None,
+    fills: Mapping[str, str],
     *,
     everything: bool = False,
 ) -> None:
     """Print the skipped roots, a preview's rows, what is not right, the verdict and the lights.
 
-    `trained` and `lights` are None for a preview. If `everything`, print the checks that pass, too.
+    `trained` and `lights` are None for a preview; `fills` say by root what would make roll steps
+    known. If `everything`, print the checks that pass, too.
     """
     for root, reasons in outcome.skipped.items():
         say(f"not rebuilt: {root}: {'; '.join(reasons)}")
@@ -41,6 +44,8 @@ def show_build(
         show_checks(checks)
     else:
         show_findings(checks)
+    for root, fill in fills.items():
+        say(f"unknown roll steps of {root}: {fill}")
     passed = not outcome.has_failures and not (trained and trained.has_failures)
     say_verdict(passed, _describe(outcome, checks), count_results(checks)[1])
     if trained is not None and trained.builds.height:

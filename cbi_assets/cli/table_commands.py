@@ -34,10 +34,10 @@ def build(
 ) -> None:
     """Build continuous series, features and training tables. Example: cbi build --limit 10"""
     from cbi_assets import verbs
-    from cbi_assets.cli.console import print_json, say
+    from cbi_assets.cli.console import print_json
     from cbi_assets.cli.progress import working
     from cbi_assets.cli.show_build import build_document, show_build
-    from cbi_assets.downloads.roll_fills import roll_fills
+    from cbi_assets.downloads.roll_fills import roll_fills_by_root
     from cbi_assets.report.read_lights import read_lights
 
     if start and end and start > end:
@@ -45,7 +45,7 @@ def build(
             f"is after --to {end}", subject=f"--from {start}", remedy="No row is between them."
         )
     trained = lights = None
-    fills: list[str] = []
+    fills: dict[str, str] = {}
     with working(), command_session(wait) as session:
         outcome = verbs.build(
             session, roots=tuple(symbol or ()), start=start, end=end, whole=whole, limit=limit
@@ -58,13 +58,11 @@ def build(
             )
             lights = read_lights(session)
             record_build(session, outcome, trained, lights)
-            fills = sorted(set(roll_fills(session, trained.builds).values()))
+            fills = roll_fills_by_root(session, trained.builds)
     if json:
-        print_json({**build_document(outcome, trained, lights), "roll_steps": fills})
+        print_json({**build_document(outcome, trained, lights), "roll_steps": list(fills.values())})
     else:
-        show_build(outcome, trained, lights, everything=everything)
-        for fill in fills:
-            say(f"Unknown roll steps: {fill}")
+        show_build(outcome, trained, lights, fills, everything=everything)
     if outcome.has_failures or (trained is not None and trained.has_failures):
         raise typer.Exit(1)
 

@@ -18,13 +18,24 @@ def roll_fills(session: Session, builds: pl.DataFrame) -> dict[str, str]:
     table, symbol and roll_unknown of ops.training_builds. Rows are the most that a line can fill:
     some windows contain a gap, too. Buys and quotes nothing.
     """
-    lacking = builds.filter(pl.col("roll_unknown") > 0)
+    return _fill(session, builds.select("table", "symbol", rows="roll_unknown"))
+
+
+def roll_fills_by_root(session: Session, builds: pl.DataFrame) -> dict[str, str]:
+    """Return the same by root, with the rows of all its tables."""
+    by_root = builds.group_by("symbol").agg(pl.col("roll_unknown").sum()).sort("symbol")
+    return _fill(session, by_root.select(pl.col("symbol").alias("table"), "symbol",
+                                         rows="roll_unknown"))  # fmt: skip
+
+
+def _fill(session: Session, unknown: pl.DataFrame) -> dict[str, str]:
+    lacking = unknown.filter(pl.col("rows") > 0)
     if lacking.is_empty():
         return {}
     roots = tuple(lacking["symbol"].unique().sort())
     requests = make_plan(session, Scope(roots=roots, timeframes=("1d",))).requests
     found = {}
-    for name, root, rows in lacking.select("table", "symbol", "roll_unknown").iter_rows():
+    for name, root, rows in lacking.iter_rows():
         own = [request for request in requests if request.root == root]
         lines = "; ".join(_describe(request) for request in own)
         found[name] = (

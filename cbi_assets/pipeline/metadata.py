@@ -14,9 +14,10 @@ from cbi_assets.formatting import markdown_table, span
 from cbi_assets.ledger.books import LOAD_COUNTS
 from cbi_assets.load.load import PartitionLoad
 from cbi_assets.load.partition_profiles import PartitionProfile
+from cbi_assets.report.table_summaries import row_counts_sql
 from cbi_assets.tables import DAILY_ML_MATRIX, Column, TableSpec
 from cbi_assets.tables.lineage import LINEAGE, OTHER_ORIGINS
-from cbi_assets.warehouse.base import JobCost
+from cbi_assets.warehouse.base import JobCost, Warehouse
 
 _REFUSED_LISTED = 50
 
@@ -144,22 +145,34 @@ def partition_metadata(
     return metadata
 
 
-def built_metadata(
-    outcome: BuildOutcome, table: TableSpec, row_count: int, plots: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what a build wrote into a table and which roots it skipped.
+def range_metadata(warehouse: Warehouse, specs: Sequence[TableSpec]) -> dict[str, dict[str, Any]]:
+    """Return, by table id, how many rows a table has, and its first and last date."""
+    found = warehouse.query(row_counts_sql(specs))
+    kinds = {spec.id: "reference dates" for spec in specs if spec.partition_by == "reference_date"}
+    return {
+        table: {
+            "dagster/row_count": rows,
+            kinds.get(table, "trade dates"): span(first, last) or "none",
+        }
+        for table, rows, first, last in found.iter_rows()
+    }
 
-    `row_count` is that of the whole table, roots that were not built included; `plots` are of the
-    matrix.
+
+def built_metadata(
+    outcome: BuildOutcome, table: TableSpec, ranges: Mapping[str, Any], plots: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a table contains, what a build wrote into it, and which roots it skipped.
+
+    `ranges` is `range_metadata` of the table, roots that were not built included; `plots` are of
+    the matrix.
     """
     done = next((item for item in outcome.replaced if item.spec is table), None)
     counts = {"rows written": done.written, "rows removed": done.removed} if done else {}
     if table is not DAILY_ML_MATRIX:
-        return {"dagster/row_count": row_count, **counts}
+        return {**ranges, **counts}
     return {
+        **ranges,
         **counts,
-        "dagster/row_count": row_count,
-        "trade dates": span(outcome.first, outcome.last) or "none",
         "rows by root": rows_as_markdown(
             [{"root": root, "rows": count} for root, count in outcome.rows.items()]
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -17,6 +17,7 @@ import polars as pl
 from cbi_assets.counted_steps import log_steps
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.partition_profiles import PartitionProfile
+from cbi_assets.pipeline.metadata import range_metadata
 from cbi_assets.session import Session
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX
 from cbi_assets.warehouse.base import Warehouse
@@ -133,20 +134,19 @@ def plot_profiles(profiles: Sequence[PartitionProfile]) -> dict[Partition, Plots
 
 @dataclass(frozen=True)
 class BuiltProfile:
-    """The built tables after a build: row counts by table id, and plots of the matrix."""
+    """The built tables after a build: rows and trade dates by table id, and the matrix' plots."""
 
-    row_counts: dict[str, int]
+    ranges: dict[str, dict[str, Any]]
     plots: Plots
 
 
 def profile_built(session: Session) -> BuiltProfile:
-    """Count the built tables' rows and plot the matrix.
+    """Return the built tables' rows and ranges, and plot the matrix.
 
     The plots are its rows by root, and the close of each traded root with the regimes behind it.
     """
     traded = [root for root, spec in session.universe.roots.items() if spec.tier == 1]
     warehouse = session.warehouse
-    by_table = {spec.id: rows_by_root(warehouse, spec) for spec in BUILT}
     closes = warehouse.query(
         "SELECT symbol, data_date, market_data.close AS close, regime_name "
         f"FROM `{DAILY_ML_MATRIX.id}` WHERE symbol IN UNNEST(@roots) "
@@ -154,7 +154,7 @@ def profile_built(session: Session) -> BuiltProfile:
         {"roots": traded},
     ).filter(pl.col("close").is_not_null())
     plots = {}
-    if counts := by_table[DAILY_ML_MATRIX.id]:
+    if counts := rows_by_root(warehouse, DAILY_ML_MATRIX):
         plots["rows of each root"] = draw_columns(list(counts), list(counts.values()))
     for key, own in closes.partition_by("symbol", as_dict=True, maintain_order=True).items():
         days, names = own["data_date"].to_list(), own["regime_name"].to_list()
@@ -164,8 +164,7 @@ def profile_built(session: Session) -> BuiltProfile:
             (names[n] or "no regime", days[n], end) for n, end in zip(starts, ends, strict=True)
         ]
         plots[f"{key[0]}: close and regimes"] = draw_line(days, own["close"].to_list(), spans)
-    row_counts = {table: sum(counts.values()) for table, counts in by_table.items()}
-    return BuiltProfile(row_counts, plots)
+    return BuiltProfile(range_metadata(warehouse, BUILT), plots)
 
 
 def _picture(

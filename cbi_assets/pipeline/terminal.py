@@ -9,7 +9,6 @@ from cbi_assets.build.build import BuildOutcome
 from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.config.settings import Home
 from cbi_assets.counted_steps import log_step, log_steps
-from cbi_assets.downloads.roll_fills import roll_fills
 from cbi_assets.errors import CbiError
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
@@ -60,15 +59,13 @@ def record_build(
                 dg.AssetMaterialization(
                     table_key(table.id),
                     metadata={
-                        **built_metadata(
-                            outcome, table, profile.row_counts[table.id], profile.plots
-                        ),
+                        **built_metadata(outcome, table, profile.ranges[table.id], profile.plots),
                         **lights_metadata(lights),
                     },
                 )
             )
         if trained is not None:
-            metadata = training_metadata(trained, roll_fills(session, trained.builds))
+            metadata = training_metadata(session, trained, lights)
             changed = [n for n in trained.written if trained.written[n] or trained.removed[n]]
             for table_id in [TRAINING[n].id for n in changed] + [FOLDS.id] * bool(changed):
                 instance.report_runless_asset_event(
@@ -81,12 +78,12 @@ def record_build(
             instance.report_runless_asset_event(evaluation)
 
 
-def record_staging(session: Session, outcome: StagingOutcome) -> None:
+def record_staging(session: Session, outcome: StagingOutcome, lights: Lights) -> None:
     """Log the materializations of staging's tables, and their checks, into the home's instance."""
     if outcome.load_id is None:
         return
     metadata_by_table = {
-        table.id: staging_metadata(session.warehouse, table)
+        table.id: staging_metadata(session, table, lights)
         for table in (MACRO_OBSERVATIONS, YAHOO_BRIDGE)
     }
     with open_instance(session.home) as instance:

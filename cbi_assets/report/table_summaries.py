@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -16,9 +17,9 @@ BARS = ["root", "timeframe", "date"]
 """The columns that identify one trade date of a root's bars."""
 
 
-def row_counts_sql() -> str:
-    """Return one query for every table's rows and range: id, row_count, first_date, last_date."""
-    return "\nUNION ALL\n".join(_row_count_sql(spec) for spec in ALL_TABLES)
+def row_counts_sql(specs: Sequence[TableSpec] = ALL_TABLES) -> str:
+    """Return one query for these tables' rows and range: id, row_count, first_date, last_date."""
+    return "\nUNION ALL\n".join(_row_count_sql(spec) for spec in specs)
 
 
 def _row_count_sql(spec: TableSpec) -> str:

@@ -81,6 +81,7 @@ def test_materializing_a_root_derives_its_bars_and_reports_them(
     found = materialize("4h", "ZL")
     for plot in ("bars over time", "close of the most traded symbol"):
         assert found.pop(plot).startswith("![")
+    assert "| train | red | " in found.pop("lights")
     assert found == {
         "dagster/partition_row_count": 2,
         "first bar": "2025-01-06T15:00:00+00:00",
@@ -91,6 +92,7 @@ def test_materializing_a_root_derives_its_bars_and_reports_them(
         "from 1h bars": 1,
         "sessions derived": 2,
         "skipped": "no",
+        "data": "data through 2025-01-06 (ZS 1h), 3 trade dates behind",
     }
     assert set(query(project, f"SELECT root FROM `{DERIVED['4h'].id}`")["root"]) == {"ZL"}
     # each asset fills only its own table

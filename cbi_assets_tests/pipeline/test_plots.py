@@ -17,7 +17,15 @@ from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.plots import MAX_POINTS, draw_bars, draw_columns, draw_line, profile_built
 from cbi_assets.pipeline.terminal import record_build, record_load
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import DAILY_ML_MATRIX, RAW
+from cbi_assets.tables import (
+    BUILT,
+    CONTINUOUS,
+    DAILY_ML_MATRIX,
+    RAW,
+    ROLL_CALENDAR,
+    SESSIONS,
+    TableSpec,
+)
 from cbi_assets.verbs import build
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
@@ -123,9 +131,9 @@ def test_load_shows_each_partition_its_own_plots(
     assert texts(close)[0].startswith("12 to 12, last 12")
 
 
-def built(instance: dg.DagsterInstance) -> Any:
-    """Return the matrix's metadata after a build."""
-    event = instance.get_latest_materialization_event(table_key(DAILY_ML_MATRIX.id))
+def built(instance: dg.DagsterInstance, table: TableSpec = DAILY_ML_MATRIX) -> Any:
+    """Return a table's metadata after a build."""
+    event = instance.get_latest_materialization_event(table_key(table.id))
     assert event is not None
     assert event.asset_materialization is not None
     return event.asset_materialization.metadata
@@ -134,23 +142,31 @@ def built(instance: dg.DagsterInstance) -> Any:
 def test_build_plots_the_matrix(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
-    put_lines(drive, [record(0), record(0, "ZS.v.0")])
+    put_lines(drive, [record(0), record(24), record(0, "ZS.v.0")])
     load_once(project)
     with open_session(project, now=NOW) as session:
         first = build(session)
     with open_session(project, now=NOW) as session:
         record_build(session, first)
+    for table, rows, dates in (
+        (SESSIONS, 3, "2025-01-06 to 2025-01-07"),
+        (CONTINUOUS, 3, "2025-01-06 to 2025-01-07"),
+        (ROLL_CALENDAR, 0, "none"),
+        (DAILY_ML_MATRIX, 3, "2025-01-06 to 2025-01-07"),
+    ):
+        found = built(instance, table)
+        assert (found["dagster/row_count"].value, found["trade dates"].value) == (rows, dates)
+        assert "| train | " in found["lights"].value
     metadata = built(instance)
     assert texts(metadata["rows of each root"])[:2] == ["ZL", "ZS"]
     assert texts(metadata["ZL: close and regimes"])[0] == "trump_anticipation_2024"
     assert "ZS: close and regimes" not in metadata  # it is not traded
-    assert metadata["dagster/row_count"].value == 2
 
     with open_session(project, now=NOW) as session:
         of_one_root = build(session, roots=("ZL",))
     with open_session(project, now=NOW) as session:
         record_build(session, of_one_root)
-    assert built(instance)["dagster/row_count"].value == 2
+    assert built(instance)["dagster/row_count"].value == 3
     assert texts(built(instance)["rows of each root"])[:2] == ["ZL", "ZS"]
 
 
@@ -158,7 +174,8 @@ def test_empty_matrix_has_no_plot(project: Project) -> None:
     with open_session(project, now=NOW) as session:
         profile = profile_built(session)
     assert profile.plots == {}
-    assert set(profile.row_counts.values()) == {0}
+    empty = {"dagster/row_count": 0, "trade dates": "none"}
+    assert profile.ranges == {table.id: empty for table in BUILT}
 
 
 def test_table_without_bars_has_no_plot(

@@ -46,13 +46,15 @@ def test_each_asset_shows_its_own_rows_and_books(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
     assert result.success
-    shown: dict[str, tuple[Any, Any]] = {}
+    shown: dict[str, tuple[Any, ...]] = {}
     for event in result.get_asset_materialization_events():
         values = event.materialization.metadata
         name = event.materialization.asset_key.path[-1]
-        shown[name] = (values["dagster/row_count"].value, values["books"].value)
-    rows, books = shown["macro_observations"]
-    assert rows == 1
+        (dates,) = (values[kind].value for kind in values if kind.endswith(" dates"))
+        shown[name] = (values["dagster/row_count"].value, dates, values["books"].value)
+        assert "| train | red | no bars are loaded | " in values["lights"].value
+    rows, dates, books = shown["macro_observations"]
+    assert (rows, dates) == (1, "2025-01-02")
     assert "| macro.parquet | FRED | indicators | loaded | 1 |" in books
     assert "1: Yahoo_Finance: Yahoo may give nothing but the ZL bridge" in books
-    assert shown["yahoo_zl_historical_2000_2010"] == (0, "–")
+    assert shown["yahoo_zl_historical_2000_2010"] == (0, "none", "–")

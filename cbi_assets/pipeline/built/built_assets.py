@@ -107,9 +107,8 @@ def built_tables(
         context.log.warning("%s was not rebuilt: %s", root, "; ".join(reasons))
     for table in BUILT:
         key = table_key(table.id)
-        row_count = profile.row_counts[table.id]
         metadata = {
-            **built_metadata(outcome, table, row_count, profile.plots),
+            **built_metadata(outcome, table, profile.ranges[table.id], profile.plots),
             **lights_metadata(lights),
         }
         if key in context.selected_asset_keys:

@@ -9,7 +9,9 @@ from cbi_assets.pipeline.metadata import partition_metadata, table_metadata
 from cbi_assets.pipeline.partitions import FEW_RUNS, parse_partition_key, partitions_of
 from cbi_assets.pipeline.plots import plot_profiles
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
+from cbi_assets.report.read_lights import read_lights
 from cbi_assets.tables import RAW
 
 
@@ -34,12 +36,13 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
         roots = {key: parse_partition_key(key)[0] for key in context.partition_keys}
         with project.session(clock.now()) as session:
             found = profile_partitions(session, timeframe, list(roots.values()))
+            lights = read_lights(session)
         profiles = {profile.root: profile for profile in found}
         plots = plot_profiles(found)
         for key, root in roots.items():
             metadata = partition_metadata(
                 profiles.get(root), None, plots.get((root, timeframe), {})
-            )
+            ) | lights_metadata(lights)
             context.add_asset_metadata(metadata, partition_key=key)
         return dg.MaterializeResult()
 

@@ -5,12 +5,15 @@ from typing import Any
 import dagster as dg
 
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, table_key
-from cbi_assets.pipeline.metadata import rows_as_markdown, table_metadata
+from cbi_assets.pipeline.metadata import range_metadata, rows_as_markdown, table_metadata
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
+from cbi_assets.report.lights import Lights
+from cbi_assets.report.read_lights import read_lights
+from cbi_assets.session import Session
 from cbi_assets.tables import MACRO_OBSERVATIONS, YAHOO_BRIDGE, TableSpec
 from cbi_assets.verbs import load_staging
-from cbi_assets.warehouse.base import Warehouse
 
 _BOOKS = (
     "SELECT path, source, layout, verdict, row_count, observations, published, duplicates, "
@@ -18,15 +21,18 @@ _BOOKS = (
 )
 
 
-def staging_metadata(warehouse: Warehouse, spec: TableSpec) -> dict[str, Any]:
-    """Return a table's row count, and the books of the staging files that fill it."""
-    rows = warehouse.query(f"SELECT COUNT(*) AS row_count FROM `{spec.id}`")
+def staging_metadata(session: Session, spec: TableSpec, lights: Lights) -> dict[str, Any]:
+    """Return a table's rows and range, the lights, and the books of its staging files."""
     books = [
         row
-        for row in warehouse.query(_BOOKS).to_dicts()
+        for row in session.warehouse.query(_BOOKS).to_dicts()
         if (row["layout"] == "bridge") == (spec is YAHOO_BRIDGE)
     ]
-    return {"dagster/row_count": rows["row_count"].item(), "books": rows_as_markdown(books)}
+    return {
+        **range_metadata(session.warehouse, [spec])[spec.id],
+        **lights_metadata(lights),
+        "books": rows_as_markdown(books),
+    }
 
 
 def _staging_table(spec: TableSpec) -> dg.AssetsDefinition:
@@ -47,7 +53,7 @@ def _staging_table(spec: TableSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with project.session(clock.now()) as session:
             outcome = load_staging(session)
-            metadata = staging_metadata(session.warehouse, spec)
+            metadata = staging_metadata(session, spec, read_lights(session))
         for problem in outcome.problems:
             context.log.warning(problem)
         return dg.MaterializeResult(metadata=metadata)

@@ -1,6 +1,6 @@
 """The assets of the training tables and their folds, filled in one step after the matrix."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
@@ -9,10 +9,15 @@ from cbi_assets.build.bar_targets import BARS
 from cbi_assets.build.training import MISSING, TrainingOutcome
 from cbi_assets.config.training import load_training
 from cbi_assets.downloads.roll_fills import roll_fills
+from cbi_assets.formatting import span
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import rows_as_markdown, table_metadata
 from cbi_assets.pipeline.resources import Clock, ProjectResource
+from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
+from cbi_assets.report.lights import Lights
+from cbi_assets.report.read_lights import read_lights
+from cbi_assets.session import Session
 from cbi_assets.tables import (
     DAILY_ML_MATRIX,
     FOLDS,
@@ -62,8 +67,7 @@ def training_tables(
     """Update them from the matrix and the bars; whichever are selected, all are updated."""
     with project.session(clock.now()) as session:
         outcome = train(session)
-        fills = roll_fills(session, outcome.builds)
-    metadata = training_metadata(outcome, fills)
+        metadata = training_metadata(session, outcome, read_lights(session))
     for table in (*TRAINING.values(), FOLDS):
         key = table_key(table.id)
         if key in context.selected_asset_keys:
@@ -73,23 +77,26 @@ def training_tables(
 
 
 def training_metadata(
-    outcome: TrainingOutcome, fills: Mapping[str, str]
+    session: Session, outcome: TrainingOutcome, lights: Lights
 ) -> dict[str, dict[str, Any]]:
-    """Return each table's metadata: its rows, what its targets lack, and what was written.
-
-    `fills` are `roll_fills` of the outcome.
-    """
+    """Return each table's metadata: rows, range, lights, what targets lack, what was written."""
+    fills = roll_fills(session, outcome.builds)
     builds = {row["table"]: row for row in outcome.builds.drop("inputs").to_dicts()}
-    found: dict[str, dict[str, Any]] = {FOLDS.id: {"folds": rows_as_markdown(
-        [{"table": name, "folds": row["folds"]} for name, row in builds.items()]
-    )}}  # fmt: skip
+    by_table = [{"table": name, "folds": row["folds"]} for name, row in builds.items()]
+    rows = session.warehouse.query(f"SELECT COUNT(*) FROM `{FOLDS.id}`").item()
+    shown = lights_metadata(lights)
+    found: dict[str, dict[str, Any]] = {
+        FOLDS.id: {"dagster/row_count": rows, "folds": rows_as_markdown(by_table), **shown}
+    }
     for name, spec in TRAINING.items():
         row = builds.get(name)
         if row is None:
-            found[spec.id] = {"dagster/row_count": 0}
+            found[spec.id] = {"dagster/row_count": 0, **shown}
             continue
         found[spec.id] = {
             "dagster/row_count": row["row_count"],
+            "trade dates": span(row["first_date"], row["last_date"]) or "none",
+            **shown,
             "rows written": outcome.written.get(name, 0),
             "rows removed": outcome.removed.get(name, 0),
             "targets": row["targets"],
@@ -100,7 +107,6 @@ def training_metadata(
                     if row[column]
                 ]
             ),
-            "trade dates": f"{row['first_date']} to {row['last_date']}",
             "folds": row["folds"],
             **({"to fill roll steps": fills[name]} if name in fills else {}),
         }
