@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cbi_assets.cli.app import All, Json, Wait, app, command_session
+from cbi_assets.cli.app import All, Json, Wait, app, command_session, date_option
 
 if TYPE_CHECKING:
     from cbi_assets.report.write import Written
@@ -24,6 +25,10 @@ def audit(
         Path | None,
         typer.Option(help="Folder for audit.md, .html and .json (default: CBI_HOME/audit/latest)."),
     ] = None,
+    since: Annotated[
+        dt.date | None,
+        date_option("--since", help="Compare with the last audit of this date or before it."),
+    ] = None,
     everything: All = False,
     json: Json = False,
     wait: Wait = 600.0,
@@ -33,7 +38,7 @@ def audit(
     from cbi_assets.report import take_audit, write_audit
 
     with working() as progress, command_session(wait, progress=progress) as session:
-        written = write_audit(session.home, take_audit(session), out)
+        written = write_audit(session.home, take_audit(session), out, since)
     if json:
         typer.echo(written.json.read_text(), nl=False)
     else:
@@ -54,7 +59,9 @@ def _show(written: Written, everything: bool) -> None:
     if everything:
         table("Data audit", ["what", "figure"], page.facts)
     changes = audit.since.changes
-    if audit.since.previous is not None and changes:
+    if audit.since.previous is not None and not changes:
+        say(f"Nothing changed since {instant(audit.since.previous)} UTC.")
+    elif audit.since.previous is not None:
         rows = [(c.kind, c.what, c.before or "", c.after or "") for c in changes[:limit]]
         table(f"Since {instant(audit.since.previous)} UTC", _CHANGES, rows)
         if len(changes) > len(rows):

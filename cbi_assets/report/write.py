@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -33,14 +34,18 @@ class Written:
     json: Path
 
 
-def write_audit(home: Home, audit: Audit, out: Path | None = None) -> Written:
-    """Compare an audit with this home's last one, write its documents, and keep the JSON.
+def write_audit(
+    home: Home, audit: Audit, out: Path | None = None, since: dt.date | None = None
+) -> Written:
+    """Compare an audit with an earlier one of this home, write its documents, and keep the JSON.
 
     Writes `audit.md`, `audit.html` and `audit.json` into `out`, by default
-    `$CBI_HOME/audit/latest`. Raises UsageError if they cannot be written there.
+    `$CBI_HOME/audit/latest`. The earlier one is the last or, with `since`, the last that was made
+    on that date (UTC) or before it. Raises UsageError if there is none of then, or if the documents
+    cannot be written.
     """
     kept = home.root / "audit"
-    audit = replace(audit, since=changes_since(audit, *read_previous(kept)))
+    audit = replace(audit, since=changes_since(audit, *read_previous(kept, since)))
     page = compose(audit)
     kept.mkdir(parents=True, exist_ok=True)
     folder = out or kept / "latest"
@@ -93,11 +98,23 @@ def _to_json(value: Any) -> Any:
     return [_to_json(item) for item in value] if isinstance(value, tuple) else value
 
 
-def read_previous(kept: Path) -> tuple[Mapping[str, Any] | None, str]:
-    """Return the newest kept audit's document, or None and why there is none to compare with."""
-    newest = max(kept.glob("*.json"), default=None)
-    if newest is None:
+def read_previous(kept: Path, since: dt.date | None = None) -> tuple[Mapping[str, Any] | None, str]:
+    """Return the newest kept audit's document, or None and why there is none to compare with.
+
+    With `since`, the newest of that date or before it. Raises UsageError if all are later.
+    """
+    found = sorted(kept.glob("*.json"))
+    until = [path for path in found if since is None or path.stem[:8] <= f"{since:%Y%m%d}"]
+    if since is not None and not until:
+        first = dt.datetime.strptime(found[0].stem[:8], "%Y%m%d").date() if found else "today"
+        raise UsageError(
+            f"there is no audit of then or before: the first one kept is of {first}",
+            subject=f"--since {since}",
+            remedy="Give a later date, or leave it out to compare with the last audit.",
+        )
+    if not until:
         return None, ""
+    newest = until[-1]
     try:
         document = json.loads(newest.read_bytes())
         if document["format"] in (1, FORMAT) and isinstance(document["figures"], dict):

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from cbi_assets import verbs
+from cbi_assets.errors import UsageError
 from cbi_assets.report import Audit, take_audit, write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX
@@ -345,6 +346,25 @@ def test_home_keeps_the_newest_audits_and_compares_with_the_last(
     names = sorted(path.stem for path in (project.home.root / "audit").glob("*.json"))
     assert names == ["20250110T140000000000", "20250110T150000000000"]
     assert found.json["since"]["previous"] == str(NOW + dt.timedelta(hours=2))
+
+
+def test_since_compares_with_the_last_audit_of_that_date_or_before(
+    project: Project, drive: Path
+) -> None:
+    friday, monday = dt.date(2025, 1, 10), NOW + dt.timedelta(days=3)
+    audit(project, NOW)
+    audit(project, NOW + dt.timedelta(hours=2))
+    put_lines(drive, [record(0)])
+    load_all(project)
+    audit(project, monday)
+    with open_session(project, now=monday + dt.timedelta(hours=1)) as session:
+        taken = take_audit(session)
+    since = write_audit(project.home, taken, since=friday).audit.since
+    assert since.previous == NOW + dt.timedelta(hours=2)
+    changes = {(one.what, one.before, one.after) for one in since.changes}
+    assert ("ZL|1h", None, "1") in changes
+    with pytest.raises(UsageError, match="the first one kept is of 2025-01-10"):
+        write_audit(project.home, taken, since=friday - dt.timedelta(days=1))
 
 
 def test_conflicting_observations_need_action(project: Project, drive: Path) -> None:
