@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbi_assets.config.universe import FOUND, load_universe
-from cbi_assets.downloads.missing_ranges import Range, find_ranges
+from cbi_assets.downloads.missing_ranges import Range, find_ranges, modified_ranges
 from cbi_assets.downloads.plan_page import summarize
 from cbi_assets.downloads.planning import gaps_of, make_plan, unplanned
 from cbi_assets.downloads.verify_plan import verify
@@ -96,6 +96,15 @@ def test_find_ranges_neither_requests_a_gap_nor_splits_at_it() -> None:
     ]
     assert ranges(published - {date("2010-06-17")}, {gap}) == [
         ("2010-06-17", "2010-06-18", "hole", 1)
+    ]
+
+
+def test_modified_days_are_requested_with_no_other_day_but_saturdays() -> None:
+    # Thursday, Friday, Sunday, Monday; Wednesday
+    days = [date(f"2010-06-{day:02}") for day in (10, 11, 13, 14, 16)]
+    assert [(str(r.start), str(r.end), r.trade_dates) for r in modified_ranges(days)] == [
+        ("2010-06-10", "2010-06-15", tuple(days[:4])),
+        ("2010-06-16", "2010-06-17", tuple(days[4:])),
     ]
 
 

@@ -103,6 +103,9 @@ def test_a_dbn_header_names_bars_at_their_publication_also_after_an_unload(
     assert contracts(project) == []
     assert load_once(project).published == 4
     assert contracts(project) == [(6, "ZLH2025", 2), (7, None, 2)]
+    put_symbology(drive, {"ZLN5": [(10, JAN[0], JAN[1])]}, "GLBX-20250110-QQQQQQQQQQ")
+    assert load_once(project).renamed == {("ZL", "1h"): 2}
+    assert query(project, f"SELECT * FROM `{INSTRUMENTS.id}`").is_empty()
 
 
 def test_a_csv_symbology_without_a_dataset_has_that_of_its_folders_bars(
