@@ -49,8 +49,8 @@ fuzz: $(READY)
 	PYTHONWARNINGS=ignore $(BIN)/python -m cbi_assets_tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) \
 		$(if $(PART),--part $(PART)) $(if $(CASE),--case '$(CASE)')
 
-# Simulates a year of mornings without a person: SEED=2 brings other troubles, MORNINGS=40 fewer
-# Not in test-full yet: its bars differ at the end where the vendor revises days (pending_in_the_job, revised_day)
+# Simulates a year of mornings without a person: SEED=2 brings other troubles, MORNINGS=40 fewer.
+# make test-full lives through the year by quarters, make test through one morning.
 soak: $(READY)
 	PYTHONWARNINGS=ignore POLARS_MAX_THREADS=1 $(BIN)/python -m cbi_assets_tests.soak $(if $(SEED),--seed $(SEED)) \
 		$(if $(MORNINGS),--mornings $(MORNINGS))

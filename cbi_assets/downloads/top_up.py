@@ -31,6 +31,7 @@ from cbi_assets.downloads.standing import (
     read_entries,
 )
 from cbi_assets.downloads.wanted import SCHEMAS, Scope, Wanted
+from cbi_assets.ledger.vendor_days import jobs_by_file
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.session import Project, Session, open_session
 
@@ -98,8 +99,13 @@ def top_up(
 
 
 def open_jobs(session: Session) -> OpenJobs:
-    """Return the newest job of each root and schema, if it is not loaded yet and did not fail."""
-    loaded = set(session.warehouse.query("SELECT DISTINCT job_id FROM `ops.loads`")["job_id"])
+    """Return the newest job of each root and schema, if it is not loaded yet and did not fail.
+
+    A job whose file is in the books is loaded, also if an earlier job delivered the same file.
+    """
+    rows = session.warehouse.query("SELECT DISTINCT source_file_id, job_id FROM `ops.loads`")
+    deliveries = jobs_by_file(session.catalog)
+    loaded = set(rows["job_id"]).union(*(deliveries.get(f, ()) for f in rows["source_file_id"]))
     newest = {(row.root, row.schema): row for row in read_jobs(session.warehouse)}
     return {
         key: row

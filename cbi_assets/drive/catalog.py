@@ -191,6 +191,15 @@ class Catalog:
             )
             return {(row[0], row[1]): _parse_file(*row) for row in rows}
 
+    def paths_by_id(self) -> list[tuple[str, str]]:
+        """Return ID and path of each file of bars; a file may be at several paths."""
+        with self._translated_errors():
+            rows = self._db.execute(
+                "SELECT source_file_id, path FROM files"
+                " WHERE verdict = 'bars' AND source_file_id IS NOT NULL ORDER BY path"
+            )
+            return rows.fetchall()
+
     def contents(self) -> dict[str, Content]:
         """Return every landed content, by source_file_id, in the order of landing."""
         with self._translated_errors():

@@ -35,8 +35,10 @@ from cbi_assets.market.bars import Timeframe
 BATCH_BYTES = 16 << 20
 PACK_RECORDS = 500_000
 PACK_BYTES = 128 << 20
-MAX_ROOTS = 100_000
-"""How many roots a file may have bars of, several times what all exchanges list: each is kept."""
+MAX_ROOTS, MAX_SYMBOLS = 100_000, 200_000
+"""How many a file may have bars of, several times what all exchanges list: each is kept in memory,
+with what the checks find out about it.
+"""
 
 _IN_FLIGHT = 3
 _THREADS = 2
@@ -52,7 +54,7 @@ class _DecodedBatch:
 
 @dataclass(frozen=True)
 class _Written:
-    """A pack and its slices, except those of `crowded` files, which have too many roots."""
+    """A pack and its slices, except of `crowded` files, which have too many roots or symbols."""
 
     pack: Pack
     slices: list[Slice]
@@ -207,21 +209,27 @@ class Lander:
             self._written.append(written.pack)
             for piece in written.slices:
                 self._roots.setdefault(piece.file_no, set()).add(piece.root)
-            crowded = {n for n in written.symbols if len(self._roots[n]) > MAX_ROOTS}
-            for file_no in written.crowded | crowded:
-                why = SourceError(f"bars of more than {MAX_ROOTS:,} roots", remedy=DOWNLOAD_AGAIN)
-                self._refused.setdefault(file_no, why)
-            self._slices += [s for s in written.slices if s.file_no not in self._refused]
             for file_no, names in written.symbols.items():
-                if file_no not in self._refused:
-                    self._symbols.setdefault(file_no, set()).update(names)
+                self._symbols.setdefault(file_no, set()).update(names)
+            crowded = {
+                n
+                for n in written.symbols
+                if len(self._roots[n]) > MAX_ROOTS or len(self._symbols[n]) > MAX_SYMBOLS
+            }
+            for file_no in written.crowded | crowded:
+                limits = f"{MAX_ROOTS:,} roots or {MAX_SYMBOLS:,} symbols"
+                why = SourceError(f"bars of more than {limits}", remedy=DOWNLOAD_AGAIN)
+                self._refused.setdefault(file_no, why)
+                self._symbols.pop(file_no, None)
+            self._slices += [s for s in written.slices if s.file_no not in self._refused]
 
     def _write_frames(self, timeframe: Timeframe, frames: list[pl.DataFrame]) -> _Written:
         frame = pl.concat(frames, rechunk=False)
         pack, nbytes = write_pack(self._home.landing, timeframe, frame)
         dated = pl.col("ts_event").filter(pl.col("trade_date").is_not_null())
-        roots = frame.group_by("file_no").agg(pl.col("root").n_unique())
-        crowded = set(roots.filter(pl.col("root") > MAX_ROOTS)["file_no"])
+        counts = frame.group_by("file_no").agg(pl.col("root", "symbol").n_unique())
+        is_crowded = (pl.col("root") > MAX_ROOTS) | (pl.col("symbol") > MAX_SYMBOLS)
+        crowded = set(counts.filter(is_crowded)["file_no"])
         kept = frame.filter(~pl.col("file_no").is_in(crowded)) if crowded else frame
         counted = kept.group_by("file_no", "root").agg(
             pl.len().alias("records"),

@@ -2,7 +2,7 @@
 
 A series' day is as of its newest fetch: the date of modification that the job's condition.json
 states, else the date in the job's id. A pending day is older than any other version of it. Days of
-a file whose job is unknown count as final.
+a file whose job is unknown count as final. A file that several jobs delivered was fetched by each.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.conditions import AVAILABLE, MISSING, PENDING, DayCondition
 from cbi_assets.drive.file_records import FileRecord, SidecarDetails
 from cbi_assets.drive.inventory import dataset_differs
@@ -116,6 +117,18 @@ def conditions_by_job(
     return found
 
 
+def jobs_by_file(catalog: Catalog) -> dict[str, set[str]]:
+    """Return the jobs that delivered each file of bars, by the file's ID.
+
+    A day that becomes final unchanged comes in the same bytes again.
+    """
+    found: dict[str, set[str]] = {}
+    for file_id, path in catalog.paths_by_id():
+        if job := job_of(path):
+            found.setdefault(file_id, set()).add(job)
+    return found
+
+
 def newest_modifications(
     conditions: Conditions, current: Iterable[DayCondition] = ()
 ) -> dict[dt.date, dt.date]:
@@ -132,18 +145,22 @@ def read_series_days(
 ) -> dict[tuple[str, str], SeriesDays]:
     """Return the fetched days by root and series, from the books; reads no raw table."""
     rows = session.warehouse.query(
-        "SELECT loads.root, loads.job_id, DATE(loads.first_ts_event) AS first_day, "
-        "DATE(loads.last_ts_event) AS last_day, files.symbols "
+        "SELECT loads.root, loads.source_file_id, loads.job_id, "
+        "DATE(loads.first_ts_event) AS first_day, DATE(loads.last_ts_event) AS last_day, "
+        "files.symbols "
         "FROM `ops.loads` AS loads JOIN `ops.source_files` AS files "
         "ON loads.source_file_id = files.id "
         "WHERE loads.timeframe = @timeframe AND loads.root <> '' "
         "AND loads.first_ts_event IS NOT NULL",
         {"timeframe": timeframe},
     )
+    deliveries = jobs_by_file(session.catalog)
     found: dict[tuple[str, str], SeriesDays] = {}
-    for root, job, first, last, symbols in rows.iter_rows():
+    for root, file_id, job, first, last, symbols in rows.iter_rows():
         for series in _series_of(root, symbols or ()):
-            found.setdefault((root, series), SeriesDays()).add(first, last, job, conditions)
+            days = found.setdefault((root, series), SeriesDays())
+            for each in sorted(deliveries.get(file_id, set()) | {job} - {None}) or [None]:
+                days.add(first, last, each, conditions)
     return found
 
 

@@ -59,14 +59,19 @@ def make_file(
     wanted: Wanted, start: dt.date, end: dt.date, moves: Moves | None = None
 ) -> bytes | None:
     """Return the wanted bars in [start, end) as a DBN file, None if there are none."""
+    records = records_of(wanted, start, end, moves)
+    if not len(records):
+        return None
+    return encode_dbn(records, wanted.dataset, wanted.schema, mapped(wanted), wanted.stype_in)
+
+
+def records_of(wanted: Wanted, start: dt.date, end: dt.date, moves: Moves | None = None) -> Records:
+    """Return the wanted bars in [start, end), in order of time."""
     parts: list[Records] = []
     for symbol, number, first, last in _intervals(wanted, start, end):
         parts.append(bars_of(symbol, wanted.schema, number, first, last, moves or {}))
     records = np.concatenate(parts) if parts else np.zeros(0)
-    if not len(records):
-        return None
-    ordered = records[np.argsort(records["ts_event"], kind="stable")]
-    return encode_dbn(ordered, wanted.dataset, wanted.schema, mapped(wanted), wanted.stype_in)
+    return records[np.argsort(records["ts_event"], kind="stable")] if len(records) else records
 
 
 @cache

@@ -101,23 +101,35 @@ def test_large_file_leaves_no_rows_if_its_end_is_damaged(
 
 
 @pytest.mark.parametrize("pack_records", [500_000, 2])
-def test_file_of_too_many_roots_is_refused(
-    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, pack_records: int
+@pytest.mark.parametrize(
+    ("limit", "symbols"),
+    [
+        ("MAX_ROOTS", ("ZL.v.0", "AA.v.0", "BB.v.0", "CC.v.0")),
+        ("MAX_SYMBOLS", ("ZL.v.0", "ZLF5", "ZLH5", "ZLK5")),
+    ],
+)
+def test_file_of_too_many_roots_or_symbols_is_refused(
+    project: Project,
+    drive: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pack_records: int,
+    limit: str,
+    symbols: tuple[str, ...],
 ) -> None:
-    """Its roots are counted in each pack, and over all of its packs."""
-    monkeypatch.setattr(landing, "MAX_ROOTS", 3)
+    """They are counted in each pack, and over all of its packs."""
+    monkeypatch.setattr(landing, limit, 3)
     monkeypatch.setattr(landing, "PACK_RECORDS", pack_records)
     monkeypatch.setattr(landing, "BATCH_BYTES", 300)
     monkeypatch.setattr(pieces, "BLOCK_BYTES", 300)
     monkeypatch.setattr(reader, "BLOCK_BYTES", 300)
-    four = [record(n, symbol) for n, symbol in enumerate(("ZL.v.0", "AA.v.0", "BB.v.0", "CC.v.0"))]
+    four = [record(n, symbol) for n, symbol in enumerate(symbols)]
     put_lines(drive, four, "a.json")
     put_lines(drive, four[:3], "b.json")
     outcome = load_once(project)
-    assert refusals(outcome) == {
-        f"{JOB}/a.json": "bars of more than 3 roots. Download the file again."
-    }
-    assert outcome.published == 1
+    roots, most = landing.MAX_ROOTS, landing.MAX_SYMBOLS
+    why = f"bars of more than {roots:,} roots or {most:,} symbols. Download the file again."
+    assert refusals(outcome) == {f"{JOB}/a.json": why}
+    assert outcome.published == (1 if limit == "MAX_ROOTS" else 3)
 
 
 def test_orphaned_packs_are_removed_after_a_killed_run(project: Project, drive: Path) -> None:

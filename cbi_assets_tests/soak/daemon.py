@@ -27,12 +27,17 @@ from cbi_assets.errors import UsageError
 from cbi_assets.pipeline.audit.alert_sensors import send_alerts, send_failed_runs
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.dead_runs import end_dead_runs
-from cbi_assets.pipeline.downloads.proposals import stale_bars, top_up_downloads
+from cbi_assets.pipeline.downloads.proposals import (
+    propose_downloads,
+    stale_bars,
+    top_up_downloads,
+)
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.jobs import load_drive
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project, open_session
+from cbi_assets.tables import FOLDS
 from cbi_assets.verbs import build, load
 from cbi_assets_tests.pipeline.materialize_assets import QUIET, materialize_assets
 from cbi_assets_tests.processes import SERVER, Moment, die_at, limit_file_size
@@ -118,8 +123,13 @@ class Daemon:
         """Tick the sensor that tops up, and execute the run it requests."""
         return self._tick(stale_bars, trouble)
 
-    def build(self, trouble: Trouble | None = None) -> list[dg.DagsterRun]:
-        """Evaluate the automation conditions, and materialize what they request."""
+    def build(
+        self, trouble: Trouble | None = None, *, training: bool = False
+    ) -> list[dg.DagsterRun]:
+        """Evaluate the automation conditions, and materialize what they request.
+
+        The training tables are materialized only if `training`: they take more than all others.
+        """
         if self.is_quick:
             self._run(_Work(_BUILD, {}), trouble)
             return []
@@ -129,7 +139,7 @@ class Daemon:
         keys = [
             key.path
             for key in defs.resolve_asset_graph().get_all_asset_keys()
-            if found.get_num_requested(key)
+            if found.get_num_requested(key) and (training or key.path[0] != FOLDS.dataset)
         ]
         tags = {_KEYS: json.dumps(keys)}  # a retry of the run builds the same
         return self._run(_Work(_BUILD, {"keys": keys}, tags), trouble) if keys else []
@@ -210,7 +220,7 @@ class Daemon:
 
     def _run(self, work: _Work, trouble: Trouble | None = None) -> list[dg.DagsterRun]:
         """Execute work, and return its run; none if it was called without one."""
-        if self.is_quick and trouble is None:
+        if self.is_quick and trouble is None and work.job != propose_downloads.name:
             _call(work, self.now)
             return []
         before = {run.run_id for run in self.instance.get_runs()}

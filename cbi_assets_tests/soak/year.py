@@ -32,10 +32,8 @@ from cbi_assets_tests.load import test_kill as load_kills
 from cbi_assets_tests.processes import Moment
 from cbi_assets_tests.soak.daemon import Daemon, SmallProject, Trouble, open_daemon
 
-FIRST: Final = dt.date(2024, 12, 2)
-"""The first day of bars, a month before the first morning."""
-
-START: Final = dt.datetime(2025, 1, 2, 12, tzinfo=dt.UTC)
+START: Final = dt.date(2025, 1, 2)
+NOON: Final = dt.time(12, tzinfo=dt.UTC)
 BOUGHT, COPIED = "ZL", "MES"
 DAY, MINUTE = dt.timedelta(days=1), dt.timedelta(minutes=1)
 
@@ -59,7 +57,11 @@ BUILDING = [
 
 @dataclass
 class Year:
-    """A home, its drive, its vendor and its daemon. `expected` are texts that alerts must have."""
+    """A home, its drive, its vendor and its daemon.
+
+    `first` is the first day of bars, a month before the first morning. `expected` are texts that
+    alerts must have.
+    """
 
     project: Project
     drive: Path
@@ -67,12 +69,16 @@ class Year:
     endpoint: Endpoint
     daemon: Daemon
     rng: Random
+    first: dt.date
     expected: list[str] = field(default_factory=list)
-    copied_to: dt.date = FIRST
+    copied_to: dt.date = field(init=False)
     repairs: list[Callable[[], None]] = field(default_factory=list)
     """What the vendor, or a person, does before the next morning."""
     bought_by_person: set[str] = field(default_factory=set)
     _read: int = 0
+
+    def __post_init__(self) -> None:
+        self.copied_to = self.first
 
     @property
     def today(self) -> dt.date:
@@ -107,30 +113,36 @@ class Year:
 
     # --- mornings
 
-    def morning(self, trouble: Callable[[Year], None] | None) -> None:
-        """Pass a day: what was to be repaired is, files arrive, and all is loaded and built."""
+    def morning(
+        self, trouble: Callable[[Year], None] | None = None, *, is_quick: bool = False
+    ) -> None:
+        """Pass a day: what was to be repaired is, files arrive, and all is loaded and built.
+
+        If `is_quick`, the daemon calls what its runs would call; so it does without a trouble on
+        all days but every second Friday.
+        """
         for repair in self.repairs:
             repair()
         self.repairs.clear()
         if trouble is None:
-            self.daemon.is_quick = self.today.weekday() != 4
+            self.daemon.is_quick = self.today.toordinal() % 14 != 5
             is_late = self.today - self.copied_to > 3 * DAY
             if is_late or self.rng.random() < 0.7:  # else a burst on a later day
                 self.copy()
             if self.rng.random() < 0.6:
                 self.daemon.buy()
             self.daemon.load()
-            if self.daemon.now.day % 3 == 0 or not self.daemon.is_quick:
-                self.daemon.build()
+            if self.today.day % 3 == 0 or not self.daemon.is_quick:
+                self.daemon.build(training=self.today.day <= 14)
         else:
-            self.daemon.is_quick = False
+            self.daemon.is_quick = is_quick
             trouble(self)
             self.settle()
         self.daemon.is_quick = False
         self.daemon.alert()
         self.read_alerts()
         self.assert_ceiling()
-        self.daemon.now = dt.datetime.combine(self.today + DAY, START.timetz())
+        self.daemon.now = dt.datetime.combine(self.today + DAY, NOON)
         while self.daemon.now.weekday() >= 5:
             self.daemon.now += DAY
 
@@ -313,8 +325,9 @@ def void(_: object) -> None:
 
 
 @contextmanager
-def begin_year(folder: Path, seed: int) -> Iterator[Year]:
+def begin_year(folder: Path, seed: int, start: dt.date = START) -> Iterator[Year]:
     """Begin a year with a month of published bars, and a standing approval."""
+    now = dt.datetime.combine(start, NOON)
     rng = Random(seed)
     drive = folder / "drive"
     drive.mkdir()
@@ -332,17 +345,17 @@ def begin_year(folder: Path, seed: int) -> Iterator[Year]:
             patch.setenv(name, str(value))
         patch.chdir(folder)
         project = SmallProject(bigquery=BigQuery()).get()
-        with open_daemon(project, START) as daemon:
-            year = Year(project, drive, vendor, endpoint, daemon, rng)
+        with open_daemon(project, now) as daemon:
+            year = Year(project, drive, vendor, endpoint, daemon, rng, start - 31 * DAY)
             clock.append(year)
             year.copy()
-            span = (FIRST, year.today)
+            span = (year.first, year.today)
             year.copy(
                 vendor.add_job(
                     Wanted("GLBX.MDP3", "ohlcv-1h", (f"{BOUGHT}.v.0",), "continuous", *span)
                 )
             )
-            with open_session(project, now=START) as session:
+            with open_session(project, now=now) as session:
                 grant(
                     session,
                     roots=[BOUGHT],
@@ -360,12 +373,12 @@ def live_through(year: Year, mornings: int) -> None:
     chosen: list[Callable[[Year], None]] = []
     for number in range(mornings):
         if number % 6:
-            year.morning(None)
+            year.morning()
             continue
         if not chosen:
             chosen = year.rng.sample(TROUBLES, len(TROUBLES))
         year.morning(chosen.pop())
     while year.spent() > PER_MONTH - 4 * USD_PER_DAY:
-        year.morning(None)  # the next month has an amount of its own
-    for _ in range(3):
-        year.morning(lambda year: void(year.copy()))
+        year.morning()  # the next month has an amount of its own
+    for is_quick in (True, True, False):  # what a call published, a run reports
+        year.morning(lambda year: void(year.copy()), is_quick=is_quick)
