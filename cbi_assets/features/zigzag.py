@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import inf, nan
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
@@ -19,6 +19,43 @@ LEG_COLUMNS: Final = (
     "direction",
     "confirmed_on",
 )
+
+
+_SWINGS: Final = {
+    "extreme_on": pl.Int64,
+    "price": pl.Float64,
+    "kind": pl.String,
+    "confirmed_on": pl.Int64,
+}
+
+
+class Swing(NamedTuple):
+    """A confirmed swing; times are physical values of the column that a bar's time is in."""
+
+    extreme_on: int
+    price: float
+    kind: Kind
+    confirmed_on: int
+
+
+@dataclass(frozen=True)
+class ZigzagMemory:
+    """All that the later swings of a series depend on; nothing, before its first bar.
+
+    `high` and `low` are the extremes so far of what is sought, `low_after` and `high_after` those
+    after them; `swings` are the last two confirmed. Times are physical values.
+    """
+
+    seeking: Kind | None = None
+    high: float = -inf
+    high_on: int = 0
+    low: float = inf
+    low_on: int = 0
+    low_after: float = inf
+    low_after_on: int = 0
+    high_after: float = -inf
+    high_after_on: int = 0
+    swings: tuple[Swing, ...] = ()
 
 
 def zigzag(
@@ -61,31 +98,16 @@ def zigzag(
     ValueError
         If `threshold` is not between 0 and 1.
     """
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold {threshold}: must be a fraction between 0 and 1")
     series = bars.select(*by, at, "high", "low").sort(*by, at)
-    highs, lows = (series[name].fill_null(nan).to_list() for name in ("high", "low"))
-    ends = accumulate(series.group_by(*by, maintain_order=True).len()["len"].to_list())
-    found: list[tuple[int, int, Kind]] = []
+    found: list[Swing] = []
+    owners: list[int] = []
     start = 0
-    for end in ends:
-        turns = _turns(highs[start:end], lows[start:end], threshold)
-        found += [(start + extreme, start + confirmed, kind) for extreme, confirmed, kind in turns]
-        start = end
-    rows = pl.DataFrame(
-        found, schema={"extreme": pl.Int64, "confirmed": pl.Int64, "kind": pl.String}, orient="row"
-    )
-    return (
-        series.select(pl.all().gather(rows["extreme"]))
-        .with_columns(kind=rows["kind"], confirmed_on=series[at].gather(rows["confirmed"]))
-        .select(
-            *by,
-            pl.col(at).alias("extreme_on"),
-            pl.when(pl.col("kind") == "high").then("high").otherwise("low").alias("price"),
-            "kind",
-            "confirmed_on",
-        )
-    )
+    for rows in series.partition_by(*by, maintain_order=True):
+        swings, _ = _follow(rows, at, threshold, ZigzagMemory())
+        found += swings
+        owners += [start] * len(swings)
+        start += rows.height
+    return series.select(pl.col(by).gather(owners)).hstack(_swing_columns(found, series, at))
 
 
 def join_last_leg(
@@ -106,12 +128,42 @@ def join_last_leg(
         confirmed_on is `at` of the bar that confirmed the later one. All are null before two swings
         are confirmed.
     """
-    swings = zigzag(bars, at, threshold, by)
+    return _with_legs(bars.sort(*by, at), zigzag(bars, at, threshold, by), at, by)
+
+
+def resume_last_leg(
+    bars: pl.DataFrame, at: str, threshold: float, memory: ZigzagMemory
+) -> tuple[pl.DataFrame, ZigzagMemory]:
+    """Add LEG_COLUMNS to the later bars of one series, and return its memory after them.
+
+    Equal to the last rows of `join_last_leg` of the whole series, whose earlier bars `memory` is
+    of.
+    """
+    series = bars.sort(at)
+    swings, after = _follow(series, at, threshold, memory)
+    found = _swing_columns([*memory.swings, *swings], series, at)
+    return _with_legs(series, found, at, ()), after
+
+
+def _swing_columns(swings: Sequence[Swing], series: pl.DataFrame, at: str) -> pl.DataFrame:
+    rows = pl.DataFrame(swings, schema=_SWINGS, orient="row")
+    when = series.schema[at]
+    return rows.with_columns(
+        pl.col("extreme_on", "confirmed_on").cast(pl.Int32 if when == pl.Date else pl.Int64)
+    ).with_columns(
+        pl.col("extreme_on", "confirmed_on").cast(when), pl.col("price").cast(series.schema["high"])
+    )
+
+
+def _with_legs(
+    bars: pl.DataFrame, swings: pl.DataFrame, at: str, by: Sequence[str]
+) -> pl.DataFrame:
+    """Add LEG_COLUMNS to sorted bars."""
     up = pl.col("kind") == "high"
-    before = {
-        name: pl.col(name).shift(1).over(*by, order_by="confirmed_on")
-        for name in ("price", "extreme_on")
-    }
+    swings = swings.sort(*by, "confirmed_on")
+    before = {name: pl.col(name).shift(1) for name in ("price", "extreme_on")}
+    if by:
+        before = {name: shifted.over(*by) for name, shifted in before.items()}
     legs = (
         swings.with_columns(prior_price=before["price"], prior_on=before["extreme_on"])
         .filter(pl.col("prior_on").is_not_null())
@@ -126,47 +178,64 @@ def join_last_leg(
             pl.col("confirmed_on").alias(at),
         )
     )
-    return (
-        bars.sort(*by, at)
-        .join(legs, on=[*by, at], how="left", maintain_order="left")
-        .with_columns(pl.col(LEG_COLUMNS).forward_fill().over(*by))
+    return bars.join_asof(
+        legs, on=at, by=list(by) or None, strategy="backward", check_sortedness=False
     )
 
 
-def _turns(
-    highs: list[float], lows: list[float], threshold: float
-) -> Iterator[tuple[int, int, Kind]]:
-    """Yield the swings of one series: row of the extreme, row of its confirmation, kind."""
+def _follow(
+    series: pl.DataFrame, at: str, threshold: float, memory: ZigzagMemory
+) -> tuple[list[Swing], ZigzagMemory]:
+    """Follow one sorted series from where `memory` ends; return its swings, and what then is known.
+
+    Raises ValueError if `threshold` is not between 0 and 1.
+    """
+    if not 0 < threshold < 1:
+        raise ValueError(f"threshold {threshold}: must be a fraction between 0 and 1")
+    highs, lows = (series[name].fill_null(nan).to_list() for name in ("high", "low"))
+    times: list[int] = series[at].to_physical().to_list()
     fallen, risen = 1 - threshold, 1 + threshold
-    seeking: Kind | None = None
-    high, low = -inf, inf
-    high_row = low_row = -1
+    swings: list[Swing] = []
+    seeking = memory.seeking
+    high, high_on, low, low_on = memory.high, memory.high_on, memory.low, memory.low_on
     # The lowest low after the high, and the highest high after the low: where the next leg starts.
-    low_after, high_after = inf, -inf
-    low_after_row = high_after_row = -1
-    for row, (top, bottom) in enumerate(zip(highs, lows, strict=True)):
+    low_after, low_after_on = memory.low_after, memory.low_after_on
+    high_after, high_after_on = memory.high_after, memory.high_after_on
+    for now, top, bottom in zip(times, highs, lows, strict=True):
         if not (top > 0 and bottom > 0):
             continue
         falls = rises = False
         if seeking != "low":
             if top > high:
-                high, high_row, low_after = top, row, inf
+                high, high_on, low_after = top, now, inf
             else:
                 falls = bottom <= high * fallen
                 if bottom < low_after:
-                    low_after, low_after_row = bottom, row
+                    low_after, low_after_on = bottom, now
         if seeking != "high":
             if bottom < low:
-                low, low_row, high_after = bottom, row, -inf
+                low, low_on, high_after = bottom, now, -inf
             else:
                 rises = top >= low * risen
                 if top > high_after:
-                    high_after, high_after_row = top, row
+                    high_after, high_after_on = top, now
         if falls and not rises:
-            yield high_row, row, "high"
+            swings.append(Swing(high_on, high, "high", now))
             seeking = "low"
-            low, low_row, high_after = low_after, low_after_row, -inf
+            low, low_on, high_after = low_after, low_after_on, -inf
         elif rises and not falls:
-            yield low_row, row, "low"
+            swings.append(Swing(low_on, low, "low", now))
             seeking = "high"
-            high, high_row, low_after = high_after, high_after_row, inf
+            high, high_on, low_after = high_after, high_after_on, inf
+    return swings, ZigzagMemory(
+        seeking,
+        high,
+        high_on,
+        low,
+        low_on,
+        low_after,
+        low_after_on,
+        high_after,
+        high_after_on,
+        (*memory.swings, *swings)[-2:],
+    )
