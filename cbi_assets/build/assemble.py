@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from cbi_assets.build.build_rule import build_rule
 from cbi_assets.build.build_slices import NO_CUTOFF, Built
-from cbi_assets.build.session_rows import build_sessions, read_hours
+from cbi_assets.build.session_rows import build_sessions
+from cbi_assets.build.zone_rows import ZoneStart, zone_rows
 from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
 from cbi_assets.features.matrix import ZONE_ROOTS, MatrixInputs, build_matrix
@@ -31,7 +32,8 @@ _FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 class Assembled:
     """Rows of the four tables that a build publishes, for the requested roots.
 
-    `sessions_built` counts the sessions that were computed rather than read back.
+    `sessions_built` counts the sessions that were computed rather than read back;
+    `zone_memories` are those of `ZoneRows`.
     """
 
     sessions: pl.DataFrame
@@ -39,6 +41,7 @@ class Assembled:
     continuous: pl.DataFrame
     matrix: pl.DataFrame
     sessions_built: int
+    zone_memories: list[pl.DataFrame]
 
 
 def feature_legs(project: Project, roots: Sequence[str]) -> list[str]:
@@ -89,6 +92,7 @@ def assemble(
     until: dt.date = NO_CUTOFF,
     *,
     whole: bool = False,
+    zones: Mapping[str, ZoneStart] | None = None,
 ) -> Assembled:
     """Compute the rows of these roots. Publishes nothing.
 
@@ -108,17 +112,19 @@ def assemble(
     whole : bool
         Compute every session of the windows again instead of reading back those that are up to
         date.
+    zones : mapping of str to ZoneStart, optional
+        Where the golden zone of each root starts (default: at its first session).
     """
     project, warehouse = session.project, session.warehouse
     found = build_sessions(warehouse, inventory, windows, [*roots, *legs], until, whole=whole)
     sessions = found.frame
     front = front_month_chain(sessions, project.universe)
     active = choose_active(sessions, front.front_months)
-    zone = active.filter(pl.col("root").is_in(ZONE_ROOTS) & pl.col("built_from").is_in(INTRADAY))
+    found_zones = [zone_rows(warehouse, active, r, (zones or {}).get(r)) for r in ZONE_ROOTS]
     inputs = MatrixInputs(
         active=active,
         sessions=sessions,
-        zone_hours=read_hours(warehouse, zone),
+        zone=pl.concat([each.rows for each in found_zones]),
         observations=read_observations(session, until),
         calendars=project.universe.calendars(),
         regimes=project.regimes,
@@ -135,6 +141,7 @@ def assemble(
         continuous=continuous.filter(requested),
         matrix=matrix.filter(pl.col("symbol").is_in(list(roots))),
         sessions_built=found.built,
+        zone_memories=[each.memories for each in found_zones],
     )
 
 

@@ -15,6 +15,8 @@ from cbi_assets.build.build_slices import BuildSlices, store_slices, within
 from cbi_assets.build.derive import DeriveOutcome, derive, derived_tables
 from cbi_assets.build.replace_rows import Replacement, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
+from cbi_assets.build.zone_rows import with_memories, zone_start
+from cbi_assets.features.matrix import ZONE_ROOTS
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.session import Session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
@@ -102,6 +104,7 @@ def build_tables(
         owed.windows,
         within(inventory, owed.windows),
         whole=whole,
+        zones={root: zone_start(slices, owed, root) for root in ZONE_ROOTS if root in every},
     )
     matrix = made.matrix
     if not matrix.is_empty():
@@ -110,7 +113,8 @@ def build_tables(
         )
     if limit is not None:
         return _preview(matrix, skipped, limit)
-    months = owed.months.filter(pl.col("root").is_in(buildable))
+    months = with_memories(owed.months, made.zone_memories)
+    months = months.filter(pl.col("root").is_in(buildable))
     done = store_slices(warehouse, {DAILY_ML_MATRIX: months}) if not (start or end) else []
     replaced = _publish(warehouse, made, matrix, buildable, start, end, done)
     _record_stitch(session, made)

@@ -154,7 +154,12 @@ def windows_of(months: pl.DataFrame) -> pl.DataFrame:
 
 def last_date_of(month: dt.date) -> dt.date:
     """Return the last trade date that a bar of this month (its first day) may be of."""
-    return (month + dt.timedelta(days=31)).replace(day=1) + LONGEST_HOLIDAY
+    return month_after(month) + LONGEST_HOLIDAY
+
+
+def month_after(month: dt.date) -> dt.date:
+    """Return the first day of the next month."""
+    return (month.replace(day=1) + dt.timedelta(days=31)).replace(day=1)
 
 
 def within(frame: pl.DataFrame, windows: pl.DataFrame, date: str = "trade_date") -> pl.DataFrame:

@@ -14,7 +14,6 @@ from cbi_assets.config.regimes import Regimes
 from cbi_assets.features.catalogue import catalogue_columns
 from cbi_assets.features.crush import crush
 from cbi_assets.features.fibonacci import fibonacci
-from cbi_assets.features.golden_zone import golden_zone
 from cbi_assets.features.macro_columns import macro_as_of
 from cbi_assets.features.pivots import pivots
 from cbi_assets.features.regime_columns import name_regimes
@@ -39,9 +38,8 @@ class MatrixInputs:
         The roots' active sessions, as from `choose_active`, with load_ids.
     sessions : pl.DataFrame
         The sessions that these were chosen from: outrights and continuous symbols of rank 0.
-    zone_hours : pl.DataFrame
-        The hourly bars of ZONE_ROOTS' active sessions: root, trade_date, ts_event, high, low,
-        close, volume.
+    zone : pl.DataFrame
+        The rows of `golden_zone` of ZONE_ROOTS' active sessions of 1m or 1h bars.
     observations : pl.DataFrame
         Values of macro.yaml's series: series_id, reference_date, available_at (UTC), value.
     calendars : Mapping[str, Calendar]
@@ -58,7 +56,7 @@ class MatrixInputs:
 
     active: pl.DataFrame
     sessions: pl.DataFrame
-    zone_hours: pl.DataFrame
+    zone: pl.DataFrame
     observations: pl.DataFrame
     calendars: Mapping[str, Calendar]
     regimes: Regimes
@@ -105,7 +103,7 @@ def build_matrix(inputs: MatrixInputs, ingestion_ts: dt.datetime) -> pl.DataFram
     closes = _session_closes(rows, inputs.calendars)
     rows = (
         rows.join(fibonacci(rows), on=_KEY, how="left")
-        .join(_as_struct("golden_zone", golden_zone(inputs.zone_hours)), on=_KEY, how="left")
+        .join(_as_struct("golden_zone", inputs.zone), on=_KEY, how="left")
         .join(crush(rows), on=_KEY, how="left")
         .join(volatility(rows), on=_KEY, how="left")
         .join(name_regimes(rows, inputs.regimes), on="trade_date", how="left")

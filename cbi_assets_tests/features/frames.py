@@ -12,6 +12,7 @@ from cbi_assets.config.features import load_features
 from cbi_assets.config.macro import load_macro
 from cbi_assets.config.regimes import Regimes, load_regimes
 from cbi_assets.config.universe import load_universe
+from cbi_assets.features.golden_zone import golden_zone
 from cbi_assets.features.matrix import MatrixInputs, build_matrix
 from cbi_assets.market.continuous import choose_active
 from cbi_assets.market.session_bars import choose_finest, session_bars
@@ -84,7 +85,7 @@ def matrix_of(
     inputs = MatrixInputs(
         active=active,
         sessions=sessions,
-        zone_hours=zone,
+        zone=golden_zone(zone),
         observations=pl.DataFrame(schema=OBSERVATION_SCHEMA)
         if observations is None
         else observations,
