@@ -217,7 +217,7 @@ def test_tables_are_built_and_pass_their_checks(make_project: MakeProject, drive
     with open_session(project, now=NOW) as session:
         delete = f"DELETE FROM `{DAILY_ML_MATRIX.id}` WHERE data_date = '2025-01-23'"
         session.warehouse.transact([Statement(delete)])
-        shorter = train(session, changed=("MES",))
+        shorter = train(session, changed={"MES": [dt.date(2025, 1, 1)]})
     assert outcome.written == {DAILY: 12, HOURLY: 24}
     assert {result.name: result.passed for result in outcome.checks} == dict.fromkeys(
         ("targets_do_not_leak", "targets_are_roll_consistent", "folds_are_purged"), True
