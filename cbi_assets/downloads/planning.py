@@ -121,14 +121,32 @@ def _requests_of(
     session: Session, policy: Policy, wanted: Wanted, newest_only: bool = False
 ) -> list[Request]:
     """Return the requests for all missing ranges, with estimated figures."""
+    return [
+        request
+        for coverage in _requests_by_coverage(session, policy, wanted, newest_only)
+        for request in coverage
+    ]
+
+
+def _requests_by_coverage(
+    session: Session, policy: Policy, wanted: Wanted, newest_only: bool = False
+) -> list[list[Request]]:
     sizes = MeasuredSizes.read(session, list(wanted.coverages))
     return [
-        request_for(session.universe, policy, coverage, missing, each)
+        [
+            request_for(session.universe, policy, coverage, missing, each)
+            for missing in (*coverage.ranges, *coverage.modified)
+            if missing.is_newest(wanted.through) or not newest_only
+        ]
         for coverage in wanted.coverages
         for each in [sizes.bars_per_date(session, policy, coverage)]
-        for missing in (*coverage.ranges, *coverage.modified)
-        if missing.is_newest(wanted.through) or not newest_only
     ]
+
+
+def estimated_costs(session: Session, wanted: Wanted) -> list[float | None]:
+    """Return what each coverage lacks would cost, in US dollars; None if no price is known."""
+    requests = _requests_by_coverage(session, load_policy(), wanted)
+    return [total(request.cost_usd for request in each) for each in requests]
 
 
 def _compare(

@@ -221,20 +221,22 @@ def needs_section(audit: Audit) -> Section:
     share = pl.struct("published", "wanted").map_elements(
         lambda counts: percent(counts["published"], counts["wanted"]), pl.String
     )
+    cost = pl.col("about_usd").map_elements(lambda usd: f"{usd:,.2f}", pl.String)
     rows = audit.needs.select(
         "root", "tier", "timeframe", "series", "wanted", "published", share.alias("share"),
-        pl.col("gaps").alias("vendor's gaps"), "missing",
+        pl.col("gaps").alias("vendor's gaps"), "missing", cost.alias("about, USD"),
         (ranges.list.head(2).list.join("; ") + more).alias("still missing"),
         pl.col("also_held").alias("also published"),
     )  # fmt: skip
     complete = audit.needs.filter(missing=0).height
     text = (
         f"In trade dates through {audit.through}: wanted = published + vendor's gaps + missing. "
-        f"{number(complete)} of {plural(rows.height, 'series', 'series')} are complete. “Also "
+        f"{number(complete)} of {plural(rows.height, 'series', 'series')} are complete. The cost "
+        "of what is missing is an estimate, which `cbi plan` replaces by a quote. “Also "
         "published” are bars of other series, which the universe does not count."
     )
     caption = "What the universe needs and the tables have"
-    table = grid(caption, rows, code=["series"], right=["share"])
+    table = grid(caption, rows, code=["series"], right=["share", "about, USD"])
     count = f"{plural(audit.missing_dates, 'date')} missing"
     return Section("needs", "What we have and need", [Text(text), table], count)
 

@@ -14,19 +14,20 @@ from cbi_assets.config.settings import Home
 from cbi_assets.config.sources import Sources
 from cbi_assets.downloads.approvals import ApprovalStatus
 from cbi_assets.downloads.plan_model import Plan
-from cbi_assets.downloads.planning import request_for
+from cbi_assets.downloads.planning import estimated_costs, request_for
 from cbi_assets.downloads.verify_plan import verify
 from cbi_assets.downloads.wanted import Wanted
 from cbi_assets.errors import UsageError
 from cbi_assets.report.audit_model import PlanStatus
-from cbi_assets.session import Project
+from cbi_assets.session import Project, Session
 
 
-def needs_of(project: Project, wanted: Wanted) -> pl.DataFrame:
+def needs_of(session: Session, wanted: Wanted) -> pl.DataFrame:
     """Return wanted, published and missing trade dates, one row per root and timeframe.
 
-    wanted = published + gaps (missing at the vendor) + missing. `also_held` lists bars in series
-    of the root that the universe does not count.
+    wanted = published + gaps (missing at the vendor) + missing. `about_usd` is an estimate of what
+    the missing ones cost, null if no price is known. `also_held` lists bars in series of the root
+    that the universe does not count.
     """
     also_held: dict[tuple[str, str], list[str]] = defaultdict(list)
     for found in wanted.published:
@@ -34,7 +35,7 @@ def needs_of(project: Project, wanted: Wanted) -> pl.DataFrame:
             name = "contracts" if found.series == "outright" else found.series
             dates = f"{name} on {found.trade_dates:,} dates"
             also_held[found.root, found.timeframe].append(dates)
-    roots = project.universe.roots
+    roots = session.universe.roots
     rows = [
         {
             **asdict(verdict),
@@ -44,9 +45,11 @@ def needs_of(project: Project, wanted: Wanted) -> pl.DataFrame:
         }
         for verdict in verify(wanted)
     ]
-    return pl.DataFrame(rows, schema_overrides={"ranges": pl.List(pl.String)}).select(
+    costs = pl.Series("about_usd", estimated_costs(session, wanted), pl.Float64)
+    frame = pl.DataFrame(rows, schema_overrides={"ranges": pl.List(pl.String)})
+    return frame.with_columns(costs).select(
         "root", "name", "tier", "timeframe", "series", "wanted", "published", "gaps", "missing",
-        "ranges", "also_held",
+        "about_usd", "ranges", "also_held",
     )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ def take_audit(session: Session) -> Audit:
         acceptances=frames["acceptances"],
         staging=_staging(project, survey, frames["staging_files"], mounted),
         sources=sources_of(project.sources, datasets),
-        needs=needs_of(project, state.wanted),
+        needs=needs_of(session, state.wanted),
         gaps=gaps_of(project, days, missing_days, frames["reach"], frames["quarantined_days"]),
         checks=state.checks,
         history=history_of(frames["history"]),

@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 
 from cbi_assets import verbs
+from cbi_assets.downloads.planning import make_plan
+from cbi_assets.downloads.wanted import Scope
 from cbi_assets.errors import UsageError
 from cbi_assets.report import Audit, take_audit, write_audit
 from cbi_assets.session import Project, open_session
@@ -213,6 +215,13 @@ def test_figures_are_equal_in_all_three_documents(troubled: Project) -> None:
     assert "- trade dates wanted and missing: **" + f"{missing:,}**" in found.markdown
     for need in found.json["needs"]:
         assert need["wanted"] == need["published"] + need["gaps"] + need["missing"]
+    with open_session(troubled, now=NOW) as session:
+        plan = make_plan(session, Scope(roots=("ZL",), timeframes=("1m",)))
+    (need,) = (n for n in found.json["needs"] if (n["root"], n["timeframe"]) == ("ZL", "1m"))
+    assert need["about_usd"] == plan.cost_usd > 0
+    (row,) = (r for r in shown["What the universe needs and the tables have"]
+              if (r["root"], r["timeframe"]) == ("ZL", "1m"))  # fmt: skip
+    assert row["about, USD"] == f"{plan.cost_usd:,.2f}"
     loads = sum(load["published"] for load in found.json["loads"] if load["timeframe"])
     assert loads == 7
 
