@@ -1,26 +1,42 @@
 """Dagster's daemon, quicker: a process is ready for the next run, and a backfill goes on at once.
 
-Dagster's looks at backfills every 30 seconds, which is long for one whose runs take three.
+Dagster's looks at backfills every 30 seconds, which is long for one whose runs take three, and
+opens its event log for every partition that a run will materialize.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from contextlib import AbstractContextManager
+from typing import Any, Final
 from unittest.mock import patch
 
-from dagster._daemon import cli
+import dagster as dg
+from dagster._daemon import cli, controller
 
+from cbi_assets.pipeline.event_log import keep_event_log_open
 from cbi_assets.pipeline.run_process import prepare
 
 SECONDS: Final = 3
 """How often the daemon looks at backfills."""
 
+_control = controller.daemon_controller_from_instance
+
 
 def main() -> None:
     """Run the daemon; arguments are its command's."""
     prepare()
-    with patch("dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS", SECONDS):
+    with (
+        patch("dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS", SECONDS),
+        patch("dagster._daemon.cli.daemon_controller_from_instance", _with_open_event_log),
+    ):
         cli.main()
+
+
+def _with_open_event_log(
+    instance: dg.DagsterInstance, **options: Any
+) -> AbstractContextManager[controller.DagsterDaemonController]:
+    keep_event_log_open(instance)
+    return _control(instance, **options)
 
 
 if __name__ == "__main__":

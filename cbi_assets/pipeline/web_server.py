@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import dagster_webserver.cli as webserver
 from dagster._cli.dev import dev_command
+from dagster._core.workspace.context import IWorkspaceProcessContext
 from dagster_shared.ipc import open_ipc_subprocess
 from dagster_webserver.app import create_app_from_workspace_process_context
 from starlette.datastructures import Headers, QueryParams
@@ -26,6 +27,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
+from cbi_assets.pipeline.event_log import keep_event_log_open
 from cbi_assets.pipeline.serving import DAEMON, HOSTS_VARIABLE, LOOPBACK, WEB_SERVER
 
 _READING = ("GET", "HEAD", "OPTIONS")
@@ -100,8 +102,11 @@ def serve_guarded() -> None:
     """Run Dagster's web server with the guard around its app; arguments are its command's."""
     hosts = os.environ.get(HOSTS_VARIABLE, ",".join(LOOPBACK)).split(",")
 
-    def create_guarded(*args: Any, **options: Any) -> ASGIApp:
-        return guard(create_app_from_workspace_process_context(*args, **options), hosts)
+    def create_guarded(
+        context: IWorkspaceProcessContext[Any], *args: Any, **options: Any
+    ) -> ASGIApp:
+        keep_event_log_open(context.instance)
+        return guard(create_app_from_workspace_process_context(context, *args, **options), hosts)
 
     with patch("dagster_webserver.cli.create_app_from_workspace_process_context", create_guarded):
         webserver.cli(auto_envvar_prefix="DAGSTER_WEBSERVER")

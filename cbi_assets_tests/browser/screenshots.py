@@ -37,7 +37,9 @@ PARTITION = "/assets/raw/databento_ohlcv?view=partitions&partition=ZL%7C1h"
 CHECKS = "/assets/market_data/databento_futures_ohlcv_1h?view=checks"
 MATRIX = "/assets/features/daily_ml_matrix"
 CHECK = "coverage_is_uniform"
-NEUTRAL_HOME = "p => { p.textContent = p.textContent.replace(/from \\S+,/, 'from .cbi,') }"
+NEUTRAL_HOME = """p => {
+  p.innerHTML = p.innerHTML.replace(/from .*, warehouse/s, "from .cbi, warehouse")
+}"""
 """Hide the path of the machine on which the pictures are taken."""
 
 COLUMNS, ROWS = 80, 50
@@ -139,7 +141,7 @@ def run_in_terminal(command: str, folder: Path, drive: Path) -> str:
             output += chunk
     running.wait()
     os.close(master)
-    return replay(output.decode())
+    return replay(output.decode()).replace(str(folder), "~")
 
 
 def replay(output: str) -> str:
