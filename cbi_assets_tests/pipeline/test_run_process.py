@@ -11,9 +11,9 @@ import pytest
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import deserialize_value
 
-from cbi_assets.pipeline import run_process
+from cbi_assets.pipeline import daemon, event_log, run_process
 from cbi_assets.pipeline.event_log import keep_event_log_open
-from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.instance import open_instance, prepare_instance
 from cbi_assets.session import Project
 
 
@@ -101,3 +101,10 @@ def test_event_log_kept_open_is_read_by_another_instance(
         for run in runs:  # more than stay open
             kinds = {entry.dagster_event_type for entry in other.all_logs(run.run_id)}
             assert dg.DagsterEventType.RUN_SUCCESS in kinds
+
+
+def test_daemon_keeps_the_event_log_open(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "_control", lambda instance, **options: options)
+    with dg.DagsterInstance.from_config(str(prepare_instance(project.home))) as opened:
+        assert daemon._with_open_event_log(opened, log_level="info") == {"log_level": "info"}  # type: ignore[comparison-overlap]
+        assert type(opened.event_log_storage) is event_log._OpenEventLog
