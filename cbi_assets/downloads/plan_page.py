@@ -71,6 +71,15 @@ def rows_by_root(plan: Plan) -> list[dict[str, str]]:
     return rows
 
 
+def rows_by_series(plan: Plan) -> list[dict[str, str]]:
+    """Return one row per root and timeframe with requests, to show as a table."""
+    by_series = groupby(plan.requests, key=lambda request: (request.root, request.timeframe))
+    return [
+        {"root": root, "timeframe": timeframe, **_totals(list(group))}
+        for (root, timeframe), group in by_series
+    ]
+
+
 def summarize(plan: Plan) -> str:
     """Return one line: how many requests, and their total, or why there are none."""
     if not plan.requests and plan.unavailable and not any(p.counts for p in plan.published):

@@ -11,7 +11,7 @@ from cbi_assets.config.downloads import Estimates, Series, load_policy, parse_po
 from cbi_assets.config.universe import load_universe
 from cbi_assets.downloads.estimate import Estimate, estimate
 from cbi_assets.downloads.plan_model import Alternative, Gap, Plan, PublishedSeries, Unavailable
-from cbi_assets.downloads.plan_page import render, rows_by_root, rows_by_timeframe
+from cbi_assets.downloads.plan_page import render, rows_by_root, rows_by_series, rows_by_timeframe
 from cbi_assets.errors import UsageError
 from cbi_assets_tests.downloads.test_plan_model import OTHER, REQUEST, plan
 
@@ -120,6 +120,8 @@ def test_rows_total_the_requests_of_a_root_or_timeframe() -> None:
     by_root = {row["root"]: row for row in rows_by_root(FULL)}
     assert (by_root["ZL"]["timeframes"], by_root["ZL"]["requests"]) == ("1h, 1m", "2")
     assert by_root["ZS"]["cost"] == "0.03 USD"
+    by_series = {(row["root"], row["timeframe"]): row["cost"] for row in rows_by_series(FULL)}
+    assert by_series["ZL", "1m"] == "12.34 USD"
     assert rows_by_timeframe(FULL) == [
         {"timeframe": "1h", "roots": "2", "requests": "2", "bars": "114", "size": "6.4 kB",
          "cost": "0.05 USD"},

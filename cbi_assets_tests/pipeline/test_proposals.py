@@ -44,7 +44,7 @@ def test_spec_makes_saves_and_shows_a_plan(
     saved = Plan.load(project.home.plans / f"{shown['plan'][:12]}.json")
     assert saved.plan_hash == shown["plan"]
     assert (shown["requests"], shown["figures"]) == (len(saved.requests), "estimated")
-    assert "| ZL | 1d, 1h, 1m |" in shown["by root"]
+    assert "| ZL | 1m | 1 |" in shown["by root and timeframe"]
     assert Path(shown["page"]).read_text().startswith("# Databento download spec")
     # nothing was approved
     assert query(project, "SELECT * FROM `ops.approvals`").is_empty()

@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from cbi_assets.downloads.plan_page import render, rows_by_root, rows_by_timeframe, summarize
+from cbi_assets.downloads.plan_page import render, rows_by_series, rows_by_timeframe, summarize
 from cbi_assets.downloads.planning import make_plan, open_clients
 from cbi_assets.downloads.wanted import Scope
 from cbi_assets.files import write_atomically
@@ -57,7 +57,7 @@ def spec(
         "through": str(plan.through),
         "figures": plan.basis,
         "by timeframe": rows_as_markdown(rows_by_timeframe(plan)),
-        "by root": rows_as_markdown(rows_by_root(plan)),
+        "by root and timeframe": rows_as_markdown(rows_by_series(plan)),
         "page": dg.MetadataValue.path(str(page)),
     }
     known = {"bars": plan.records, "bytes uncompressed": plan.bytes, "USD": plan.cost_usd}
