@@ -189,8 +189,8 @@ def ask(page: Page, query: str, **variables: Any) -> dict[str, Any]:
 
 
 def run_backfill(browser: Browser, address: str) -> tuple[str, str]:
-    """Switch on the sensors, backfill the planned roots' partitions; return its and a run's id."""
-    roots = [root for root, spec in load_universe().roots.items() if spec.tier < 5]
+    """Switch on the sensors, backfill the traded roots' partitions; return its and a run's id."""
+    roots = [root for root, spec in load_universe().roots.items() if spec.tier == 1]
     partitions = [f"{root}|{timeframe}" for root in roots for timeframe in ("1d", "1h", "1m")]
     with browser.new_page() as page:
         page.goto(f"{address}/automation")

@@ -352,6 +352,8 @@ SPOILED = {
     "invalid record": Spoiled(lambda drive: put_lines(drive, [record(24, volume="-1")],
                                                       job=LATER_JOB),
                               "red red green", "cbi audit"),
+    "unreadable": Spoiled(lambda drive: (drive / f"b-{FILE}").write_bytes(b"no bars"),
+                          "red red green", "cbi inventory"),
     "conflict": Spoiled(lambda drive: put_lines(drive, [record(0)], job=LATER_JOB),
                         "red red red", "cbi unload --file"),
     "old": Spoiled(lambda drive: None, "green red amber", "cbi plan",
