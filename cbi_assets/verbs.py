@@ -1,4 +1,4 @@
-"""What a user asks for, composed of its steps: load, unload, load_staging, build, train, check.
+"""What a user asks for, composed of its steps: load, resolve, unload, build, train, check, …
 
 The command line, Dagster and the demo call these; the steps by themselves check nothing.
 """
@@ -9,6 +9,7 @@ import datetime as dt
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cbi_assets.build.build import BuildOutcome, build_tables
 from cbi_assets.build.training import TrainingOutcome, build_training
@@ -24,11 +25,15 @@ from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome, load_bars
 from cbi_assets.load.partition_profiles import PartitionProfile
+from cbi_assets.load.resolve import Resolved, ask_for_names
 from cbi_assets.load.revisions import Revision, record_revision
 from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging_files
 from cbi_assets.load.unload import UnloadOutcome, UnloadPlan, unload_bars
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
+
+if TYPE_CHECKING:
+    from cbi_assets.databento_api.client import Clients
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +69,23 @@ def load(
     profiles = _profile(session, changed)
     cost = record_cost(session, outcome.load_id)
     return replace(outcome, checks=checks, profiles=profiles, cost=cost)
+
+
+def resolve(
+    session: Session, clients: Clients, roots: Collection[str]
+) -> tuple[Resolved, LoadOutcome]:
+    """Ask Databento which contracts anonymous bars of these roots are of, and name the bars.
+
+    Resolving costs nothing, and nothing is asked twice. No new file is loaded.
+
+    Raises
+    ------
+    ServiceError, UsageError
+        If Databento does not answer; what it answered before that is recorded.
+    """
+    session.require_clock()
+    resolved = ask_for_names(session, clients, roots)
+    return resolved, load(session, (), landed_only=True)
 
 
 def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:

@@ -9,6 +9,7 @@ from cbi_assets.cli import (
     drive_commands,
     export_command,
     plan_commands,
+    resolve_command,
     schedule_command,
     setup_commands,
     table_commands,
@@ -28,6 +29,7 @@ assert all(
         table_commands,
         setup_commands,
         plan_commands,
+        resolve_command,
         schedule_command,
     )
 )

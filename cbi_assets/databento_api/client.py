@@ -19,6 +19,7 @@ from databento import BentoError, BentoHttpError
 from databento.common.enums import HistoricalGateway
 from databento.historical.api.batch import BatchHttpAPI
 from databento.historical.api.metadata import MetadataHttpAPI
+from databento.historical.api.symbology import SymbologyHttpAPI
 from pydantic import SecretStr
 
 from cbi_assets.config.settings import Settings, is_loopback
@@ -66,6 +67,7 @@ class Clients:
     base_url: str
     batch: BatchHttpAPI
     metadata: MetadataHttpAPI
+    symbology: SymbologyHttpAPI
     pause: Callable[[float], None] = field(default=time.sleep)
     calls: RateLimiter = field(default_factory=lambda: RateLimiter(20, 1.0))
     submissions: RateLimiter = field(default_factory=lambda: RateLimiter(20, 60.0))
@@ -147,7 +149,7 @@ def connect(
     """
     if key is None or not key.get_secret_value().strip():
         raise UsageError(
-            "not set, and quotes and downloads need it",
+            "not set, and quotes, downloads and `cbi resolve` need it",
             subject="DATABENTO_API_KEY",
             remedy="Set it in the environment or in .env.",
         )
@@ -161,7 +163,7 @@ def connect(
         )
     plain = key.get_secret_value().strip()
     return Clients(SecretStr(plain), url, BatchHttpAPI(plain, url), MetadataHttpAPI(plain, url),
-                   pause)  # fmt: skip
+                   SymbologyHttpAPI(plain, url), pause)  # fmt: skip
 
 
 def connect_from_settings(

@@ -75,7 +75,7 @@ def resolve_names(
     on another drive or in another home. `months_after` is as for `contract_name`.
     """
     stated = join_intervals(claims, "dataset")
-    kept = _without(existing, stated).select(*CLAIMS.names()[:6], path=pl.lit(""))
+    kept = subtract_dates(existing, stated).select(*CLAIMS.names()[:6], path=pl.lit(""))
     stated = join_intervals(pl.concat([stated, kept.select(stated.columns)]), "dataset")
     disputed = (
         stated.join(stated, on=_KEY)
@@ -92,7 +92,7 @@ def resolve_names(
         )
         .unique()
     )
-    agreed = _without(stated, disputed)
+    agreed = subtract_dates(stated, disputed)
     sources = (
         pl.concat([claims, kept])
         .group_by(*_KEY, "raw_symbol")
@@ -145,8 +145,8 @@ def _at(day: dt.date, rows: Iterable[Named]) -> tuple[str, str] | None:
     return next((row[2:] for row in rows if row[0] <= day < row[1]), None)
 
 
-def _without(names: pl.DataFrame, taken: pl.DataFrame) -> pl.DataFrame:
-    """Return names without the dates on which `taken` says something of the same instrument."""
+def subtract_dates(names: pl.DataFrame, taken: pl.DataFrame) -> pl.DataFrame:
+    """Return rows without the dates on which `taken` has the same instrument."""
     is_touched = names.join(taken.select(_KEY).unique(), on=_KEY, how="semi")
     if is_touched.is_empty():
         return names

@@ -16,6 +16,7 @@ import polars as pl
 from cbi_assets.drive.catalog import Slice
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.instruments import CHANGES, Names, changes_between, claims_of, resolve_names
+from cbi_assets.load.symbology_answers import read_answers
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import INSTRUMENT_CONFLICTS, INSTRUMENTS, RAW, TableSpec
@@ -37,7 +38,9 @@ class Naming:
 
     def __init__(self, session: Session) -> None:
         self._warehouse = session.warehouse
-        claims = claims_of(session.catalog.names(), session.catalog.files().values())
+        answers = [answer.source for answer in read_answers(session.home)]
+        sources = [*session.catalog.names(), *answers]
+        claims = claims_of(sources, session.catalog.files().values())
         self._before = _rows(self._warehouse, INSTRUMENTS)
         self._disputed = _rows(self._warehouse, INSTRUMENT_CONFLICTS)
         self.names: Names = resolve_names(claims, self._before, session.universe.months_after())

@@ -91,7 +91,8 @@ def _anonymous_bars(audit: Audit) -> list[Block]:
         f"Of {number(continuous)} bars of continuous symbols, the contract of {number(anonymous)} "
         f"is unknown ({named} are named). A file on the drive that maps the root's contracts to "
         "instrument ids on these dates names them at the next load: the DBN header or the "
-        "symbology.json of any job of the parent, such as a 1d job of ZL.FUT."
+        "symbology.json of any job of the parent, such as a 1d job of ZL.FUT. With "
+        "DATABENTO_API_KEY set, `cbi resolve` asks Databento for them, free of charge and once."
     )
     listed = rows.select(
         "root",
@@ -100,9 +101,10 @@ def _anonymous_bars(audit: Audit) -> list[Block]:
         "anonymous",
         _span("dates", "anonymous_first", "anonymous_last"),
         pl.format("{}.FUT", "root").alias("named by a job of"),
+        pl.format("cbi resolve --symbol {}", "root").alias("or by"),
     )
     caption = "Continuous bars whose contract is unknown"
-    return [Text(text), grid(caption, listed, code=["named by a job of"])]
+    return [Text(text), grid(caption, listed, code=["named by a job of", "or by"])]
 
 
 def drive_section(audit: Audit) -> Section:

@@ -10,7 +10,11 @@ from cbi_assets.tables.download_tables import (
     DOWNLOADS,
     STANDING_APPROVALS,
 )
-from cbi_assets.tables.instrument_tables import INSTRUMENT_CONFLICTS, INSTRUMENTS
+from cbi_assets.tables.instrument_tables import (
+    INSTRUMENT_CONFLICTS,
+    INSTRUMENTS,
+    SYMBOLOGY_REQUESTS,
+)
 from cbi_assets.tables.matrix_table import DAILY_ML_MATRIX, DAILY_ML_MATRIX_FLAT
 from cbi_assets.tables.ops_tables import (
     ACCEPTANCES,
@@ -47,6 +51,7 @@ ALL_TABLES: Final = (
     ACCEPTANCES,
     INSTRUMENTS,
     INSTRUMENT_CONFLICTS,
+    SYMBOLOGY_REQUESTS,
     *DERIVED.values(),
     *BUILT,
     *DOWNLOADS,
@@ -96,6 +101,7 @@ __all__ = [
     "STAGING_TABLES",
     "STANDING_APPROVALS",
     "STITCH_STATISTICS",
+    "SYMBOLOGY_REQUESTS",
     "TRAINING",
     "TRAINING_BUILDS",
     "YAHOO_BRIDGE",

@@ -1,4 +1,4 @@
-"""Which contract an instrument id stood for, and where sources disagree about it."""
+"""Which contract an instrument id stood for, who disagrees, and what Databento was asked."""
 
 from __future__ import annotations
 
@@ -41,7 +41,27 @@ INSTRUMENT_CONFLICTS = TableSpec(
         Column("to_date", "DATE", "UTC date after the last one"),
         Column("raw_symbol", "STRING", "the symbol that the source states"),
         Column("source", "STRING", "dbn, symbology.json, symbology.csv or api"),
-        Column("path", "STRING", "the file, as a path on the drive"),
+        Column("path", "STRING", "the file, as a path on the drive; of api, in CBI_HOME"),
     ),
     key=("dataset", "instrument_id", "from_date", "raw_symbol", "path"),
+)
+
+SYMBOLOGY_REQUESTS = TableSpec(
+    dataset="ops",
+    name="symbology_requests",
+    description="What `cbi resolve` asked Databento's symbology API, one row per request. Rows are "
+    "added and never changed: an instrument is asked about once for a date.",
+    columns=(
+        Column("request_id", "STRING", "twelve hex digits of the sha256 of the request"),
+        Column("dataset", "STRING", "the vendor's dataset"),
+        Column("instrument_ids", "ARRAY<STRING>", "the instrument ids asked about", False),
+        Column("from_date", "DATE", "first UTC date"),
+        Column("to_date", "DATE", "UTC date after the last one"),
+        Column("names", "INT64", "intervals of outrights and spreads in the answer"),
+        Column("unknown", "INT64", "instruments that the answer does not name"),
+        Column("cost_usd", "FLOAT64", "what it cost; resolving symbols is free", unit="USD"),
+        Column("path", "STRING", "the answer, as a path in the home that asked"),
+        Column("asked_at", "TIMESTAMP", "when it was asked", unit="UTC"),
+    ),
+    key=("request_id",),
 )

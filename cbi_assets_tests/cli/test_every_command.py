@@ -119,7 +119,7 @@ def test_every_command_runs(
     project.home.read_copy.unlink()  # the fixture's home was made on DuckDB
     ran = ["version", "config", "inventory", "plan", "approve", "approvals", "download", "unload",
            "load", "build", "check", "audit", "alert", "doctor", "accept", "schedule",
-           "copy", "export"]  # fmt: skip
+           "copy", "export", "resolve"]  # fmt: skip
     assert {*ran, *ELSEWHERE} == COMMANDS
     cbi("version")
     cbi("config --check")
@@ -168,6 +168,9 @@ def test_every_command_runs(
     assert clash[0] in json.dumps(audit)
     cbi("alert")
     cbi("doctor")
+    resolved = cbi("resolve --json --symbol ZL")
+    # the hours that were bought, of one instrument
+    assert (resolved["asked"], resolved["unknown"], resolved["named_bars"]) == (1, 0, 2 * 19)
     (drive / JOB / "manifest.json").write_bytes(b"{")
     accepted = cbi(f"accept --json --job {JOB} --by Ada --why known")
     assert {file["path"] for file in accepted["files"]} >= {f"{JOB}/manifest.json"}

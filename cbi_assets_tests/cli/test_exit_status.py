@@ -3,6 +3,7 @@ settings, 3 an outside service or another process in the home."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import socket
@@ -184,10 +185,26 @@ def planned_and_busy(machine: Machine) -> None:
     busy(machine)
 
 
-def approved(machine: Machine) -> Vendor:
+def connected(machine: Machine) -> Vendor:
     vendor = machine.resources.enter_context(run_vendor(Vendor(looks=1, usd_per_gib=50.0)))
     machine.patch.setenv("CBI_DATABENTO_ENDPOINT", vendor.url)
     machine.patch.setenv("DATABENTO_API_KEY", vendor.key)
+    return vendor
+
+
+def connected_and_busy(machine: Machine) -> None:
+    connected(machine)
+    busy(machine)
+
+
+def connected_with_conflict(machine: Machine) -> None:
+    conflict(machine)
+    date = dt.date(2025, 1, 1)
+    connected(machine).instruments = {10: [("ZLH5", date, date + dt.timedelta(days=31))]}
+
+
+def approved(machine: Machine) -> Vendor:
+    vendor = connected(machine)
     planned(machine)
     assert machine.run("approve", "PLAN", "--by", "Ada", "--max-usd", "5") == 0
     return vendor
@@ -256,6 +273,10 @@ TABLE: list[tuple[str, int, Situation]] = [
     ("approvals", 0, empty),
     ("approvals", 2, wrong_setting),
     ("approvals --wait 0", 3, busy),
+    ("resolve", 0, connected),
+    ("resolve", 1, connected_with_conflict),
+    ("resolve", 2, empty),
+    ("resolve --wait 0", 3, connected_and_busy),
     ("download PLAN", 0, approved),
     ("download PLAN", 1, approved_with_failures),
     ("download PLAN", 2, planned),

@@ -124,6 +124,17 @@ def _contracts(root: str, day: dt.date) -> tuple[str, str]:
     return found[0], found[1]
 
 
+@cache
+def symbols_by_number(start: dt.date, end: dt.date) -> dict[int, str]:
+    """Return the raw symbols of the instruments behind every continuous symbol in [start, end)."""
+    return {
+        _number(symbol): symbol
+        for root in load_universe().roots
+        for first, _ in months_of(start, end)
+        for symbol in _contracts(root, first)
+    }
+
+
 def _number(symbol: str) -> int:
     return zlib.crc32(symbol.encode()) & 0x3FFFFFFF
 

@@ -91,7 +91,7 @@ class Pauses(list[float]):
 def clients_of(vendor: Vendor, timeout: float = 5.0, pauses: Pauses | None = None) -> Clients:
     """Return clients for the tests' vendor, with a timeout in seconds."""
     clients = connect(SecretStr(vendor.key), vendor.url, Pauses() if pauses is None else pauses)
-    for api in (clients.batch, clients.metadata):
+    for api in (clients.batch, clients.metadata, clients.symbology):
         vars(api)["TIMEOUT"] = timeout
     return clients
 

@@ -1,6 +1,6 @@
-"""The tests' vendor over HTTP, on loopback: `/v0/metadata.*`, `/v0/batch.*`, and the files of
-`/v0/batch/download/`. Logs every request and fails on demand. As a separate process:
-`python -m cbi_assets_tests.databento_api.server --port 8123`.
+"""The tests' vendor over HTTP, on loopback: `/v0/metadata.*`, `/v0/symbology.*`, `/v0/batch.*`,
+and the files of `/v0/batch/download/`. Logs every request and fails on demand. As a separate
+process: `python -m cbi_assets_tests.databento_api.server --port 8123`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The tests' Databento: an account with jobs, quotes, files, a request log and faults.
 
-It implements the routes that the real client uses (`metadata.*` and `batch.*`); `server.py` serves
-it over HTTP.
+It implements the routes that the real client uses (`metadata.*`, `symbology.*` and `batch.*`);
+`server.py` serves it over HTTP.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from cbi_assets_tests.databento_api.bars import (
     make_file,
     mapped,
     months_of,
+    symbols_by_number,
 )
 
 KEY = "db-TESTSTESTSTESTSTESTSTESTSTEST"
 USER = "46PCMCVF"
+
+
+Interval = tuple[str, dt.date, dt.date]
+"""A raw symbol, and from when to before when it is an instrument's."""
 
 
 @dataclass
@@ -94,6 +99,8 @@ class Vendor:
     """Condition and date of modification of the days that are not plainly available."""
     knows_conditions: bool = True
     """Whether the API says which days are not plainly available; the jobs always do."""
+    instruments: dict[int, list[Interval]] = field(default_factory=dict)
+    """The raw symbols of instrument IDs, instead of those of the bars that it sells."""
     moves: dict[str, dict[dt.date, int]] = field(default_factory=dict)
     """By how many ticks a root's prices of a day were raised since, by root."""
     rng: random.Random = field(default_factory=random.Random)
@@ -160,6 +167,37 @@ class Vendor:
     def metadata_get_cost(self, params: Mapping[str, str]) -> float:
         price = self.prices.pop(0) if self.prices else self.usd_per_gib
         return count(_wanted(params)) * BAR_BYTES / 2**30 * price
+
+    def symbology_resolve(self, params: Mapping[str, str]) -> dict[str, Any]:
+        assert (params["stype_in"], params["stype_out"]) == ("instrument_id", "raw_symbol")
+        start, end = (dt.date.fromisoformat(params[f"{name}_date"]) for name in ("start", "end"))
+        symbols = params["symbols"].split(",")
+        named = {text: self._names_of(int(text), start, end) for text in symbols}
+        return {
+            "result": {
+                text: [{"d0": str(d0), "d1": str(d1), "s": s} for s, d0, d1 in intervals]
+                for text, intervals in named.items()
+                if intervals
+            },
+            "symbols": symbols,
+            "stype_in": "instrument_id",
+            "stype_out": "raw_symbol",
+            "start_date": str(start),
+            "end_date": str(end),
+            "partial": [],
+            "not_found": [text for text, intervals in named.items() if not intervals],
+            "message": "OK",
+            "status": 0,
+        }
+
+    def _names_of(self, number: int, start: dt.date, end: dt.date) -> list[Interval]:
+        if number in self.instruments:
+            intervals = self.instruments[number]
+        else:
+            symbol = symbols_by_number(start, end).get(number)
+            intervals = [(symbol, start, end)] if symbol else []
+        clipped = [(s, max(d0, start), min(d1, end)) for s, d0, d1 in intervals]
+        return [interval for interval in clipped if interval[1] < interval[2]]
 
     def batch_submit_job(self, params: Mapping[str, str]) -> dict[str, Any]:
         job = self.add_job(_wanted(params), params)

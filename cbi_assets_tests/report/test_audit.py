@@ -204,6 +204,7 @@ def test_figures_are_equal_in_all_three_documents(troubled: Project) -> None:
     assert [(p["root"], p["rows"]) for p in found.json["partitions"]] == [("ZL", 7)]
     (anonymous,) = shown["Continuous bars whose contract is unknown"]
     assert (anonymous["anonymous"], anonymous["named by a job of"]) == ("7", "ZL.FUT")
+    assert anonymous["or by"] == "cbi resolve --symbol ZL"
     assert sum(row["published"] for row in found.json["books"]) == 7
     facts = found.html.all("dl")[0]
     names = [node.text() for node in facts.all("dt")]
