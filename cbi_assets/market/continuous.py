@@ -11,6 +11,7 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.market.bars import PRICES
+from cbi_assets.market.roll_steps import adjust, is_contract
 from cbi_assets.market.session_bars import INTRADAY, contract_sessions
 from cbi_assets.market.symbology import is_continuous
 
@@ -88,16 +89,16 @@ def continuous_series(
 ) -> pl.DataFrame:
     """Build the continuous daily series of each root: `none`, `difference` and `ratio`.
 
-    `none` has every active row, unadjusted. `difference` and `ratio` have the front-month chain's
-    rows only, adjusted by the rolls up to their own date and by no later one, so that a published
+    `none` has every active row, unadjusted. `difference` and `ratio` have the rows whose contract
+    is known, adjusted by the rolls up to their own date and by no later one, so that a published
     row never changes. The first contract is unadjusted. A roll adds `from_close - to_close` to
     what is added to the prices, or multiplies their factor by `from_close / to_close`
-    (`back_adj`); both closes are of the trade date before the roll. So the move on the roll date
-    is the new contract's own.
+    (`back_adj`); both closes are of one trade date before the roll. So the move on the roll date
+    is the new contract's own. `market/roll_steps.py` says which closes these are.
 
-    The two closes must be of sessions of the same kind: both of 1m or 1h bars, else both of 1d
-    bars. A root has no adjusted row from a roll without such closes on, and no `ratio` row from the
-    first price that is not positive on, in a row or in a roll.
+    A row has no adjusted row while the step to its contract is unknown, and no `ratio` row from
+    the first price that is not positive on. If its session has bars of two contracts, those of the
+    new one alone count; without such a session only the close is known.
 
     Parameters
     ----------
@@ -114,11 +115,30 @@ def continuous_series(
     pl.DataFrame
         The columns of market_data.databento_futures_continuous_1d, in any order; sorted by
         cont_id and date. Volume in contracts, never adjusted. `roll_flag` is whether the contract
-        differs from the row before: false on a series' first row, and null if the two rows name
-        their contracts in different ways (the chain, one of the vendor's symbols) or not at all
-        (Yahoo).
+        differs from the row before: false on a series' first row, and null if one of the two is
+        not known by its name (the vendor's symbols of different letters, Yahoo).
     """
-    plain = active.select(
+    plain = _as_series(active)
+    known = _as_series(_of_one_contract(active, sessions)).sort("root", "date")
+    series = {
+        "none": plain if yahoo is None else pl.concat([_bridge(yahoo), plain], how="diagonal"),
+        "difference": _by_difference(known, sessions, rolls),
+        "ratio": _by_ratio(known, sessions, rolls),
+    }
+    return (
+        pl.concat(
+            (rows.with_columns(method=pl.lit(method)) for method, rows in series.items()),
+            how="diagonal",
+        )
+        .with_columns(cont_id=pl.format("{}.{}", "root", "method"))
+        .sort("cont_id", "date")
+        .with_columns(roll_flag=_roll_flag())
+    )
+
+
+def _as_series(active: pl.DataFrame) -> pl.DataFrame:
+    """Return active rows with the columns of the `none` series."""
+    return active.select(
         pl.col("trade_date").alias("date"),
         "root",
         *PRICES,
@@ -130,24 +150,33 @@ def continuous_series(
         pl.lit("databento").alias("source"),
         pl.lit("last_trade").alias("close_kind"),
     )
-    unadjusted = (
-        plain.filter(pl.col("roll_rule") == CHAIN_RULE).drop("back_adj").sort("root", "date")
-    )
-    legs = _legs(unadjusted, sessions, rolls)
-    series = {
-        "none": plain if yahoo is None else pl.concat([_bridge(yahoo), plain], how="diagonal"),
-        "difference": _by_difference(unadjusted, legs),
-        "ratio": _by_ratio(unadjusted, legs),
-    }
-    return (
-        pl.concat(
-            (rows.with_columns(method=pl.lit(method)) for method, rows in series.items()),
-            how="diagonal",
+
+
+def _of_one_contract(active: pl.DataFrame, sessions: pl.DataFrame) -> pl.DataFrame:
+    """Return the active rows of known contracts, without bars of any other contract.
+
+    A row of two contracts becomes the session of its own one, whatever symbol has it. If none has,
+    its close stays, which is of its contract.
+    """
+    named = active.filter(is_contract(pl.col("contract_key")))
+    mixed = named.filter(~pl.col("is_pure"))
+    if mixed.is_empty():
+        return named
+    values = [*PRICES, "volume"]
+    own = (
+        contract_sessions(sessions.filter("is_pure").join(mixed.select(_KEY), on=_KEY, how="semi"))
+        .with_columns(pl.col("built_from").is_in(INTRADAY).alias("is_intraday"))
+        .select(
+            *_KEY, "contract_key", "is_intraday", *(pl.col(n).alias(f"own_{n}") for n in values)
         )
-        .with_columns(cont_id=pl.format("{}.{}", "root", "method"))
-        .sort("cont_id", "date")
-        .with_columns(roll_flag=_roll_flag())
     )
+    close = pl.coalesce("own_close", "close").alias("close")
+    replaced = (
+        mixed.with_columns(is_intraday=pl.col("built_from").is_in(INTRADAY))
+        .join(own, on=[*_KEY, "contract_key", "is_intraday"], how="left")
+        .with_columns(close, *(pl.col(f"own_{n}").alias(n) for n in values if n != "close"))
+    )
+    return pl.concat([named.filter("is_pure"), replaced.select(named.columns)])
 
 
 def _bridge(yahoo: pl.DataFrame) -> pl.DataFrame:
@@ -163,94 +192,20 @@ def _bridge(yahoo: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _legs(unadjusted: pl.DataFrame, sessions: pl.DataFrame, rolls: pl.DataFrame) -> pl.DataFrame:
-    """Return each roll after a root's first row: root, date, from_close, to_close."""
-    is_intraday = pl.col("built_from").is_in(INTRADAY)
-    decided = rolls.select("root", trade_date="decided_on")
-    closes = (
-        contract_sessions(sessions.join(decided, on=_KEY, how="semi"))
-        .group_by("root", pl.col("trade_date").alias("decided_on"), "contract")
-        # at most one session of each contract and kind
-        .agg(
-            pl.col("close").filter(is_intraday).max().alias("intraday"),
-            pl.col("close").filter(~is_intraday).max().alias("daily"),
-        )
-    )
-    first = unadjusted.group_by("root").agg(pl.col("date").min().alias("first"))
-    found = (
-        rolls.select("root", "decided_on", "from_contract", "to_contract", date="roll_date")
-        .join(first, on="root")
-        .filter(pl.col("date") > pl.col("first"))
-    )
-    for leg in ("from", "to"):
-        found = found.join(
-            closes.rename(
-                {
-                    "contract": f"{leg}_contract",
-                    "intraday": f"{leg}_intraday",
-                    "daily": f"{leg}_daily",
-                }
-            ),
-            on=["root", "decided_on", f"{leg}_contract"],
-            how="left",
-        )
-    both_intraday = pl.col("from_intraday").is_not_null() & pl.col("to_intraday").is_not_null()
-    return found.select(
-        "root",
-        "date",
-        *(
-            pl.when(both_intraday)
-            .then(f"{leg}_intraday")
-            .otherwise(f"{leg}_daily")
-            .alias(f"{leg}_close")
-            for leg in ("from", "to")
-        ),
-    ).sort("root", "date")
-
-
-def _by_difference(unadjusted: pl.DataFrame, legs: pl.DataFrame) -> pl.DataFrame:
-    steps = legs.with_columns(step=pl.col("from_close") - pl.col("to_close"))
-    return (
-        _adjustments(unadjusted, steps, pl.col("step").cum_sum(), 0.0)
-        .filter(~pl.col("is_broken"))
-        .drop("is_broken")
-        .with_columns(pl.col(name) + pl.col("back_adj") for name in PRICES)
+def _by_difference(
+    known: pl.DataFrame, sessions: pl.DataFrame, rolls: pl.DataFrame
+) -> pl.DataFrame:
+    return adjust(known, sessions, rolls, "difference").with_columns(
+        pl.col(name) + pl.col("back_adj") for name in PRICES
     )
 
 
-def _by_ratio(unadjusted: pl.DataFrame, legs: pl.DataFrame) -> pl.DataFrame:
-    is_positive = (pl.col("from_close") > 0) & (pl.col("to_close") > 0)
-    steps = legs.with_columns(
-        step=pl.when(is_positive).then(pl.col("from_close") / pl.col("to_close"))
-    )
+def _by_ratio(known: pl.DataFrame, sessions: pl.DataFrame, rolls: pl.DataFrame) -> pl.DataFrame:
     has_been_nonpositive = (
         (pl.min_horizontal(*PRICES) <= 0).fill_null(False).cum_sum().over("root", order_by="date")
     ) > 0
-    return (
-        _adjustments(unadjusted, steps, pl.col("step").cum_prod(), 1.0)
-        .filter(~pl.col("is_broken") & ~has_been_nonpositive)
-        .drop("is_broken")
-        .with_columns(pl.col(name) * pl.col("back_adj") for name in PRICES)
-    )
-
-
-def _adjustments(
-    unadjusted: pl.DataFrame, steps: pl.DataFrame, accumulated: pl.Expr, start: float
-) -> pl.DataFrame:
-    """Add `back_adj`, accumulated over the rolls up to each date, and `is_broken`: a step of them
-    is unknown."""
-    adjustments = steps.select(
-        "root",
-        "date",
-        accumulated.over("root", order_by="date").alias("back_adj"),
-        (pl.col("step").is_null().cum_sum().over("root", order_by="date") > 0).alias("is_broken"),
-    )
-    return unadjusted.join_asof(
-        adjustments, on="date", by="root", strategy="backward", check_sortedness=False
-    ).with_columns(
-        # Null before the first roll, and in a broken row, which is dropped.
-        pl.col("back_adj").fill_null(start),
-        pl.col("is_broken").fill_null(False),
+    return adjust(known.filter(~has_been_nonpositive), sessions, rolls, "ratio").with_columns(
+        pl.col(name) * pl.col("back_adj") for name in PRICES
     )
 
 
@@ -258,11 +213,12 @@ def _roll_flag() -> pl.Expr:
     """Whether the contract differs from the row before, of rows sorted by cont_id and date."""
     rule, contract = pl.col("roll_rule"), pl.col("active_contract")
     rule_before, contract_before = (e.shift(1).over("cont_id") for e in (rule, contract))
+    is_comparable = (rule_before == rule) | (is_contract(contract) & is_contract(contract_before))
     return (
         pl.when(contract.is_null())
         .then(None)
         .when(rule_before.is_null())
         .then(False)
-        .when(rule_before == rule)
+        .when(is_comparable)
         .then(contract != contract_before)
     )
