@@ -110,9 +110,10 @@ ROLL_CALENDAR = TableSpec(
 CONTINUOUS = TableSpec(
     dataset="market_data",
     name="databento_futures_continuous_1d",
-    description="Continuous daily series: the front-month chain unadjusted (none) and adjusted by "
-    "the rolls up to each date only (difference, ratio); the vendor's ROOT.v.0 on dates without a "
-    "session of the chain; ZL's Yahoo bridge before 2010-06-06.",
+    description="Continuous daily series: the front-month chain, the vendor's ROOT.v.0 on dates "
+    "without a session of the chain, and ZL's Yahoo bridge before 2010-06-06, unadjusted (none); "
+    "the rows whose contract is known, adjusted by the rolls up to each date only (difference, "
+    "ratio).",
     columns=(
         Column("date", "DATE", "trade date"),
         Column("root", "STRING", "product root"),
@@ -123,8 +124,8 @@ CONTINUOUS = TableSpec(
         Column(
             "roll_flag",
             "BOOL",
-            "whether the contract differs from the row before; NULL if the two rows name their "
-            "contracts by different rules, or not at all (Yahoo)",
+            "whether the contract differs from the row before; NULL if one of the two is not known "
+            "by its name (vendor's symbols of different letters, Yahoo)",
             required=False,
         ),
         Column(

@@ -130,6 +130,9 @@ def test_pivots_on_the_day_of_a_vendors_roll_appear_once_the_contracts_are_named
         ("ZLH2025", False),
         ("ZLK2025", True),
     ]
+    adjusted = f"SELECT * FROM `{CONTINUOUS.id}` WHERE method = 'difference' ORDER BY date"
+    # on Monday ZLH5 closed at 12 and ZLK5 at 11, so 1 is added to Tuesday's 12
+    assert query(project, adjusted).select("back_adj", "close").rows() == [(0.0, 12.0), (1.0, 13.0)]
 
 
 def test_build_replaces_the_session_of_a_corrected_bar(project: Project, drive: Path) -> None:
