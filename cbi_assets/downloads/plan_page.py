@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 
 from cbi_assets.config.downloads import Strategy
-from cbi_assets.config.universe import Universe
+from cbi_assets.config.universe import FOUND, Universe
 from cbi_assets.downloads.plan_model import Gap, Plan, Request, total
 from cbi_assets.formatting import dollars, markdown_table, number, plural, size
 from cbi_assets.market.bars import TIMEFRAMES
@@ -250,6 +250,11 @@ def _not_requested(plan: Plan, universe: Universe) -> str:
     complete = [r for r in universe.roots if r in published and r not in requested]
     if complete:
         parts.append("Roots with nothing missing: " + ", ".join(complete) + ".")
+    if found := [name for name, root in universe.roots.items() if root.tier == FOUND]:
+        parts.append(
+            f"{plural(len(found), 'root')} whose bars are loaded where they are on the drive, and "
+            f"of which universe.yaml wants no timeframe (tier {FOUND}): {', '.join(found)}."
+        )
     parts += [f"**{entry.name}**: {entry.why}" for entry in plan.unavailable]
     parts.append("Saturdays and CME's holidays are never requested.")
     return "\n\n".join(parts)

@@ -69,6 +69,7 @@ def test_page_lists_what_is_published_and_what_is_not_requested() -> None:
     assert "| ZL | 1h, 1m | sources.yaml | 2014-06-11 |" in page
     assert "**VX**: not on CME." in page
     assert "Roots with nothing missing: ES." in page
+    assert any(line.startswith("52 roots whose bars are loaded where they are") for line in page)
 
 
 def test_page_shows_the_next_commands_with_a_sufficient_ceiling() -> None:
