@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,6 +14,7 @@ from cbi_assets.drive.formats import dataset_of_publisher, is_dataset_of_databen
 from cbi_assets.drive.grammar import MAX_SYMBOL, is_symbol
 from cbi_assets.formatting import shorten
 from cbi_assets.market.bars import PRICES, Columns, is_suspect
+from cbi_assets.market.session_hours import REVISIONS, traded_without_equities
 from cbi_assets.market.sessions import Calendar, trade_date_of
 from cbi_assets.market.symbology import describe_symbols, name_contracts
 from cbi_assets.market.ticks import Tick, is_off_tick
@@ -66,6 +68,17 @@ class Rules:
     accepted: frozenset[str] = frozenset()
     datasets_of: Mapping[str, str] = field(default_factory=dict)
     months_after: Mapping[str, int] = field(default_factory=dict)
+
+    def landed_as(self, root: str) -> str:
+        """Return the calendar, and its revision if there is one, that a root's bars are dated by.
+
+        Empty for a root whose sector is unknown.
+        """
+        calendar = self.calendars.get(root)
+        if calendar is None:
+            return ""
+        revision = REVISIONS.get(calendar)
+        return f"{calendar}.{revision}" if revision else calendar
 
     def is_elsewhere(self) -> pl.Expr:
         """True for a record (root, dataset) of a root that is in another dataset."""
@@ -208,10 +221,12 @@ def _add_contract_and_date(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     for root in symbols["root"].unique().to_list():
         by_calendar.setdefault(rules.calendars.get(root), []).append(root)
     date = pl.lit(None, pl.Date)
+    names: dict[tuple[dt.date, ...], str] = {}
     dates: dict[str, pl.Series] = {}
     for calendar, roots in by_calendar.items():
-        key = "equity" if calendar in (None, "equity") else "other"
-        name = f"trade_date_{key}"
+        # Sectors with the same dates share a column.
+        extra = traded_without_equities(calendar)
+        name = names.setdefault(extra, f"trade_date_{len(names)}")
         if name not in dates:
             dates[name] = trade_date_of(frame["ts_event"], calendar).alias(name)
         date = pl.when(pl.col("root").is_in(roots)).then(pl.col(name)).otherwise(date)

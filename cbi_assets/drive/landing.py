@@ -240,7 +240,7 @@ class Lander:
         slices: list[Slice] = []
         symbols: dict[int, set[str]] = {}
         for file_no, root, records, first_ts, last_ts, names in counted.iter_rows():
-            calendar = self._rules.calendars.get(root) or ""
+            calendar = self._rules.landed_as(root)
             slices.append(
                 Slice(file_no, timeframe, root, calendar, pack, records, first_ts, last_ts)
             )

@@ -223,14 +223,14 @@ def _gone(
 
 
 def _forget_stale_calendars(catalog: Catalog, rules: Rules) -> None:
-    """Remove contents landed under another sector calendar than their root has now.
+    """Remove contents landed under another sector calendar, or revision, than their root has now.
 
     Their files are read again, which gives their bars new trade dates.
     """
     stale = {
         piece.file_no
         for piece in catalog.slices()
-        if piece.root and piece.calendar != (rules.calendars.get(piece.root) or "")
+        if piece.root and piece.calendar != rules.landed_as(piece.root)
     }
     if stale:
         catalog.forget_contents(stale)

@@ -94,6 +94,20 @@ REGULAR: Final[dict[Calendar, tuple[Hours, ...]]] = {
 # 2025-01-09 (CME's notice of 2024-12-30); rates did not trade on 2018-12-05, all others did.
 _MOURNING: Final = (dt.date(2018, 12, 5), dt.date(2025, 1, 9))
 
+# Good Fridays with the jobs report. FX and rates trade to 10:15, and the day is a business day of
+# its own for them (CME's notice FRB 15-03 of 2015-03-25, for 2015-04-03). The library has these
+# closes, but for FX in 2012 and 2015. No notice says the same of equities and crypto, whose hours to
+# 08:15 or 10:15 belong to Monday, as CME_TradeDate has it.
+_JOBS_REPORT_FRIDAYS: Final = tuple(
+    dt.date.fromisoformat(day)
+    for day in ("2012-04-06", "2015-04-03", "2021-04-02", "2023-04-07", "2026-04-03")
+)
+_JOBS_REPORT_CLOSE: Final = dt.time(10, 15)
+
+REVISIONS: Final[dict[Calendar, int]] = {"fx": 2, "rates": 2}
+"""How often a sector's trade dates have changed since 1, if they have. What was landed under an
+earlier revision is read again."""
+
 # Calendars of pandas_market_calendars that list the sectors' early closes.
 _LIBRARY: Final[dict[Calendar, str]] = {
     "grains": "CME_Agriculture",
@@ -152,9 +166,14 @@ _SANDY: Final[dict[Calendar, dict[dt.date, dt.time]]] = {
 
 def traded_without_equities(calendar: Calendar | None) -> tuple[dt.date, ...]:
     """Return the sector's trade dates that CME_TradeDate lacks; none for an unknown sector."""
-    if calendar in (None, "equity", "volatility"):
-        return ()
-    return _MOURNING[1:] if calendar == "rates" else _MOURNING
+    match calendar:
+        case None | "equity" | "volatility":
+            return ()
+        case "rates":
+            return (*_MOURNING[1:], *_JOBS_REPORT_FRIDAYS)
+        case "fx":
+            return (*_MOURNING, *_JOBS_REPORT_FRIDAYS)
+    return _MOURNING
 
 
 @cache
@@ -187,6 +206,7 @@ def early_closes(calendar: Calendar) -> dict[dt.date, dt.time]:
             found = {d: t for d, t in found.items() if not _is_july_3(d, 2012, *range(2020, 2041))}
         case "fx":
             found |= {dt.date(2010, 12, 31): dt.time(12, 15)} | _after_thanksgiving(found)
+            found |= dict.fromkeys(_JOBS_REPORT_FRIDAYS, _JOBS_REPORT_CLOSE)
         case "rates":
             # On Fridays before holidays the library has 15:15, to 2015; the regular close is later,
             # and bars cannot tell.

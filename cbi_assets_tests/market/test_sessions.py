@@ -107,6 +107,25 @@ def test_trade_date_is_null_outside_2000_to_2040(start: str) -> None:
     assert trade_date("2040-12-31T22:59Z") == dt.date(2040, 12, 31)
 
 
+@pytest.mark.parametrize("friday", ["2012-04-06", "2015-04-03", "2021-04-02", "2023-04-07"])
+@pytest.mark.parametrize("calendar", ["fx", "rates"])
+def test_a_good_friday_with_the_jobs_report_is_a_trade_date_of_fx_and_rates(
+    friday: str, calendar: Calendar
+) -> None:
+    """They traded from Thursday, 17:00, to 10:15 Chicago time, which is 15:15 UTC."""
+    thursday = day(friday) - dt.timedelta(days=1)
+    for start in (f"{thursday}T22:00Z", f"{friday}T15:00Z"):
+        assert trade_date(start, calendar) == day(friday)
+        assert trade_date(start, "equity") == day(friday) + dt.timedelta(days=3)
+    assert session_close(day(friday), calendar) == dt.datetime.fromisoformat(f"{friday}T15:15Z")
+    assert day(friday) not in trade_dates("metals")
+
+
+def test_other_good_fridays_are_no_trade_dates() -> None:
+    for friday in ("2014-04-18", "2024-03-29", "2025-04-18"):
+        assert trade_date(f"{friday}T14:00Z", "fx") > day(friday)  # type: ignore[operator]
+
+
 def test_trade_date_is_null_for_null() -> None:
     good = dt.datetime(2025, 1, 7, 15, tzinfo=dt.UTC)
     series = pl.Series("ts_event", [None, good, None], dtype=pl.Datetime("us", "UTC"))
