@@ -96,8 +96,8 @@ _MOURNING: Final = (dt.date(2018, 12, 5), dt.date(2025, 1, 9))
 
 # Good Fridays with the jobs report. FX and rates trade to 10:15, and the day is a business day of
 # its own for them (CME's notice FRB 15-03 of 2015-03-25, for 2015-04-03). The library has these
-# closes, but for FX in 2012 and 2015. No notice says the same of equities and crypto, whose hours to
-# 08:15 or 10:15 belong to Monday, as CME_TradeDate has it.
+# closes, but for FX in 2012 and 2015. No notice says the same of equities and crypto, whose hours
+# to 08:15 or 10:15 belong to Monday, as CME_TradeDate has it.
 _JOBS_REPORT_FRIDAYS: Final = tuple(
     dt.date.fromisoformat(day)
     for day in ("2012-04-06", "2015-04-03", "2021-04-02", "2023-04-07", "2026-04-03")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 import zstandard
 
+from cbi_assets.demo.encoder import mappings
 from cbi_assets.drive import landing, pieces, reader, streams
 from cbi_assets.session import Project
 from cbi_assets_tests.drive.jobs import MAPPED, mixed, mixed_rows, parquet_variants
@@ -20,6 +24,8 @@ from cbi_assets_tests.helpers import (
     landed_rows,
     load_once,
     published,
+    put_job,
+    query,
     refusals,
     take_inventory,
     text_file,
@@ -166,6 +172,27 @@ def test_everything_is_read_again_if_the_catalog_is_missing(project: Project, dr
     outcome = load_once(project)
     assert (outcome.survey.read, outcome.published) == (1, 0)
     assert published(project) == expected_rows(bars(24))
+
+
+def test_a_file_landed_under_earlier_trade_dates_is_read_again(
+    project: Project, drive: Path
+) -> None:
+    """On Good Friday, 2021-04-02, FX had a trade date of its own, and equities traded for Monday."""
+    friday = dt.datetime(2021, 4, 2, 12, tzinfo=dt.UTC)
+    symbols = {"6E.v.0": 50, "ES.v.0": 40}
+    span = (friday.date(), friday.date() + dt.timedelta(days=1))
+    mapped = mappings({symbol: [(number, *span)] for symbol, number in symbols.items()})
+    hours = [bars(1, symbol, friday, instrument_id=number) for symbol, number in symbols.items()]
+    put_job(drive, {"a.dbn": dbn_file(np.concatenate(hours), mapped=mapped)}, mapped=mapped)
+    load_once(project)
+    dates = query(project, "SELECT root, trade_date FROM `market_data.databento_futures_ohlcv_1h`")
+    assert dict(dates.iter_rows()) == {"6E": friday.date(), "ES": dt.date(2021, 4, 5)}
+    assert load_once(project).survey.read == 0
+    with sqlite3.connect(project.home.catalog) as catalog:
+        catalog.execute("UPDATE slices SET calendar = 'fx' WHERE root = '6E'")
+    outcome = load_once(project)
+    assert (outcome.survey.read, outcome.published) == (1, 0)
+    assert load_once(project).survey.read == 0
 
 
 def test_file_loads_after_a_run_that_died_before_its_commit(
