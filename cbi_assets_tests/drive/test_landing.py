@@ -177,7 +177,7 @@ def test_everything_is_read_again_if_the_catalog_is_missing(project: Project, dr
 def test_a_file_landed_under_earlier_trade_dates_is_read_again(
     project: Project, drive: Path
 ) -> None:
-    """On Good Friday, 2021-04-02, FX had a trade date of its own, and equities traded for Monday."""
+    """On Good Friday, 2021-04-02, FX had a trade date of its own; equities traded for Monday."""
     friday = dt.datetime(2021, 4, 2, 12, tzinfo=dt.UTC)
     symbols = {"6E.v.0": 50, "ES.v.0": 40}
     span = (friday.date(), friday.date() + dt.timedelta(days=1))
