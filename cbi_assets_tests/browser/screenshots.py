@@ -35,7 +35,6 @@ from cbi_assets_tests.browser.ui_server import open_browser, serve_ui
 
 PARTITION = "/assets/raw/databento_ohlcv?view=partitions&partition=ZL%7C1h"
 CHECKS = "/assets/market_data/databento_futures_ohlcv_1h?view=checks"
-MATRIX = "/assets/features/daily_ml_matrix"
 CHECK = "coverage_is_uniform"
 NEUTRAL_HOME = """p => {
   p.innerHTML = p.innerHTML.replace(/from .*, warehouse/s, "from .cbi, warehouse")
@@ -43,6 +42,9 @@ NEUTRAL_HOME = """p => {
 """Hide the path of the machine on which the pictures are taken."""
 
 COLUMNS, ROWS = 80, 50
+SIZE = (1440, 1000)
+SIZES = {"graph": (1600, 560), "backfill": (1440, 320), "automation": (1440, 560)}
+"""Windows in which Dagster's pages are taken."""
 COMMANDS = ("load", "check", "audit")
 AUDITS: dict[str, tuple[int, int, Literal["light", "dark"], str | None]] = {
     "audit-light": (1200, 900, "light", None),
@@ -88,7 +90,6 @@ def main() -> None:
             "graph": ("/asset-groups", show_graph),
             "partition": (PARTITION, partial(show, "newest bars")),
             "check": (CHECKS, show_check),
-            "matrix": (MATRIX, partial(show, "trade dates")),
             "backfill": ("", partial(show, "Completed")),
             "run": ("", partial(show, "RUN_SUCCESS")),
             "automation": ("/automation", partial(show, "matrix_follows_bars")),
@@ -100,8 +101,7 @@ def main() -> None:
                 views["run"] = (f"/runs/{run}", views["run"][1])
                 for name, (view, bring) in views.items():
                     if path := to(name):
-                        size = (1600, 560) if name == "graph" else (1440, 1000)
-                        take(browser, address + view, path, bring, *size)
+                        take(browser, address + view, path, bring, *SIZES.get(name, SIZE))
     for path in filter(None, map(to, [*(f"terminal-{c}" for c in COMMANDS), *AUDITS, *views])):
         reduce_colors(path)
 
