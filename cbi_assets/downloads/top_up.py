@@ -132,7 +132,8 @@ def _plan(session: Session, standing: Standing, clients: Clients, jobs: OpenJobs
     timeframes = tuple(t for t in TIMEFRAMES if SCHEMAS[t] in standing.schemas)
     scope = Scope(roots=standing.roots, timeframes=timeframes, newest_only=True)
     plan = make_plan(session, scope, clients)
-    free = tuple(r for r in plan.requests if (r.root, r.schema) not in jobs)
+    # A day of a thin root may have no bars: a job of it would be requested again each hour.
+    free = tuple(r for r in plan.requests if r.records and (r.root, r.schema) not in jobs)
     return replace(plan, requests=free)
 
 

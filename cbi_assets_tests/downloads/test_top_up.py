@@ -161,6 +161,15 @@ def test_same_days_are_bought_again_if_the_job_had_them_as_pending(
     assert buy(published, vendor, tomorrow).plan is not None
 
 
+def test_days_without_records_are_not_bought(
+    published: Project, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grant_as_ada(published)
+    monkeypatch.setattr(vendor, "metadata_get_record_count", lambda params: 0)
+    done = buy(published, vendor)
+    assert (done.plan, done.waiting, submitted(vendor)) == (None, [], 0)
+
+
 def test_without_an_approval_nothing_is_bought(published: Project, vendor: Vendor) -> None:
     refusal(published, vendor, "none")
     assert vendor.log == []
