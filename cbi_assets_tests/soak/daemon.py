@@ -22,11 +22,14 @@ from dagster._core.test_utils import freeze_time
 from cbi_assets.databento_api.client import connect_from_settings
 from cbi_assets.definitions import defs
 from cbi_assets.downloads import buy
+from cbi_assets.downloads.execute import execute
+from cbi_assets.downloads.plan_files import find_plan
 from cbi_assets.downloads.top_up import top_up
 from cbi_assets.errors import UsageError
 from cbi_assets.pipeline.audit.alert_sensors import send_alerts, send_failed_runs
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.dead_runs import end_dead_runs
+from cbi_assets.pipeline.downloads.download_job import download_plan, watch_downloads
 from cbi_assets.pipeline.downloads.proposals import (
     propose_downloads,
     stale_bars,
@@ -114,7 +117,11 @@ class Daemon:
         self._die(_Work(_TICK, {"cursor": self._cursors.get(new_drive_files.name)}), trouble)
 
     def load(self, trouble: Trouble | None = None) -> list[dg.DagsterRun]:
-        """Tick the sensor of the drive twice, which is as often as a complete file needs."""
+        """Tick the sensor of the drive twice, which is as often as a complete file needs.
+
+        Before, tick the sensor that downloads jobs whose purchase was interrupted.
+        """
+        self._tick(watch_downloads)
         self.look_at_drive()
         self.now += dt.timedelta(minutes=1)
         return self._tick(new_drive_files, trouble)
@@ -328,6 +335,11 @@ def _execute(work: _Work, instance: dg.DagsterInstance, now: dt.datetime) -> Non
 def _call(work: _Work, now: dt.datetime) -> None:
     """Do what a run of the work does, but report nothing to Dagster."""
     project = SmallProject(bigquery=BigQuery()).get()
+    if work.job == download_plan.name:
+        plan = find_plan(project.home, work.config["ops"]["download_requests"]["config"]["plan"])
+        clients = connect_from_settings(project.settings)
+        execute(project, plan, clients, clock=lambda: now, buy=False, wait=False)
+        return
     if work.job == top_up_downloads.name:
         # what it may not buy, it refuses; the next run's alert says so
         with suppress(UsageError):
