@@ -65,8 +65,7 @@ def load(
     session.require_clock()
     outcome = load_bars(session, partitions, _check_canary, landed_only=landed_only)
     changed = PendingEvents(session.home).partitions()
-    checks = _check_partitions(session, changed)
-    profiles = _profile(session, changed)
+    checks, profiles = _check_and_profile(session, changed)
     cost = record_cost(session, outcome.load_id)
     return replace(outcome, checks=checks, profiles=profiles, cost=cost)
 
@@ -94,8 +93,8 @@ def unload(session: Session, plan: UnloadPlan) -> UnloadOutcome:
     Raises UsageError if a file that repeats these bars is no longer landed.
     """
     outcome = unload_bars(session, plan)
-    checks = _check_partitions(session, outcome.partitions)
-    return replace(outcome, checks=checks, profiles=_profile(session, outcome.partitions))
+    checks, profiles = _check_and_profile(session, outcome.partitions)
+    return replace(outcome, checks=checks, profiles=profiles)
 
 
 def accept_revision(
@@ -216,12 +215,9 @@ def check(session: Session, *, full: bool = False) -> list[CheckResult]:
     roots whose bars failed.
     """
     session.require_clock()
-    results: list[CheckResult] = []
+    context, results = CheckContext(session, full=full), list[CheckResult]()
     for is_raw in (True, False):
-        found = run_checks(
-            CheckContext(session, full=full),
-            [c for c in CHECKS if (c.timeframe is not None) == is_raw],
-        )
+        found = run_checks(context, [c for c in CHECKS if (c.timeframe is not None) == is_raw])
         record_results(session, found)
         results += found
     return results
@@ -234,25 +230,20 @@ def _check_canary(
     return run_checks(CheckContext(session, roots, scratch=scratch), checks)
 
 
-def _check_partitions(session: Session, partitions: Collection[Partition]) -> list[CheckResult]:
+def _check_and_profile(
+    session: Session, partitions: Collection[Partition]
+) -> tuple[list[CheckResult], list[PartitionProfile]]:
+    context, chosen = CheckContext(session, full=False), _by_timeframe(partitions)
     results: list[CheckResult] = []
     for timeframe, roots in log_steps(
-        _by_timeframe(partitions),
-        lambda own: f"checking {len(own[1])} partitions of {own[0]}",
-        logger=logger,
+        chosen, lambda own: f"checking {len(own[1])} partitions of {own[0]}", logger=logger
     ):
-        results += run_checks(
-            CheckContext(session, roots, full=False), checks_run_by(run_raw, timeframe)
-        )
+        results += run_checks(replace(context, roots=roots), checks_run_by(run_raw, timeframe))
     record_results(session, results)
-    return results
-
-
-def _profile(session: Session, partitions: Collection[Partition]) -> list[PartitionProfile]:
-    return [
+    return results, [
         profile
-        for timeframe, roots in _by_timeframe(partitions)
-        for profile in profile_partitions(session, timeframe, roots)
+        for timeframe, roots in chosen
+        for profile in profile_partitions(context, timeframe, roots)
     ]
 
 

@@ -74,7 +74,8 @@ class CheckContext:
         """Return the roots to check in a table."""
         if self.roots is not None:
             return list(self.roots)
-        return list(rows_by_root(self.session.warehouse, table))
+        warehouse = self.session.warehouse
+        return list(self.once(("rows", table.id), lambda: rows_by_root(warehouse, table)))
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
-from cbi_assets.checks.slices import Slice, read_slices, store_slices
+from cbi_assets.checks.sliced_table import book_of
+from cbi_assets.checks.slices import Slice, store_slices
 from cbi_assets.formatting import plural
-from cbi_assets.ledger.bar_ledger import read_bar_ledger
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
 from cbi_assets.session import Session
@@ -115,16 +115,16 @@ def _owed(context: CheckContext, roots: Sequence[str]) -> Owed:
 
     All months, if the check is a full one.
     """
-    warehouse = context.session.warehouse
+    warehouse, book = context.session.warehouse, book_of(context)
     passed = pl.DataFrame(
         [
             (DAILY_ML_MATRIX.id, root, month, piece.rule, piece.ledger)
-            for (root, month), piece in read_slices(warehouse, DAILY_ML_MATRIX.id).items()
+            for (root, month), piece in book.stored(DAILY_ML_MATRIX.id).items()
         ],
         schema=BUILD_SLICES.schema_of("table_id", "root", "month", "rule", "ledger"),
         orient="row",
     )
-    ledger = read_bar_ledger(warehouse).filter(pl.col("root").is_in(list(roots)))
+    ledger = book.bar_ledger.filter(pl.col("root").is_in(list(roots)))
     slices = BuildSlices(_with_observations(warehouse, ledger), passed, whole=context.full)
     built = matrix_slices(context.session.project, roots)
     return slices.owed(replace(built, sources=(*built.sources, _OBSERVATIONS)))

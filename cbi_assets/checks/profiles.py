@@ -17,13 +17,14 @@ from cbi_assets.warehouse.sql_files import load_sql
 
 
 def profile_partitions(
-    session: Session, timeframe: Timeframe, roots: Sequence[str]
+    context: CheckContext, timeframe: Timeframe, roots: Sequence[str]
 ) -> list[PartitionProfile]:
     """Return the profiles of these roots' partitions; none for a root without bars.
 
     They are those of the slices, which are checked first if they are owed.
     """
-    table = SlicedTable(CheckContext(session, full=False), timeframe, RAW[timeframe].id)
+    session = context.session
+    table = SlicedTable(context, timeframe, RAW[timeframe].id)
     slices = {key: piece for key, piece in table.check().items() if piece.bars and key[0] in roots}
     samples = _sample(session, timeframe, slices)
     profiles = []

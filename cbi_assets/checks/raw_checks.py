@@ -13,6 +13,7 @@ from cbi_assets.checks.inline_sql import render_check_sql
 from cbi_assets.checks.sliced_table import (
     SLICE_CHECKS,
     SlicedTable,
+    book_of,
     findings_by_slice,
     profile_frames,
     roots_of,
@@ -24,8 +25,6 @@ from cbi_assets.checks.slices import (
     SliceKey,
     Span,
     digest,
-    read_ledger,
-    read_slices,
     update_slices,
 )
 from cbi_assets.drive.inventory import missing_days_of
@@ -133,8 +132,9 @@ def run_rebuilds(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
     own = SlicedTable(context, timeframe, names["table"])
     known, spans = own.bounds() if context.full else ([], None)
     table_id = f"{names['table']} from {names['finer']}"
-    stored = read_slices(warehouse, table_id)
-    coarse, fine = (read_ledger(warehouse, each) for each in (timeframe, finer))
+    book = book_of(context)
+    stored = book.stored(table_id)
+    coarse, fine = book.ledger(timeframe), book.ledger(finer)
     ledger = {key: digest(coarse[key], fine[key]) for key in coarse.keys() & fine.keys()}
     every = sorted({*known, *(root for root, _ in stored.keys() | coarse.keys())})
     params = {**own.params, "roots": every}

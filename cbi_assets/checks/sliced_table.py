@@ -13,11 +13,10 @@ import polars as pl
 from cbi_assets.checks.check import CheckContext, run_together
 from cbi_assets.checks.slices import (
     Slice,
+    SliceBook,
     SliceKey,
     Span,
     digest,
-    read_ledger,
-    read_slices,
     update_slices,
     whole_spans,
 )
@@ -38,6 +37,11 @@ _PROFILE: Final = "bar_profile"
 _BEFORE: Final = dt.timedelta(days=31)
 _SAMPLE: Final = 20
 _GRAIN: Final = ("root", "month")
+
+
+def book_of(context: CheckContext) -> SliceBook:
+    """Return the stored slices and the ledger as the checks of a context share them."""
+    return context.once(("slices",), lambda: SliceBook(context.session.warehouse))
 
 
 class SlicedTable:
@@ -79,10 +83,10 @@ class SlicedTable:
             files = [name for name in names if name in SLICE_CHECKS]
             found = [self._read(span, roots, files) for span in spans or ()]
             return {key: piece for each in found for key, piece in each.items()}
-        stored = read_slices(self._warehouse, self.id)
-        ledger = read_ledger(self._warehouse, self._timeframe)
+        book = book_of(self._context)
+        stored, ledger = book.stored(self.id), book.ledger(self._timeframe)
         roots = sorted({*roots, *(root for root, _ in stored.keys() | ledger.keys())})
-        return update_slices(
+        slices = update_slices(
             self._warehouse,
             self.id,
             stored,
@@ -92,6 +96,7 @@ class SlicedTable:
             lambda span: self._read(span, roots, SLICE_CHECKS),
             self._context.session.now,
         )
+        return book.keep(self.id, slices)
 
     def bounds(self) -> tuple[list[str], list[Span]]:
         """Return the roots in the table, and spans that include all of its bars."""

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 import polars as pl
@@ -166,15 +167,51 @@ def _differ(before: str, now: str) -> bool:
     return before != now and before.partition("-")[0] == now.partition("-")[0]
 
 
+class SliceBook:
+    """The stored slices of all tables, and what the ledger says of all bars, each read once."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._known: dict[str, dict[SliceKey, Slice]] = {}
+
+    @cached_property
+    def _rows(self) -> pl.DataFrame:
+        return self._warehouse.query(_SELECT_SLICES)
+
+    @cached_property
+    def bar_ledger(self) -> pl.DataFrame:
+        """The frame of `read_bar_ledger`, of all timeframes."""
+        return read_bar_ledger(self._warehouse)
+
+    def stored(self, table_id: str) -> dict[SliceKey, Slice]:
+        """Return the slices of a table."""
+        if table_id not in self._known:
+            self._known[table_id] = _parse_slices(self._rows.filter(table_id=table_id))
+        return self._known[table_id]
+
+    def ledger(self, timeframe: Timeframe) -> dict[SliceKey, str]:
+        """Return a hash of what the ledger says of each slice that it has bars in."""
+        return _by_slice(self.bar_ledger.filter(timeframe=timeframe))
+
+    def keep(self, table_id: str, slices: dict[SliceKey, Slice]) -> dict[SliceKey, Slice]:
+        """Remember the slices of a table, which were just stored, and return them."""
+        self._known[table_id] = slices
+        return slices
+
+
+_COLUMNS: Final = [name for name in CHECK_SLICES.column_names if name in Slice.__annotations__]
+_SELECT_SLICES: Final = f"SELECT table_id, {', '.join(_COLUMNS)} FROM `{CHECK_SLICES.id}`"
+
+
 def read_slices(warehouse: Warehouse, table_id: str) -> dict[SliceKey, Slice]:
     """Return the stored slices of a table."""
-    names = ", ".join(name for name in CHECK_SLICES.column_names if name in Slice.__annotations__)
-    rows = warehouse.query(
-        f"SELECT {names} FROM `{CHECK_SLICES.id}` WHERE table_id = @table_id",
-        {"table_id": table_id},
-    )
+    sql = f"{_SELECT_SLICES} WHERE table_id = @table_id"
+    return _parse_slices(warehouse.query(sql, {"table_id": table_id}))
+
+
+def _parse_slices(rows: pl.DataFrame) -> dict[SliceKey, Slice]:
     found = {}
-    for row in rows.iter_rows(named=True):
+    for row in rows.select(_COLUMNS).iter_rows(named=True):
         row["closes"] = row["closes"] or "[]"  # not in what earlier versions stored
         row["published"] = row["published"] or "null"
         for name in _AS_JSON:
@@ -228,8 +265,12 @@ def store_slices(
 
 def read_ledger(warehouse: Warehouse, timeframe: Timeframe) -> dict[SliceKey, str]:
     """Return a hash of what the ledger says of the bars of each slice that it has bars in."""
-    rows = read_bar_ledger(warehouse, timeframe).select("root", "month", "ledger")
-    return {(root, month): text for root, month, text in rows.iter_rows()}
+    return _by_slice(read_bar_ledger(warehouse, timeframe))
+
+
+def _by_slice(ledger: pl.DataFrame) -> dict[SliceKey, str]:
+    rows = ledger.select("root", "month", "ledger").iter_rows()
+    return {(root, month): text for root, month, text in rows}
 
 
 def owed_spans(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -168,6 +168,7 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._known: dict[str, tuple[Any, ...]] = {}
         with self._translated_errors():
             self._db = sqlite3.connect(path, isolation_level=None)
             try:
@@ -183,6 +184,9 @@ class Catalog:
 
     def files(self) -> dict[AreaPath, FileRecord]:
         """Return every known path, by area and path."""
+        return dict(self._once("files", self._read_files))
+
+    def _read_files(self) -> dict[AreaPath, FileRecord]:
         with self._translated_errors():
             rows = self._db.execute(
                 "SELECT area, path, stamp, bytes, verdict, reason, source_file_id, facts, verified,"
@@ -202,6 +206,9 @@ class Catalog:
 
     def contents(self) -> dict[str, Content]:
         """Return every landed content, by source_file_id, in the order of landing."""
+        return dict(self._once("contents", self._read_contents))
+
+    def _read_contents(self) -> dict[str, Content]:
         with self._translated_errors():
             rows = self._db.execute(
                 "SELECT facts, covers_from, covers_to FROM contents"
@@ -256,8 +263,8 @@ class Catalog:
             found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
         if found != "ok":
             raise damaged(self._path, found, READ_AGAIN)
-        self.files()
-        self.contents()
+        self._read_files()
+        self._read_contents()
 
     def record(
         self,
@@ -331,6 +338,16 @@ class Catalog:
         """Remove packs that no slice needs."""
         with self._transaction():
             self._db.executemany("DELETE FROM packs WHERE pack = ?", [(pack,) for pack in packs])
+
+    def _once[Value](self, what: str, read: Callable[[], Value]) -> Value:
+        """Return what `read` returns; it is called again once a connection has changed the file."""
+        with self._translated_errors():
+            version = self._db.execute("PRAGMA data_version").fetchone()[0]
+        key = (version, self._db.total_changes)
+        if self._known.get(what, (None,))[0] != key:
+            self._known[what] = (key, read())
+        found: Value = self._known[what][1]
+        return found
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from cbi_assets.checks import CheckContext
 from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
@@ -35,7 +36,9 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         roots = {key: parse_partition_key(key)[0] for key in context.partition_keys}
         with project.session(clock.now()) as session:
-            found = profile_partitions(session, timeframe, list(roots.values()))
+            found = profile_partitions(
+                CheckContext(session, full=False), timeframe, list(roots.values())
+            )
             lights = read_lights(session)
         profiles = {profile.root: profile for profile in found}
         plots = plot_profiles(found)
