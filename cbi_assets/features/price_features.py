@@ -10,10 +10,9 @@ before the row. Libraries' recursive functions depend on the first value they we
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -37,6 +36,9 @@ MACD: Final = (12, 26, 9)
 LONGEST: Final = 1000
 """Trade dates before a row that suffice for its features of any window up to 250."""
 
+_MACD_CLOSES: Final = EMA_MEMORY * (MACD[1] + MACD[2]) - 1
+"""Closes in MACD's signal."""
+
 _BANDS: Final = 2.0
 
 
@@ -44,38 +46,52 @@ _BANDS: Final = 2.0
 class History:
     """One root's active sessions by trade date, oldest first; NaN where a value is unknown.
 
-    `growth` is close / prior close of one contract. `depth` is the largest number of closes in a
-    window.
+    `growth` is close / prior close of one contract.
     """
 
     high: Floats
     low: Floats
     close: Floats
     growth: Floats
-    depth: int
 
     @cached_property
     def run(self) -> npt.NDArray[np.int64]:
-        """How many growths are known in a row, up to each date."""
+        """How many growths are known in a row, up to each date, from one date here to the next."""
         places = np.arange(len(self.growth))
-        unknown = np.maximum.accumulate(np.where(np.isnan(self.growth), places, -1))
-        return places - unknown
+        return places - np.maximum.accumulate(np.where(np.isnan(self.growth), places, 0))
 
     @cached_property
-    def levels(self) -> list[Floats]:
-        """The closes of 0, 1, 2 … trade dates before each date, relative to it; 0 if unknown."""
-        inverse = np.divide(1, self.growth, out=np.zeros(len(self.growth)), where=self.growth > 0)
-        levels = [np.ones(len(inverse))]
-        # more than one date before the first are unknown on every date
-        for back in range(1, min(self.depth, len(inverse) + 1)):
-            level = np.zeros(len(inverse))
-            level[back - 1 :] = levels[-1][back - 1 :] * inverse[: len(inverse) - back + 1]
-            levels.append(level)
-        return levels
+    def inverse(self) -> Floats:
+        """The prior close in units of each close; 0 if unknown."""
+        return np.divide(1, self.growth, out=np.zeros(len(self.growth)), where=self.growth > 0)
+
+    @cached_property
+    def ones(self) -> Floats:
+        """Each close in units of itself."""
+        return np.ones(len(self.growth))
 
     def known(self, values: Floats, growths: int) -> Floats:
         """Return values in native units; NaN before so many growths are known in a row."""
         return np.where(self.run >= growths, values * self.close, np.nan)
+
+    def chained(self, values: Floats, decay: float, count: int) -> tuple[Floats, Floats]:
+        """Sum the newest `count` values of each date, weighted decay^age and chained at rolls.
+
+        A value is in units of its own date's close, the sum in units of the last one's. The second
+        result is the weight of the next older value. Both double a sum over half the dates, so the
+        order of the additions is the same for each date, and their number small.
+        """
+        total, weight, reach = np.zeros(len(values)), self.ones, 0
+        block, factor, size = values, decay * self.inverse, 1
+        while size <= count:
+            if count & size:
+                total = total + weight * _shifted(block, reach, 0)
+                weight = weight * _shifted(factor, reach, 0)
+                reach += size
+            block = block + factor * _shifted(block, size, 0)
+            factor = factor * _shifted(factor, size, 0)
+            size *= 2
+        return total, weight
 
 
 def price_features(rows: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFrame:
@@ -95,8 +111,7 @@ def price_features(rows: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFr
         units and when a value is null.
     """
     high, low, close, growth = (_floats(rows[name]) for name in ("high", "low", "close", "growth"))
-    depth = max((_depth(feature) for feature in features), default=1)
-    history = History(high, low, close, growth, depth)
+    history = History(high, low, close, growth)
     variances = rows.select(
         parkinson=_if_positive(_ln("high", "low").pow(2) / (4 * math.log(2))),
         garman_klass=_if_positive(
@@ -114,23 +129,6 @@ def price_features(rows: pl.DataFrame, features: Sequence[Feature]) -> pl.DataFr
     return pl.DataFrame(found)
 
 
-def _depth(feature: Feature) -> int:
-    """Return how many closes the feature's window has at most."""
-    fast_slow_signal = EMA_MEMORY * (MACD[1] + MACD[2]) - 1
-    window = feature.window or 0
-    return {
-        "sma": window,
-        "ema": EMA_MEMORY * window,
-        "rsi": WILDER_MEMORY * window + 1,
-        "atr": WILDER_MEMORY * window,
-        "bollinger_upper": window,
-        "bollinger_lower": window,
-        "macd": fast_slow_signal,
-        "macd_signal": fast_slow_signal,
-        "macd_histogram": fast_slow_signal,
-    }.get(feature.measure, 1)
-
-
 def _floats(values: pl.Series) -> Floats:
     return values.cast(pl.Float64).fill_null(np.nan).to_numpy().astype(np.float64)
 
@@ -144,18 +142,19 @@ def _if_positive(value: pl.Expr) -> pl.Expr:
     return pl.when(pl.min_horizontal("open", "high", "low", "close") > 0).then(value)
 
 
-def _weighted(levels: Sequence[Floats], weights: Sequence[float]) -> Floats:
-    """Sum the levels, newest first. Elementwise: NumPy's own sums change order with the shape."""
-    total, term = np.zeros(len(levels[0])), np.empty(len(levels[0]))
-    for level, weight in zip(levels, weights, strict=False):
-        total += np.multiply(level, weight, out=term)
-    return total
+def _shifted(values: Floats, back: int, missing: float = np.nan) -> Floats:
+    """Return the values of `back` places before, and `missing` where there is none."""
+    if not back:
+        return values
+    found = np.full(len(values), missing, np.float64)
+    found[back:] = values[:-back]
+    return found
 
 
 def _growth(history: History, days: int) -> Floats:
-    product = np.ones(len(history.growth))
+    product = history.ones
     for back in range(days):
-        product *= _shifted(history.growth, back)
+        product = product * _shifted(history.growth, back)
     return product - 1
 
 
@@ -163,62 +162,47 @@ def _lag(history: History, sessions: int) -> Floats:
     return _shifted(history.growth, sessions) - 1
 
 
-def _shifted(values: Floats, back: int) -> Floats:
-    """Return the values of `back` places before; NaN where there is none."""
-    if not back:
-        return values
-    found = np.full(len(values), np.nan)
-    found[back:] = values[:-back]
-    return found
-
-
 def _mean(history: History, days: int) -> Floats:
-    return _weighted(history.levels[:days], [1.0] * days) / days
+    return history.chained(history.ones, 1.0, days)[0] / days
 
 
 def _sma(history: History, days: int) -> Floats:
     return history.known(_mean(history, days), days - 1)
 
 
+def _keep(days: int) -> float:
+    """Return what is left of a value's weight in an exponential average a day later."""
+    return 1 - 2 / (days + 1)
+
+
 @cache
-def _ema_weights(days: int) -> tuple[tuple[float, ...], Floats]:
-    """Return the weights of the closes, newest first, and the sum of each so many."""
-    weights = tuple((1 - 2 / (days + 1)) ** age for age in range(EMA_MEMORY * days))
-    return weights, np.cumsum(weights)
+def _weights(days: int) -> Floats:
+    """Return the sum of the newest 1, 2, … weights of an exponential average."""
+    return np.cumsum([_keep(days) ** age for age in range(EMA_MEMORY * days)])
+
+
+def _average(history: History, values: Floats, days: int) -> Floats:
+    """Return the exponential average of values, in units of the close."""
+    count = EMA_MEMORY * days
+    weights = _weights(days)[np.minimum(history.run, count - 1)]
+    return history.chained(values, _keep(days), count)[0] / weights
 
 
 def _ema(history: History, days: int) -> Floats:
-    weights, totals = _ema_weights(days)
-    total = totals[np.minimum(history.run, len(weights) - 1)]
-    return history.known(_weighted(history.levels, weights) / total, days - 1)
+    return history.known(_average(history, history.ones, days), days - 1)
 
 
-@cache
-def _macd_weights() -> tuple[list[float], list[float]]:
-    """Return the weights of the closes, newest first: of the line, and of its signal."""
-    fast, slow, signal = (
-        [weight / math.fsum(_ema_weights(days)[0]) for weight in _ema_weights(days)[0]]
-        for days in MACD
-    )
-    line = [(fast[k] if k < len(fast) else 0.0) - slow[k] for k in range(len(slow))]
-    depth = len(slow) + len(signal) - 1
-    smoothed = [
-        math.fsum(
-            signal[age] * line[k - age] for age in range(len(signal)) if 0 <= k - age < len(line)
-        )
-        for k in range(depth)
-    ]
-    return line + [0.0] * (depth - len(line)), smoothed
+def _line(history: History) -> Floats:
+    fast, slow, _ = MACD
+    return _average(history, history.ones, fast) - _average(history, history.ones, slow)
 
 
 def _macd(history: History, _: int) -> Floats:
-    line, _signal = _macd_weights()
-    return history.known(_weighted(history.levels, line), len(line) - 1)
+    return history.known(_line(history), _MACD_CLOSES - 1)
 
 
 def _macd_signal(history: History, _: int) -> Floats:
-    _line, signal = _macd_weights()
-    return history.known(_weighted(history.levels, signal), len(signal) - 1)
+    return history.known(_average(history, _line(history), MACD[2]), _MACD_CLOSES - 1)
 
 
 def _macd_histogram(history: History, _: int) -> Floats:
@@ -227,7 +211,10 @@ def _macd_histogram(history: History, _: int) -> Floats:
 
 def _band(history: History, days: int, deviations: float) -> Floats:
     mean = _mean(history, days)
-    squares = _weighted([(level - mean) ** 2 for level in history.levels[:days]], [1.0] * days)
+    squares, level = np.zeros(len(mean)), history.ones
+    for back in range(days):
+        squares = squares + (level - mean) ** 2
+        level = level * _shifted(history.inverse, back, 0)
     return history.known(mean + deviations * np.sqrt(squares / days), days - 1)
 
 
@@ -239,27 +226,28 @@ def _bollinger_lower(history: History, days: int) -> Floats:
     return _band(history, days, -_BANDS)
 
 
-def _wilder(history: History, days: int, values: Iterator[Floats]) -> Floats:
-    """Return Wilder's average of values, newest first: the mean of the first `days`, then 1/days.
+def _wilder(history: History, days: int, values: Floats) -> Floats:
+    """Return Wilder's average of values: the mean of the first `days`, then 1/days of each new one.
 
-    It starts with the run of known growths, or WILDER_MEMORY * days values ago.
+    It starts where the run of known growths does, or WILDER_MEMORY * days values ago.
     """
-    count = np.minimum(history.run, WILDER_MEMORY * days)
-    keep = 1 - 1 / days
-    # powers by table: NumPy's pow may round differently from one place of an array to the next
-    powers = np.array([keep**age for age in range(WILDER_MEMORY * days + 1)])
-    total = np.zeros(len(count))
-    first = powers[np.maximum(count - days, 0)] / days
-    for age, value in zip(range(WILDER_MEMORY * days), values, strict=False):
-        weight = np.where(age < count - days, powers[age] / days, first)
-        total += np.where(age < count, weight, 0) * value
-    return total
+    keep, count = 1 - 1 / days, WILDER_MEMORY * days
+    newer, weight = history.chained(values, keep, count - days)
+    first = history.chained(values, 1.0, days)[0] / days
+    found = newer / days + weight * _shifted(first, count - days, 0)
+    for place in np.flatnonzero((history.run >= days) & (history.run < count)):
+        found[place] = (
+            first[place]
+            if history.run[place] == days
+            else keep * history.inverse[place] * found[place - 1] + values[place] / days
+        )
+    return found
 
 
 def _rsi(history: History, days: int) -> Floats:
-    levels = history.levels[: WILDER_MEMORY * days + 1]
-    rises = _wilder(history, days, (np.maximum(new - old, 0) for new, old in pairwise(levels)))
-    falls = _wilder(history, days, (np.maximum(old - new, 0) for new, old in pairwise(levels)))
+    change = np.where(history.growth > 0, 1 - history.inverse, 0)
+    rises = _wilder(history, days, np.maximum(change, 0))
+    falls = _wilder(history, days, np.maximum(-change, 0))
     moves = rises + falls
     index = np.divide(100 * rises, moves, out=np.full(len(moves), np.nan), where=moves > 0)
     return np.where(history.run >= days, index, np.nan)
@@ -270,10 +258,7 @@ def _atr(history: History, days: int) -> Floats:
     prior = np.divide(history.close, history.growth, out=history.close.copy(), where=is_known)
     true_range = np.maximum(history.high, prior) - np.minimum(history.low, prior)
     share = np.divide(true_range, history.close, out=np.zeros(len(prior)), where=is_known)
-    past = (
-        np.nan_to_num(_shifted(share, back)) * level for back, level in enumerate(history.levels)
-    )
-    return history.known(_wilder(history, days, past), days)
+    return history.known(_wilder(history, days, np.nan_to_num(share)), days)
 
 
 def _root_mean(variances: Floats, days: int) -> Floats:

@@ -129,6 +129,13 @@ def test_window_does_not_reach_over_an_unknown_step() -> None:
     assert found["days_1"].null_count() == 2
 
 
+def test_window_does_not_reach_before_the_first_row() -> None:
+    """The first row's contract has a close of the date before, which has no row."""
+    found = features_of(rows_of([10.0] * 6, growth=[1.0] * 6), "sma_5", "ema_5", "days_1")
+    assert found["sma_5"].to_list() == found["ema_5"].to_list() == [None] * 4 + [10.0] * 2
+    assert found["days_1"].to_list() == [0.0] * 6
+
+
 def test_ranges_equal_their_formulas() -> None:
     """20 sessions from 100 to 102, high 104, low 98."""
     rows = rows_of([102.0] * 21, [104.0] * 21, [98.0] * 21, [100.0] * 21)
