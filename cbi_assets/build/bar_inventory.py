@@ -32,11 +32,13 @@ def read_inventory(
 ) -> pl.DataFrame:
     """Return INVENTORY of the outrights and continuous symbols of rank 0 in these WINDOWS."""
     parts = [pl.DataFrame(schema=_BY_LOAD)]
+    sql = " UNION ALL ".join(
+        f"({load_sql('build/bar_inventory', table=RAW[timeframe].id, timeframe=timeframe)})"
+        for timeframe in timeframes
+    )
     for span in spans_of(windows):
-        for timeframe in timeframes:
-            sql = load_sql("build/bar_inventory", table=RAW[timeframe].id, timeframe=timeframe)
-            part = warehouse.query(sql, span)
-            parts.append(part.select(pl.col(name).cast(kind) for name, kind in _BY_LOAD.items()))
+        part = warehouse.query(sql, span)
+        parts.append(part.select(pl.col(name).cast(kind) for name, kind in _BY_LOAD.items()))
     return (
         within(pl.concat(parts), windows)
         .sort("load_id")

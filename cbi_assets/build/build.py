@@ -13,7 +13,7 @@ from cbi_assets.build.assemble import Assembled, assemble, feature_legs, matrix_
 from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import BuildSlices, store_slices, within
 from cbi_assets.build.derive import DeriveOutcome, derive, derived_tables
-from cbi_assets.build.replace_rows import Replacement, replace_rows
+from cbi_assets.build.replace_rows import Replacement, assert_totals, replace_rows
 from cbi_assets.build.stitch_statistics import record_stitch
 from cbi_assets.build.zone_rows import with_memories, zone_start
 from cbi_assets.features.matrix import ZONE_ROOTS
@@ -96,7 +96,14 @@ def build_tables(
     inventory = read_inventory(warehouse, windows.unique())
     derived = None
     if limit is None and buildable:
-        derived = derive(session, tuple(buildable), whole=whole, slices=slices, inventory=inventory)
+        derived = derive(
+            session,
+            tuple(buildable),
+            whole=whole,
+            slices=slices,
+            inventory=inventory,
+            failed={},  # of those that may be built
+        )
     made = assemble(
         session,
         buildable,
@@ -171,7 +178,8 @@ def _publish(
             f"{item.written:,}",
             f"{item.removed:,}",
         )
-    if statements := [*(statement for item in replaced for statement in item.statements), *done]:
+    statements = [statement for item in replaced for statement in item.statements]
+    if statements := [*statements, *assert_totals(replaced), *done]:
         warehouse.transact(statements)
     return replaced
 

@@ -85,6 +85,7 @@ def derive(
     whole: bool = False,
     slices: BuildSlices | None = None,
     inventory: pl.DataFrame | None = None,
+    failed: Mapping[str, list[str]] | None = None,
     batch_bars: int = BATCH_BARS,
 ) -> DeriveOutcome:
     """Update the derived tables of these roots (default: all) from their raw bars.
@@ -93,11 +94,12 @@ def derive(
     made from 1h bars on a symbol's trade date without 1m bars, or if those have less volume and so
     are incomplete. Only months whose bars changed are looked at, and in them sessions made from the
     same bars as before stay, unless `whole`. A root whose raw bars failed an ERROR check is left
-    unchanged. `slices` and `inventory` (INVENTORY of what they owe) are what the caller has read.
+    unchanged. `slices`, `inventory` (INVENTORY of what they owe) and `failed` (as from
+    `failed_upstream`) are what the caller has read.
     """
     warehouse = session.warehouse
     chosen = session.universe.select(roots)
-    failed = failed_upstream(warehouse, chosen)
+    failed = dict(failed_upstream(warehouse, chosen) if failed is None else failed)
     derivable = [root for root in chosen if root not in failed]
     tables = derived_tables(derivable, timeframes)
     if not derivable:

@@ -11,7 +11,7 @@ import polars as pl
 
 from cbi_assets.errors import CbiError
 from cbi_assets.tables import TableSpec
-from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Params, Statement, Warehouse
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Replacement:
 
     `written` counts rows that are new or differ, `removed` rows without a replacement, `total` the
     rows of the given roots and dates afterwards. An up-to-date table gets no statements. `keys` are
-    of the rows written and removed.
+    of the rows written and removed; `where` and `span` limit a query to the given roots and dates.
     """
 
     spec: TableSpec
@@ -29,6 +29,8 @@ class Replacement:
     removed: int
     total: int
     keys: pl.DataFrame
+    where: str
+    span: Params
 
 
 def replace_rows(
@@ -65,9 +67,9 @@ def replace_rows(
         "start": start or dt.date(1900, 1, 1),
         "end": end or dt.date(2200, 1, 1),
     }
-    within = f"{root_column} IN UNNEST(@roots) AND {date} BETWEEN @start AND @end"
+    where = f"{root_column} IN UNNEST(@roots) AND {date} BETWEEN @start AND @end"
     columns = ", ".join(spec.column_names)
-    existing = warehouse.query(f"SELECT {columns} FROM `{spec.id}` WHERE {within}", span)
+    existing = warehouse.query(f"SELECT {columns} FROM `{spec.id}` WHERE {where}", span)
     fresh = fresh.select(spec.column_names) if fresh.width else existing.clear()
     _check_fields(spec, existing.schema, fresh.schema)
     key = list(spec.key)
@@ -82,7 +84,7 @@ def replace_rows(
     to_delete = existing.select(key).join(unchanged, on=key, how="anti")
     removed = to_delete.join(fresh, on=key, how="anti").height
     if changed.is_empty() and to_delete.is_empty():
-        return Replacement(spec, [], 0, 0, fresh.height, to_delete)
+        return Replacement(spec, [], 0, 0, fresh.height, to_delete, where, span)
     statements: list[Statement] = []
     if not to_delete.is_empty():
         staged = warehouse.stage_frame(f"{spec.name}_delete", to_delete)
@@ -100,18 +102,36 @@ def replace_rows(
         statements.append(
             Statement(f"INSERT INTO `{spec.id}` ({columns}) SELECT {columns} FROM `{staged}`")
         )
-    statements.append(
+    keys = pl.concat([changed.select(key), to_delete.cast(changed.select(key).schema)]).unique()
+    return Replacement(spec, statements, changed.height, removed, fresh.height, keys, where, span)
+
+
+def assert_totals(replaced: Sequence[Replacement]) -> list[Statement]:
+    """Return the assertion that each table that is written to has the rows it should have."""
+    parts: list[str] = []
+    params: dict[str, Any] = {}
+    for number, item in enumerate(item for item in replaced if item.statements):
+        where = item.where
+        for name in item.span:
+            where = where.replace(f"@{name}", f"@{name}_{number}")
+        params |= {f"{name}_{number}": value for name, value in item.span.items()}
+        params[f"rows_{number}"] = item.total
+        parts.append(
+            f"SELECT '{item.spec.id}' AS table_id, COUNT(*) AS row_count, "
+            f"@rows_{number} AS built FROM `{item.spec.id}` WHERE {where} "
+            f"HAVING COUNT(*) <> @rows_{number}"
+        )
+    if not parts:
+        return []
+    return [
         Assertion(
-            f"SELECT COUNT(*) AS row_count FROM `{spec.id}` WHERE {within} "
-            "HAVING COUNT(*) <> @rows",
-            {**span, "rows": fresh.height},
-            subject=spec.id,
-            message=f"would contain {{0}} rows, {fresh.height} were built",
+            " UNION ALL ".join(parts),
+            params,
+            subject="{0}",
+            message="would contain {1} rows, {2} were built",
             remedy="Nothing was published.",
         )
-    )
-    keys = pl.concat([changed.select(key), to_delete.cast(changed.select(key).schema)]).unique()
-    return Replacement(spec, statements, changed.height, removed, fresh.height, keys)
+    ]
 
 
 def _check_fields(spec: TableSpec, existing: pl.Schema, fresh: pl.Schema) -> None:

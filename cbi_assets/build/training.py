@@ -337,11 +337,11 @@ def _assertion(root: str, counts: Sequence[tuple[str, int]]) -> Assertion:
     """Return the assertion that each table has so many rows."""
     return Assertion(
         " UNION ALL ".join(
-            f"SELECT '{table}' AS table_id, COUNT(*) AS row_count, {rows} AS built "
-            f"FROM `{table}` WHERE symbol = @root HAVING COUNT(*) <> {rows}"
-            for table, rows in counts
+            f"SELECT '{table}' AS table_id, COUNT(*) AS row_count, @rows_{number} AS built "
+            f"FROM `{table}` WHERE symbol = @root HAVING COUNT(*) <> @rows_{number}"
+            for number, (table, _) in enumerate(counts)
         ),
-        {"root": root},
+        {"root": root, **{f"rows_{number}": rows for number, (_, rows) in enumerate(counts)}},
         subject="{0}",
         message="would contain {1} rows, {2} were built",
         remedy="Nothing was published.",
