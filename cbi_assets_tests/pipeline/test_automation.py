@@ -74,6 +74,7 @@ def matrix_dates(project: Project) -> list[dt.date]:
     return dates
 
 
+@pytest.mark.full
 def test_matrix_is_requested_and_contains_the_new_day_after_any_load(
     tick: Tick,
     run: Run,
