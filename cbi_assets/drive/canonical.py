@@ -70,15 +70,17 @@ class Rules:
     months_after: Mapping[str, int] = field(default_factory=dict)
 
     def landed_as(self, root: str) -> str:
-        """Return the calendar, and its revision if there is one, that a root's bars are dated by.
+        """Return what a root's bars are dated and its contracts named by.
 
+        That is its calendar, the calendar's revision and `months_after`, as far as there are any.
         Empty for a root whose sector is unknown.
         """
         calendar = self.calendars.get(root)
         if calendar is None:
             return ""
-        revision = REVISIONS.get(calendar)
-        return f"{calendar}.{revision}" if revision else calendar
+        revision = f".{REVISIONS[calendar]}" if calendar in REVISIONS else ""
+        after = f"+{self.months_after[root]}" if root in self.months_after else ""
+        return f"{calendar}{revision}{after}"
 
     def is_elsewhere(self) -> pl.Expr:
         """True for a record (root, dataset) of a root that is in another dataset."""

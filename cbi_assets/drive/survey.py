@@ -115,7 +115,7 @@ def survey(
     """
     progress = progress or NullProgress()
     remove_orphans(home, catalog)
-    _forget_stale_calendars(catalog, rules)
+    _forget_contents_of_earlier_rules(catalog, rules)
     known = catalog.files()
     entries: list[Entry] = []
     unlisted: list[Unlisted] = []
@@ -222,10 +222,10 @@ def _gone(
     return gone
 
 
-def _forget_stale_calendars(catalog: Catalog, rules: Rules) -> None:
-    """Remove contents landed under another sector calendar, or revision, than their root has now.
+def _forget_contents_of_earlier_rules(catalog: Catalog, rules: Rules) -> None:
+    """Remove contents landed under other rules of trade dates and contracts than their root's now.
 
-    Their files are read again, which gives their bars new trade dates.
+    Their files are read again, which gives their bars new trade dates and contracts.
     """
     stale = {
         piece.file_no

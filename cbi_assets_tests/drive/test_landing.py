@@ -195,6 +195,19 @@ def test_a_file_landed_under_earlier_trade_dates_is_read_again(
     assert load_once(project).survey.read == 0
 
 
+def test_a_file_landed_under_earlier_years_of_contracts_is_read_again(
+    project: Project, drive: Path
+) -> None:
+    """SR3H5 traded until June 2025, three months past its own."""
+    put_lines(drive, [record(0, "SR3H5")])
+    load_once(project)
+    with sqlite3.connect(project.home.catalog) as catalog:
+        (calendar,) = catalog.execute("SELECT calendar FROM slices").fetchone()
+        catalog.execute("UPDATE slices SET calendar = ?", [calendar.removesuffix("+3")])
+    assert load_once(project).survey.read == 1
+    assert load_once(project).survey.read == 0
+
+
 def test_file_loads_after_a_run_that_died_before_its_commit(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
