@@ -61,6 +61,7 @@ def test_check_passes_on_a_matrix_that_knows_only_the_past(project: Project) -> 
     assert results["ZL"].severity == "ERROR"
 
 
+@pytest.mark.full
 def test_dates_are_drawn_by_day_and_stated(project: Project) -> None:
     stated = [run(project, day=day)["ZL"].expected for day in range(1, 13)]
     # 4 dates, 3 of them drawn: 4 ways to leave one out

@@ -118,6 +118,7 @@ def test_matrix_is_requested_and_contains_the_new_day_after_any_load(
     assert stitch.last_check_execution_record.status.value == "SUCCEEDED"
 
 
+@pytest.mark.full
 def test_rows_of_a_root_whose_check_failed_wait_and_the_others_are_built(
     tick: Tick,
     run: Run,

@@ -62,6 +62,7 @@ def passed_by_partition(
     return {e.partition: e.passed for e in found if e.check_name == name}
 
 
+@pytest.mark.full
 def test_backfill_of_every_partition_is_one_run_per_timeframe(
     backfill: Backfill, project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -98,6 +99,7 @@ def test_backfill_of_a_scattered_subset_loads_no_other_partition(
     assert set(table(project, "1m")["root"]) == {"ZS"}
 
 
+@pytest.mark.full
 def test_backfill_of_a_table_checks_each_partition_and_fails_for_one(
     backfill: Backfill, project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -123,6 +125,7 @@ def test_backfill_of_a_table_checks_each_partition_and_fails_for_one(
     assert stored["partition_key"].to_list() == ["ZL|1h"]
 
 
+@pytest.mark.full
 def test_backfill_of_a_derived_table_reports_each_root(
     backfill: Backfill, drive: Path, instance: dg.DagsterInstance
 ) -> None:

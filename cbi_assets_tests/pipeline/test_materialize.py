@@ -262,6 +262,7 @@ def test_table_and_its_checks_run_by_partition(
     assert stored["partition_key"].to_list() == ["ZL|1h"]
 
 
+@pytest.mark.full
 def test_build_skips_a_root_with_a_failed_check(
     materialize: Any, project: Project, drive: Path
 ) -> None:
@@ -280,6 +281,7 @@ def test_build_skips_a_root_with_a_failed_check(
     assert set(evaluations(result).values()) == {True}
 
 
+@pytest.mark.full
 def test_matrix_check_fails_on_a_repeated_row(
     materialize: Any, project: Project, drive: Path
 ) -> None:
