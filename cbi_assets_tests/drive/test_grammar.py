@@ -97,7 +97,7 @@ TOKENS = st.one_of(
         r"(Z|[+-]0[0-9]:?00)?",
         fullmatch=True,
     ),
-    st.text(st.characters(exclude_characters='\n"\\'), max_size=8),
+    st.text(st.characters(codec="utf-8", exclude_characters='\n"\\'), max_size=8),
     st.from_regex(
         r"2025-0[1-9]-[0-3][0-9][ T][0-2][0-9]:00:00(\.[0-9]{0,10})?[+-][0-2][0-9]:?[0-6]0",
         fullmatch=True,
