@@ -119,7 +119,7 @@ def owed_months(
 
 
 def _with_newest(owed: Owed, newest: object) -> pl.DataFrame:
-    """Return the windows with that of the newest month, whose last bar tells what is not yet."""
+    """Return the windows with that of the newest month: its last bar limits the known targets."""
     months = owed.months.select("root", "month")
     newest_month = months.head(1).with_columns(month=pl.lit(newest, pl.Date)).drop_nulls()
     return windows_of(pl.concat([months, newest_month]).unique().sort("root", "month"))
