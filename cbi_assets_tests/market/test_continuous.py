@@ -1,144 +1,33 @@
-"""The active session of a root, and the continuous series, computed by hand."""
+"""The continuous series of a root, computed by hand."""
 
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbi_assets.market.continuous import choose_active, continuous_series
 from cbi_assets.market.rolls import FRONT_MONTH_COLUMNS
-from cbi_assets.tables import CONTINUOUS, ROLL_CALENDAR, SESSIONS
-
-MON, TUE, WED, THU, FRI = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(5))
-DAYS = (MON, TUE, WED, THU, FRI)
-H, K, N = "ZLH2024", "ZLK2024", "ZLN2024"
-
-Row = dict[str, Any]
-
-
-def session(date: dt.date, name: str, close: float = 40.0, built_from: str = "1h") -> Row:
-    """Make a session of a contract (`ZLH2024`) or of a vendor's symbol (`ZL.v.0`, `ZL.v.0#7`).
-
-    A symbol's instrument id is 1 unless given. The open is a quarter below the close, the high a
-    half above, the low one below.
-    """
-    symbol, _, number = name.partition("#")
-    is_vendor = "." in symbol
-    return {
-        "trade_date": date,
-        "root": symbol.partition(".")[0] if is_vendor else symbol[:-5],
-        "symbol": symbol if is_vendor else symbol[:-4] + symbol[-1],
-        "contract": None if is_vendor else symbol,
-        "contract_key": f"{symbol}#{number or 1}" if is_vendor else symbol,
-        "is_pure": True,
-        "open": close - 0.25,
-        "high": close + 0.5,
-        "low": close - 1,
-        "close": close,
-        "volume": 10,
-        "vwap": None,
-        "realized_vol_1h": None,
-        "built_from": built_from,
-        "load_ids": ["L1"],
-    }
-
-
-def frame(rows: list[Row]) -> pl.DataFrame:
-    return pl.DataFrame(rows, schema=SESSIONS.schema_of(*session(MON, H)))
-
-
-def front(*contracts: str | None, root: str = "ZL") -> pl.DataFrame:
-    """Make a chain's front months from Monday on, one per day."""
-    rows = [(root, date, c) for date, c in zip(DAYS, contracts, strict=False) if c]
-    return pl.DataFrame(rows, schema=FRONT_MONTH_COLUMNS, orient="row")
-
-
-def roll(date: dt.date, left: str, entered: str, decided_on: dt.date) -> Row:
-    """Make a roll whose closes and volumes are not those of any session here."""
-    legs = {"from_close": 1.0, "from_volume": 1, "to_close": 99.0, "to_volume": 2}
-    names = {"root": left[:-5], "from_contract": left, "to_contract": entered, "method": "volume"}
-    return names | legs | {"roll_date": date, "decided_on": decided_on, "deadline": FRI}
-
-
-def roll_frame(*rolls: Row) -> pl.DataFrame:
-    return pl.DataFrame(list(rolls), schema=ROLL_CALENDAR.polars_schema)
-
-
-def choose(rows: list[Row], front_months: pl.DataFrame) -> list[tuple[Any, ...]]:
-    found = choose_active(frame(rows), front_months)
-    return found.select("trade_date", "symbol", "built_from", "roll_rule").rows()
-
-
-PREFERENCE = [
-    (H, "1h", "own_chain"),
-    ("ZL.v.0", "1h", "vendor_v0"),
-    ("ZL.n.0", "1m", "vendor_n0"),
-    ("ZL.c.0", "1h", "vendor_c0"),
-    (H, "1d", "own_chain"),
-    ("ZL.v.0", "1d", "vendor_v0"),
-    ("ZL.n.0", "1d", "vendor_n0"),
-    ("ZL.c.0", "1d", "vendor_c0"),
-]
-
-
-@pytest.mark.parametrize("best", range(len(PREFERENCE)))
-def test_choose_active_takes_the_first_session_that_exists(best: int) -> None:
-    there = [session(MON, name, built_from=built) for name, built, _ in PREFERENCE[best:]]
-    name, built, rule = PREFERENCE[best]
-    symbol = "ZLH4" if name == H else name
-    assert choose(there[::-1], front(H)) == [(MON, symbol, built, rule)]
-
-
-def test_choose_active_ranks_1m_and_1h_sessions_equally() -> None:
-    rows = [session(MON, H, built_from="1m"), session(MON, "ZL.v.0", built_from="1h")]
-    assert choose(rows, front(H)) == [(MON, "ZLH4", "1m", "own_chain")]
-
-
-def test_choose_active_returns_every_column_and_the_roll_rule() -> None:
-    found = choose_active(frame([session(MON, H)]), front(H))
-    assert found.columns == [*session(MON, H), "roll_rule"]
-    assert found["load_ids"].to_list() == [["L1"]]
-
-
-def test_choose_active_never_takes_a_contract_that_is_not_the_front_month() -> None:
-    assert choose([session(MON, K), session(TUE, K)], front(H, None)) == []
-
-
-def test_choose_active_has_no_row_if_the_front_month_did_not_trade() -> None:
-    rows = [session(MON, H), session(WED, H), session(TUE, K), session(WED, "ZL.c.0")]
-    assert choose(rows, front(H, H, H)) == [
-        (MON, "ZLH4", "1h", "own_chain"),
-        (WED, "ZLH4", "1h", "own_chain"),
-    ]
-
-
-def test_choose_active_ignores_symbols_of_later_rank() -> None:
-    assert choose([session(MON, "ZL.v.1"), session(MON, "ZL.v.10")], front()) == []
-
-
-def test_choose_active_treats_roots_independently() -> None:
-    rows = [session(MON, H), session(MON, "ZS.v.0"), session(TUE, "ZSH2024")]
-    assert choose(rows, front(H, "ZSH2024")) == [
-        (MON, "ZLH4", "1h", "own_chain"),
-        (MON, "ZS.v.0", "1h", "vendor_v0"),
-    ]
-
-
-def series(
-    rows: list[Row],
-    front_months: pl.DataFrame,
-    rolls: pl.DataFrame | None = None,
-    yahoo: pl.DataFrame | None = None,
-) -> pl.DataFrame:
-    sessions = frame(rows)
-    rolls = roll_frame() if rolls is None else rolls
-    return continuous_series(choose_active(sessions, front_months), sessions, rolls, yahoo)
-
+from cbi_assets.tables import CONTINUOUS
+from cbi_assets_tests.market.continuous_rows import (
+    DAYS,
+    FRI,
+    MON,
+    THU,
+    TUE,
+    WED,
+    H,
+    K,
+    N,
+    adjusted,
+    front,
+    roll,
+    roll_frame,
+    series,
+    session,
+)
 
 # H falls by 1 per day; K is 3 below it on Tuesday, and N is 2 above K on Wednesday
 TWO_ROLLS = [
@@ -152,10 +41,6 @@ TWO_ROLLS = [
 ]
 FRONT = front(H, H, K, N, N)
 ROLLS = roll_frame(roll(WED, H, K, TUE), roll(THU, K, N, WED))
-
-
-def adjusted(found: pl.DataFrame, method: str) -> pl.DataFrame:
-    return found.filter(pl.col("method") == method)
 
 
 def test_none_series_is_unadjusted() -> None:
@@ -283,88 +168,6 @@ def test_adjusted_series_skip_unknown_contracts_but_count_all_rolls_between_them
     assert found["date"].to_list() == [MON, TUE, THU, FRI]
     assert found["back_adj"].to_list() == [0.0, 0.0, 1.0, 1.0]
     assert found["roll_flag"].to_list() == [False, False, True, False]
-
-
-def named(date: dt.date, contract: str, close: float, **change: Any) -> Row:
-    """Make a session of ZL.v.0, whose contract is known."""
-    return (
-        session(date, "ZL.v.0", close) | {"contract": contract, "contract_key": contract} | change
-    )
-
-
-# the vendor rolls from H to K on Wednesday, and nothing else rolls: there is no chain
-NAMED = [named(MON, H, 50.0), named(TUE, H, 49.0), named(WED, K, 45.5), named(THU, K, 46.5)]
-
-
-@pytest.mark.parametrize(
-    ("legs", "back_adj"),
-    [
-        # K's own hours on Tuesday, against H's: 49 − 46
-        ([session(TUE, K, 46.0)], [0.0, 0.0, 3.0, 3.0]),
-        # both contracts' UTC days: 48.75 − 46.25
-        ([session(TUE, H, 48.75, "1d"), session(TUE, K, 46.25, "1d")], [0.0, 0.0, 2.5, 2.5]),
-        # of one kind each, and on another date: the step is unknown
-        ([session(TUE, K, 46.25, "1d"), session(MON, K, 46.0)], [0.0, 0.0]),
-        ([], [0.0, 0.0]),
-    ],
-    ids=["own hours", "UTC days", "different kinds", "none"],
-)
-def test_vendor_rows_of_known_contracts_are_adjusted_by_both_legs_own_closes(
-    legs: list[Row], back_adj: list[float]
-) -> None:
-    found = series([*NAMED, *legs], front())
-    difference = adjusted(found, "difference")
-    assert difference["back_adj"].to_list() == back_adj
-    closes = [50.0, 49.0, 45.5 + back_adj[-1], 46.5 + back_adj[-1]]
-    assert difference["close"].to_list() == closes[: len(back_adj)]
-    assert difference["roll_flag"].to_list() == [False, False, True, False][: len(back_adj)]
-    assert set(difference["roll_rule"]) == {"vendor_v0"}
-    assert adjusted(found, "none")["active_contract"].to_list() == [H, H, K, K]
-
-
-def test_adjusted_series_goes_on_after_an_unknown_step_once_one_is_known() -> None:
-    # nothing has K's close on Monday, so Tuesday's row is left out; on Wednesday H is back
-    flip = [named(MON, H, 50.0), named(TUE, K, 46.0), named(WED, H, 48.0), named(THU, N, 47.0)]
-    found = adjusted(series([*flip, session(WED, N, 49.5)], front()), "difference")
-    assert found["date"].to_list() == [MON, WED, THU]
-    # 48 − 49.5
-    assert found["back_adj"].to_list() == [0.0, 0.0, -1.5]
-
-
-def test_adjusted_row_of_two_contracts_has_the_new_ones_own_bars() -> None:
-    # on Wednesday the session of ZL.v.0 began with bars of H, whose high is in it
-    mixed = named(WED, K, 45.5, is_pure=False, high=49.5)
-    rows = [row if row["trade_date"] != WED else mixed for row in NAMED]
-    rows.append(session(TUE, K, 46.0))
-    columns = ["open", "high", "low", "close", "volume"]
-    without = adjusted(series(rows, front()), "difference").filter(pl.col("date") == WED)
-    assert without.select(columns).row(0) == (None, None, None, 48.5, None)
-    own = session(WED, K, 45.5) | {"volume": 7}
-    (row,) = (
-        adjusted(series([*rows, own], front()), "difference")
-        .filter(pl.col("date") == WED)
-        .select(columns)
-        .rows()
-    )
-    # K's own 45.25, 46, 44.5 and 45.5, and 3 more
-    assert row == (48.25, 49.0, 47.5, 48.5, 7)
-    unadjusted = adjusted(series([*rows, own], front()), "none").filter(pl.col("date") == WED)
-    assert unadjusted["high"].item() == 49.5
-
-
-def test_roll_flag_compares_contracts_that_different_rules_name() -> None:
-    rows = [session(MON, H), named(TUE, H, 40.0), named(WED, K, 40.0), session(THU, K)]
-    found = adjusted(series(rows, front(H, None, None, K)), "none")
-    assert found["roll_rule"].to_list() == ["own_chain", "vendor_v0", "vendor_v0", "own_chain"]
-    assert found["roll_flag"].to_list() == [False, False, True, False]
-
-
-@pytest.mark.parametrize("days", range(1, 5))
-def test_later_sessions_do_not_change_adjusted_rows_of_the_vendors_symbol(days: int) -> None:
-    cut = DAYS[days - 1]
-    rows = [*NAMED, session(TUE, K, 46.0), session(WED, H, 48.0), session(THU, N, 49.0)]
-    known = series([row for row in rows if row["trade_date"] <= cut], front())
-    assert known.equals(series(rows, front()).filter(pl.col("date") <= cut))
 
 
 def test_first_chain_contract_is_unadjusted() -> None:
