@@ -1,7 +1,7 @@
-"""Dagster's daemon, quicker: a process is ready for the next run, and a backfill goes on at once.
+"""Dagster's daemon, quicker, and with freshness by data.
 
-Dagster's looks at backfills every 30 seconds, which is long for one whose runs take three, and
-opens its event log for every partition that a run will materialize.
+Dagster's looks at backfills every 30 seconds, which is long for one whose runs take three, opens
+its event log for every partition that a run will materialize, and has no process ready for a run.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from unittest.mock import patch
 import dagster as dg
 from dagster._daemon import cli, controller
 
+from cbi_assets.pipeline.data_freshness import freshness_by_data
 from cbi_assets.pipeline.event_log import keep_event_log_open
 from cbi_assets.pipeline.run_process import prepare
 
@@ -26,6 +27,7 @@ def main() -> None:
     """Run the daemon; arguments are its command's."""
     prepare()
     with (
+        freshness_by_data(),
         patch("dagster._daemon.controller.DEFAULT_DAEMON_INTERVAL_SECONDS", SECONDS),
         patch("dagster._daemon.cli.daemon_controller_from_instance", _with_open_event_log),
     ):

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from cbi_assets.build.build import BuildOutcome
 from cbi_assets.drive.inventory import by_folder, count_trusts, jobs_of, trusts_of
@@ -14,8 +15,9 @@ from cbi_assets.formatting import markdown_table, span
 from cbi_assets.ledger.books import LOAD_COUNTS
 from cbi_assets.load.load import PartitionLoad
 from cbi_assets.load.partition_profiles import PartitionProfile
+from cbi_assets.pipeline.data_freshness import data_through
 from cbi_assets.report.table_summaries import row_counts_sql
-from cbi_assets.tables import DAILY_ML_MATRIX, Column, TableSpec
+from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, SESSIONS, Column, TableSpec
 from cbi_assets.tables.lineage import LINEAGE, OTHER_ORIGINS
 from cbi_assets.warehouse.base import JobCost, Warehouse
 
@@ -147,14 +149,28 @@ def partition_metadata(
 
 def range_metadata(warehouse: Warehouse, specs: Sequence[TableSpec]) -> dict[str, dict[str, Any]]:
     """Return, by table id, how many rows a table has, and its first and last date."""
-    found = warehouse.query(row_counts_sql(specs))
+    return _ranges(warehouse.query(row_counts_sql(specs)), specs)
+
+
+def built_range_metadata(warehouse: Warehouse) -> dict[str, dict[str, Any]]:
+    """Return `range_metadata` of the built tables, and when their newest session's day ended.
+
+    Rolls are as current as the sessions that they are found in, though the newest is weeks old.
+    """
+    found = warehouse.query(row_counts_sql(BUILT))
+    newest = found.filter(pl.col("id") == SESSIONS.id)["last_date"].item()
+    ranges = _ranges(found, BUILT)
+    return {table: {**shown, **data_through(newest)} for table, shown in ranges.items()}
+
+
+def _ranges(row_counts: pl.DataFrame, specs: Sequence[TableSpec]) -> dict[str, dict[str, Any]]:
     kinds = {spec.id: "reference dates" for spec in specs if spec.partition_by == "reference_date"}
     return {
         table: {
             "dagster/row_count": rows,
             kinds.get(table, "trade dates"): span(first, last) or "none",
         }
-        for table, rows, first, last in found.iter_rows()
+        for table, rows, first, last in row_counts.iter_rows()
     }
 
 
@@ -163,8 +179,8 @@ def built_metadata(
 ) -> dict[str, Any]:
     """Return what a table contains, what a build wrote into it, and which roots it skipped.
 
-    `ranges` is `range_metadata` of the table, roots that were not built included; `plots` are of
-    the matrix.
+    `ranges` is `built_range_metadata` of the table, roots that were not built included; `plots` are
+    of the matrix.
     """
     done = next((item for item in outcome.replaced if item.spec is table), None)
     counts = {"rows written": done.written, "rows removed": done.removed} if done else {}

@@ -17,9 +17,9 @@ import polars as pl
 from cbi_assets.counted_steps import log_steps
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.load.partition_profiles import PartitionProfile
-from cbi_assets.pipeline.metadata import range_metadata
+from cbi_assets.pipeline.metadata import built_range_metadata
 from cbi_assets.session import Session
-from cbi_assets.tables import BUILT, DAILY_ML_MATRIX
+from cbi_assets.tables import DAILY_ML_MATRIX
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
@@ -164,7 +164,7 @@ def profile_built(session: Session) -> BuiltProfile:
             (names[n] or "no regime", days[n], end) for n, end in zip(starts, ends, strict=True)
         ]
         plots[f"{key[0]}: close and regimes"] = draw_line(days, own["close"].to_list(), spans)
-    return BuiltProfile(range_metadata(warehouse, BUILT), plots)
+    return BuiltProfile(built_range_metadata(warehouse), plots)
 
 
 def _picture(

@@ -156,6 +156,7 @@ def test_build_plots_the_matrix(
     ):
         found = built(instance, table)
         assert (found["dagster/row_count"].value, found["trade dates"].value) == (rows, dates)
+        assert found["data through"].value == dt.datetime(2025, 1, 8, tzinfo=dt.UTC).timestamp()
         assert "| train | " in found["lights"].value
     metadata = built(instance)
     assert texts(metadata["rows of each root"])[:2] == ["ZL", "ZS"]

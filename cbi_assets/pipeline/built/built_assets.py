@@ -35,9 +35,10 @@ MATRIX_KEY = table_key(DAILY_ML_MATRIX.id)
 FRESHNESS = dg.FreshnessPolicy.time_window(
     fail_window=dt.timedelta(days=11), warn_window=dt.timedelta(days=5)
 )
-"""How old a build may be. Two trade dates are up to four days apart, so five days without a build
-are more than a long weekend. The bars' own limit is five trade dates (`bars_are_fresh`), which span
-up to eleven days over Christmas: this policy never fails before that check.
+"""How old the newest trade date may be (`data_freshness.py`). Two trade dates are up to four days
+apart, so five days without data are more than a long weekend. The bars' own limit is five trade
+dates (`bars_are_fresh`), which span up to eleven days over Christmas: this policy never fails
+before that check.
 
 Raw tables have no policy: they follow the drive, and a day without a delivery is not an error."""
 
