@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,10 +14,12 @@ import polars as pl
 from cbi_assets.build.assemble import assemble, feature_legs, matrix_slices
 from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
+from cbi_assets.build.zone_rows import ZoneStart, zone_start
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.checks.sliced_table import book_of
 from cbi_assets.checks.slices import Slice, store_slices
+from cbi_assets.features.matrix import ZONE_ROOTS
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
@@ -42,7 +44,8 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     their rows wait.
 
     Unless the check is a full one, it rebuilds and compares only months whose bars or observations
-    have changed since they passed, and takes the sessions before them from their table.
+    have changed since they passed, and takes the sessions before them from their table, and the
+    golden zone's memory from what the build kept.
     """
     (check,) = checks
     session = context.session
@@ -64,13 +67,12 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     seed = int(f"{session.now:%Y%m%d}")
     dates = _draw(stored, seed)
     inventory = read_inventory(session.warehouse, owed.windows if dates else owed.windows.clear())
-    differing = pl.concat(
-        [pl.DataFrame(schema=_DIFFERENCE)]
-        + [
-            _compare(stored, _rebuild(session, roots, legs, owed.windows, inventory, date), date)
-            for date in dates
-        ]
-    )
+    zones = {} if context.full or not dates else _zone_starts(session.warehouse, owed)
+    found = [pl.DataFrame(schema=_DIFFERENCE)]
+    for date in dates:
+        rebuilt = _rebuild(session, roots, legs, owed.windows, inventory, date, zones)
+        found.append(_compare(stored, rebuilt, date))
+    differing = pl.concat(found)
     if context.scratch is None:
         _store(context, owed.months, passed=set(roots) - set(differing["root"]))
     expected = f"none as of {', '.join(map(str, dates)) or 'any date'} (seed {seed})"
@@ -103,11 +105,23 @@ def _rebuild(
     windows: pl.DataFrame,
     inventory: pl.DataFrame,
     until: dt.date,
+    zones: Mapping[str, ZoneStart],
 ) -> pl.DataFrame:
     """Return the windows' rows of the matrix made of the bars up to a trade date."""
     known = inventory.filter(pl.col("trade_date") <= until)
-    made = assemble(session, roots, legs, windows, known, until, whole=True)
+    made = assemble(session, roots, legs, windows, known, until, whole=True, zones=zones)
     return _inside(made.matrix, windows)
+
+
+def _zone_starts(warehouse: Warehouse, owed: Owed) -> dict[str, ZoneStart]:
+    """Return where the golden zone starts: at the newest memory before the owed months."""
+    stored = warehouse.query(
+        f"SELECT {', '.join(BUILD_SLICES.column_names)} FROM `{BUILD_SLICES.id}` "
+        "WHERE table_id = @table_id AND state IS NOT NULL",
+        {"table_id": DAILY_ML_MATRIX.id},
+    )
+    slices = BuildSlices(pl.DataFrame(), stored)
+    return {root: zone_start(slices, owed, root) for root in ZONE_ROOTS}
 
 
 def _owed(context: CheckContext, roots: Sequence[str]) -> Owed:

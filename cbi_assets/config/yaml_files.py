@@ -9,6 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cbi_assets.errors import UsageError
 
+# A base loader keeps scalars as text: YAML's own date parser fails without naming the key. That of
+# libyaml is ten times as fast; PyYAML may be built without it.
+_LOADER = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
 
 class YamlModel(BaseModel):
     """Base of the models of YAML files: immutable, and an unknown key is an error."""
@@ -38,8 +42,7 @@ def parse_config[Model: YamlModel](
         If the text is not YAML, or a key is wrong; names the file and the first wrong key.
     """
     try:
-        # BaseLoader keeps scalars as text: YAML's own date parser fails without naming the key.
-        return model.model_validate(yaml.load(text, Loader=yaml.BaseLoader))
+        return model.model_validate(yaml.load(text, Loader=_LOADER))
     except yaml.YAMLError as error:
         raise UsageError(
             f"not YAML: {' '.join(str(error).split())}",

@@ -8,7 +8,7 @@ in a load that reports 34 partitions a minute altogether.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from sqlite3 import Connection as SqliteConnection
 
@@ -27,20 +27,56 @@ def keep_event_log_open(instance: dg.DagsterInstance) -> None:
         storage.__class__ = _OpenEventLog
 
 
+@contextmanager
+def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
+    """Store the events of the block in one transaction per database; if it fails, none."""
+    storage = instance.event_log_storage
+    with storage.transactions() if isinstance(storage, _OpenEventLog) else nullcontext():
+        yield
+
+
 class _OpenEventLog(SqliteEventLogStorage):
+    _opened: ExitStack | None = None
+
     @cached_property
     def _engines(self) -> dict[str, Engine]:
         return {}
 
+    @cached_property
+    def _begun(self) -> dict[str, Connection]:
+        """The connections of `transactions`, by shard."""
+        return {}
+
+    @contextmanager
+    def transactions(self) -> Iterator[None]:
+        """Commit what the block writes at its end, at once in each database."""
+        with ExitStack() as opened:
+            self._opened = opened
+            try:
+                yield
+            finally:
+                self._opened = None
+                self._begun.clear()
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
-            engine = self._engines.pop(shard, None) or self._open(shard)
-            self._engines[shard] = engine  # the newest used comes last
-            if len(self._engines) > _MOST_OPEN:
-                self._engines.pop(next(iter(self._engines))).dispose()
-            with engine.connect() as connection, connection.begin():
-                yield connection
+            if self._opened is None:
+                with self._transaction(shard) as connection:
+                    yield connection
+                return
+            if shard not in self._begun:
+                self._begun[shard] = self._opened.enter_context(self._transaction(shard))
+            yield self._begun[shard]
+
+    @contextmanager
+    def _transaction(self, shard: str) -> Iterator[Connection]:
+        engine = self._engines.pop(shard, None) or self._open(shard)
+        self._engines[shard] = engine  # the newest used comes last
+        if len(self._engines) > _MOST_OPEN:
+            self._engines.pop(next(iter(self._engines))).dispose()
+        with engine.connect() as connection, connection.begin():
+            yield connection
 
     def _open(self, shard: str) -> Engine:
         engine = create_engine(

@@ -16,6 +16,8 @@ from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, RAW_KEY, table_key
+from cbi_assets.pipeline.check_news import news
+from cbi_assets.pipeline.event_log import stored_together
 from cbi_assets.pipeline.metadata import cost_metadata, inventory_metadata, partition_metadata
 from cbi_assets.pipeline.partitions import partition_key
 from cbi_assets.pipeline.plots import Plots
@@ -50,34 +52,34 @@ def report_tables(
     own: Collection[Partition] = (),
     *,
     lights: Lights | None = None,
+    only_news: bool = False,
 ) -> Lights:
     """Log inventory and lights, and materializations and checks of the partitions that changed.
 
-    Returns the lights, which are read if not given.
+    Returns the lights, which are read if not given. `only_news` is that of `report_checks`.
 
     `own` are the partitions whose raw asset the running step materializes itself. Their tables'
     partitions are materialized, too, if they have no bars: else a backfill would run each of them.
     """
-    context.log_event(
-        dg.AssetMaterialization(INVENTORY_KEY, metadata=inventory_metadata(outcome.survey))
-    )
     lights = lights or read_lights(session, outcome.survey)
-    report_lights(context, lights)
     changed = {(p.root, p.timeframe) for p in outcome.profiles}
+    # a partition without bars passes every check, which is no news
+    results = [
+        result
+        for result in outcome.checks
+        if not result.passed or (result.root, result.timeframe) in changed
+    ]
     every = sorted({*changed, *own})
     title = f"recording {plural(len(every), 'partition')} in Dagster"
-    for partition in log_steps(every, lambda _: title):
-        metadata = metadata_by_partition(outcome, partition, plots) | lights_metadata(lights)
-        report_partition(context, partition, metadata, with_raw=partition not in own)
-    report_checks(
-        context,
-        [
-            result
-            for result in outcome.checks
-            # a partition without bars passes every check, which is no news
-            if not result.passed or (result.root, result.timeframe) in changed
-        ],
-    )
+    with stored_together(context.instance):
+        context.log_event(
+            dg.AssetMaterialization(INVENTORY_KEY, metadata=inventory_metadata(outcome.survey))
+        )
+        report_lights(context, lights, only_news=only_news)
+        for partition in log_steps(every, lambda _: title):
+            metadata = metadata_by_partition(outcome, partition, plots) | lights_metadata(lights)
+            report_partition(context, partition, metadata, with_raw=partition not in own)
+        report_checks(context, results, only_news=only_news)
     PendingEvents(session.home).remove(
         changed | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
     )
@@ -100,21 +102,35 @@ def report_partition(
 
 
 def report_checks(
-    context: dg.AssetExecutionContext | dg.OpExecutionContext, results: Sequence[CheckResult]
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    results: Sequence[CheckResult],
+    *,
+    only_news: bool = False,
 ) -> None:
-    """Log the evaluations of these results."""
-    evaluations = to_evaluations(results)
-    title = f"recording {plural(len(evaluations), 'result')} in Dagster"
-    for evaluation in log_steps(evaluations, lambda _: title):
-        # log_event's annotation omits check evaluations, which Dagster's event log accepts
-        context.log_event(evaluation)  # type: ignore[arg-type]
+    """Log the evaluations of these results; if `only_news`, those that Dagster does not show."""
+    _report(context, to_evaluations(results), only_news)
 
 
 def report_lights(
-    context: dg.AssetExecutionContext | dg.OpExecutionContext, lights: Lights
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    lights: Lights,
+    *,
+    only_news: bool = False,
 ) -> None:
-    """Log the evaluations of the lights."""
-    for evaluation in lights_to_evaluations(lights):
+    """Log the evaluations of the lights; `only_news` is that of `report_checks`."""
+    _report(context, lights_to_evaluations(lights), only_news)
+
+
+def _report(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    evaluations: list[dg.AssetCheckEvaluation],
+    only_news: bool,
+) -> None:
+    if only_news:
+        evaluations = news(context.instance, evaluations)
+    title = f"recording {plural(len(evaluations), 'result')} in Dagster"
+    for evaluation in log_steps(evaluations, lambda _: title):
+        # log_event's annotation omits check evaluations, which Dagster's event log accepts
         context.log_event(evaluation)  # type: ignore[arg-type]
 
 

@@ -1,4 +1,7 @@
-"""Record in Dagster what the command line did, in one run in this process."""
+"""Record in Dagster what the command line did, in one run in this process.
+
+Materializations are recorded always, results of checks if they are news (`check_news`).
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +20,9 @@ from cbi_assets.load.load import LoadOutcome
 from cbi_assets.load.staging.load_staging import StagingOutcome
 from cbi_assets.load.unload import UnloadOutcome
 from cbi_assets.pipeline.asset_keys import table_key
+from cbi_assets.pipeline.check_news import news
 from cbi_assets.pipeline.dead_runs import FROM_TERMINAL
+from cbi_assets.pipeline.event_log import stored_together
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata, partition_metadata
 from cbi_assets.pipeline.plots import plot_profiles, profile_built
@@ -53,7 +58,7 @@ def record_build(
     log_step("plotting the matrix")
     profile = profile_built(session)
     lights = lights or read_lights(session)
-    with open_instance(session.home) as instance:
+    with open_instance(session.home) as instance, stored_together(instance):
         for table in BUILT:
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
@@ -72,7 +77,8 @@ def record_build(
                     dg.AssetMaterialization(table_key(table_id), metadata=metadata[table_id])
                 )
         checks = [*outcome.checks, *(trained.checks if trained else ())]
-        results = [*to_evaluations(checks), *lights_to_evaluations(lights)]
+        evaluations = [*to_evaluations(checks), *lights_to_evaluations(lights)]
+        results = news(instance, evaluations)
         title = f"recording {plural(len(results), 'result')} in Dagster"
         for evaluation in log_steps(results, lambda _: title):
             instance.report_runless_asset_event(evaluation)
@@ -103,7 +109,7 @@ def record_load(session: Session, outcome: LoadOutcome, lights: Lights | None = 
     plots = plot_profiles(outcome.profiles)
 
     def report(context: dg.OpExecutionContext) -> None:
-        report_tables(context, session, outcome, plots, lights=lights)
+        report_tables(context, session, outcome, plots, lights=lights, only_news=True)
         raise_if_stopped(outcome)
 
     tags = {"cbi/load_id": outcome.load_id or "none"}
@@ -123,10 +129,12 @@ def record_unload(session: Session, outcome: UnloadOutcome) -> None:
     profiles = {(profile.root, profile.timeframe): profile for profile in outcome.profiles}
 
     def report(context: dg.OpExecutionContext) -> None:
-        for partition in outcome.partitions:
-            metadata = partition_metadata(profiles.get(partition), None, plots.get(partition, {}))
-            report_partition(context, partition, metadata)
-        report_checks(context, outcome.checks)
+        with stored_together(context.instance):
+            for partition in outcome.partitions:
+                plot = plots.get(partition, {})
+                metadata = partition_metadata(profiles.get(partition), None, plot)
+                report_partition(context, partition, metadata)
+            report_checks(context, outcome.checks, only_news=True)
         PendingEvents(session.home).remove(outcome.partitions)
 
     if not _run_in_process(session.home, "show_unload", report, {}):
@@ -145,8 +153,10 @@ def record_checks(
     """
 
     def report(context: dg.OpExecutionContext) -> None:
-        report_checks(context, results)
-        report_lights(context, lights or read_lights(session))
+        shown = lights or read_lights(session)
+        with stored_together(context.instance):
+            report_checks(context, results, only_news=True)
+            report_lights(context, shown, only_news=True)
 
     if not _run_in_process(session.home, "show_checks", report, {}):
         raise CbiError(

@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 
 from cbi_assets.build import zone_rows
+from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX
 from cbi_assets.verbs import build
-from cbi_assets_tests.helpers import load_once, query
+from cbi_assets_tests.helpers import load_once, query, run_check
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 NOW = dt.datetime(2025, 4, 1, tzinfo=dt.UTC)
@@ -48,12 +49,20 @@ def run(project: Project, whole: bool = False) -> int:
     return matrix.written + matrix.removed
 
 
+def check(project: Project) -> CheckResult:
+    """Check the months that changed since they passed: is the matrix point in time?"""
+    with open_session(project, now=NOW) as session:
+        (result,) = run_check(session, "matrix_is_point_in_time", ["MES"], full=False)
+    return result
+
+
 def test_build_of_a_new_day_computes_the_zone_from_the_month_before_on(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_lines(drive, hours(0, 70))  # to 2025-03-14
     load_once(project, now=NOW)
     run(project)
+    assert check(project).expected.startswith("none as of 2025-")
     months = query(project, f"SELECT * FROM `{BUILD_SLICES.id}`").filter(
         pl.col("state").is_not_null(), table_id=DAILY_ML_MATRIX.id
     )
@@ -70,6 +79,9 @@ def test_build_of_a_new_day_computes_the_zone_from_the_month_before_on(
     monkeypatch.setattr(zone_rows, "read_hours", recorded)
     assert run(project) == 1
     assert (min(read), max(read)) == (dt.date(2025, 3, 3), dt.date(2025, 3, 17))
+    read.clear()
+    assert check(project).passed
+    assert min(read) == dt.date(2025, 3, 3)
     resumed = zones(project)
     assert resumed["golden_zone"].struct["state"].n_unique() > 2
     read.clear()
