@@ -16,7 +16,6 @@ from cbi_assets.pipeline.reporting import report_checks, report_lights
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import to_check_result
 from cbi_assets.pipeline.warehouse_pool import POOL
-from cbi_assets.report.read_lights import read_lights
 from cbi_assets.tables import CONTINUOUS
 
 BUILD_KEY = table_key(CONTINUOUS.id)
@@ -68,7 +67,7 @@ def _step_of(name: str, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
         with project.session(clock.now()) as session:
             results = run_checks(CheckContext(session, roots, full=False), selected)
             record_results(session, results)
-            report_lights(context.op_execution_context, read_lights(session))
+            report_lights(context.op_execution_context, project.read_lights(session))
         if roots is not None and not context.has_partition_key:
             # A check's result has no partition: Dagster takes the run's, which here are several.
             report_checks(context.op_execution_context, results)

@@ -1,76 +1,97 @@
-"""Dagster's event log on SQLite, with connections that stay open.
+"""Dagster's event log on SQLite, with connections that stay open, and with transactions.
 
 Dagster opens and closes a database several times per event. The last connection that closes makes
 SQLite copy its log into the database and wait for the disk: 25 ms of CPU and up to 0.1 s per event,
 in a load that reports 34 partitions a minute altogether.
+
+It also commits each event by itself. A backfill that looks at a run between the events of two of
+its partitions requests a run for those downstream of the first ones, and later more runs for the
+others: 22 runs instead of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from sqlite3 import Connection as SqliteConnection
+from threading import get_ident
 
 import dagster as dg
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from sqlalchemy import Connection, Engine, create_engine, event
 
 _MOST_OPEN = 8
-_WAIT_SECONDS = 30  # for another process that writes; as long as Dagster waits
+_WAIT_SECONDS = 120  # for another process that writes: a busy machine takes long over 86 partitions
+_BATCH_VARIABLE = "DAGSTER_EVENT_BATCH_SIZE"
+_BATCH = 10_000  # more than there are partitions: a step's are materialized all at once
 
 
 def keep_event_log_open(instance: dg.DagsterInstance) -> None:
-    """Make an instance on SQLite keep its connections until it is disposed of."""
+    """Make an instance on SQLite keep its connections until it is disposed of.
+
+    What Dagster itself stores as a batch, which are the events of a step's partitions, is then one
+    transaction in each database, too.
+    """
     storage = instance.event_log_storage
     if type(storage) is SqliteEventLogStorage:
         storage.__class__ = _OpenEventLog
+        os.environ.setdefault(_BATCH_VARIABLE, str(_BATCH))
 
 
-@contextmanager
-def stored_together(instance: dg.DagsterInstance) -> Iterator[None]:
-    """Store the events of the block in one transaction per database; if it fails, none."""
+def stored_together(instance: dg.DagsterInstance) -> AbstractContextManager[None]:
+    """Store the events of the block in one transaction per database; none if it raises.
+
+    Other processes wait for it to end before they store theirs.
+    """
     storage = instance.event_log_storage
-    with storage.transactions() if isinstance(storage, _OpenEventLog) else nullcontext():
-        yield
+    return storage.transaction() if isinstance(storage, _OpenEventLog) else nullcontext()
 
 
 class _OpenEventLog(SqliteEventLogStorage):
-    _opened: ExitStack | None = None
-
     @cached_property
     def _engines(self) -> dict[str, Engine]:
         return {}
 
     @cached_property
-    def _begun(self) -> dict[str, Connection]:
-        """The connections of `transactions`, by shard."""
+    def _transactions(self) -> dict[int, tuple[dict[str, Connection], ExitStack]]:
+        """The connections with an open transaction, by thread and database."""
         return {}
 
+    def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
+        """Store events, all or none."""
+        with self.transaction():
+            super().store_event_batch(events)
+
     @contextmanager
-    def transactions(self) -> Iterator[None]:
-        """Commit what the block writes at its end, at once in each database."""
-        with ExitStack() as opened:
-            self._opened = opened
+    def transaction(self) -> Iterator[None]:
+        """Store what this thread stores in the block together; other threads wait."""
+        me = get_ident()
+        if me in self._transactions:
+            yield
+            return
+        with self._db_lock:
             try:
-                yield
+                with ExitStack() as stack:
+                    self._transactions[me] = ({}, stack)
+                    yield
             finally:
-                self._opened = None
-                self._begun.clear()
+                del self._transactions[me]
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._db_lock:
-            if self._opened is None:
-                with self._transaction(shard) as connection:
-                    yield connection
-                return
-            if shard not in self._begun:
-                self._begun[shard] = self._opened.enter_context(self._transaction(shard))
-            yield self._begun[shard]
+        if (open_now := self._transactions.get(get_ident())) is None:
+            with self._db_lock, self._begin(shard) as connection:
+                yield connection
+            return
+        connections, stack = open_now
+        if shard not in connections:
+            connections[shard] = stack.enter_context(self._begin(shard))
+        yield connections[shard]
 
     @contextmanager
-    def _transaction(self, shard: str) -> Iterator[Connection]:
+    def _begin(self, shard: str) -> Iterator[Connection]:
         engine = self._engines.pop(shard, None) or self._open(shard)
         self._engines[shard] = engine  # the newest used comes last
         if len(self._engines) > _MOST_OPEN:

@@ -36,7 +36,8 @@ def load_partitions(
     with project.session(clock.now()) as session:
         PendingEvents(session.home).add(chosen or ())
         outcome = load(session, chosen, landed_only=config.landed_only)
-        report_tables(context, session, outcome, plot_profiles(outcome.profiles))
+        lights = project.read_lights(session, outcome.survey)
+        report_tables(context, session, outcome, plot_profiles(outcome.profiles), lights)
     raise_if_stopped(outcome)
     bars, partitions = number(outcome.published), plural(len(outcome.partitions), "partition")
     context.log.info("%s bars published in %s", bars, partitions)

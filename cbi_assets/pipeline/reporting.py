@@ -27,7 +27,6 @@ from cbi_assets.pipeline.to_dagster import (
     to_evaluations,
 )
 from cbi_assets.report.lights import Lights
-from cbi_assets.report.read_lights import read_lights
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
 
@@ -49,19 +48,19 @@ def report_tables(
     session: Session,
     outcome: LoadOutcome,
     plots: Mapping[Partition, Plots],
+    lights: Lights,
     own: Collection[Partition] = (),
     *,
-    lights: Lights | None = None,
     only_news: bool = False,
-) -> Lights:
+) -> None:
     """Log inventory and lights, and materializations and checks of the partitions that changed.
 
-    Returns the lights, which are read if not given. `only_news` is that of `report_checks`.
+    All at once: a backfill that saw some of the partitions would request their tables' runs, and
+    those of the others later, one by one. `only_news` is that of `report_checks`.
 
     `own` are the partitions whose raw asset the running step materializes itself. Their tables'
     partitions are materialized, too, if they have no bars: else a backfill would run each of them.
     """
-    lights = lights or read_lights(session, outcome.survey)
     changed = {(p.root, p.timeframe) for p in outcome.profiles}
     # a partition without bars passes every check, which is no news
     results = [
@@ -83,7 +82,6 @@ def report_tables(
     PendingEvents(session.home).remove(
         changed | {(r.root, r.timeframe) for r in outcome.checks if r.timeframe}
     )
-    return lights
 
 
 def report_partition(

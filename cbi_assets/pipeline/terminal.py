@@ -109,7 +109,8 @@ def record_load(session: Session, outcome: LoadOutcome, lights: Lights | None = 
     plots = plot_profiles(outcome.profiles)
 
     def report(context: dg.OpExecutionContext) -> None:
-        report_tables(context, session, outcome, plots, lights=lights, only_news=True)
+        shown = lights or read_lights(session, outcome.survey)
+        report_tables(context, session, outcome, plots, shown, only_news=True)
         raise_if_stopped(outcome)
 
     tags = {"cbi/load_id": outcome.load_id or "none"}

@@ -9,7 +9,7 @@ import polars as pl
 from cbi_assets.config.downloads import load_policy
 from cbi_assets.counted_steps import log_step
 from cbi_assets.downloads.approvals import list_approvals
-from cbi_assets.downloads.wanted import last_complete
+from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
 from cbi_assets.drive.manifests import absent_files
 from cbi_assets.drive.survey import Survey
@@ -28,18 +28,26 @@ from cbi_assets.warehouse.sql_files import load_sql
 _DAY = dt.timedelta(days=1)
 
 
-def read_lights(session: Session, survey: Survey | None = None) -> Lights:
-    """Return the lights at the session's time. `survey` is by default the drive's last scan."""
-    return lights_of(read_state(session, survey))
+def read_lights(
+    session: Session, survey: Survey | None = None, wanted: Wanted | None = None
+) -> Lights:
+    """Return the lights at the session's time.
+
+    `survey` is by default the drive's last scan, and `wanted` is found by comparing the universe
+    with the raw tables, which takes most of the time.
+    """
+    return lights_of(read_state(session, survey, wanted))
 
 
-def read_state(session: Session, survey: Survey | None = None) -> State:
-    """Return what the lights depend on. `survey` is by default the drive's last scan."""
+def read_state(
+    session: Session, survey: Survey | None = None, wanted: Wanted | None = None
+) -> State:
+    """Return what the lights depend on; `survey` and `wanted` are those of `read_lights`."""
     log_step("reading the lights")
     project, warehouse = session.project, session.warehouse
     survey = survey or last_scan(session)
     by_file = books_by_file(warehouse)
-    wanted = survey_wanted(session)
+    wanted = wanted or survey_wanted(session)
     newest = newest_bars(warehouse, session.now)
     results = warehouse.query(f"SELECT * FROM `{CHECK_RESULTS.id}`")
     staging = warehouse.query(f"SELECT path, loaded_at FROM `{STAGING_FILES.id}`")

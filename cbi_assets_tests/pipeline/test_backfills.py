@@ -15,7 +15,10 @@ from dagster._core.definitions.events import AssetKeyPartitionKey
 
 from cbi_assets.config.universe import load_universe
 from cbi_assets.definitions import defs
+from cbi_assets.pipeline import reporting
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
+from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.reporting import report_partition
 from cbi_assets.session import Project
 from cbi_assets.tables import CHECK_SLICES, DERIVED, RAW
 from cbi_assets.warehouse.base import Statement
@@ -97,6 +100,30 @@ def test_backfill_of_a_scattered_subset_loads_no_other_partition(
     assert instance.get_materialized_partitions(RAW_KEY) == chosen
     assert set(table(project)["root"]) == {"ZL"}
     assert set(table(project, "1m")["root"]) == {"ZS"}
+
+
+def test_backfill_sees_all_partitions_of_a_run_at_once(
+    backfill: Backfill,
+    project: Project,
+    drive: Path,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # The daemon requests what is downstream of the partitions that it sees: a run for each part.
+    put_lines(drive, [record(0), record(0, "ZS.v.0")])
+    seen: list[set[str]] = []
+
+    def report_and_look(*args: Any, **options: Any) -> None:
+        report_partition(*args, **options)
+        with open_instance(project.home) as other:
+            seen.append(other.get_materialized_partitions(HOURLY))
+
+    monkeypatch.setattr(reporting, "report_partition", report_and_look)
+    chosen = {"ZL|1h", "MES|1h", "ZS|1h"}  # neighbors in the universe: one run
+    (result,) = backfill(RAW_KEY, chosen)
+    assert result.success
+    assert seen == [set(), set(), set()]
+    assert instance.get_materialized_partitions(HOURLY) == chosen
 
 
 @pytest.mark.full

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ import pytest
 from cbi_assets.checks import SPEC_CHECK, checks_run_by
 from cbi_assets.checks.raw_checks import run_raw
 from cbi_assets.definitions import defs
+from cbi_assets.downloads.wanted import Wanted
+from cbi_assets.downloads.wanted import survey as survey_wanted
 from cbi_assets.ledger.pending_events import PendingEvents
 from cbi_assets.pipeline.asset_keys import RAW_KEY, table_key
+from cbi_assets.pipeline.resources import ProjectResource
 from cbi_assets.pipeline.terminal import record_load
 from cbi_assets.report.lights import LIGHT_CHECKS
-from cbi_assets.session import Project, open_session
+from cbi_assets.report.read_lights import read_lights
+from cbi_assets.session import Project, Session, open_session
 from cbi_assets.tables import BUILT, CHECK_SLICES, DAILY_ML_MATRIX, RAW
 from cbi_assets.warehouse.base import Statement
-from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query, table
+from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query, table, take_inventory
 from cbi_assets_tests.load.lines import put_lines, record
 
 HOURLY = table_key(RAW["1h"].id)
@@ -47,6 +52,45 @@ def materialize(instance: dg.DagsterInstance, resources: dict[str, Any]) -> Any:
         )
 
     return run
+
+
+@pytest.fixture
+def surveys(monkeypatch: pytest.MonkeyPatch) -> list[dt.datetime]:
+    """The times at which what is wanted was found for the lights of a run."""
+    times: list[dt.datetime] = []
+
+    def find(session: Session) -> Wanted:
+        times.append(session.now)
+        return survey_wanted(session)
+
+    monkeypatch.setattr("cbi_assets.pipeline.resources.survey_wanted", find)
+    return times
+
+
+def test_lights_of_a_run_find_what_is_wanted_again_after_each_change(
+    project: Project, drive: Path, surveys: list[dt.datetime]
+) -> None:
+    resource = ProjectResource(bigquery=None)
+
+    def shows_what_is_true(now: dt.datetime = NOW) -> bool:
+        with resource.session(now) as session:
+            return resource.read_lights(session) == read_lights(session)
+
+    assert shows_what_is_true()
+    assert shows_what_is_true()
+    assert len(surveys) == 1
+    fill(drive)
+    load_once(project)  # the drive's files and the books
+    assert shows_what_is_true()
+    assert len(surveys) == 2
+    load_once(project, now=NOW)  # nothing new
+    (drive / "condition.json").write_text("[]")  # may say that days are missing at the vendor
+    take_inventory(project)
+    assert shows_what_is_true()
+    assert len(surveys) == 3
+    assert shows_what_is_true(NOW + dt.timedelta(days=7))  # trade dates have ended
+    assert shows_what_is_true(NOW + dt.timedelta(days=7, minutes=1))
+    assert len(surveys) == 4
 
 
 def raw_alone() -> dg.AssetSelection:
@@ -227,13 +271,16 @@ def break_bars(project: Project) -> None:
 
 
 def test_table_and_its_checks_run_by_partition(
-    materialize: Any, project: Project, drive: Path
+    materialize: Any, project: Project, drive: Path, surveys: list[dt.datetime]
 ) -> None:
     fill(drive)
     load_once(project)
     break_bars(project)
     selection = dg.AssetSelection.assets(HOURLY)
     good, bad = (materialize(selection, key) for key in ("ZS|1h", "ZL|1h"))
+    # once per run: the table's step and those of its checks each show the lights
+    assert len(surveys) == 2
+    assert len([event for event in good.all_events if event.is_step_start]) > 2
     assert good.success
     assert {name for name, _ in evaluations(good)} == NAMES | {
         SPEC_CHECK,

@@ -14,7 +14,6 @@ from cbi_assets.pipeline.reporting import report_checks, report_lights
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
-from cbi_assets.report.read_lights import read_lights
 from cbi_assets.tables import (
     BUILT,
     CONTINUOUS,
@@ -102,7 +101,7 @@ def built_tables(
     with project.session(clock.now()) as session:
         outcome = build(session)
         profile = profile_built(session)
-        lights = read_lights(session)
+        lights = project.read_lights(session)
     report_lights(context, lights)
     for root, reasons in outcome.skipped.items():
         context.log.warning("%s was not rebuilt: %s", root, "; ".join(reasons))

@@ -14,7 +14,6 @@ from cbi_assets.pipeline.plots import plot_bars
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
-from cbi_assets.report.read_lights import read_lights
 from cbi_assets.tables import DERIVED, RAW, TableSpec
 from cbi_assets.warehouse.base import Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
@@ -46,7 +45,7 @@ def _derived_table(timeframe: DerivedTimeframe) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with project.session(clock.now()) as session:
             slices = BuildSlices.read(session.warehouse, [spec], context.partition_keys)
-            lights = lights_metadata(read_lights(session))
+            lights = lights_metadata(project.read_lights(session))
             for root in context.partition_keys:
                 outcome = derive(session, (root,), timeframes=(timeframe,), slices=slices)
                 reasons = "; ".join(outcome.skipped.get(root, []))

@@ -43,7 +43,8 @@ def databento_ohlcv(
         outcome = load(session, partitions.values())
         raise_if_stopped(outcome)
         plots = plot_profiles(outcome.profiles)
-        lights = report_tables(context, session, outcome, plots, own=partitions.values())
+        lights = project.read_lights(session, outcome.survey)
+        report_tables(context, session, outcome, plots, lights, own=partitions.values())
     for key, partition in partitions.items():
         context.add_asset_metadata(
             metadata_by_partition(outcome, partition, plots) | lights_metadata(lights),

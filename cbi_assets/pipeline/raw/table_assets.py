@@ -12,7 +12,6 @@ from cbi_assets.pipeline.plots import plot_profiles
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
-from cbi_assets.report.read_lights import read_lights
 from cbi_assets.tables import RAW
 
 
@@ -39,7 +38,7 @@ def _raw_table(timeframe: Timeframe) -> dg.AssetsDefinition:
             found = profile_partitions(
                 CheckContext(session, full=False), timeframe, list(roots.values())
             )
-            lights = read_lights(session)
+            lights = project.read_lights(session)
         profiles = {profile.root: profile for profile in found}
         plots = plot_profiles(found)
         for key, root in roots.items():

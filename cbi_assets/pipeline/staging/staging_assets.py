@@ -10,7 +10,6 @@ from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.report.lights import Lights
-from cbi_assets.report.read_lights import read_lights
 from cbi_assets.session import Session
 from cbi_assets.tables import MACRO_OBSERVATIONS, YAHOO_BRIDGE, TableSpec
 from cbi_assets.verbs import load_staging
@@ -53,7 +52,7 @@ def _staging_table(spec: TableSpec) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult[None]:
         with project.session(clock.now()) as session:
             outcome = load_staging(session)
-            metadata = staging_metadata(session, spec, read_lights(session))
+            metadata = staging_metadata(session, spec, project.read_lights(session))
         for problem in outcome.problems:
             context.log.warning(problem)
         return dg.MaterializeResult(metadata=metadata)

@@ -16,7 +16,6 @@ from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
 from cbi_assets.report.lights import Lights
-from cbi_assets.report.read_lights import read_lights
 from cbi_assets.session import Session
 from cbi_assets.tables import (
     DAILY_ML_MATRIX,
@@ -67,7 +66,7 @@ def training_tables(
     """Update them from the matrix and the bars; whichever are selected, all are updated."""
     with project.session(clock.now()) as session:
         outcome = train(session)
-        metadata = training_metadata(session, outcome, read_lights(session))
+        metadata = training_metadata(session, outcome, project.read_lights(session))
     for table in (*TRAINING.values(), FOLDS):
         key = table_key(table.id)
         if key in context.selected_asset_keys:
