@@ -59,6 +59,7 @@ def test_alert_test_needs_an_address(endpoint: Endpoint, monkeypatch: pytest.Mon
     assert [message["title"] for message in endpoint.messages] == ["cbi: test"]
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("arguments", [["alert", "--test"], ["alert"]])
 def test_alert_exits_3_if_an_address_does_not_respond(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, arguments: list[str]

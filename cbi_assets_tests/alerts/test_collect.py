@@ -106,12 +106,14 @@ def test_collect_reports_stale_bars_if_bars_are_fresh_fails(
         assert event.text.endswith("is stale: it ends on 2025-01-06 for ZL.")
 
 
+@pytest.mark.full
 def test_a_stale_event_is_the_same_the_day_after(project: Project, drive: Path) -> None:
     load_monday(project, drive)
     first, second = (active(project, dt.datetime(2025, 1, day, tzinfo=dt.UTC)) for day in (14, 15))
     assert first == second != []
 
 
+@pytest.mark.full
 def test_a_daily_bar_counts_for_its_own_date(project: Project, drive: Path) -> None:
     # 2025-01-10 is a Friday; from Monday on, 13 to 17 January are five
     records = bars(1, start=dt.datetime(2025, 1, 10, tzinfo=dt.UTC), schema="ohlcv-1d")
@@ -236,6 +238,7 @@ def test_collect_reports_refused_files_until_they_are_replaced(
     assert "decision:refused files" not in {event.key for event in active(project)}
 
 
+@pytest.mark.full
 def test_stale_matrix_names_the_roots_whose_rows_wait_for_a_check(
     project: Project, drive: Path
 ) -> None:
@@ -249,6 +252,7 @@ def test_stale_matrix_names_the_roots_whose_rows_wait_for_a_check(
     assert event.remedy == "Fix what failed, then run `cbi build`."
 
 
+@pytest.mark.full
 def test_evening_before_a_trade_date_does_not_make_the_matrix_stale(
     project: Project, drive: Path
 ) -> None:

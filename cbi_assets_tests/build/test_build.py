@@ -71,6 +71,7 @@ def was_rewritten(project: Project, root: str) -> dict[dt.date, bool]:
     return {row["data_date"]: row["ingestion_ts"] == LATER for row in rows.to_dicts()}
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("start", "end", "replaced"),
     [
@@ -94,6 +95,7 @@ def test_build_replaces_only_the_rows_of_its_window(
     assert matrix(project).drop("ingestion_ts").filter(in_window).equals(before.filter(in_window))
 
 
+@pytest.mark.full
 def test_build_replaces_only_the_rows_of_its_roots(project: Project) -> None:
     run(project)
     corrupt(project)
@@ -115,6 +117,7 @@ def board_crush(project: Project) -> list[float | None]:
     return rows["crush"].struct["board_crush"].to_list()
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_meal_loaded")
 def test_build_of_zl_computes_its_crush_and_writes_no_other_root(project: Project) -> None:
     outcome = run(project, roots=("ZL",))
@@ -124,6 +127,7 @@ def test_build_of_zl_computes_its_crush_and_writes_no_other_root(project: Projec
     assert board_crush(project) == [pytest.approx(2.2 * 12 + 11 * 12 - 12)] * 4
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("_meal_loaded")
 def test_build_of_zl_writes_the_same_rows_as_a_build_of_all_roots(project: Project) -> None:
     run(project)
@@ -132,6 +136,7 @@ def test_build_of_zl_writes_the_same_rows_as_a_build_of_all_roots(project: Proje
     assert matrix(project).filter(pl.col("symbol") == "ZL").equals(all_roots)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.usefixtures("_meal_loaded")
 @pytest.mark.parametrize("roots", [(), ("ZL",)])
 def test_crush_is_null_if_the_bars_of_a_leg_failed_a_check(
@@ -149,6 +154,7 @@ def test_crush_is_null_if_the_bars_of_a_leg_failed_a_check(
     assert "features that need ZM stay empty: its bars failed a check" in caplog.messages
 
 
+@pytest.mark.full
 def test_build_of_zl_writes_nothing_if_only_other_roots_have_bars(project: Project) -> None:
     with open_warehouse(project) as warehouse:
         deletion = "DELETE FROM `market_data.databento_futures_ohlcv_1h` WHERE root = 'ZL'"
@@ -179,6 +185,7 @@ def test_build_removes_rows_of_dates_without_bars(project: Project) -> None:
     assert set(matrix(project)["data_date"]) == {MON, TUE}
 
 
+@pytest.mark.full
 def test_build_removes_all_rows_if_no_bars_are_left(project: Project) -> None:
     run(project)
     with open_warehouse(project) as warehouse:

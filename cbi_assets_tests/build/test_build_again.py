@@ -100,6 +100,7 @@ def test_late_bar_changes_only_the_rows_that_depend_on_it(
         assert found.drop(ids, strict=False).equals(expected[name].drop(ids, strict=False)), name
 
 
+@pytest.mark.full
 def test_pivots_on_the_day_of_a_vendors_roll_appear_once_the_contracts_are_named(
     project: Project, drive: Path
 ) -> None:
@@ -135,6 +136,7 @@ def test_pivots_on_the_day_of_a_vendors_roll_appear_once_the_contracts_are_named
     assert query(project, adjusted).select("back_adj", "close").rows() == [(0.0, 12.0), (1.0, 13.0)]
 
 
+@pytest.mark.full
 def test_build_replaces_the_session_of_a_corrected_bar(project: Project, drive: Path) -> None:
     """Its file is unloaded and another loaded, with as many bars and volume but other prices."""
     put_lines(drive, hours(0, 24))
@@ -153,6 +155,7 @@ def test_build_replaces_the_session_of_a_corrected_bar(project: Project, drive: 
     assert rows.filter(pl.col("ingestion_ts") == LATER)["data_date"].to_list() == [WED]
 
 
+@pytest.mark.full
 def test_build_removes_rows_of_unloaded_dates(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 24))
     last = put_lines(drive, hours(48), job=LATER_JOB)
@@ -166,6 +169,7 @@ def test_build_removes_rows_of_unloaded_dates(project: Project, drive: Path) -> 
     assert set(tables(project)[DAILY_ML_MATRIX.id]["data_date"]) == {MON, TUE}
 
 
+@pytest.mark.full
 def test_build_recomputes_a_session_if_a_part_was_unloaded(project: Project, drive: Path) -> None:
     """Both files are of one load, so the session's load IDs do not change: only its bars do."""
     put_lines(drive, hours(0))
@@ -198,6 +202,7 @@ def test_preview_returns_the_newest_rows_and_publishes_nothing(
     assert all(rows.is_empty() for rows in tables(project).values())
 
 
+@pytest.mark.full
 def test_preview_reports_failed_checks(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 24))
     load_once(project)
@@ -253,6 +258,7 @@ def test_build_fills_a_column_that_an_earlier_version_did_not_have(
     assert found.equals(before)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("change", "finding"),
     [

@@ -16,7 +16,7 @@ from cbi_assets.errors import AuditError
 from cbi_assets.load.unload import Scope, plan_unload
 from cbi_assets.market.bars import DERIVED_TIMEFRAMES, DerivedTimeframe
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import DERIVED
+from cbi_assets.tables import DERIVED, RAW
 from cbi_assets.verbs import unload
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.sql_files import load_sql
@@ -125,6 +125,7 @@ def test_4h_bars_come_from_hours_if_minutes_are_missing_or_have_less_volume(
     assert equals_full_derivation(project)
 
 
+@pytest.mark.full
 def test_4h_bars_come_from_minutes_if_they_have_more_volume(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0, volume="9")])
     put_lines(drive, minutes(0, 1), "m.json")
@@ -157,6 +158,7 @@ def three_days(project: Project, drive: Path) -> Path:
     return drive
 
 
+@pytest.mark.full
 def test_second_derive_writes_nothing(
     project: Project, three_days: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +180,7 @@ def test_late_minute_derives_only_its_session(project: Project, three_days: Path
     assert equals_full_derivation(project)
 
 
+@pytest.mark.full
 def test_late_hour_derives_only_its_4h_session(project: Project, three_days: Path) -> None:
     put_later(three_days, [record(25, "ZS.v.0")])
     load_once(project)
@@ -185,6 +188,7 @@ def test_late_hour_derives_only_its_4h_session(project: Project, three_days: Pat
     assert equals_full_derivation(project)
 
 
+@pytest.mark.full
 def test_derive_replaces_the_bars_of_a_corrected_session(project: Project, drive: Path) -> None:
     wrong = put_lines(drive, minutes(0, 1, high="99.000000000"), "m.json")
     put_lines(drive, minutes(DAY), "n.json")
@@ -202,6 +206,17 @@ def test_derive_replaces_the_bars_of_a_corrected_session(project: Project, drive
 
 
 @pytest.mark.both_warehouses(quick=True)
+def test_derive_removes_bars_of_dates_without_raw_bars(project: Project, drive: Path) -> None:
+    put_lines(drive, minutes(0), "m.json")
+    load_once(project)
+    assert run(project, timeframes=("5m",)).sessions == {"5m": 1}
+    with open_warehouse(project) as warehouse:
+        warehouse.transact([Statement(f"DELETE FROM `{RAW['1m'].id}` WHERE TRUE")])
+    run(project, timeframes=("5m",), whole=True)
+    assert bars(project, "5m").is_empty()
+
+
+@pytest.mark.both_warehouses
 def test_derive_removes_bars_of_unloaded_files(project: Project, drive: Path) -> None:
     # Monday is in both files, Tuesday only in the second
     put_lines(drive, minutes(0), "m.json")
@@ -216,6 +231,7 @@ def test_derive_removes_bars_of_unloaded_files(project: Project, drive: Path) ->
     assert equals_full_derivation(project)
 
 
+@pytest.mark.full
 def test_derive_empties_the_tables_if_no_raw_bars_are_left(
     project: Project, three_days: Path
 ) -> None:
@@ -227,6 +243,7 @@ def test_derive_empties_the_tables_if_no_raw_bars_are_left(
     assert all(frame.is_empty() for frame in derived_tables(project).values())
 
 
+@pytest.mark.full
 def test_derive_writes_the_same_in_small_batches(
     project: Project, three_days: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -238,6 +255,7 @@ def test_derive_writes_the_same_in_small_batches(
     assert all(before[t].equals(frame) for t, frame in derived_tables(project).items())
 
 
+@pytest.mark.full
 def test_derive_writes_only_the_chosen_root_or_timeframe(project: Project, drive: Path) -> None:
     assert run(project, "ZS").sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
     put_lines(drive, [record(0), record(0, "ZS.v.0")])
@@ -253,6 +271,7 @@ def test_derive_writes_only_the_chosen_root_or_timeframe(project: Project, drive
     assert set(bars(project, "4h")["root"]) == {"ZL", "ZS"}
 
 
+@pytest.mark.full
 def test_derive_skips_a_root_if_a_check_failed(project: Project, three_days: Path) -> None:
     invalid = "UPDATE `market_data.databento_futures_ohlcv_1h` SET volume = -1 WHERE root = 'ZS'"
     with open_session(project, now=NOW) as session:

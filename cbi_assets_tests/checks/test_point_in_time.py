@@ -140,6 +140,7 @@ def test_check_suggests_a_build_if_bars_were_loaded_later(project: Project, driv
     assert "run `cbi build`" in result.actual
 
 
+@pytest.mark.full
 def test_days_check_rebuilds_only_months_that_changed_since_they_passed(
     project: Project, drive: Path
 ) -> None:

@@ -84,6 +84,7 @@ CHECKED = (
 )
 
 
+@pytest.mark.full
 def test_checks_pass_and_fail_on_corrupted_rows(loaded: Project) -> None:
     assert set(SPOILS) == {check.name for check in CHECKED}
     spoilable = (HOURLY, RAW["1m"].id, "ops.bar_conflicts", "ops.loads", DAILY_ML_MATRIX.id)

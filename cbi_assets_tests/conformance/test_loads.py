@@ -44,7 +44,7 @@ def fill(drive: Path) -> None:
     put_lines(drive, [record(3), record(5), *clash, *others], job=LATER_JOB)
 
 
-@pytest.mark.both_warehouses(quick=True)
+@pytest.mark.both_warehouses
 def test_load_accounts_for_every_record(project: Project, drive: Path) -> None:
     fill(drive)
     outcome = load_once(project)
@@ -76,6 +76,7 @@ def test_published_bars_equal_the_source(project: Project, drive: Path) -> None:
     assert published(project) == expected_rows(records)
 
 
+@pytest.mark.full
 def test_unload_reopens_and_a_reload_restores_the_bars(project: Project, drive: Path) -> None:
     fill(drive)
     load_once(project)

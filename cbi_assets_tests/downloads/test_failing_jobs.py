@@ -142,6 +142,7 @@ def test_record_intent_raises_for_a_request_being_submitted(project: Project) ->
     assert [row.approval_id for row in rows(project)] == ["a"]
 
 
+@pytest.mark.full
 def test_execute_stops_waiting_after_six_hours(project: Project, vendor: Vendor) -> None:
     vendor.looks = 1_000_000
     plan = make_plan()

@@ -52,6 +52,10 @@ def test_days_are_those_of_the_bars_whether_slices_know_them_or_not(
     monkeypatch.setattr(DuckDBWarehouse, "query", counting)
     assert days(project) == expected
     assert scanned == []
+    with open_session(
+        project, now=NOW
+    ) as session:  # no contract's bars, only the continuous symbol's
+        assert published_days(session, "ZL", "1h", [thursday, friday]) == {}
     forget = "UPDATE `ops.check_slices` SET published = NULL WHERE root = 'ZL'"
     with open_warehouse(project) as warehouse:
         warehouse.transact([Statement(forget)])
@@ -60,7 +64,7 @@ def test_days_are_those_of_the_bars_whether_slices_know_them_or_not(
         assert scanned == [(JANUARY, FEBRUARY)]
 
 
-@pytest.mark.both_warehouses(quick=True)
+@pytest.mark.both_warehouses
 def test_contracts_days_are_those_whose_midnight_utc_is_in_the_trade_date_of_a_bar(
     project: Project, drive: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_top_up_buys_the_newest_days_once_and_counts_them(
     assert spent(published) == pytest.approx(USD * 5 / 4)
 
 
+@pytest.mark.full
 def test_pending_day_is_bought_again_once_it_is_final(published: Project, vendor: Vendor) -> None:
     monday = dt.date(2025, 3, 31)
     grant_as_ada(published)
@@ -109,6 +110,7 @@ def test_pending_day_is_bought_again_once_it_is_final(published: Project, vendor
     ]
 
 
+@pytest.mark.full
 def test_pending_day_is_bought_once_it_is_final_also_between_published_days(
     published: Project, vendor: Vendor
 ) -> None:

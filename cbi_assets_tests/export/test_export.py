@@ -83,6 +83,7 @@ def test_csv_has_a_column_per_field_and_utc_times(home: Project, tmp_path: Path)
     assert rows[1]["source_load_ids"].startswith("L2025")
 
 
+@pytest.mark.full
 def test_the_same_state_gives_the_same_bytes(home: Project, tmp_path: Path) -> None:
     for file_format in ("parquet", "csv"):
         for name in ("a", "b"):

@@ -156,6 +156,7 @@ def test_second_load_publishes_nothing(project: Project, drive: Path) -> None:
     assert after.sort("ts_event").equals(before.sort("ts_event"))
 
 
+@pytest.mark.full
 def test_load_publishes_the_chosen_partitions_and_later_the_rest(
     project: Project, drive: Path
 ) -> None:
@@ -275,6 +276,7 @@ def test_load_reports_no_overlap_if_jobs_follow_each_other(project: Project, dri
     assert load_once(project).overlaps == []
 
 
+@pytest.mark.full
 def test_load_reports_overlaps_with_published_bars(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)

@@ -47,7 +47,7 @@ def contracts(project: Project) -> list[tuple[Any, ...]]:
     return [(day.day, *rest) for day, *rest in query(project, CONTRACTS).iter_rows()]
 
 
-@pytest.mark.both_warehouses(quick=True)
+@pytest.mark.both_warehouses
 def test_a_late_symbology_names_published_bars_and_a_wrong_one_unnames_them(
     project: Project, drive: Path
 ) -> None:
@@ -83,6 +83,7 @@ def test_a_late_symbology_names_published_bars_and_a_wrong_one_unnames_them(
     assert query(project, f"SELECT * FROM `{INSTRUMENT_CONFLICTS.id}`").is_empty()
 
 
+@pytest.mark.full
 def test_a_dbn_header_names_bars_at_their_publication_also_after_an_unload(
     project: Project, drive: Path
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_csv_symbology_without_a_dataset_has_that_of_its_folders_bars(
     ]
 
 
+@pytest.mark.full
 def test_a_catalog_of_an_earlier_version_names_bars_once_its_files_are_read_again(
     project: Project, drive: Path
 ) -> None:

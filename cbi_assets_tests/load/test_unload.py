@@ -109,6 +109,7 @@ def test_unload_removes_the_bars_of_a_load(project: Project, drive: Path) -> Non
     assert later.load_id not in set(query(project, "SELECT load_id FROM `ops.loads`")["load_id"])
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("which", [0, 1])
 def test_reload_restores_tables_after_unload(
@@ -121,6 +122,7 @@ def test_reload_restores_tables_after_unload(
     assert books_balance(project)
 
 
+@pytest.mark.full
 def test_unload_reopens_duplicates_of_the_removed_bars_in_another_file(
     project: Project, drive: Path, two_jobs: tuple[str, str]
 ) -> None:
@@ -157,6 +159,7 @@ def test_unload_reopens_conflicts_with_the_removed_bars(project: Project, drive:
     assert_same(ledgers_and_bars(project), before)
 
 
+@pytest.mark.full
 def test_load_publishes_the_conflicting_version_if_the_other_is_gone(
     project: Project, drive: Path
 ) -> None:
@@ -171,6 +174,7 @@ def test_load_publishes_the_conflicting_version_if_the_other_is_gone(
     assert not any(result.failed for result in outcome.checks)
 
 
+@pytest.mark.full
 def test_file_is_partial_if_one_of_its_loads_is_unloaded(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0"), record(1, "ZS.v.0")])
     first = load_once(project, partitions=[("ZL", "1h")])

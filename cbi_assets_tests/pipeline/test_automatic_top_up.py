@@ -68,6 +68,7 @@ def test_stale_bars_buys_with_a_standing_approval_alone(
     assert isinstance(tick(instance, resources), dg.SkipReason)
 
 
+@pytest.mark.full
 def test_purchase_of_unknown_outcome_is_looked_up_by_the_next_run(
     instance: dg.DagsterInstance, resources: dict[str, Any], published: Project, vendor: Vendor
 ) -> None:
@@ -82,6 +83,7 @@ def test_purchase_of_unknown_outcome_is_looked_up_by_the_next_run(
     assert (submitted(vendor), states(published)) == (1, [("ZL", "downloaded")])
 
 
+@pytest.mark.full
 def test_refused_top_up_fails_in_one_line_and_is_not_repeated_for_ever(
     instance: dg.DagsterInstance, resources: dict[str, Any], published: Project, vendor: Vendor
 ) -> None:

@@ -164,6 +164,7 @@ def test_matrix_alone_can_be_selected_and_all_its_tables_are_reported(
     assert all(instance.get_latest_materialization_event(key) for key in BUILD)
 
 
+@pytest.mark.full
 def test_load_right_after_a_build_is_built_at_the_next_tick(
     tick: Tick,
     run: Run,

@@ -172,6 +172,7 @@ def test_each_check_shows_expected_actual_sample_and_sql(
         assert "```sql" in evaluation.metadata["sql"].value
 
 
+@pytest.mark.full
 def test_later_load_adds_to_the_partition(materialize: Any, project: Project, drive: Path) -> None:
     fill(drive)
     materialize(raw_alone(), "ZL|1h")
@@ -249,6 +250,7 @@ def test_record_load_shows_every_partition(
     assert len(checks) == len(NAMES)
 
 
+@pytest.mark.full
 def test_next_load_reports_what_was_not_recorded(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:

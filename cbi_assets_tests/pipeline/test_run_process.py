@@ -91,6 +91,7 @@ def test_launch_replaces_a_process_that_ended_or_imported_other_files(
     assert run_of(started[3]) == "second"
 
 
+@pytest.mark.full
 def test_event_log_kept_open_is_read_by_another_instance(
     project: Project, instance: dg.DagsterInstance
 ) -> None:

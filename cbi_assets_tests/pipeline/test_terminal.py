@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import pytest
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from sqlalchemy import text
 
@@ -49,6 +50,7 @@ def count_evaluations(instance: dg.DagsterInstance) -> int:
         return int(found.scalar_one())
 
 
+@pytest.mark.full
 def test_record_checks_shows_every_result_on_an_asset(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:

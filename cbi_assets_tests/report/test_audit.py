@@ -238,6 +238,7 @@ def test_audit_of_empty_home_passes(project: Project) -> None:
     assert all(need["published"] == 0 for need in found.json["needs"])
 
 
+@pytest.mark.full
 def test_audit_without_drive_shows_the_last_scan(make_project: Any, drive: Path) -> None:
     unset = audit(make_project("unset", cbi_drive=None))
     assert unset.json["drive"]["path"] is None
@@ -257,6 +258,7 @@ def test_audit_without_drive_shows_the_last_scan(make_project: Any, drive: Path)
     assert items["Every bar file was read completely"] is None
 
 
+@pytest.mark.full
 def test_next_step_is_load_build_check_plan_in_turn(project: Project, drive: Path) -> None:
     # MES ends with the evening before 7 January, which no build makes a session of
     evening = [record(n, "MES.v.0") for n in (0, 8)]
@@ -304,6 +306,7 @@ def test_audit_lists_changes_since_the_previous_one(project: Project, drive: Pat
     assert sections[:2] == ["next", "since"]
 
 
+@pytest.mark.full
 def test_audit_compares_with_one_of_format_1(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1, volume="-1")])
     load_once(project)
@@ -332,6 +335,7 @@ def test_unreadable_previous_audit_is_reported_and_ignored(project: Project) -> 
         assert why in found.html.text()
 
 
+@pytest.mark.full
 def test_history_counts_results_after_each_run(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)
@@ -347,6 +351,7 @@ def test_history_counts_results_after_each_run(project: Project, drive: Path) ->
     assert stale["no_duplicate_bars"] is False
 
 
+@pytest.mark.full
 def test_home_keeps_the_newest_audits_and_compares_with_the_last(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +363,7 @@ def test_home_keeps_the_newest_audits_and_compares_with_the_last(
     assert found.json["since"]["previous"] == str(NOW + dt.timedelta(hours=2))
 
 
+@pytest.mark.full
 def test_since_compares_with_the_last_audit_of_that_date_or_before(
     project: Project, drive: Path
 ) -> None:
@@ -377,6 +383,7 @@ def test_since_compares_with_the_last_audit_of_that_date_or_before(
         write_audit(project.home, taken, since=friday - dt.timedelta(days=1))
 
 
+@pytest.mark.full
 def test_conflicting_observations_need_action(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)])
     staging = drive / "TrainingData" / "staging"
