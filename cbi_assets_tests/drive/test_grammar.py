@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -88,6 +89,14 @@ def rows_of(form: Form, lines: Sequence[bytes], slow: bool = False) -> dict[int,
     return dict(zip(numbers, frame.drop("record_no", "raw").to_dicts(), strict=True))
 
 
+def refusals_of(form: Form, line: bytes, slow: bool) -> dict[int, str]:
+    """Return why the file of one line is refused."""
+    found, pieces = format_of(form), [Piece(1, 1, 1, line + b"\n")]
+    assert found.text is not None
+    decoded = decode_lines(found.encoding, found.text, pieces) if slow else decode(found, pieces)
+    return {file_no: str(error) for file_no, error in decoded.refused.items()}
+
+
 NUMERIC = st.text("0123456789.-+eExXnaif_ TZ:", max_size=22)
 TOKENS = st.one_of(
     NUMERIC,
@@ -140,6 +149,36 @@ def assert_read_alike(form: Form, field: str, token: str) -> None:
     for rest in (others, [*others, b"garbage"]):
         assert rows_of(form, [changed, *rest]).get(1) == expected.get(1)
         assert rows_of(form, [*rest, changed]).get(len(rest) + 1) == expected.get(1)
+
+
+EDIT = st.tuples(
+    st.integers(0, 400), st.integers(0, 2), st.sampled_from(b'"\\{}[]:,.-+ 0129TZnul\x00\x7f\xff')
+)
+"""Where bytes of a line change, how many of them are removed, and what is put in their place."""
+
+
+def edited(line: bytes, edits: Sequence[tuple[int, int, int]]) -> bytes:
+    for place, removed, byte in edits:
+        at = place % len(line)
+        line = line[:at] + bytes([byte]) * (byte < 255) + line[at + removed :]
+    return line
+
+
+@pytest.mark.parametrize("pretty", [True, False])
+@settings(max_examples=60)
+@given(edits=st.lists(EDIT, min_size=1, max_size=3), twice=st.booleans())
+@example(edits=[(0, 0, 255)], twice=True)
+def test_edited_json_line_is_read_or_refused_alike_alone_and_among_other_lines(
+    pretty: bool, edits: Sequence[tuple[int, int, int]], twice: bool
+) -> None:
+    form = ("json", pretty)
+    line = edited(lines_of(form)[0], edits)
+    if twice:  # the symbol's value closes its string and goes on with a key that was there before
+        line = line.replace(b'"symbol":"', b'"symbol":"ZL","close":"')
+    assert rows_of(form, [line, *lines_of(form)]) == rows_of(
+        form, [line, *lines_of(form)], slow=True
+    )
+    assert refusals_of(form, line, slow=False) == refusals_of(form, line, slow=True)
 
 
 FORBIDDEN = [
@@ -279,3 +318,26 @@ def test_databentos_own_records_take_the_fast_path(
     assert rows_of(form, [line + b"\r" for line in lines_of(form)]) == expected
     no_symbol = with_token(form, "symbol", "").replace(b'"symbol":""', b'"symbol":null')
     assert rows_of(form, [no_symbol, *lines_of(form)[1:]])[1]["symbol"] == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "column", "value"),
+    [
+        (b'"open":"-0.010000001"', "open", -0.010000001),
+        (b'"open":"9007198.999999999"', "open", 9007198.999999999),
+        (b'"open":null', "open", None),
+        (b'"volume":"12345678901234567"', "volume", 12345678901234567),
+        (b'"symbol":"UD:CL: GN 2540925"', "symbol", "UD:CL: GN 2540925"),
+    ],
+)
+def test_template_reads_values_of_any_length_sign_and_null(
+    monkeypatch: pytest.MonkeyPatch, written: bytes, column: str, value: Any
+) -> None:
+    form = ("json", True)
+    key = written.partition(b":")[0]
+    line = re.sub(key + b':"[^"]*"', written, lines_of(form)[1])
+    monkeypatch.delattr("cbi_assets.drive.text_records.decode_lines")
+    rows = rows_of(form, [lines_of(form)[0], line, *lines_of(form)[2:]])
+    assert [rows[n]["fault"] for n in (1, 2, 3, 4)] == [None] * 4
+    assert rows[2][column] == value
+    assert rows[1] == rows_of(form, lines_of(form))[1]
