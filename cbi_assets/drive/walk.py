@@ -193,5 +193,6 @@ def _shown(link: Path) -> str:
 
 def _relative(path: Path, root: Path) -> str:
     """The path under `root`, as text; bytes that are not UTF-8 (another system's) are escaped."""
-    relative = path.relative_to(root).as_posix()
+    # A tick of the sensor does this for each file: Path.relative_to takes 40 times as long.
+    relative = str(path)[len(str(root)) :].lstrip("/") or "."
     return os.fsencode(relative).decode("utf-8", errors="backslashreplace")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import polars as pl
 import pytest
 
 from cbi_assets.pipeline.bigquery_resource import BigQuery
@@ -17,6 +21,7 @@ from cbi_assets.pipeline.raw import drive_sensor
 from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project, Session, exclusive_lock
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets_tests.helpers import JOB, NOW, load_once, query, table, take_inventory
 from cbi_assets_tests.load.lines import put_lines, record
 
@@ -369,3 +374,55 @@ def test_settled_drive_costs_no_query_for_an_hour(
     assert why == "Nothing new in 1 file."
     with pytest.raises(pytest.fail.Exception, match="opened"):
         tick(cursor, NOW + 60 * MINUTE)
+
+
+def test_tick_with_nothing_new_costs_one_walk_and_at_most_one_query_however_many_files(
+    tick: Tick, project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    catalog_statements: list[str] = []
+    queries: list[str] = []
+    scandir, connect, query_warehouse = os.scandir, sqlite3.connect, DuckDBWarehouse.query
+
+    def list_folder(folder: int | str | Path) -> Any:
+        if not isinstance(folder, int) and Path(folder).is_relative_to(drive):
+            listed.append(Path(folder).name)
+        return scandir(folder)
+
+    def connect_and_trace(*args: Any, **options: Any) -> sqlite3.Connection:
+        connection = connect(*args, **options)
+        connection.set_trace_callback(catalog_statements.append)
+        return connection
+
+    def count_query(warehouse: DuckDBWarehouse, sql: str, *args: Any) -> pl.DataFrame:
+        queries.append(sql)
+        return query_warehouse(warehouse, sql, *args)
+
+    def costs(first: int, files: int) -> list[tuple[list[str], int, int]]:
+        """Add files, load them, and return the costs of a tick right after that and one later."""
+        for number in range(first, first + files):
+            put_lines(drive, [record(number)], f"{number}.json")
+        load_once(project)
+        _, cursor = skipped(tick(None, NOW))
+        for file in drive.rglob("*.*"):  # opened, they would no longer be what they were
+            stat = file.stat()
+            file.write_bytes(b"\0" * stat.st_size)
+            os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        found = []
+        for now in (NOW + 59 * MINUTE, NOW + 60 * MINUTE):
+            for counted in (listed, catalog_statements, queries):
+                counted.clear()
+            why, cursor = skipped(tick(cursor, now))
+            assert (
+                why == f"Nothing new in {first + files} {'files' if first + files > 1 else 'file'}."
+            )
+            found.append((sorted(listed), len(catalog_statements), len(queries)))
+        return found
+
+    monkeypatch.setattr(os, "scandir", list_folder)
+    monkeypatch.setattr(sqlite3, "connect", connect_and_trace)
+    monkeypatch.setattr(DuckDBWarehouse, "query", count_query)
+    believed, asked = costs(0, 1)
+    assert (believed[0], believed[2]) == (sorted([drive.name, JOB]), 0)
+    assert (asked[0], asked[2]) == (believed[0], 1)
+    assert costs(1, 12) == [believed, asked]
