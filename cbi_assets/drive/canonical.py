@@ -132,7 +132,7 @@ def canonicalise(
     frame = frame.with_columns(pl.col("root", "symbol").fill_null(""))
     suspects = frame.select(
         is_suspect(rtype)
-        | is_off_tick(rules.ticks)
+        | is_off_tick(frame, rules.ticks)
         | pl.col("fault").is_not_null()
         | _lacks_identity(files)
         | rules.is_elsewhere()
@@ -189,52 +189,70 @@ def _resolve_symbols(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.Da
             .filter((pl.col("d0") <= pl.col("day")) & (pl.col("day") < pl.col("d1")))
             .group_by(keys)
             .agg(pl.col("mapped_symbol").unique().sort().alias("names"))
+            .select(
+                *keys,
+                found=pl.when(pl.col("names").list.len() == 1).then(pl.col("names").list.first()),
+                several=pl.when(pl.col("names").list.len() > 1).then(
+                    pl.format(
+                        "instrument {} stands for {} on that day: ask for them in separate jobs",
+                        "instrument_id",
+                        pl.col("names").list.head(_MAX_NAMES).list.join(" and "),
+                    )
+                ),
+            )
         )
-        frame = frame.join(resolved, on=keys, how="left", maintain_order="left").with_columns(
-            symbol=pl.coalesce(
-                "symbol",
-                pl.when(pl.col("names").list.len() == 1).then(pl.col("names").list.first()),
-            ),
+        frame = (
+            frame.join(resolved, on=keys, how="left", maintain_order="left")
+            .with_columns(
+                symbol=pl.coalesce("symbol", "found"), fault=pl.coalesce("fault", "several")
+            )
+            .drop("found", "several")
         )
-        several = pl.format(
-            "instrument {} stands for {} on that day: ask for them in separate jobs",
-            "instrument_id",
-            pl.col("names").list.head(_MAX_NAMES).list.join(" and "),
-        )
-        frame = frame.with_columns(
-            fault=pl.coalesce("fault", pl.when(pl.col("names").list.len() > 1).then(several))
-        ).drop("names")
-    no_symbol = pl.format("no symbol for instrument {} on {} (UTC)", "instrument_id", "day")
-    return frame.with_columns(fault=pl.coalesce("fault", pl.when(unresolved).then(no_symbol))).drop(
-        "day"
-    )
+    is_unknown = frame.select(unresolved).to_series()
+    if is_unknown.any():
+        no_symbol = pl.format("no symbol for instrument {} on {} (UTC)", "instrument_id", "day")
+        frame = frame.with_columns(fault=pl.when(is_unknown).then(no_symbol).otherwise("fault"))
+    return frame.drop("day")
 
 
 def _add_contract_and_date(frame: pl.DataFrame, rules: Rules) -> pl.DataFrame:
     symbols = describe_symbols(frame["symbol"].drop_nulls().unique().to_list())
-    frame = frame.join(symbols, on="symbol", how="left", maintain_order="left")
+    hours: dict[tuple[dt.date, ...], int] = {}
+    calendars: list[Calendar | None] = []
+    of_root: dict[str, int] = {}
+    for root in symbols["root"].unique().to_list():
+        calendar = rules.calendars.get(root)
+        # Sectors with the same dates share a place.
+        of_root[root] = hours.setdefault(traded_without_equities(calendar), len(hours))
+        if len(calendars) < len(hours):
+            calendars.append(calendar)
+    sectors = pl.Series("sector", [of_root[root] for root in symbols["root"]], dtype=pl.Int32)
+    frame = frame.join(
+        symbols.with_columns(sectors), on="symbol", how="left", maintain_order="left"
+    )
     if symbols["month"].null_count() < symbols.height:
         present = set(symbols["root"])  # most frames have no such root, and pay nothing
         months_after = {r: count for r, count in rules.months_after.items() if r in present}
         frame = frame.with_columns(name_contracts(pl.col("ts_event").dt.date(), months_after))
     else:
         frame = frame.with_columns(contract=pl.lit(None, pl.String))
-    by_calendar: dict[Calendar | None, list[str]] = {}
-    for root in symbols["root"].unique().to_list():
-        by_calendar.setdefault(rules.calendars.get(root), []).append(root)
-    date = pl.lit(None, pl.Date)
-    names: dict[tuple[dt.date, ...], str] = {}
-    dates: dict[str, pl.Series] = {}
-    for calendar, roots in by_calendar.items():
-        # Sectors with the same dates share a column.
-        extra = traded_without_equities(calendar)
-        name = names.setdefault(extra, f"trade_date_{len(names)}")
-        if name not in dates:
-            dates[name] = trade_date_of(frame["ts_event"], calendar).alias(name)
-        date = pl.when(pl.col("root").is_in(roots)).then(pl.col(name)).otherwise(date)
+    dates = _trade_dates(frame["ts_event"], calendars)
     if len(dates) == 1:
-        date = pl.col(next(iter(dates)))
-    return frame.with_columns(*dates.values()).with_columns(trade_date=date).drop(*dates)
+        return frame.with_columns(trade_date=dates[0]).drop("sector")
+    date = pl.lit(None, pl.Date)
+    for place, of_sector in enumerate(dates):
+        date = pl.when(pl.col("sector") == place).then(of_sector).otherwise(date)
+    return frame.with_columns(trade_date=date).drop("sector")
+
+
+def _trade_dates(ts_event: pl.Series, calendars: Sequence[Calendar | None]) -> list[pl.Series]:
+    """Return the trade date of each bar by each calendar."""
+    is_new = (ts_event != ts_event.shift()).fill_null(True)
+    if is_new.sum() * 2 > len(ts_event):
+        return [trade_date_of(ts_event, calendar) for calendar in calendars]
+    # A file of many symbols is sorted by time, so that most bars start with the one before.
+    starts, place = ts_event.filter(is_new), is_new.cum_sum() - 1
+    return [trade_date_of(starts, calendar).gather(place) for calendar in calendars]
 
 
 def _resolve_datasets(frame: pl.DataFrame, files: Sequence[FileContext]) -> pl.DataFrame:

@@ -43,6 +43,9 @@ from cbi_assets.market.bars import RTYPES, Timeframe, timeframe_of
 _RECORD_BYTES: Final = 64
 """A DBN bar, which is needed besides the header; a chunk has thousands."""
 
+_FIRST_BYTES: Final = FIRST_RECORDS * 4 * 255
+"""The most that the first DBN records of any schema take; a record states its length in a byte."""
+
 Encoding = Literal["dbn", "json", "csv", "parquet"]
 Compression = Literal["none", "zstd"]
 
@@ -204,7 +207,7 @@ def _decompressed_head(head: bytes) -> bytes:
         for part in decompress(iter([head])):
             out += part
             if len(out) >= 8 and out.startswith(b"DBN"):
-                wanted = max(CHUNK, _dbn_head_length(out))
+                wanted = min(dbn_header_length(out), MAX_HEADER) + _FIRST_BYTES
             if len(out) >= wanted:
                 break
     except SourceError:

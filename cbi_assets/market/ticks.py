@@ -28,11 +28,11 @@ class Tick(NamedTuple):
     tick_nanos: int
 
 
-def is_off_tick(ticks: Iterable[Tick]) -> pl.Expr:
-    """Return an expression that is true if a price cannot be one of its root's. Never null.
+def is_off_tick(frame: pl.DataFrame, ticks: Iterable[Tick]) -> pl.Series:
+    """Return whether a price of each row cannot be one of its root's. Never null.
 
     The price of an outright or a continuous symbol is a multiple of the tick; that of a spread is
-    at least a hundredth of it, or 0. For frames with open, high, low, close, root, kind and
+    at least a hundredth of it, or 0. The frame has open, high, low, close, root, kind and
     trade_date. Undefined prices, and roots without a tick, are not off it.
     """
     current: dict[str, int] = {}
@@ -46,10 +46,13 @@ def is_off_tick(ticks: Iterable[Tick]) -> pl.Expr:
     for era in earlier:
         is_earlier = (pl.col("root") == era.root) & (pl.col("trade_date") <= era.last_date)
         tick = pl.when(is_earlier).then(era.tick_nanos).otherwise(tick)
-    is_off = []
-    for name in PRICES:
-        nanos = (pl.col(name) * PRICE_UNIT).round().cast(pl.Int64, strict=False)
-        on_grid = pl.col("kind").is_in(["outright", "continuous"])
-        is_tiny = (nanos != 0) & (nanos.abs() * 100 < tick)
-        is_off.append(pl.when(on_grid).then(nanos % tick != 0).otherwise(is_tiny))
-    return pl.any_horizontal(expr.fill_null(False) for expr in is_off)
+    # As columns, they are computed once and not again for each price.
+    on_grid = pl.col("kind").is_in(["outright", "continuous"]).fill_null(False)
+    found = frame.select(*PRICES, tick=tick, on_grid=on_grid)
+    nanos = (pl.col(PRICES) * PRICE_UNIT).round().cast(pl.Int64, strict=False)
+    is_off = pl.any_horizontal((nanos % pl.col("tick") != 0).fill_null(False))
+    if found["on_grid"].all():
+        return found.select(is_off).to_series()
+    is_tiny = (nanos != 0) & (nanos.abs() * 100 < pl.col("tick"))
+    any_tiny = pl.any_horizontal(is_tiny.fill_null(False))
+    return found.select(pl.when("on_grid").then(is_off).otherwise(any_tiny)).to_series()

@@ -27,7 +27,7 @@ def is_off(root: str, date: dt.date | None, kind: str | None, price: float | Non
     ]
     schema = {"root": pl.String, "trade_date": pl.Date, "kind": pl.String}
     frame = pl.DataFrame(rows, schema={**schema, **dict.fromkeys(PRICES, pl.Float64)})
-    return frame.select(is_off_tick(TICKS)).to_series().to_list()
+    return is_off_tick(frame, TICKS).to_list()
 
 
 @pytest.mark.parametrize("kind", ["outright", "continuous"])
