@@ -174,7 +174,6 @@ def test_load_publishes_the_conflicting_version_if_the_other_is_gone(
     assert not any(result.failed for result in outcome.checks)
 
 
-@pytest.mark.full
 def test_file_is_partial_if_one_of_its_loads_is_unloaded(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0"), record(1, "ZS.v.0")])
     first = load_once(project, partitions=[("ZL", "1h")])
