@@ -1,4 +1,4 @@
-"""One morning of the simulated year in `make test`, and a quarter in `make test-full`."""
+"""One morning of the simulated year in `make test`, and four quarters in `make test-full`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_morning_with_a_copy_that_stops_halfway_loses_and_doubles_nothing(tmp_pa
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("month", [1])
+@pytest.mark.parametrize("month", [1, 4, 7, 10])
 def test_quarter_of_mornings_with_troubles_loses_and_doubles_nothing(
     tmp_path: Path, month: int
 ) -> None:
