@@ -49,9 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
     parser.addoption(
         "--meanings",
-        action="store_true",
-        help="ask Google's reference engine on random rows what the tests ask DuckDB, and fail if "
-        "the answers differ; takes half a second a text",
+        nargs="?",
+        const="issued",
+        choices=("issued", "every-file"),
+        help="ask Google's reference engine on random rows what the tests ask DuckDB, once per "
+        "shape of a text, and fail if the answers differ; `every-file`: or if an SQL file is not "
+        "among the texts",
     )
 
 

@@ -30,6 +30,12 @@ _TODO: Columns = {
 }
 
 
+_VERDICTS: Columns = {"file_no": pl.Int32, "record_no": pl.Int64, "verdict": pl.String}
+"""What a publication without repeated bars needs of their verdicts."""
+
+_LEDGERS = ("ops.loads", "ops.quarantined_bars", "ops.bar_conflicts")
+
+
 @dataclass(frozen=True)
 class Staged:
     """Landed slices of one timeframe, staged for an audit against `table`.
@@ -135,9 +141,12 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
     """Decide on every staged record. Raises AuditError if staging lost or doubled a record."""
     names = reject(warehouse, staged) | {"table": table}
     for step in ("repeated", "verdicts", "books"):
-        names[step] = warehouse.stage_query(
-            f"{step}{staged.suffix}", load_sql(f"load/audit_{step}", **names), staged.params
-        )
+        name = f"{step}{staged.suffix}"
+        if step == "verdicts" and not _has_rows(warehouse, names["repeated"]):
+            names[step] = warehouse.stage_frame(name, pl.DataFrame(schema=_VERDICTS))
+            continue
+        sql = load_sql(f"load/audit_{step}", **names)
+        names[step] = warehouse.stage_query(name, sql, staged.params)
     unbalanced = warehouse.query(load_sql("load/assert_complete", **names))
     if unbalanced.height:
         file_id, root, landed, found = unbalanced.row(0)
@@ -148,12 +157,23 @@ def audit(warehouse: Warehouse, staged: Staged, table: str) -> Audited:
     return Audited(staged, names, warehouse.query(f"SELECT * FROM `{names['books']}`"))
 
 
+def _has_rows(warehouse: Warehouse, table: str) -> bool:
+    count: int = warehouse.query(f"SELECT COUNT(*) AS row_count FROM `{table}`").item()
+    return count > 0
+
+
 def publication(
-    audited: Audited, instruments: str, load_id: str, loaded_at: dt.datetime
+    audited: Audited,
+    instruments: str,
+    load_id: str,
+    loaded_at: dt.datetime,
+    *,
+    replaces_entries: bool,
 ) -> list[Statement]:
     """Return the statements that publish an audited stage, to run in one transaction.
 
-    `instruments` is the staged table of the names of instruments.
+    `instruments` is the staged table of the names of instruments. `replaces_entries` says whether
+    the books have entries of what is staged.
     """
     names = dict(audited.names) | {"names": instruments}
     params = {**audited.staged.params, "load_id": load_id, "loaded_at": loaded_at}
@@ -161,16 +181,12 @@ def publication(
     def statement(name: str, **more: str) -> Statement:
         return Statement(load_sql(f"load/{name}", **names, **more), params)
 
-    delete_entries = [
-        statement("delete_entries", ledger=ledger)
-        for ledger in ("ops.loads", "ops.quarantined_bars", "ops.bar_conflicts")
-    ]
+    replaced = _LEDGERS if replaces_entries else ()
+    found = audited.books.select("own", "quarantined", "conflicts").sum().row(0, named=True)
     return [
-        *delete_entries,
+        *(statement("delete_entries", ledger=ledger) for ledger in replaced),
         statement("publish_bars"),
-        *([statement("publish_own")] if audited.books["own"].sum() else []),
-        statement("publish_quarantined"),
-        statement("publish_conflicts"),
+        *(statement(f"publish_{outcome}") for outcome, count in found.items() if count),
         statement("publish_books"),
         Assertion(
             load_sql("load/assert_published", **names),

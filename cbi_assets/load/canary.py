@@ -44,7 +44,9 @@ def run_canary(
     counted = f"SELECT COUNT(*) AS n FROM `{table}`"  # reads no column, so nothing is billed
     if not candidates or warehouse.query(counted).item():
         return None
-    scratch = warehouse.stage_query(f"canary_{timeframe}", f"SELECT * FROM `{table}` WHERE FALSE")
+    scratch = warehouse.stage_query(
+        f"canary_{timeframe}", f"SELECT * FROM `{table}` WHERE FALSE", to_fill=True
+    )
     for file_no in candidates:
         content = contents[file_no]
         logger.info("canary for %s: %s", table, content.path)

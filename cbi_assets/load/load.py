@@ -243,7 +243,13 @@ class _Load:
         statements = [*naming.statements(), *renamed.statements, *self._delete_entries(resolved)]
         for timeframe, audit_outcome in audited.items():
             names = naming.stage(timeframe, todo[timeframe])
-            statements += publication(audit_outcome, names, load_id, self._now)
+            statements += publication(
+                audit_outcome,
+                names,
+                load_id,
+                self._now,
+                replaces_entries=any(self._landed.entry(p) in recorded for p in todo[timeframe]),
+            )
         touched = {(s.root, t) for t, slices in todo.items() for s in slices if s.root}
         PendingEvents(self._session.home).add(touched | denials | renamed.bars.keys())
         statements += trust_statements(self._warehouse, changed)

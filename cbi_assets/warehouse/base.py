@@ -79,8 +79,13 @@ class Warehouse(Protocol):
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
         """Make a frame readable as a table, for this object only, and return its id."""
 
-    def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
-        """Store a query's rows as a table, for this object only, and return its id."""
+    def stage_query(
+        self, name: str, sql: str, params: Params | None = None, *, to_fill: bool = False
+    ) -> str:
+        """Store a query's rows, for this object only, and return the id to read them by.
+
+        With `to_fill`, it is a table that statements may insert rows into.
+        """
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Run a query and return its rows; timestamps are microseconds, UTC."""

@@ -293,7 +293,9 @@ class DuckDBWarehouse:
         self._connection.unregister("_staged_frame")
         return name
 
-    def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
+    def stage_query(
+        self, name: str, sql: str, params: Params | None = None, *, to_fill: bool = False
+    ) -> str:
         """Create a temporary table of the query's rows."""
         self._run(f'CREATE OR REPLACE TEMP TABLE "{name}" AS {self._translations.get(sql)}', params)
         return name

@@ -15,6 +15,7 @@ from cbi_assets.tables import Column, TableSpec
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import BigQueryWarehouse
 from cbi_assets.warehouse.bigquery.connection import Options, connect
+from cbi_assets.warehouse.bigquery.inline_frames import MOST_ROWS
 from cbi_assets_tests.bigquery.proxy import Proxy, Request, run_proxy
 
 SPOTS = TableSpec(
@@ -62,11 +63,17 @@ def settings(
     return proxy.settings(warehouse) | own
 
 
+def for_upload(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with rows of count 0: one of few rows is a parameter, and not uploaded."""
+    more = {"name": [""] * MOST_ROWS, "count": [0] * MOST_ROWS}
+    return pl.concat([frame, pl.DataFrame(more)])
+
+
 def work(warehouse: Warehouse) -> None:
     """Every kind of job once."""
     warehouse.create_tables([SPOTS])
-    staged = warehouse.stage_frame("spots", FRAME)
-    chosen = warehouse.stage_query("chosen", f"SELECT * FROM `{staged}`")
+    staged = warehouse.stage_frame("spots", for_upload(FRAME))
+    chosen = warehouse.stage_query("chosen", f"SELECT * FROM `{staged}` WHERE count > 0")
     warehouse.transact(
         [
             Statement(f"INSERT INTO `{SPOTS.id}` (name, count) SELECT name, count FROM `{chosen}`"),

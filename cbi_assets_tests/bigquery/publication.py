@@ -8,7 +8,7 @@ import polars as pl
 
 from cbi_assets.errors import CbiError
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets_tests.bigquery.conftest import SPOTS
+from cbi_assets_tests.bigquery.conftest import SPOTS, for_upload
 from cbi_assets_tests.bigquery.proxy import (
     Proxy,
 )
@@ -16,7 +16,8 @@ from cbi_assets_tests.bigquery.proxy import (
 ROWS = [("a", 1), ("b", 2), ("c", 3)]
 
 
-FRAME = pl.DataFrame(ROWS, schema={"name": pl.String, "count": pl.Int64}, orient="row")
+SCHEMA = {"name": pl.String, "count": pl.Int64}
+FRAME = for_upload(pl.DataFrame(ROWS, schema=SCHEMA, orient="row"))
 
 
 def publish(warehouse: Warehouse) -> None:

@@ -18,7 +18,15 @@ from cbi_assets.tables import ALL_TABLES, RAW, Column, TableSpec, plain_id
 from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.bigquery.connection import Options
 from cbi_assets.warehouse.drift import lint_specs
-from cbi_assets_tests.bigquery.conftest import FRAME, SPOTS, OpenRemote, is_dry, one_line, work
+from cbi_assets_tests.bigquery.conftest import (
+    FRAME,
+    SPOTS,
+    OpenRemote,
+    for_upload,
+    is_dry,
+    one_line,
+    work,
+)
 from cbi_assets_tests.bigquery.proxy import INSERT_JOB, QUERY, TABLES, UPLOAD, Proxy
 from cbi_assets_tests.conftest import MakeProject
 from cbi_assets_tests.helpers import bars, dbn_file, load_once, put_job
@@ -27,6 +35,7 @@ pytestmark = pytest.mark.bigquery
 
 LIMIT = 123_456_789
 HOUR_BARS = RAW["1h"].id
+UPLOADED = for_upload(FRAME)
 
 
 @pytest.mark.full
@@ -81,8 +90,9 @@ def test_lint_specs_reports_the_name_of_a_partition() -> None:
 
 def test_no_request_names_a_partition(proxy: Proxy, open_remote: OpenRemote) -> None:
     with open_remote() as warehouse:
-        staged = warehouse.stage_frame("a$20250101", FRAME)
-        assert warehouse.query(f"SELECT * FROM `{staged}`").height == FRAME.height
+        for frame in (FRAME, UPLOADED):
+            staged = warehouse.stage_frame("a$20250101", frame)
+            assert warehouse.query(f"SELECT * FROM `{staged}`").height == frame.height
         work(warehouse)
     assert proxy.requests
     assert [r for r in proxy.requests if "$" in r.path or "$" in json.dumps(r.body)] == []
@@ -145,8 +155,8 @@ def test_upload_into_an_earlier_table_of_the_name_is_repeated(
 ) -> None:
     for _ in range(2):
         with open_remote() as warehouse:
-            staged = warehouse.stage_frame("spots", FRAME)
-            assert warehouse.query(f"SELECT * FROM `{staged}`").height == FRAME.height
+            staged = warehouse.stage_frame("spots", UPLOADED)
+            assert warehouse.query(f"SELECT * FROM `{staged}`").height == UPLOADED.height
     assert len({r.job_id for r in proxy.sent("POST", UPLOAD)}) == 2
 
 

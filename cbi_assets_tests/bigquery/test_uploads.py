@@ -17,7 +17,7 @@ import pytest
 
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.bigquery import query_jobs as jobs
-from cbi_assets_tests.bigquery.conftest import OpenRemote
+from cbi_assets_tests.bigquery.conftest import OpenRemote, for_upload
 from cbi_assets_tests.bigquery.emulator import Emulator
 from cbi_assets_tests.bigquery.proxy import (
     INSERT_JOB,
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.bigquery
 
 LIMIT = 123_456_789
 HOUR_BARS = RAW["1h"].id
-FRAME = pl.DataFrame({"name": ["a", "b"], "count": [1, 2]})
+FRAME = for_upload(pl.DataFrame({"name": ["a", "b"], "count": [1, 2]}))
 
 
 class Bucket:

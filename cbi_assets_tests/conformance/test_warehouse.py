@@ -154,6 +154,34 @@ def test_files_are_staged_as_one_table(opened: Warehouse, tmp_path: Path) -> Non
     assert opened.query(f"SELECT COUNT(*) AS n FROM `{staged}`").item() == 4
 
 
+@pytest.mark.both_warehouses(quick=True)
+def test_small_frames_of_all_scalar_types_are_read_in_every_place(opened: Warehouse) -> None:
+    frame = pl.DataFrame(
+        {
+            "name": ['it\'s \\ "a"\n', None],
+            "size": [-(2**62), None],
+            "weight": [1e-300, None],
+            "sure": [False, None],
+            "day": [dt.date(1970, 1, 1), None],
+            "seen": [NOW.replace(microsecond=5), None],
+        }
+    ).cast({"seen": pl.Datetime("us", "UTC")})
+    staged = opened.stage_frame("scalars", frame)
+    assert opened.query(f"SELECT * FROM `{staged}` ORDER BY size DESC").equals(frame)
+    empty = opened.stage_frame("none", frame.clear())
+    assert opened.query(f"SELECT name, seen FROM `{empty}`").is_empty()
+    opened.transact([thing("a"), thing("b"), thing("c")])
+    gone = opened.stage_frame("gone", pl.DataFrame({"name": ["a", "c"]}))
+    deletion = (
+        f"DELETE FROM `{THINGS.id}` AS things WHERE EXISTS "
+        f"(SELECT 1 FROM `{gone}` AS gone WHERE gone.name = things.name)"
+    )
+    opened.transact([Statement(deletion)])
+    assert names(opened) == ["b"]
+    kept = opened.stage_query("kept", f"SELECT name, size FROM `{staged}` WHERE size IS NOT NULL")
+    assert opened.query(f"SELECT size FROM `{kept}`").item() == -(2**62)
+
+
 def test_many_rows_survive_a_round_trip(opened: Warehouse) -> None:
     frame = pl.DataFrame({"n": range(20_000)}).with_columns(text=pl.col("n").cast(pl.String))
     staged = opened.stage_frame("many", frame)

@@ -26,8 +26,10 @@ from cbi_assets.tables import EVERY_TABLE, TableSpec
 from cbi_assets.tables.spec import Column
 from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import STAGING, staging_statement
+from cbi_assets.warehouse.bigquery.inline_frames import FrameParameter, parameter_kinds
 from cbi_assets.warehouse.bigquery.script import query_parameters, transaction_script
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+from cbi_assets_tests.executed_sql import FILES, NOT_ON_DUCKDB, files_in
 from cbi_assets_tests.googlesql.verdicts import Issued, Part, Refusal, judge
 
 _QUOTED = re.compile(r"`([^`]+)`")
@@ -45,12 +47,24 @@ Tables = dict[str, Any]
 creates it and the table's id there."""
 
 
+class _Frame(dict[str, str]):
+    """The schema of a staged frame, and its `kinds` as a parameter, if it can be one."""
+
+    def __init__(self, schema: Mapping[str, str], kinds: Mapping[str, str]) -> None:
+        super().__init__(schema)
+        self.kinds = kinds
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Frame, (dict(self), self.kinds)
+
+
 class IssuedSql:
     """The texts issued in this session, and in the processes that pytest-xdist started for it."""
 
     def __init__(self) -> None:
         self.issued: dict[str, Issued] = {}
         self.refused: list[Refusal] = []
+        self.not_compared: list[str] = []
         self.summary = ""
         self._test = ""
         self._is_invalid = False
@@ -94,7 +108,7 @@ class IssuedSql:
 
     def _on_stage_frame(self, table: str, warehouse: Any, name: str, frame: Any) -> None:
         fields = live_schema.staging_fields([frame.to_arrow().schema])
-        self._tables(warehouse)[table] = _schema(fields)
+        self._tables(warehouse)[table] = _Frame(_schema(fields), parameter_kinds(frame))
 
     def _on_stage_parquet(self, table: str, warehouse: Any, name: str, paths: Any, *_: Any) -> None:
         fields = live_schema.staging_fields(pq.read_schema(path) for path in paths)
@@ -105,7 +119,9 @@ class IssuedSql:
             found = query_parameters(sql, params)
             self._add(sql, found, self._tables(warehouse), [(sql, found)])
 
-    def _on_stage_query(self, warehouse: Any, name: str, sql: str, params: Any = None) -> None:
+    def _on_stage_query(
+        self, warehouse: Any, name: str, sql: str, params: Any = None, **_: Any
+    ) -> None:
         statement = staging_statement(name, sql)
         found = query_parameters(sql, params)
         key = self._add(statement, found, self._tables(warehouse), [(sql, found)])
@@ -171,10 +187,22 @@ class IssuedSql:
     ) -> str:
         """Record a text and return its key.
 
-        Names of staged tables differ from run to run, so they are numbered.
+        Names of staged tables differ from run to run, so they are numbered. A staged frame that can
+        be a parameter is one in the text, and a table in its parts.
         """
         used: Tables = {}
         numbers: dict[str, str] = {}
+        frames: dict[str, str] = {}
+
+        def sent(match: re.Match[str]) -> str:
+            new = renamed(match)
+            frame = used.get(new.strip("`"))
+            if not isinstance(frame, _Frame) or not frame.kinds:
+                return new
+            parameter = FrameParameter(frame.kinds, [()])
+            name = f"frame_{new.strip('`')}"
+            frames[name] = f"ARRAY<{_struct(frame.kinds)}>"
+            return parameter.subquery(name)
 
         def renamed(match: re.Match[str]) -> str:
             name = match[1]
@@ -185,12 +213,12 @@ class IssuedSql:
             return "`created`" if name in created else match[0]
 
         created = {name for name in _CREATED.findall(sql) if name.startswith(f"{STAGING}.")}
-        text = _QUOTED.sub(renamed, sql)
+        text = _QUOTED.sub(sent, sql)
         numbered = tuple(
             Part(_QUOTED.sub(renamed, part), _kinds(given), {p.name: _value(p) for p in given})
             for part, given in parts
         )
-        issued = Issued(text, _kinds(params), used, self._test, numbered)
+        issued = Issued(text, _kinds(params) | frames, used, self._test, numbered)
         if not self._is_invalid:
             self.issued.setdefault(issued.key, issued)
         return issued.key
@@ -218,14 +246,23 @@ class IssuedSql:
         elif self.issued:
             start = process_time()
             compare = None
-            if session.config.getoption("meanings"):
+            wanted = session.config.getoption("meanings")
+            if wanted:
                 from cbi_assets_tests.googlesql.meanings import compare
             self.refused, analyzed = judge(self.issued, compare)
+            if wanted == "every-file":
+                asked = {
+                    file
+                    for text in self.issued.values()
+                    for part in text.parts
+                    for file in files_in(part.sql)
+                }
+                self.not_compared = sorted(FILES.keys() - asked - NOT_ON_DUCKDB)
             self.summary = (
                 f"GoogleSQL: {len(self.issued)} texts issued, {analyzed} analyzed now, "
                 f"{len(self.refused)} refused, {process_time() - start:.1f} s"
             )
-            if self.refused and session.exitstatus == pytest.ExitCode.OK:
+            if (self.refused or self.not_compared) and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
@@ -235,6 +272,10 @@ class IssuedSql:
             for refusal in self.refused:
                 terminalreporter.line(refusal.issued.test, red=True)
                 terminalreporter.line(refusal.error)
+        if self.not_compared:
+            terminalreporter.section("SQL files whose meaning was not compared", red=True)
+            for file in self.not_compared:
+                terminalreporter.line(file)
         if self.summary:
             terminalreporter.line(self.summary)
 
@@ -285,14 +326,23 @@ def _schema(fields: Iterable[bigquery.SchemaField]) -> Mapping[str, str]:
 
 
 def _kinds(params: Iterable[Any]) -> dict[str, str]:
-    return {param.name: _kind(param) for param in params}
+    return {param.name: kind_of(param) for param in params}
 
 
 def _value(param: Any) -> Any:
     return param.values if isinstance(param, bigquery.ArrayQueryParameter) else param.value
 
 
-def _kind(param: Any) -> str:
-    if isinstance(param, bigquery.ArrayQueryParameter):
-        return f"ARRAY<{param.array_type}>"
-    return str(param.type_)
+def kind_of(param: Any) -> str:
+    """Return a query parameter's GoogleSQL type."""
+    if not isinstance(param, bigquery.ArrayQueryParameter):
+        return str(param.type_)
+    element = param.to_api_repr()["parameterType"]["arrayType"]
+    if "structTypes" not in element:
+        return f"ARRAY<{element['type']}>"
+    fields = {field["name"]: field["type"]["type"] for field in element["structTypes"]}
+    return f"ARRAY<{_struct(fields)}>"
+
+
+def _struct(fields: Mapping[str, str]) -> str:
+    return f"STRUCT<{', '.join(f'`{name}` {kind}' for name, kind in fields.items())}>"

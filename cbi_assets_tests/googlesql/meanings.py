@@ -6,8 +6,10 @@ import datetime as dt
 import math
 import random
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,6 +29,8 @@ Tables = Mapping[str, tuple[Schema, Rows]]
 
 _ROW_HASH = re.compile(r"FARM_FINGERPRINT\(TO_JSON_STRING\(\w+\)\)")
 """What each warehouse computes in its own way, `Warehouse.row_hash`, and never compares."""
+
+_of_thread = threading.local()
 
 _REQUIRED = {(s.id, c.name) for s in EVERY_TABLE for c in s.columns if c.required}
 _STRINGS = ("", "it's", 'a "b"', "a\\b", "é", "ZL", "ZLN4")
@@ -86,14 +90,12 @@ def generate(tables: Mapping[str, Schema], required: set[tuple[str, str]], sql: 
     }
 
     def value_of(kind: str, may_be_null: bool) -> Any:
-        parsed = exp.DataType.build(kind, dialect="bigquery")
-        if parsed.is_type("array"):  # BigQuery stores no NULL arrays
+        if kind.startswith("ARRAY"):  # BigQuery stores no NULL arrays
             return [chance.choice(pools["STRING"]) for _ in range(chance.randrange(3))]
         if may_be_null and chance.random() < 0.2:
             return None
-        if parsed.is_type("struct"):
-            fields = parsed.expressions
-            return {f.name: value_of(f.args["kind"].sql("bigquery"), True) for f in fields}
+        if kind.startswith("STRUCT"):
+            return {name: value_of(each, True) for name, each in _fields(kind).items()}
         # few values, so that rows tie and join
         return chance.choice(pools[kind][: 4 + seed % 8])
 
@@ -114,30 +116,28 @@ def compare(part: Part, tables: Mapping[str, Schema]) -> str | None:
     if (sql := as_query(part.sql)) is None:
         return None
     sql = _ROW_HASH.sub("7", sql)
-    with TemporaryDirectory() as scratch:
-        for seed, rows in enumerate((0, 3, 12)):
-            content = generate(tables, _REQUIRED, part.sql, part.values, rows, seed)
-            if found := difference(sql, part.params, part.values, content, Path(scratch)):
-                return f"{rows} rows: {found}"
+    for seed, rows in enumerate((0, 3, 12)):
+        content = generate(tables, _REQUIRED, part.sql, part.values, rows, seed)
+        if found := difference(sql, part.params, part.values, content):
+            return f"{rows} rows: {found}"
     return None
 
 
-def difference(
-    sql: str, kinds: Schema, values: Mapping[str, Any], tables: Tables, scratch: Path
-) -> str | None:
+def difference(sql: str, kinds: Schema, values: Mapping[str, Any], tables: Tables) -> str | None:
     """Return how the two engines' answers differ; None if they are equal."""
     try:
         names, expected = run_reference(sql, kinds, values, tables)
     except RefusedError as error:
         return f"reference: {error.problem}"
-    with DuckDBWarehouse(scratch / "meanings.duckdb", scratch) as warehouse:
-        fill(warehouse, tables)
-        try:
-            frame = warehouse.query(sql, values)
-        except Exception as error:
-            return f"DuckDB: {error}"
-        finally:
-            (scratch / "meanings.duckdb").unlink()
+    warehouse = _warehouse()
+    fill(warehouse, tables)
+    try:
+        frame = warehouse.query(sql, values)
+    except Exception as error:
+        return f"DuckDB: {error}"
+    finally:
+        for name in tables:
+            warehouse._connection.execute(f"DROP TABLE {name}")
     if [
         ours if theirs else "" for ours, theirs in zip(frame.columns, names, strict=False)
     ] != names:
@@ -151,6 +151,23 @@ def difference(
     ]:
         return "another order"
     return None
+
+
+def _warehouse() -> DuckDBWarehouse:
+    """Return this thread's warehouse without tables: opening one takes longer than a query."""
+    if not hasattr(_of_thread, "warehouse"):
+        _of_thread.folder = TemporaryDirectory(prefix="cbi-meanings-")
+        scratch = Path(_of_thread.folder.name) / "scratch"
+        _of_thread.warehouse = DuckDBWarehouse(scratch / "meanings.duckdb", scratch)
+    warehouse: DuckDBWarehouse = _of_thread.warehouse
+    return warehouse
+
+
+@cache
+def _fields(kind: str) -> dict[str, str]:
+    """Return the types of a STRUCT's fields."""
+    parsed = exp.DataType.build(kind, dialect="bigquery")
+    return {f.name: f.args["kind"].sql("bigquery") for f in parsed.expressions}
 
 
 def fill(warehouse: DuckDBWarehouse, tables: Tables) -> None:
@@ -168,10 +185,9 @@ def fill(warehouse: DuckDBWarehouse, tables: Tables) -> None:
 
 
 def _column(name: str, kind: str) -> Column:
-    parsed = exp.DataType.build(kind, dialect="bigquery")
-    if not parsed.is_type("struct"):
+    if not kind.startswith("STRUCT"):
         return Column(name, kind, "")
-    fields = (_column(f.name, f.args["kind"].sql("bigquery")) for f in parsed.expressions)
+    fields = (_column(field, each) for field, each in _fields(kind).items())
     return Column(name, kind, "", fields=tuple(fields))
 
 

@@ -8,12 +8,13 @@ import pytest
 
 from cbi_assets.load.unload import plan_unload
 from cbi_assets.session import Project, open_session
+from cbi_assets.tables import RAW, SESSIONS
 from cbi_assets.verbs import unload
 from cbi_assets_tests.googlesql.analyzer import RefusedError
 from cbi_assets_tests.googlesql.issued_sql import IssuedSql
 from cbi_assets_tests.googlesql.meanings import compare, difference
 from cbi_assets_tests.googlesql.reference import run_reference
-from cbi_assets_tests.googlesql.verdicts import DISAGREEMENTS, Part, judge
+from cbi_assets_tests.googlesql.verdicts import DISAGREEMENTS, Part, judge, shape_of
 from cbi_assets_tests.helpers import NOW, load_once
 from cbi_assets_tests.load.lines import put_lines, record
 
@@ -82,9 +83,9 @@ ANY_VALUE(x HAVING MIN y) FROM UNNEST([STRUCT(7 AS x, CAST(NULL AS INT64) AS y),
 
 
 @pytest.mark.parametrize("expression", [*EQUAL, *BRIDGED])
-def test_expression_means_the_same(expression: str, tmp_path: Path) -> None:
+def test_expression_means_the_same(expression: str) -> None:
     value, unnest, rest = expression.partition(" FROM UNNEST")
-    assert difference(f"SELECT {value} AS v{unnest}{rest}", {}, {}, {}, tmp_path) is None
+    assert difference(f"SELECT {value} AS v{unnest}{rest}", {}, {}, {}) is None
 
 
 DIFFERENT = [
@@ -109,11 +110,9 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("name", "expression"), DIFFERENT)
-def test_engines_disagree_on_what_no_text_may_contain(
-    name: str, expression: str, tmp_path: Path
-) -> None:
+def test_engines_disagree_on_what_no_text_may_contain(name: str, expression: str) -> None:
     value, unnest, rest = expression.partition(" FROM UNNEST")
-    assert difference(f"SELECT {value} AS v{unnest}{rest}", {}, {}, {}, tmp_path) is not None
+    assert difference(f"SELECT {value} AS v{unnest}{rest}", {}, {}, {}) is not None
     assert DISAGREEMENTS[name].search(expression)
 
 
@@ -128,6 +127,16 @@ def test_compare_finds_a_difference_on_generated_rows() -> None:
     assert compare(Part(counted, {"n": "INT64"}, {"n": 2}), tables) is None
     different = Part("SELECT UNIX_SECONDS(moment) AS s FROM `t`", {}, {})
     assert "DuckDB only" in (compare(different, tables) or "")
+
+
+def test_texts_that_differ_in_values_and_names_are_of_one_shape() -> None:
+    first = shape_of("SELECT a -- why\nFROM `staged_0` WHERE b IN ('x', 'y') AND c > @least_1")
+    assert first == shape_of("SELECT a FROM `staged_10`\nWHERE b IN ('z') AND c > @most")
+    assert first != shape_of("SELECT a FROM `staged_0` WHERE b IN ('x') AND c >= @least")
+    hourly, minutes, daily = (
+        f"SELECT * FROM `{spec.id}`" for spec in (RAW["1h"], RAW["1m"], SESSIONS)
+    )
+    assert shape_of(hourly) == shape_of(minutes) != shape_of(daily)
 
 
 @pytest.mark.full

@@ -7,12 +7,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import polars as pl
 import polars.selectors as cs
+import pyarrow as pa
 import pyarrow.parquet as pq
 from google.cloud import bigquery
 
@@ -22,6 +24,7 @@ from cbi_assets.warehouse.base import JobCost, Params, Statement
 from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.connection import Connection
 from cbi_assets.warehouse.bigquery.error_translation import translates_errors
+from cbi_assets.warehouse.bigquery.inline_frames import MOST_ROWS, InlineFrames
 from cbi_assets.warehouse.bigquery.query_jobs import LABELS, Jobs
 from cbi_assets.warehouse.drift import LiveTable
 
@@ -51,6 +54,7 @@ class BigQueryWarehouse:
         self._scratch = scratch
         self._jobs = Jobs(connection, owner)
         self._staged: set[str] = set()
+        self._frames = InlineFrames()
         self._staging_is_open = False
 
     def __enter__(self) -> Self:
@@ -115,7 +119,9 @@ class BigQueryWarehouse:
 
     @translates_errors
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
-        """Load the frame into a staging table."""
+        """Keep a small frame as a parameter; load another one into a staging table."""
+        if (inline := self._frames.add(name, frame)) is not None:
+            return inline
         self._scratch.mkdir(parents=True, exist_ok=True)
         arrow = frame.to_arrow()
         path = self._scratch / f"{self._safe(name)}.parquet"
@@ -128,19 +134,29 @@ class BigQueryWarehouse:
         return f"{STAGING}.{table.table_id}"
 
     @translates_errors
-    def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
-        """Create a staging table of the query's rows."""
+    def stage_query(
+        self, name: str, sql: str, params: Params | None = None, *, to_fill: bool = False
+    ) -> str:
+        """Create a staging table of the query's rows, and keep few of them as a parameter.
+
+        Not if statements are to insert rows of their own.
+        """
         self._open_staging()
         table_id = self._safe(name)
         self._staged.add(table_id)
-        self._jobs.query(staging_statement(table_id, sql), params)
-        return f"{STAGING}.{table_id}"
+        expanded, given = self._frames.expand(sql, params)
+        self._jobs.query(staging_statement(table_id, expanded), given)
+        if to_fill:
+            return f"{STAGING}.{table_id}"
+        rows = self._client.list_rows(
+            f"{STAGING}.{table_id}", max_results=MOST_ROWS + 1, retry=self._connection.retry
+        )
+        frame = _to_frame(rows.to_arrow(create_bqstorage_client=False))
+        return self._frames.add(name, frame) or f"{STAGING}.{table_id}"
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Return the query's rows, over the Storage Read API if there are many."""
-        frame = pl.from_arrow(self._jobs.query(sql, params))
-        assert isinstance(frame, pl.DataFrame)
-        return frame.with_columns(cs.decimal().cast(pl.Int64))
+        return _to_frame(self._jobs.query(*self._frames.expand(sql, params)))
 
     @property
     def row_hash(self) -> str:
@@ -153,7 +169,11 @@ class BigQueryWarehouse:
 
     def transact(self, statements: Iterable[Statement]) -> None:
         """Run all of the statements, or none."""
-        self._jobs.transact(list(statements))
+        expanded = []
+        for statement in statements:
+            sql, params = self._frames.expand(statement.sql, statement.params)
+            expanded.append(replace(statement, sql=sql, params=params))
+        self._jobs.transact(expanded)
 
     @translates_errors
     def close(self) -> None:
@@ -195,3 +215,9 @@ class BigQueryWarehouse:
     def _safe(self, name: str) -> str:
         """Return a staging table's id: prefixed with the home, special characters replaced."""
         return plain_id(f"{self._owner}_{re.sub(r'\W', '_', name)}")
+
+
+def _to_frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame.with_columns(cs.decimal().cast(pl.Int64))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
 from google.cloud import bigquery
 
 from cbi_assets.warehouse.base import Assertion, Params, Statement
+from cbi_assets.warehouse.bigquery.inline_frames import FrameParameter
 
 _TEXT = "|".join(
     (
@@ -35,7 +36,9 @@ def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[
     for name, value in (params or {}).items():
         if name not in named:
             continue
-        if isinstance(value, list | tuple):
+        if isinstance(value, FrameParameter):
+            found.append(value.to_query_parameter(name))
+        elif isinstance(value, list | tuple):
             kind = _kind(value[0]) if value else "STRING"
             found.append(bigquery.ArrayQueryParameter(prefix + name, kind, list(value)))
         else:
@@ -46,14 +49,20 @@ def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[
 def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]:
     """Return one script of the statements, and its parameters, renamed per statement.
 
-    An `Assertion` raises the first row it returns as JSON, which rolls the transaction back.
+    Those of staged frames keep their names: each is sent once. An `Assertion` raises the first row
+    it returns as JSON, which rolls the transaction back.
     """
     lines = ["DECLARE offender STRING DEFAULT NULL;", "BEGIN TRANSACTION;"]
     params: list[Any] = []
+    shared: dict[str, Any] = {}
     for number, statement in enumerate(statements):
         prefix = f"s{number}_"
-        params += query_parameters(statement.sql, statement.params, prefix)
-        sql = _PARAMETER.sub(partial(_prefixed, prefix), statement.sql).strip()
+        given = statement.params or {}
+        frames = {name: v for name, v in given.items() if isinstance(v, FrameParameter)}
+        own = {name: v for name, v in given.items() if name not in frames}
+        shared |= frames
+        params += query_parameters(statement.sql, own, prefix)
+        sql = _PARAMETER.sub(partial(_prefixed, prefix, frames), statement.sql).strip()
         if not isinstance(statement, Assertion):
             lines.append(f"{sql};")
             continue
@@ -64,11 +73,12 @@ def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]
             "IF offender IS NOT NULL THEN "
             f"RAISE USING MESSAGE = CONCAT('cbi-assertion {number} ', offender); END IF;"
         )
-    return "\n".join([*lines, "COMMIT TRANSACTION;"]), params
+    script = "\n".join([*lines, "COMMIT TRANSACTION;"])
+    return script, params + query_parameters(script, shared)
 
 
-def _prefixed(prefix: str, match: re.Match[str]) -> str:
-    return match[1] or f"@{prefix}{match[2]}"
+def _prefixed(prefix: str, frames: Collection[str], match: re.Match[str]) -> str:
+    return match[1] or (match[0] if match[2] in frames else f"@{prefix}{match[2]}")
 
 
 def _names(sql: str) -> list[str]:

@@ -1,6 +1,7 @@
--- Delete the verdicts on slices that were checked again. Reads $staged. Parameter: table_id.
+-- Delete the verdicts on slices that were checked again. Reads $staged.
 DELETE FROM `ops.check_slices` AS slices
-WHERE slices.table_id = @table_id AND EXISTS (
+WHERE EXISTS (
   SELECT 1 FROM `$staged` AS staged
-  WHERE staged.root = slices.root AND staged.month = slices.month
+  WHERE staged.table_id = slices.table_id AND staged.root = slices.root
+    AND staged.month = slices.month
 )
