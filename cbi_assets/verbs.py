@@ -197,10 +197,13 @@ def train(
     rewritten = {name for name in outcome.written if outcome.written[name] or outcome.removed[name]}
     if not rewritten:
         return outcome
-    context = CheckContext(session)
     checks = run_checks(
-        context, [c for c in checks_run_by(run_training) if c.table.name in rewritten]
-    ) + run_checks(context, checks_run_by(run_folds))
+        CheckContext(session, full=False),
+        [
+            *(c for c in checks_run_by(run_training) if c.table.name in rewritten),
+            *checks_run_by(run_folds),
+        ],
+    )
     record_results(session, checks)
     return replace(outcome, checks=checks)
 

@@ -10,7 +10,7 @@ import polars as pl
 
 from cbi_assets.build.build_rule import build_rule
 from cbi_assets.build.build_slices import NO_CUTOFF, Built
-from cbi_assets.build.session_rows import build_sessions
+from cbi_assets.build.session_rows import HoursReader, build_sessions
 from cbi_assets.build.zone_rows import ZoneStart, zone_rows
 from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
@@ -93,6 +93,7 @@ def assemble(
     *,
     whole: bool = False,
     zones: Mapping[str, ZoneStart] | None = None,
+    hours: HoursReader | None = None,
 ) -> Assembled:
     """Compute the rows of these roots. Publishes nothing.
 
@@ -114,13 +115,16 @@ def assemble(
         date.
     zones : mapping of str to ZoneStart, optional
         Where the golden zone of each root starts (default: at its first session).
+    hours : HoursReader, optional
+        Where several calls share the golden zone's hours.
     """
     project, warehouse = session.project, session.warehouse
     found = build_sessions(warehouse, inventory, windows, [*roots, *legs], until, whole=whole)
     sessions = found.frame
     front = front_month_chain(sessions, project.universe)
     active = choose_active(sessions, front.front_months)
-    found_zones = [zone_rows(warehouse, active, r, (zones or {}).get(r)) for r in ZONE_ROOTS]
+    hours = hours or HoursReader(warehouse)
+    found_zones = [zone_rows(hours, active, r, (zones or {}).get(r)) for r in ZONE_ROOTS]
     inputs = MatrixInputs(
         active=active,
         sessions=sessions,

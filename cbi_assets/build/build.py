@@ -111,7 +111,7 @@ def build_tables(
         owed.windows,
         within(inventory, owed.windows),
         whole=whole,
-        zones={root: zone_start(slices, owed, root) for root in ZONE_ROOTS if root in every},
+        zones={root: zone_start(slices.stored, owed, root) for root in ZONE_ROOTS if root in every},
     )
     matrix = made.matrix
     if not matrix.is_empty():

@@ -19,6 +19,7 @@ BARS_AT_ONCE = 1_500_000
 """Approximate number of raw bars whose hours are in memory at a time."""
 
 _KEY = list(SESSION_KEY)
+_SESSION = ["root", "symbol", "trade_date", "built_from"]
 _HOURS = pl.Schema(
     RAW["1h"].schema_of(
         "root",
@@ -112,6 +113,24 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
         rows = warehouse.query(sql, params)
         parts.append(rows.select(pl.col(name).cast(kind) for name, kind in _HOURS.items()))
     return pl.concat(parts).sort("symbol", "ts_event", "instrument_id")
+
+
+class HoursReader:
+    """Reads the hours of sessions, those of each session once: they depend on its bars alone."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self.warehouse = warehouse
+        self._hours = pl.DataFrame(schema=_HOURS)
+        self._known = self._hours.select(_SESSION)
+
+    def read(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Return what `read_hours` does."""
+        keys = wanted.select(_SESSION)
+        missing = wanted.join(self._known, on=_SESSION, how="anti")
+        self._hours = pl.concat([self._hours, read_hours(self.warehouse, missing)])
+        self._known = pl.concat([self._known, missing.select(_SESSION)])
+        found = self._hours.join(keys, on=_SESSION, how="semi")
+        return found.sort("symbol", "ts_event", "instrument_id")
 
 
 def _in_parts(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:

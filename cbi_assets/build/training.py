@@ -17,7 +17,7 @@ import polars as pl
 
 from cbi_assets.build.assemble import front_month_chain
 from cbi_assets.build.bar_targets import RULES, MonthTexts, changed_bars, owed_months
-from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, store_slices
+from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, span_of, store_slices
 from cbi_assets.build.training_summaries import publish_summaries
 from cbi_assets.config.training import TrainingTable
 from cbi_assets.counted_steps import log_step, log_steps
@@ -163,8 +163,9 @@ def build_training(
 
 def _check_view(warehouse: Warehouse) -> None:
     """Raise CbiError if the view of the matrix has other columns: rows are inserted by place."""
-    found = warehouse.query(f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE FALSE")
-    if tuple(found.columns) != DAILY_ML_MATRIX_FLAT.column_names:
+    found = warehouse.live_table(DAILY_ML_MATRIX_FLAT)
+    names = tuple(column.name for column in found.columns) if found else ()
+    if names != DAILY_ML_MATRIX_FLAT.column_names:
         raise CbiError(
             "an earlier version created it",
             subject=DAILY_ML_MATRIX_FLAT.id,
@@ -181,8 +182,17 @@ def read_inputs(session: Session, root: str, until: dt.date = NO_CUTOFF) -> Root
 
 def read_steps(session: Session, root: str, until: dt.date = NO_CUTOFF) -> Steps | None:
     """Compute a root's daily returns from the sessions up to `until`."""
+    return steps_from(session, root, read_closes(session.warehouse, root, until))
+
+
+def read_closes(warehouse: Warehouse, root: str, until: dt.date = NO_CUTOFF) -> pl.DataFrame:
+    """Return the closes of a root's sessions up to `until`."""
     params = {"root": root, "until": until}
-    sessions = session.warehouse.query(load_sql("training/session_closes"), params)
+    return warehouse.query(load_sql("training/session_closes"), params)
+
+
+def steps_from(session: Session, root: str, sessions: pl.DataFrame) -> Steps | None:
+    """Compute a root's daily returns from the closes of its sessions."""
     if sessions.is_empty():
         return None
     chain = front_month_chain(sessions, session.universe)
@@ -293,10 +303,12 @@ def _replace_dates(
 ) -> list[Statement]:
     """Return the statements that replace all rows of bars of these trade dates."""
     spec = TRAINING[name]
+    span = span_of([root], min(dates), max(dates))
+    bounds = {name: span[name] for name in ("first_ts", "last_ts")}
     existing = warehouse.query(
         f"SELECT bar_end FROM `{spec.id}` WHERE symbol = @root "
-        "AND trade_date BETWEEN @first AND @last AND trade_date IN UNNEST(@dates)",
-        {"root": root, "first": min(dates), "last": max(dates), "dates": list(dates)},
+        "AND bar_end >= @first_ts AND bar_end < @last_ts AND trade_date IN UNNEST(@dates)",
+        {"root": root, "dates": list(dates), **bounds},
     )
     return [
         *_deletion(warehouse, spec, root, existing),
@@ -330,7 +342,9 @@ def _insertion(
         staged=staged,
         columns=", ".join(["symbol", *own.columns, *features, "training_weight"]),
     )
-    return [Statement(sql, {"root": root})]
+    rows = fresh["data_date"]
+    span = {"first": rows.min() or NO_CUTOFF, "last": rows.max() or NO_CUTOFF}
+    return [Statement(sql, {"root": root, **span})]
 
 
 def _assertion(root: str, counts: Sequence[tuple[str, int]]) -> Assertion:

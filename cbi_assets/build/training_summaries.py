@@ -72,19 +72,17 @@ def _summarize(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, list[dt.date]]]:
     """Return each table's counts, and the trade dates that its root has rows of."""
     dates = {n: "data_date" if training.tables[n].bar is None else "trade_date" for n in tables}
-    counts = warehouse.query(
+    rows = warehouse.query(
         " UNION ALL ".join(
             f"({load_sql('training/summary', own=n, table=TRAINING[n].id, date=date)})"
             for n, date in dates.items()
         )
-    )
-    sql = " UNION ALL ".join(
-        f"SELECT DISTINCT '{n}' AS `table`, {date} AS date FROM `{TRAINING[n].id}` "
-        f"WHERE symbol = '{training.tables[n].root}'"
-        for n, date in dates.items()
-    )
-    found = warehouse.query(sql).sort("date").partition_by("table", as_dict=True)
-    return (
-        {row.pop("table_name"): row for row in counts.to_dicts()},
-        {n: found[(n,)]["date"].to_list() if (n,) in found else [] for n in tables},
-    )
+    ).sort("date")
+    summaries, found = {}, {}
+    for name in tables:
+        own = rows.filter(table_name=name).drop("table_name")
+        counts = own.drop("date").sum().row(0, named=True)
+        first, last = own["date"].min(), own["date"].max()
+        summaries[name] = {**counts, "first_date": first, "last_date": last}
+        found[name] = own["date"].to_list()
+    return summaries, found

@@ -13,8 +13,8 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.build.build_slices import EVER, NO_CUTOFF, BuildSlices, Owed, month_after
-from cbi_assets.build.session_rows import read_hours
+from cbi_assets.build.build_slices import EVER, NO_CUTOFF, Owed, month_after
+from cbi_assets.build.session_rows import HoursReader
 from cbi_assets.features.golden_zone import GOLDEN_ZONE_COLUMNS, ZoneMemory, resume_golden_zone
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX
@@ -44,15 +44,18 @@ class ZoneRows:
     memories: pl.DataFrame
 
 
-def zone_start(slices: BuildSlices, owed: Owed, root: str) -> ZoneStart:
-    """Return where to start: after the newest month with a memory before the first owed one."""
+def zone_start(memories: pl.DataFrame, owed: Owed, root: str) -> ZoneStart:
+    """Return where to start: after the newest month with a memory before the first owed one.
+
+    `memories` are rows of ops.build_slices.
+    """
     months = owed.months.filter(pl.col("root") == root)
     keep = tuple(months.filter(pl.col("ledger").is_not_null())["month"].sort().tail(KEPT))
     first = owed.windows.filter(pl.col("root") == root)["first"].min() or NO_CUTOFF
     assert isinstance(first, dt.date)
     if months.is_empty():
         return ZoneStart(first, keep=keep)
-    stored = slices.stored.filter(
+    stored = memories.filter(
         pl.col("state").is_not_null(), root=root, table_id=DAILY_ML_MATRIX.id
     ).sort("month", descending=True)
     for month, state in stored.select("month", "state").iter_rows():
@@ -62,7 +65,7 @@ def zone_start(slices: BuildSlices, owed: Owed, root: str) -> ZoneStart:
 
 
 def zone_rows(
-    warehouse: Warehouse, active: pl.DataFrame, root: str, start: ZoneStart | None = None
+    reader: HoursReader, active: pl.DataFrame, root: str, start: ZoneStart | None = None
 ) -> ZoneRows:
     """Return the golden zone of a root's active sessions of 1m or 1h bars.
 
@@ -71,11 +74,11 @@ def zone_rows(
     own = active.filter(pl.col("root") == root, pl.col("built_from").is_in(INTRADAY))
     start = start or ZoneStart()
     earlier = own.filter(pl.col("trade_date") < start.since)
-    rows = [] if earlier.is_empty() else [_read_back(warehouse, earlier, root)]
+    rows = [] if earlier.is_empty() else [_read_back(reader.warehouse, earlier, root)]
     if rows and rows[0].height < earlier.height:
         start, rows = ZoneStart(keep=start.keep), []
     later = own.filter(pl.col("trade_date") >= start.since)
-    hours = read_hours(warehouse, later)
+    hours = reader.read(later)
     memory, since, memories = start.memory, start.since, []
     ends = [(month_after(month), month) for month in start.keep if month_after(month) > since]
     for end, month in (*ends, (NO_CUTOFF, None)):

@@ -19,6 +19,7 @@ import polars as pl
 import sqlglot
 
 from cbi_assets.checks.inline_sql import render_check_sql, staged_name
+from cbi_assets.checks.slices import Slice, SliceKey, store_slices
 from cbi_assets.counted_steps import log_steps
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult, Severity
@@ -50,6 +51,8 @@ class CheckContext:
         Whether to check again what has not changed since it was checked.
     memo : dict
         What several checks of this context read, by what it is.
+    unstored : dict
+        Slices that passed, and keys of slices that are gone, by table; `run_checks` stores them.
     """
 
     session: Session
@@ -58,6 +61,9 @@ class CheckContext:
     scratch: str | None = None
     full: bool = True
     memo: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
+    unstored: dict[str, tuple[list[Slice], list[SliceKey]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     def once[Value](self, key: tuple[object, ...], read: Callable[[], Value]) -> Value:
         """Return what `read` returns; it is called once per key."""
@@ -65,6 +71,13 @@ class CheckContext:
             self.memo[key] = read()
         found: Value = self.memo[key]
         return found
+
+    def passed(self, table_id: str, slices: Iterable[Slice], gone: Iterable[SliceKey] = ()) -> None:
+        """Keep that slices passed, so that they are not checked again until they change."""
+        if self.scratch is None:
+            checked, removed = self.unstored.setdefault(table_id, ([], []))
+            checked += slices
+            removed += gone
 
     def table_id(self, table: TableSpec) -> str:
         """Return the id to query for a table."""
@@ -154,11 +167,17 @@ def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[CheckResu
     groups = [
         list(group) for _, group in groupby(checks, key=lambda check: (check.table.id, check.run))
     ]
-    return [
+    results = [
         result
         for group in log_steps(groups, lambda group: f"checking {group[0].table.name}")
         for result in group[0].run(context, group)
     ]
+    if context.unstored:
+        checked = {table_id: slices for table_id, (slices, _) in context.unstored.items()}
+        removed = {table_id: gone for table_id, (_, gone) in context.unstored.items()}
+        context.unstored.clear()
+        store_slices(context.session.warehouse, checked, removed, context.session.now)
+    return results
 
 
 def run_sql_checks(

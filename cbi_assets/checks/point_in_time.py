@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,16 +14,16 @@ import polars as pl
 from cbi_assets.build.assemble import assemble, feature_legs, matrix_slices
 from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
+from cbi_assets.build.session_rows import HoursReader
 from cbi_assets.build.zone_rows import ZoneStart, zone_start
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.checks.sliced_table import book_of
-from cbi_assets.checks.slices import Slice, store_slices
+from cbi_assets.checks.slices import Slice
 from cbi_assets.features.matrix import ZONE_ROOTS
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
-from cbi_assets.session import Session
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX, MACRO_OBSERVATIONS
 from cbi_assets.warehouse.base import Warehouse
 
@@ -44,8 +44,8 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     their rows wait.
 
     Unless the check is a full one, it rebuilds and compares only months whose bars or observations
-    have changed since they passed, and takes the sessions before them from their table, and the
-    golden zone's memory from what the build kept.
+    have changed since they passed. It takes the sessions before them from their table, and what the
+    golden zone carries into them from ops.build_slices.
     """
     (check,) = checks
     session = context.session
@@ -67,14 +67,18 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     seed = int(f"{session.now:%Y%m%d}")
     dates = _draw(stored, seed)
     inventory = read_inventory(session.warehouse, owed.windows if dates else owed.windows.clear())
-    zones = {} if context.full or not dates else _zone_starts(session.warehouse, owed)
+    hours = HoursReader(session.warehouse)
+    zones = {} if context.full or not dates else _zones(session.warehouse, owed, [*roots, *legs])
     found = [pl.DataFrame(schema=_DIFFERENCE)]
-    for date in dates:
-        rebuilt = _rebuild(session, roots, legs, owed.windows, inventory, date, zones)
+    for date in reversed(dates):  # the newest first: the others need no more hours than it does
+        known = inventory.filter(pl.col("trade_date") <= date)
+        made = assemble(
+            session, roots, legs, owed.windows, known, date, whole=True, zones=zones, hours=hours
+        )
+        rebuilt = _inside(made.matrix, owed.windows)
         found.append(_compare(stored, rebuilt, date))
-    differing = pl.concat(found)
-    if context.scratch is None:
-        _store(context, owed.months, passed=set(roots) - set(differing["root"]))
+    differing = pl.concat(reversed(found))
+    _store(context, owed.months, passed=set(roots) - set(differing["root"]))
     expected = f"none as of {', '.join(map(str, dates)) or 'any date'} (seed {seed})"
     results = []
     for root in roots:
@@ -98,30 +102,14 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     return results
 
 
-def _rebuild(
-    session: Session,
-    roots: Sequence[str],
-    legs: Sequence[str],
-    windows: pl.DataFrame,
-    inventory: pl.DataFrame,
-    until: dt.date,
-    zones: Mapping[str, ZoneStart],
-) -> pl.DataFrame:
-    """Return the windows' rows of the matrix made of the bars up to a trade date."""
-    known = inventory.filter(pl.col("trade_date") <= until)
-    made = assemble(session, roots, legs, windows, known, until, whole=True, zones=zones)
-    return _inside(made.matrix, windows)
-
-
-def _zone_starts(warehouse: Warehouse, owed: Owed) -> dict[str, ZoneStart]:
-    """Return where the golden zone starts: at the newest memory before the owed months."""
+def _zones(warehouse: Warehouse, owed: Owed, roots: Sequence[str]) -> dict[str, ZoneStart]:
+    """Return where the golden zone of each root starts: its memory knows no later bar."""
     stored = warehouse.query(
-        f"SELECT {', '.join(BUILD_SLICES.column_names)} FROM `{BUILD_SLICES.id}` "
+        f"SELECT table_id, root, month, rule, ledger, state FROM `{BUILD_SLICES.id}` "
         "WHERE table_id = @table_id AND state IS NOT NULL",
         {"table_id": DAILY_ML_MATRIX.id},
     )
-    slices = BuildSlices(pl.DataFrame(), stored)
-    return {root: zone_start(slices, owed, root) for root in ZONE_ROOTS}
+    return {root: zone_start(stored, owed, root) for root in ZONE_ROOTS if root in roots}
 
 
 def _owed(context: CheckContext, roots: Sequence[str]) -> Owed:
@@ -173,14 +161,7 @@ def _store(context: CheckContext, months: pl.DataFrame, passed: Collection[str])
     rows = months.filter(pl.col("root").is_in(list(passed)))
     gone = rows.filter(pl.col("ledger").is_null()).select("root", "month").rows()
     checked = rows.drop_nulls("ledger").select("root", "month", "rule", "ledger").rows()
-    session = context.session
-    store_slices(
-        session.warehouse,
-        DAILY_ML_MATRIX.id,
-        [Slice(*row) for row in checked],
-        gone,
-        session.now,
-    )
+    context.passed(DAILY_ML_MATRIX.id, [Slice(*row) for row in checked], gone)
 
 
 def _inside(rows: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:

@@ -30,7 +30,7 @@ from cbi_assets.checks.slices import (
 from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
-from cbi_assets.ledger.vendor_days import unsettled_days
+from cbi_assets.ledger.vendor_days import read_fetches, unsettled_days
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project
@@ -75,9 +75,7 @@ def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]
         frames |= {
             "wanted": _wanted(session.project, timeframe, roots, session.now),
             "closed": _closed(session.project, roots, session.now, _missing_days(context)),
-            "unsettled": pl.DataFrame(
-                unsettled_days(session, timeframe), schema=_UNSETTLED, orient="row"
-            ),
+            "unsettled": _unsettled(context, timeframe),
         }
         every = frames | profile_frames(slices)
         found = run_together(session.warehouse, whole, {"table": table.id}, params, every)
@@ -161,6 +159,17 @@ def run_rebuilds(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
         sql = render_check_sql(warehouse, "rebuilds", names, one, {}, root)
         results.append(check.result(context, root, offenders, sample, sql, actual=actual))
     return results
+
+
+def _unsettled(context: CheckContext, timeframe: Timeframe) -> pl.DataFrame:
+    """Return the days that are not final: root, series, day, condition."""
+    session = context.session
+
+    def fetches() -> pl.DataFrame:
+        return context.once(("fetches",), lambda: read_fetches(session.warehouse))
+
+    days = unsettled_days(session, timeframe, fetches)
+    return pl.DataFrame(days, schema=_UNSETTLED, orient="row")
 
 
 def _missing_days(context: CheckContext) -> dict[str, Collection[dt.date]]:

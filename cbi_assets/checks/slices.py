@@ -157,7 +157,7 @@ def update_slices(
         for key in stored.keys() - fresh.keys()
         if is_full or any(span.contains(key[1]) for span in spans)
     }
-    store_slices(warehouse, table_id, fresh.values(), gone, checked_at)
+    store_slices(warehouse, {table_id: fresh.values()}, {table_id: gone}, checked_at)
     kept = {key: piece for key, piece in stored.items() if key not in gone}
     return dict(sorted((kept | fresh).items()))
 
@@ -224,12 +224,11 @@ def _parse_slices(rows: pl.DataFrame) -> dict[SliceKey, Slice]:
 
 def store_slices(
     warehouse: Warehouse,
-    table_id: str,
-    checked: Iterable[Slice],
-    removed: Collection[SliceKey],
+    checked: Mapping[str, Iterable[Slice]],
+    removed: Mapping[str, Collection[SliceKey]],
     checked_at: dt.datetime,
 ) -> None:
-    """Replace the stored slices with those just checked, and delete `removed`."""
+    """Replace the stored slices with those just checked, and delete `removed`; both by table."""
     rows = [
         vars(piece)
         | {name: json.dumps(vars(piece)[name], default=_freeze) for name in _AS_JSON}
@@ -239,33 +238,28 @@ def store_slices(
             "offenders": piece.offenders,
             "checked_at": checked_at,
         }
-        for piece in checked
+        for table_id, pieces in checked.items()
+        for piece in pieces
     ]
-    if not rows and not removed:
+    gone = {(table_id, *key) for table_id, keys in removed.items() for key in keys}
+    if not rows and not gone:
         return
     schema = CHECK_SLICES.polars_schema
     frame = pl.DataFrame(rows, schema=schema)
     keys = pl.DataFrame(
-        sorted({(row["root"], row["month"]) for row in rows} | set(removed)),
-        schema=CHECK_SLICES.schema_of("root", "month"),
+        sorted({(row["table_id"], row["root"], row["month"]) for row in rows} | gone),
+        schema=CHECK_SLICES.schema_of("table_id", "root", "month"),
         orient="row",
     )
     staged = warehouse.stage_frame("slice_keys", keys)
     names = ", ".join(schema)
-    statements = [
-        Statement(load_sql("checks/delete_slices", staged=staged), {"table_id": table_id})
-    ]
+    statements = [Statement(load_sql("checks/delete_slices", staged=staged))]
     if rows:
         fresh = warehouse.stage_frame("slices_checked", frame)
         statements.append(
             Statement(f"INSERT INTO `{CHECK_SLICES.id}` ({names}) SELECT {names} FROM `{fresh}`")
         )
     warehouse.transact(statements)
-
-
-def read_ledger(warehouse: Warehouse, timeframe: Timeframe) -> dict[SliceKey, str]:
-    """Return a hash of what the ledger says of the bars of each slice that it has bars in."""
-    return _by_slice(read_bar_ledger(warehouse, timeframe))
 
 
 def _by_slice(ledger: pl.DataFrame) -> dict[SliceKey, str]:

@@ -5,95 +5,78 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
 from cbi_assets.build.bar_targets import known_rows
-from cbi_assets.build.training import read_steps
+from cbi_assets.build.training import read_closes, steps_from
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
-from cbi_assets.config.training import TrainingTable
+from cbi_assets.checks.training_slices import StoredRows, draw, due_of, folds_due, read_rows
 from cbi_assets.features.targets import SESSION, UTC_DAY, daily_targets
+from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.continuous import CHAIN_RULE
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.tables import DAILY_ML_MATRIX_FLAT, FOLDS, ROLL_CALENDAR, TRAINING
 from cbi_assets.tables.training_tables import FEATURES
-from cbi_assets.warehouse.sql_files import load_sql
 
 CUTS: Final = 3
 """Dates at which the input is cut off."""
 
-SAMPLED_DATES: Final = 20
-"""Trade dates whose bars are compared: a table of 1m bars has millions."""
-
 SAMPLED_ROWS: Final = 200
+
+UNCHANGED: Final = "and no change since"
+"""Said of what passed before, and is not read again."""
 
 _TOLERANCE: Final = 1e-9
 _NAMES: Final = [column.name for column in FEATURES if column.name not in ("symbol", "data_date")]
 _UTC: Final = pl.Datetime("us", "UTC")
 
 
-@dataclass(frozen=True)
-class _Stored:
-    """A training table's rows: all of a daily one, those of a few dates of one of bars."""
-
-    table: TrainingTable
-    rows: pl.DataFrame
-    seed: int
-
-
 def run_training(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Run a training table's checks; a table that no build has made yet has no results."""
+    """Run a training table's checks; a table that no build has made yet has no results.
+
+    Unless the context is full, only what has changed since it passed is checked: months of a table
+    of bars, or a daily table.
+    """
     spec = checks[0].table
     table = context.session.project.training.tables.get(spec.name)
     if table is None or context.session.warehouse.live_table(spec) is None:
         return []
     if context.roots is not None and table.root not in context.roots:
         return []
-    stored = _read(context, spec.name, table)
+    due = due_of(context, spec.name, table)
+    stored = None
+    if due.slices or context.full:
+        stored = read_rows(context, spec.name, table, None if context.full else due.months)
     results = []
     for check in checks:
+        sql = f"SELECT * FROM `{spec.id}` WHERE symbol = @root"
+        params: dict[str, object] = {"root": table.root}
+        if stored is None:
+            paste = context.session.warehouse.to_dialect(inline_params(sql, params))
+            unchanged = f"{plural(0, check.noun)}, {UNCHANGED}"
+            results.append(check.result(context, table.root, 0, [], paste, actual=unchanged))
+            continue
         found = _CHECKS[check.name](context, stored)
-        sql = f"SELECT * FROM `{spec.id}` WHERE symbol = @root AND {spec.key[1]} = @at"
         at = found[spec.key[1]][0] if found.height else stored.rows[spec.key[1]].max()
-        params = {"root": table.root, "at": at or dt.date(1900, 1, 1)}
-        paste = context.session.warehouse.to_dialect(inline_params(sql, params))
+        params |= {"at": at or dt.date(1900, 1, 1)}
+        paste = context.session.warehouse.to_dialect(
+            inline_params(f"{sql} AND {spec.key[1]} = @at", params)
+        )
         expected = f"none (seed {stored.seed})"
         sample = found.head(20).to_dicts()
         results.append(
             check.result(context, table.root, found.height, sample, paste, expected=expected)
         )
+    if all(result.passed for result in results) and len(checks) == len(_CHECKS):
+        context.passed(spec.id, due.slices, due.gone)
     return results
 
 
-def _read(context: CheckContext, name: str, table: TrainingTable) -> _Stored:
-    session, seed = context.session, int(f"{context.session.now:%Y%m%d}")
-    sql, params = f"SELECT * FROM `{TRAINING[name].id}` WHERE symbol = @root", {"root": table.root}
-    if table.bar is None:
-        rows = session.warehouse.query(f"{sql} ORDER BY data_date", params)
-        return _Stored(table, rows, seed)
-    dates = session.warehouse.query(
-        f"SELECT DISTINCT trade_date FROM `{TRAINING[name].id}` WHERE symbol = @root", params
-    )["trade_date"].sort()
-    drawn = _draw(dates.to_list(), SAMPLED_DATES, seed)
-    rows = session.warehouse.query(
-        f"{sql} AND trade_date IN UNNEST(@dates) ORDER BY bar_end",
-        {**params, "dates": drawn or [dt.date(1900, 1, 1)]},
-    )
-    return _Stored(table, rows, seed)
-
-
-def _draw[Item](items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """Draw some of the items; the newest is always one of them."""
-    if not items:
-        return []
-    return [*random.Random(seed).sample(items[:-1], min(count, len(items)) - 1), items[-1]]
-
-
-def find_leaks(context: CheckContext, stored: _Stored) -> pl.DataFrame:
+def find_leaks(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
     """Return rows that know the future: key, and what is wrong.
 
     A target that was known by a date must be what the input up to that date gives, and one that was
@@ -157,11 +140,12 @@ def _cuts(rows: pl.DataFrame, seed: int) -> list[dt.date]:
     return random.Random(seed).sample(dates, min(CUTS, len(dates)))
 
 
-def _leaks_of_targets(context: CheckContext, stored: _Stored, cut: dt.date) -> pl.DataFrame:
+def _leaks_of_targets(context: CheckContext, stored: StoredRows, cut: dt.date) -> pl.DataFrame:
     """Return rows whose target differs from what was known at the end of a date."""
     before = stored.rows.filter(pl.col("data_date") <= cut)
     root = stored.table.root
-    steps = context.once(("steps", root, cut), lambda: read_steps(context.session, root, cut))
+    known = _closes_of(context, root).filter(pl.col("trade_date") <= cut)
+    steps = context.once(("steps", root, cut), lambda: steps_from(context.session, root, known))
     if steps is None:
         rebuilt = before.select("data_date", rebuilt=pl.lit(None, pl.Float64))
     else:
@@ -193,7 +177,7 @@ def _same(left: pl.Expr, right: pl.Expr) -> pl.Expr:
     return close.fill_null(False) | (left.is_null() & right.is_null())
 
 
-def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
+def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
     """Return sampled rows whose target is not what closes and the roll ledger give.
 
     close(exit) / close(entry), times from_close / to_close of each roll between, less 1.
@@ -203,7 +187,7 @@ def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
     if stored.table.bar is not None:
         return _inconsistent_bars(stored.rows, known).select(*key, "target", "recomputed")
     known = _rolled_by_ledger(stored.rows)
-    places = _draw(range(known.height), SAMPLED_ROWS, stored.seed)
+    places = draw(range(known.height), SAMPLED_ROWS, stored.seed)
     rows = known[sorted(places)]
     root = stored.table.root
     closes, rolls = context.once(("closes", root), lambda: _read_closes(context, root))
@@ -215,10 +199,14 @@ def find_inconsistent(context: CheckContext, stored: _Stored) -> pl.DataFrame:
     )
 
 
+def _closes_of(context: CheckContext, root: str) -> pl.DataFrame:
+    warehouse = context.session.warehouse
+    return context.once(("sessions", root), lambda: read_closes(warehouse, root))
+
+
 def _read_closes(context: CheckContext, root: str) -> tuple[_Closes, _Rolls]:
     """Read the closes of a root's sessions, and its rolls."""
-    params = {"root": root, "until": dt.date(2200, 1, 1)}
-    sessions = context.session.warehouse.query(load_sql("training/session_closes"), params)
+    sessions = _closes_of(context, root)
     kind = (
         pl.when(pl.col("built_from").is_in(INTRADAY))
         .then(pl.lit(SESSION))
@@ -302,33 +290,51 @@ def _inconsistent_bars(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     ).filter(~_same(pl.col("target"), pl.col("recomputed")))
 
 
-_CHECKS: Final[dict[str, Callable[[CheckContext, _Stored], pl.DataFrame]]] = {
+_CHECKS: Final[dict[str, Callable[[CheckContext, StoredRows], pl.DataFrame]]] = {
     "targets_do_not_leak": find_leaks,
     "targets_are_roll_consistent": find_inconsistent,
 }
 
 
 def run_folds(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Compare the target windows of every fold's rows with the dates of its other roles."""
+    """Compare the target windows of every fold's rows with the dates of its other roles.
+
+    Unless the context is full, only of roots of which a fold or a table has changed.
+    """
     (check,) = checks
     warehouse, training = context.session.warehouse, context.session.project.training
     folds = warehouse.query(f"SELECT * FROM `{FOLDS.id}` ORDER BY `table`, fold, from_date")
-    by_root: dict[str, list[pl.DataFrame]] = {}
-    for (name,), own in folds.partition_by("table", as_dict=True, maintain_order=True).items():
-        table = training.tables.get(name)
-        if table is None or (context.roots is not None and table.root not in context.roots):
-            continue
-        date = "data_date" if table.bar is None else "trade_date"
+    chosen = {
+        name: training.tables[name]
+        for name in folds["table"].unique(maintain_order=True)
+        if name in training.tables
+        and (context.roots is None or training.tables[name].root in context.roots)
+    }
+    by_root: dict[str, list[pl.DataFrame]] = {table.root: [] for table in chosen.values()}
+    due = folds_due(context, folds, chosen)
+    chosen = {name: table for name, table in chosen.items() if table.root in due}
+    if chosen:
+        dates = {n: "data_date" if t.bar is None else "trade_date" for n, t in chosen.items()}
         windows = warehouse.query(
-            f"SELECT {date} AS first, MAX(target_date) AS last FROM `{TRAINING[name].id}` "
-            f"WHERE symbol = @root GROUP BY {date} ORDER BY {date}",
-            {"root": table.root},
-        )
-        by_root.setdefault(table.root, []).append(find_unpurged(name, own, windows))
+            " UNION ALL ".join(
+                f"SELECT '{name}' AS name, {date} AS first, MAX(target_date) AS last "
+                f"FROM `{TRAINING[name].id}` WHERE symbol = '{chosen[name].root}' GROUP BY {date}"
+                for name, date in dates.items()
+            )
+        ).sort("first")
+        for name, table in chosen.items():
+            own, rows = folds.filter(table=name), windows.filter(name=name).drop("name")
+            by_root[table.root].append(find_unpurged(name, own, rows))
     sql = warehouse.to_dialect(f"SELECT * FROM `{FOLDS.id}` ORDER BY `table`, fold, from_date")
     results = []
     for root, parts in by_root.items():
+        if root not in due:
+            unchanged = f"{plural(0, check.noun)}, {UNCHANGED}"
+            results.append(check.result(context, root, 0, [], sql, actual=unchanged))
+            continue
         found = pl.concat(parts)
+        if found.is_empty():
+            context.passed(FOLDS.id, [due[root]])
         results.append(check.result(context, root, found.height, found.head(20).to_dicts(), sql))
     return results
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.slices import Slice, read_ledger, read_slices, spans_of
+from cbi_assets.checks.slices import Slice, SliceBook, spans_of
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Warehouse
@@ -27,7 +27,7 @@ _SCHEMA: Final = pl.Schema(
 
 
 def read_published_days(
-    warehouse: Warehouse, timeframe: Timeframe, datasets: Collection[str]
+    warehouse: Warehouse, book: SliceBook, timeframe: Timeframe, datasets: Collection[str]
 ) -> pl.DataFrame:
     """Return the published bars of each series of these datasets, by trade date and UTC day.
 
@@ -40,10 +40,10 @@ def read_published_days(
         continuous symbol, and `bars` is how many it has there.
     """
     table = RAW[timeframe]
-    ledger = read_ledger(warehouse, timeframe)
+    ledger = book.ledger(timeframe)
     current = {
         key: piece
-        for key, piece in read_slices(warehouse, table.id).items()
+        for key, piece in book.stored(table.id).items()
         if piece.published is not None and ledger.get(key) == piece.ledger
     }
     owed = ledger.keys() - current.keys()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import polars as pl
 
+from cbi_assets.checks.slices import SliceBook
 from cbi_assets.config.downloads import Policy, Series, load_policy
 from cbi_assets.databento_api.batch_request import Schema
 from cbi_assets.downloads.contract_windows import DailyBars, published_days
@@ -21,7 +22,8 @@ from cbi_assets.ledger.vendor_days import (
     SeriesDays,
     conditions_by_job,
     newest_modifications,
-    read_series_days,
+    read_fetches,
+    series_days,
 )
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.market.sessions import trade_dates
@@ -128,10 +130,11 @@ def survey(
     through = last_complete(_available_until(session, scope, clients, datasets), scope.through)
     vendors = {dataset: _vendor_days(session, dataset, through, clients) for dataset in datasets}
     conditions = conditions_by_job(session.catalog.files().values())
+    fetches, book = read_fetches(session.warehouse), SliceBook(session.warehouse)
     coverages, published = [], []
     for timeframe in scope.timeframes:
-        fetched = read_series_days(session, timeframe, conditions)
-        rows = read_published_days(session.warehouse, timeframe, datasets)
+        fetched = series_days(session, fetches, timeframe, conditions)
+        rows = read_published_days(session.warehouse, book, timeframe, datasets)
         by_series = {
             (str(key[0]), str(key[1])): part
             for key, part in rows.partition_by("root", "series", as_dict=True).items()

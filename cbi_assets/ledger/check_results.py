@@ -82,14 +82,17 @@ def record_results(session: Session, results: Sequence[CheckResult]) -> None:
         ],
         schema=CHECK_RESULTS.polars_schema,
     )
+    # without the texts, they are few enough bytes for a parameter
+    keys = frame.select("table_id", "check_name", "partition_key")
     staged = session.warehouse.stage_frame("check_outcomes", frame)
+    checked = session.warehouse.stage_frame("checks_done", keys)
     now = {"checked_at": session.now}
     session.warehouse.transact(
         [
-            Statement(load_sql("checks/delete_results", staged=staged)),
+            Statement(load_sql("checks/delete_results", staged=checked)),
             Statement(load_sql("checks/insert_results", staged=staged)),
-            Statement(load_sql("checks/delete_history", staged=staged), now),
-            Statement(load_sql("checks/insert_history", staged=staged), now),
+            Statement(load_sql("checks/delete_history", staged=checked), now),
+            Statement(load_sql("checks/insert_history", staged=checked), now),
         ]
     )
 

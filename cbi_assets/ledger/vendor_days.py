@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+import polars as pl
 
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.conditions import AVAILABLE, MISSING, PENDING, DayCondition
@@ -21,6 +23,7 @@ from cbi_assets.drive.sidecars import job_of
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.symbology import parse_symbol
 from cbi_assets.session import Session
+from cbi_assets.warehouse.base import Warehouse
 
 OUTRIGHTS: Final = "outright"
 """A root's outrights are one series; each continuous symbol is another."""
@@ -140,22 +143,25 @@ def newest_modifications(
     return newest
 
 
-def read_series_days(
-    session: Session, timeframe: Timeframe, conditions: Conditions
-) -> dict[tuple[str, str], SeriesDays]:
-    """Return the fetched days by root and series, from the books; reads no raw table."""
-    rows = session.warehouse.query(
-        "SELECT loads.root, loads.source_file_id, loads.job_id, "
+def read_fetches(warehouse: Warehouse) -> pl.DataFrame:
+    """Return the files that were loaded, with days and symbols, from the books."""
+    return warehouse.query(
+        "SELECT loads.timeframe, loads.root, loads.source_file_id, loads.job_id, "
         "DATE(loads.first_ts_event) AS first_day, DATE(loads.last_ts_event) AS last_day, "
         "files.symbols "
         "FROM `ops.loads` AS loads JOIN `ops.source_files` AS files "
         "ON loads.source_file_id = files.id "
-        "WHERE loads.timeframe = @timeframe AND loads.root <> '' "
-        "AND loads.first_ts_event IS NOT NULL",
-        {"timeframe": timeframe},
+        "WHERE loads.root <> '' AND loads.first_ts_event IS NOT NULL"
     )
+
+
+def series_days(
+    session: Session, fetches: pl.DataFrame, timeframe: Timeframe, conditions: Conditions
+) -> dict[tuple[str, str], SeriesDays]:
+    """Return the fetched days of a timeframe by root and series; `fetches` is of all of them."""
     deliveries = jobs_by_file(session.catalog)
     found: dict[tuple[str, str], SeriesDays] = {}
+    rows = fetches.filter(timeframe=timeframe).drop("timeframe")
     for root, file_id, job, first, last, symbols in rows.iter_rows():
         for series in _series_of(root, symbols or ()):
             days = found.setdefault((root, series), SeriesDays())
@@ -164,8 +170,13 @@ def read_series_days(
     return found
 
 
-def unsettled_days(session: Session, timeframe: Timeframe) -> list[tuple[str, str, dt.date, str]]:
-    """Return root, series, day and condition of each day that is not final, in that order."""
+def unsettled_days(
+    session: Session, timeframe: Timeframe, fetches: Callable[[], pl.DataFrame]
+) -> list[tuple[str, str, dt.date, str]]:
+    """Return root, series, day and condition of each day that is not final, in that order.
+
+    `fetches` returns what `read_fetches` does; it is called only if a day may not be final.
+    """
     files = session.catalog.files().values()
     conditions = conditions_by_job(files)
     if not conditions:
@@ -176,7 +187,7 @@ def unsettled_days(session: Session, timeframe: Timeframe) -> list[tuple[str, st
         for dataset in set(datasets.values())
     }
     found: list[tuple[str, str, dt.date, str]] = []
-    for (root, series), days in read_series_days(session, timeframe, conditions).items():
+    for (root, series), days in series_days(session, fetches(), timeframe, conditions).items():
         newest = by_dataset[datasets[root]] if root in datasets else {}
         found += [
             (root, series, day, condition)

@@ -15,15 +15,22 @@ import pyarrow.parquet as pq
 
 from cbi_assets.config.settings import WarehouseName
 from cbi_assets.session import Project
-from cbi_assets.tables import ALL_TABLES
+from cbi_assets.tables import EVERY_TABLE
 from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.bigquery import live_schema
 from cbi_assets.warehouse.bigquery.bigquery_warehouse import staging_statement
+from cbi_assets.warehouse.bigquery.inline_frames import InlineFrames
 from cbi_assets.warehouse.bigquery.script import query_parameters
 from cbi_assets_tests.billing.cost_model import Bill, TableSize, bill
 from cbi_assets_tests.googlesql.analyzer import Analyzer
+from cbi_assets_tests.googlesql.issued_sql import kind_of
 
-OWN = {spec.id: spec for spec in ALL_TABLES}
+_GROWING = frozenset({"check_files"})
+"""Frames that are small in a small home alone: the files of all bars."""
+
+_YEAR = dt.timedelta(days=366)
+
+OWN = {spec.id: spec for spec in EVERY_TABLE}
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,8 @@ class RecordingWarehouse:
         self.inner = inner
         self._jobs = 0
         self._staged: dict[str, TableSize] = {}
+        self._frames = InlineFrames()
+        self._inlined: dict[str, str] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -63,18 +72,22 @@ class RecordingWarehouse:
         return table
 
     def stage_frame(self, name: str, frame: pl.DataFrame) -> str:
-        """Stage a frame by one load job."""
+        """Stage a frame: a small one as a parameter, else by one load job."""
         table = self.inner.stage_frame(name, frame)
-        self.load_jobs += 1
-        self._keep(table, live_schema.staging_fields([frame.to_arrow().schema]), frame.height)
+        self.load_jobs += not self._keep_frame(table, frame)
         return table
 
-    def stage_query(self, name: str, sql: str, params: Params | None = None) -> str:
+    def stage_query(
+        self, name: str, sql: str, params: Params | None = None, *, to_fill: bool = False
+    ) -> str:
         """Store a query's rows."""
         self._ask([Statement(staging_statement(name, sql), params or {})])
         table = self.inner.stage_query(name, sql, params)
-        frame = self.inner.query(f"SELECT * FROM `{table}`")
-        self._keep(table, live_schema.staging_fields([frame.to_arrow().schema]), frame.height)
+        rows = self.inner.query(f"SELECT * FROM `{table}`")
+        if to_fill:
+            self._keep_table(table, rows)
+        else:
+            self._keep_frame(table, rows)
         return table
 
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
@@ -91,12 +104,36 @@ class RecordingWarehouse:
     def _ask(self, statements: Iterable[Statement]) -> None:
         self._jobs += 1
         for statement in statements:
-            params = query_parameters(statement.sql, statement.params)
-            self.asked.append(Asked(statement.sql, params, (0, self._jobs), dict(self._staged)))
+            sql = statement.sql
+            for table, inlined in self._inlined.items():
+                sql = sql.replace(f"`{table}`", f"`{inlined}`")
+            sql, given = self._frames.expand(sql, statement.params)
+            params = query_parameters(sql, given)
+            self.asked.append(Asked(sql, params, (0, self._jobs), dict(self._staged)))
+
+    def _keep_frame(self, table: str, frame: pl.DataFrame) -> bool:
+        """Remember a staged frame; return whether BigQuery would get it as a parameter."""
+        self._inlined.pop(table, None)
+        grows = table in _GROWING or _spans_years(frame)
+        inlined = None if grows else self._frames.add(table, frame)
+        if inlined is not None:
+            self._inlined[table] = inlined
+            return True
+        self._keep_table(table, frame)
+        return False
+
+    def _keep_table(self, table: str, frame: pl.DataFrame) -> None:
+        self._keep(table, live_schema.staging_fields([frame.to_arrow().schema]), frame.height)
 
     def _keep(self, table: str, columns: Iterable[Any], rows: int) -> None:
         schema = {column.name: live_schema._type_of(column) for column in columns}
         self._staged[table] = TableSize(schema, {None: rows})
+
+
+def _spans_years(frame: pl.DataFrame) -> bool:
+    """Return whether a frame is of all years, so that it has many rows in a large home."""
+    dates = frame.select(pl.col(pl.Date))
+    return any((c.max() or dt.date.min) - (c.min() or dt.date.min) > _YEAR for c in dates)  # type: ignore[operator]
 
 
 @dataclass(frozen=True)
@@ -168,15 +205,11 @@ def bill_all(asked: Sequence[Asked], sizes: Mapping[str, TableSize]) -> Total:
         schemas = {name: size.columns for name, size in used.items()}
         if (key := repr(sorted(schemas.items()))) not in analyzers:
             analyzers[key] = Analyzer(schemas)
-        kinds = {param.name: _kind(param) for param in item.params}
+        kinds = {param.name: kind_of(param) for param in item.params}
         values = {param.name: getattr(param, "value", None) for param in item.params}
         analysis = analyzers[key].analyze(item.sql, kinds)
         bills.append(bill(item.sql, analysis, used, values))
     return Total(bills, len({item.job for item in asked}))
-
-
-def _kind(param: Any) -> str:
-    return f"ARRAY<{param.array_type}>" if hasattr(param, "array_type") else str(param.type_)
 
 
 def evenly(rows: int, first: dt.date, last: dt.date) -> dict[dt.date | None, int]:

@@ -11,10 +11,13 @@ import polars as pl
 import pytest
 
 from cbi_assets.build.training import TrainingOutcome
+from cbi_assets.checks import CHECKS, CheckContext, run_checks
+from cbi_assets.checks.training_slices import read_rows
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.training import parse_training
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import (
+    BUILD_SLICES,
     DAILY_ML_MATRIX,
     DAILY_ML_MATRIX_FLAT,
     FOLDS,
@@ -153,6 +156,7 @@ def test_rows_of_deleted_bars_are_removed(home: Project) -> None:
     assert rows(home, DAILY)["target_missing"][6] == "not yet"
 
 
+CONSISTENT = "targets_are_roll_consistent"
 LEAKS = {
     "a feature shifted by one": (
         "targets_do_not_leak",
@@ -205,6 +209,50 @@ def test_a_leak_fails_its_check(home: Project, leak: str) -> None:
         failed = [result for result in run_check(session, name) if not result.passed]
     assert [result.root for result in failed] in (["MES"], ["MES", "MES"])
     assert words in str(failed[0].sample)
+
+
+def test_days_checks_read_only_what_has_changed_since_it_passed(
+    home: Project, tmp_path: Path
+) -> None:
+    """The build's own checks passed; then a target is spoiled, and a date of bars is loaded."""
+    checks = [check for check in CHECKS if check.table in (TRAINING[DAILY], TRAINING[HOURLY])]
+
+    def run_all(*, full: bool) -> dict[str, str]:
+        with open_session(home, now=NOW) as session:
+            results = run_checks(CheckContext(session, full=full), checks)
+        return {r.table_id: r.actual for r in results if r.name == CONSISTENT}
+
+    daily, hourly = (f"training.{name}" for name in (DAILY, HOURLY))
+    with open_warehouse(home, now=NOW) as warehouse:
+        spoil = f"UPDATE `training.{DAILY}` SET target = target + 0.01 WHERE TRUE"
+        warehouse.transact([Statement(spoil)])
+    assert run_all(full=False)[daily].endswith("and no change since")
+    assert run_all(full=True)[daily].startswith("11 ")
+    new = dt.date(2025, 1, 24)
+    put_lines(tmp_path / "copy" / "drive", hours([new], first=12), "b.json", job=LATER_JOB)
+    load_once(home, now=NOW)
+    assert not any(result.failed for result in run(home, NOW + dt.timedelta(hours=1)).checks)
+    assert all(actual.endswith("and no change since") for actual in run_all(full=False).values())
+    with open_warehouse(home, now=NOW) as warehouse:
+        later = f"UPDATE `{BUILD_SLICES.id}` SET ledger = 'x' WHERE table_id = 'training.{HOURLY}'"
+        warehouse.transact([Statement(later)])
+    found = run_all(full=False)
+    assert found[daily].endswith("and no change since")
+    assert found[hourly].startswith("0 ")
+    assert not found[hourly].endswith("and no change since")
+
+
+@pytest.mark.parametrize(
+    ("months", "dates"),
+    [(None, 12), ({dt.date(2025, 1, 1)}, 12), ({dt.date(2025, 2, 1)}, 0), ([], 0)],
+)
+def test_rows_of_bars_are_drawn_from_the_months_that_changed(
+    home: Project, months: set[dt.date] | None, dates: int
+) -> None:
+    with open_session(home, now=NOW) as session:
+        found = read_rows(CheckContext(session), HOURLY, ONLY.tables[HOURLY], months)
+    assert found.rows["trade_date"].n_unique() == dates
+    assert found.rows.height == 2 * dates
 
 
 @pytest.mark.both_warehouses(quick=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cbi_assets.build import zone_rows
+from cbi_assets.build.session_rows import HoursReader
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX
@@ -49,15 +49,29 @@ def run(project: Project, whole: bool = False) -> int:
     return matrix.written + matrix.removed
 
 
-def check(project: Project) -> CheckResult:
+def check(project: Project, *, full: bool = False) -> CheckResult:
     """Check the months that changed since they passed: is the matrix point in time?"""
     with open_session(project, now=NOW) as session:
-        (result,) = run_check(session, "matrix_is_point_in_time", ["MES"], full=False)
+        (result,) = run_check(session, "matrix_is_point_in_time", ["MES"], full=full)
     return result
 
 
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[dt.date]:
+    """The trade dates whose hours were read for the golden zone."""
+    dates: list[dt.date] = []
+    read_hours = HoursReader.read
+
+    def recorded(reader: HoursReader, wanted: pl.DataFrame) -> pl.DataFrame:
+        dates.extend(wanted["trade_date"])
+        return read_hours(reader, wanted)
+
+    monkeypatch.setattr(HoursReader, "read", recorded)
+    return dates
+
+
 def test_build_of_a_new_day_computes_the_zone_from_the_month_before_on(
-    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project, drive: Path, read: list[dt.date]
 ) -> None:
     put_lines(drive, hours(0, 70))  # to 2025-03-14
     load_once(project, now=NOW)
@@ -69,19 +83,14 @@ def test_build_of_a_new_day_computes_the_zone_from_the_month_before_on(
     assert months["month"].sort().to_list() == [dt.date(2025, 1, 1), FEBRUARY, MARCH]
     put_lines(drive, hours(70, 71), job=LATER_JOB)  # Monday, 2025-03-17
     load_once(project, now=NOW)
-    read: list[dt.date] = []
-    read_hours = zone_rows.read_hours
-
-    def recorded(warehouse: object, wanted: pl.DataFrame) -> pl.DataFrame:
-        read.extend(wanted["trade_date"])
-        return read_hours(warehouse, wanted)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(zone_rows, "read_hours", recorded)
+    read.clear()
     assert run(project) == 1
     assert (min(read), max(read)) == (dt.date(2025, 3, 3), dt.date(2025, 3, 17))
     read.clear()
     assert check(project).passed
     assert min(read) == dt.date(2025, 3, 3)
+    assert check(project, full=True).passed
+    assert min(read) == dt.date(2025, 1, 6)
     resumed = zones(project)
     assert resumed["golden_zone"].struct["state"].n_unique() > 2
     read.clear()

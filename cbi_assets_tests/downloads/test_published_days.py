@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from cbi_assets.checks.slices import SliceBook
 from cbi_assets.downloads.contract_windows import published_days
 from cbi_assets.downloads.published_days import read_published_days
 from cbi_assets.session import Project, open_session
@@ -22,7 +23,7 @@ JANUARY, FEBRUARY = dt.date(2025, 1, 1), dt.date(2025, 2, 1)
 
 def days(project: Project) -> list[tuple[object, ...]]:
     with open_warehouse(project) as warehouse:
-        return read_published_days(warehouse, "1h", ["GLBX.MDP3"]).rows()
+        return read_published_days(warehouse, SliceBook(warehouse), "1h", ["GLBX.MDP3"]).rows()
 
 
 @pytest.mark.both_warehouses(quick=True)

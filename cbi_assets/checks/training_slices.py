@@ -1,0 +1,197 @@
+"""What of the training tables has changed since it passed its checks.
+
+`ops.build_slices` says from what each month of a table of bars was built. A daily table is small
+and is checked as a whole.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import random
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import polars as pl
+
+from cbi_assets.build.build_slices import LONGEST_HOLIDAY
+from cbi_assets.checks.check import CheckContext
+from cbi_assets.checks.sliced_table import book_of
+from cbi_assets.checks.slices import Slice, SliceKey, Span, digest, spans_of
+from cbi_assets.config.training import TrainingTable
+from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX, FOLDS, TRAINING, TRAINING_BUILDS
+
+RULES: Final = 1
+"""Increase it if a check of training tables changes: everything is checked again."""
+
+_DATES: Final = pl.Schema(
+    {
+        "trade_date": pl.Date(),
+        "first_end": pl.Datetime("us", "UTC"),
+        "last_end": pl.Datetime("us", "UTC"),
+    }
+)
+SAMPLED_DATES: Final = 20
+"""Trade dates whose bars are compared: a table of 1m bars has millions."""
+
+_EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_NEVER: Final = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+_WHOLE: Final = dt.date(1970, 1, 1)
+"""The month under which a table is stored that is checked as a whole."""
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """A training table's rows: all of a daily one, those of a few dates of one of bars."""
+
+    table: TrainingTable
+    rows: pl.DataFrame
+    seed: int
+
+
+@dataclass(frozen=True)
+class Due:
+    """The slices of a training table to check, and the keys of stored ones that it lacks."""
+
+    slices: list[Slice]
+    gone: list[SliceKey]
+
+    @property
+    def months(self) -> set[dt.date] | None:
+        """The first days of the months to check; None if these are all."""
+        found = {piece.month for piece in self.slices}
+        return None if _WHOLE in found else found
+
+
+def due_of(context: CheckContext, name: str, table: TrainingTable) -> Due:
+    """Return what has changed of a table since it passed; all of it, if the context is full."""
+    table_id = TRAINING[name].id
+    stored = book_of(context).stored(table_id)
+    wanted = [
+        Slice(table.root, month, str(RULES), ledger)
+        for month, ledger in _months(context, name, table).items()
+    ]
+    due = [
+        piece
+        for piece in wanted
+        if context.full
+        or (known := stored.get(piece.key)) is None
+        or (known.rule, known.ledger) != (piece.rule, piece.ledger)
+    ]
+    return Due(due, sorted(stored.keys() - {piece.key for piece in wanted}))
+
+
+def folds_due(
+    context: CheckContext, folds: pl.DataFrame, tables: Mapping[str, TrainingTable]
+) -> dict[str, Slice]:
+    """Return by root what its folds depend on, where that has changed since they passed."""
+    stored = book_of(context).stored(FOLDS.id)
+    texts: dict[str, list[str]] = {}
+    for name, table in tables.items():
+        months = _months(context, name, table)
+        texts.setdefault(table.root, []).append(f"{months} {folds.filter(table=name).rows()}")
+    due = {root: Slice(root, _WHOLE, str(RULES), digest(*own)) for root, own in texts.items()}
+    return {
+        root: piece
+        for root, piece in due.items()
+        if context.full
+        or (known := stored.get(piece.key)) is None
+        or (known.rule, known.ledger) != (piece.rule, piece.ledger)
+    }
+
+
+def _months(context: CheckContext, name: str, table: TrainingTable) -> dict[dt.date, str]:
+    """Return a hash of what the rows of each month depend on.
+
+    The newest month also depends on the root's matrix as it is: it may have been built again.
+    """
+    matrix = _read(
+        context,
+        f"SELECT symbol, COUNT(*) AS row_count, MAX(ingestion_ts) AS written "
+        f"FROM `{DAILY_ML_MATRIX.id}` GROUP BY symbol",
+    )
+    now = str(matrix.filter(symbol=table.root).rows())
+    built = _read(context, f"SELECT table_id, root, month, rule, ledger FROM `{BUILD_SLICES.id}`")
+    own = built.filter(table_id=TRAINING[name].id, root=table.root).sort("month")
+    if table.bar is None or own.is_empty():  # earlier versions recorded no months
+        builds = _read(context, f"SELECT `table`, inputs FROM `{TRAINING_BUILDS.id}`")
+        return {_WHOLE: digest(*builds.filter(table=name)["inputs"], now)}
+    newest = own["month"].max()
+    return {
+        month: digest(rule, ledger, now if month == newest else "")
+        for month, rule, ledger in own.select("month", "rule", "ledger").iter_rows()
+    }
+
+
+def _read(context: CheckContext, sql: str) -> pl.DataFrame:
+    def read() -> pl.DataFrame:
+        return context.session.warehouse.query(sql)
+
+    return context.once((sql,), read)
+
+
+def read_rows(
+    context: CheckContext, name: str, table: TrainingTable, months: Collection[dt.date] | None
+) -> StoredRows:
+    """Read a daily table, or the bars of a few trade dates of these months (None: of all)."""
+    session, seed = context.session, int(f"{context.session.now:%Y%m%d}")
+    sql, params = f"SELECT * FROM `{TRAINING[name].id}` WHERE symbol = @root", {"root": table.root}
+    if table.bar is None:
+        rows = session.warehouse.query(f"{sql} ORDER BY data_date", params)
+        return StoredRows(table, rows, seed)
+    dates = _dates_in(context, name, table.root, months)
+    drawn = draw(dates["trade_date"].to_list(), SAMPLED_DATES, seed)
+    month = pl.col("first_end").dt.truncate("1mo")
+    chosen = dates.filter(pl.col("trade_date").is_in(drawn)).with_columns(month=month)
+    # a statement per month, or BigQuery would read all months between the first and the last date
+    by_month = chosen.partition_by("month") or [chosen]
+    parts = [_rows_of(context, name, table.root, own) for own in by_month]
+    return StoredRows(table, pl.concat(parts).sort("bar_end"), seed)
+
+
+def _dates_in(
+    context: CheckContext, name: str, root: str, months: Collection[dt.date] | None
+) -> pl.DataFrame:
+    """Return the trade dates with bars in these months (None: in all), sorted.
+
+    trade_date, first_end and last_end of its bars.
+    """
+    spans = [Span(_EVER, _NEVER)] if months is None else spans_of(months)
+    parts = [pl.DataFrame(schema=_DATES)]
+    for span in spans:
+        rows = context.session.warehouse.query(
+            "SELECT trade_date, MIN(bar_end) AS first_end, MAX(bar_end) AS last_end "
+            f"FROM `{TRAINING[name].id}` WHERE symbol = @root "
+            "AND bar_end >= @first_ts AND bar_end < @last_ts GROUP BY trade_date",
+            # a trade date's first bar may be days before it, its last one in the next month
+            {
+                "root": root,
+                "first_ts": span.first - LONGEST_HOLIDAY,
+                "last_ts": span.end + LONGEST_HOLIDAY,
+            },
+        )
+        inside = (pl.col("last_end") >= span.first) & (pl.col("first_end") < span.end)
+        parts.append(rows.filter(inside))
+    return pl.concat(parts).unique("trade_date", keep="first").sort("trade_date")
+
+
+def _rows_of(context: CheckContext, name: str, root: str, dates: pl.DataFrame) -> pl.DataFrame:
+    """Return a table's rows of these trade dates."""
+    params = {
+        "root": root,
+        "dates": dates["trade_date"].to_list() or [_EVER.date()],
+        "first_ts": dates["first_end"].min() or _EVER,
+        "last_ts": dates["last_end"].max() or _EVER,
+    }
+    return context.session.warehouse.query(
+        f"SELECT * FROM `{TRAINING[name].id}` WHERE symbol = @root "
+        "AND bar_end BETWEEN @first_ts AND @last_ts AND trade_date IN UNNEST(@dates)",
+        params,
+    )
+
+
+def draw[Item](items: Sequence[Item], count: int, seed: int) -> list[Item]:
+    """Draw some of the items; the newest is always one of them."""
+    if not items:
+        return []
+    return [*random.Random(seed).sample(items[:-1], min(count, len(items)) - 1), items[-1]]
