@@ -6,7 +6,8 @@ For each size (2.2, 22.5 or 45 million 1m bars) makes a drive of DBN+zstd files,
 root: 1.5 or 15.5 years of six roots, or 15.5 years of twelve. Loads, builds and checks it once in a
 home of its own (the first columns). Then, in copies of that home, adds a file of 280 bars of each
 of the six roots, and runs `cbi load`, `cbi build` and `cbi check` as processes. Prints the medians
-of their CPU seconds, which vary less than seconds on a busy machine, and their peak memory.
+of their CPU seconds, which vary less than seconds on a busy machine, their peak memory, and the
+ratios of each size to the one before.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +167,9 @@ def main() -> None:
         cells = [f"{found['first'][verb]['cpu']:.1f}" for verb in VERBS]
         cells += [f"{found['day'][verb]:.1f}" for verb in VERBS]
         print(f"| {found['size']} | {' | '.join(cells)} | {found['peak']:.0f} |")
+    for small, large in pairwise(results):
+        ratios = [f"{verb} {large['day'][verb] / small['day'][verb]:.2f}" for verb in VERBS]
+        print(f"{large['size']} ÷ {small['size']} million bars, a day: {', '.join(ratios)}")
     if options.plot:
         plot(results, options.plot)
     if options.work is None:

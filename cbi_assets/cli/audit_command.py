@@ -35,7 +35,8 @@ def audit(
 ) -> None:
     """Write the state of drive, tables and checks. Example: cbi audit --out docs/audit"""
     from cbi_assets.cli.progress import working
-    from cbi_assets.report import take_audit, write_audit
+    from cbi_assets.report.take_audit import take_audit
+    from cbi_assets.report.write import write_audit
 
     with working() as progress, command_session(wait, progress=progress) as session:
         written = write_audit(session.home, take_audit(session), out, since)

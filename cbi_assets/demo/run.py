@@ -23,8 +23,9 @@ from cbi_assets.drive.survey import Progress
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.load.load import LoadOutcome
 from cbi_assets.pipeline.terminal import record_build, record_load
-from cbi_assets.report import take_audit, write_audit
 from cbi_assets.report.lights import Lights
+from cbi_assets.report.take_audit import take_audit
+from cbi_assets.report.write import write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.timestamps import EPOCH
 from cbi_assets.verbs import build, load, train

@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, Page, expect
 from cbi_assets.config.settings import Settings
 from cbi_assets.demo.run import NOW as DEMO_NOW
 from cbi_assets.demo.run import make_drive
-from cbi_assets.report import take_audit, write_audit
+from cbi_assets.report.take_audit import take_audit
+from cbi_assets.report.write import write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import build
 from cbi_assets_tests.helpers import NOW, load_once

@@ -15,7 +15,9 @@ from cbi_assets import verbs
 from cbi_assets.downloads.planning import make_plan
 from cbi_assets.downloads.wanted import Scope
 from cbi_assets.errors import UsageError
-from cbi_assets.report import Audit, take_audit, write_audit
+from cbi_assets.report.audit_model import Audit
+from cbi_assets.report.take_audit import take_audit
+from cbi_assets.report.write import write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX
 from cbi_assets.verbs import build, load_staging

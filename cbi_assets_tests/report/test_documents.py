@@ -16,13 +16,14 @@ import pytest
 from cbi_assets.config.settings import Settings
 from cbi_assets.demo.run import LAST, make_drive
 from cbi_assets.demo.run import NOW as DEMO_NOW
-from cbi_assets.report import take_audit, write_audit
 from cbi_assets.report.audit_model import Audit, Decision
 from cbi_assets.report.charted_roots import level
 from cbi_assets.report.compose import compose
 from cbi_assets.report.figures import SHARES, coverage_figure, price_figure
 from cbi_assets.report.html import write_html
 from cbi_assets.report.markdown import write_markdown
+from cbi_assets.report.take_audit import take_audit
+from cbi_assets.report.write import write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import build
 from cbi_assets_tests.conftest import MakeProject

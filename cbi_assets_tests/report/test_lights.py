@@ -20,14 +20,14 @@ from cbi_assets.cli import show_lights
 from cbi_assets.config.downloads import load_policy
 from cbi_assets.downloads.missing_ranges import Range
 from cbi_assets.downloads.wanted import Coverage, Wanted
-from cbi_assets.report import Audit, take_audit
-from cbi_assets.report.audit_model import Drive, PlanStatus
+from cbi_assets.report.audit_model import Audit, Drive, PlanStatus
 from cbi_assets.report.compose import compose
 from cbi_assets.report.html import write_html
 from cbi_assets.report.light_rules import SeriesEnd, State, lights_of
 from cbi_assets.report.lights import Lights, results_of
 from cbi_assets.report.markdown import write_markdown
 from cbi_assets.report.read_lights import read_lights
+from cbi_assets.report.take_audit import take_audit
 from cbi_assets.report.write import document_of
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import DAILY_ML_MATRIX, RAW

@@ -17,7 +17,8 @@ from cbi_assets.downloads.approvals import approve
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.downloads.planning import make_plan
 from cbi_assets.downloads.wanted import Scope
-from cbi_assets.report import Audit, take_audit
+from cbi_assets.report.audit_model import Audit
+from cbi_assets.report.take_audit import take_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import build
 from cbi_assets.warehouse.base import Statement

@@ -13,7 +13,8 @@ from cbi_assets.pipeline.to_dagster import (
     lights_to_check_results,
 )
 from cbi_assets.pipeline.warehouse_pool import POOL
-from cbi_assets.report import take_audit, write_audit
+from cbi_assets.report.take_audit import take_audit
+from cbi_assets.report.write import write_audit
 from cbi_assets.tables import (
     CONTINUOUS,
     DAILY_ML_MATRIX,
