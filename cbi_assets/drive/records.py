@@ -11,8 +11,6 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.json
 
 from cbi_assets.drive.batch import Decoded, Piece, assemble, numbered
 from cbi_assets.drive.formats import FileFormat
