@@ -188,6 +188,7 @@ def run_sql_checks(
     frames: Mapping[str, pl.DataFrame] | None = None,
     *,
     tables: Mapping[str, str] | None = None,
+    pasted: Mapping[str, str] | None = None,
     sql_file: str = "",
 ) -> list[CheckResult]:
     """Run checks that are a SQL file each, on all roots at once.
@@ -206,6 +207,8 @@ def run_sql_checks(
         Frames that the SQL joins, by the name of their placeholder.
     tables : mapping of str to str, optional
         Ids of further tables that the SQL reads, by the name of their placeholder.
+    pasted : mapping of str to str, optional
+        Ids of tables in the results' SQL, if others than were read.
     sql_file : str
         The file under `sql/checks` (default: the check's name).
     """
@@ -223,7 +226,8 @@ def run_sql_checks(
         found = warehouse.query(load_sql(f"checks/{file}", **names, **staged), params)
         by_root = found.partition_by("root", as_dict=True)
         for root in roots:
-            sql = render_check_sql(warehouse, file, names, params, frames, root)
+            shown = {**names, **(pasted or {})}
+            sql = render_check_sql(warehouse, file, shown, params, frames, root)
             results.append(to_result(context, check, root, by_root.get((root,)), sql))
     return results
 

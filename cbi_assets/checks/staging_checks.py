@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import polars as pl
 
 from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
-from cbi_assets.checks.inline_sql import render_check_sql
 from cbi_assets.ledger.check_results import CheckResult
-from cbi_assets.tables import MACRO_OBSERVATIONS, RAW
+from cbi_assets.tables import RAW
 from cbi_assets.warehouse.sql_files import load_sql
 
 
@@ -32,12 +30,8 @@ def run_observations(context: CheckContext, checks: Sequence[Check]) -> list[Che
     warehouse = context.session.warehouse
     bars = RAW["1d"].schema_of("symbol", "dataset", "trade_date", "source_file_id")
     none = warehouse.stage_frame("no_bars", pl.DataFrame(schema=bars))
-    results = run_sql_checks(context, checks, [""], frames=frames, tables=dict.fromkeys(raw, none))
-    names = raw | {"table": MACRO_OBSERVATIONS.id}
-    return [
-        replace(result, sql=render_check_sql(warehouse, result.name, names, {}, frames, ""))
-        for result in results
-    ]
+    unread = dict.fromkeys(raw, none)
+    return run_sql_checks(context, checks, [""], frames=frames, tables=unread, pasted=raw)
 
 
 def _files_in_slices(context: CheckContext) -> int:

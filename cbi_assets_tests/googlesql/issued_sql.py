@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 from google.cloud import bigquery
 
-from cbi_assets.checks import check, inline_sql, raw_checks, staging_checks
+from cbi_assets.checks import check, inline_sql, raw_checks
 from cbi_assets.tables import EVERY_TABLE, TableSpec
 from cbi_assets.tables.spec import Column
 from cbi_assets.warehouse.bigquery import live_schema
@@ -152,7 +152,7 @@ class IssuedSql:
                 self._is_pasting = False
             return text
 
-        for module in (check, raw_checks, staging_checks):
+        for module in (check, raw_checks):
             module.render_check_sql = recording  # type: ignore[attr-defined]
 
     # What BigQuery's client is asked.
