@@ -96,7 +96,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the cases of a `sampled` test `full`, but for the first ones."""
+    """Mark the cases of a `sampled` test `full`, but for the first ones; put the longest first."""
+    items.sort(key=lambda item: item.get_closest_marker("starts_first") is None)
     quick: Counter[str] = Counter()
     for item in items:
         if (sampled := item.get_closest_marker("sampled")) and not item.get_closest_marker("full"):

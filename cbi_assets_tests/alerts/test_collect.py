@@ -125,6 +125,7 @@ def test_a_daily_bar_counts_for_its_own_date(project: Project, drive: Path) -> N
     assert event.state == "ZL 2025-01-10"
 
 
+@pytest.mark.full
 def test_collect_reports_a_matrix_behind_its_bars(project: Project, drive: Path) -> None:
     load_monday(project, drive)
     later = bars(20, start=MONDAY + dt.timedelta(days=1))

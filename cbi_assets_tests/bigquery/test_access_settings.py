@@ -112,6 +112,7 @@ def test_command_reports_missing_credentials_in_one_line(cbi: Cbi) -> None:
     assert len(lines) == 5
 
 
+@pytest.mark.full
 def test_command_exits_0_and_prints_one_json_document_if_all_is_ok(
     cbi: Cbi, warehouse: dict[str, Any]
 ) -> None:

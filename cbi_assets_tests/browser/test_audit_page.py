@@ -125,7 +125,7 @@ def test_page_makes_no_request_and_logs_nothing(browser: Browser, audit: Path) -
     ("width", "scheme"),
     [
         (PHONE, "dark"),
-        (DESK, "light"),
+        pytest.param(DESK, "light", marks=pytest.mark.full),
         pytest.param(PHONE, "light", marks=pytest.mark.full),
         pytest.param(DESK, "dark", marks=pytest.mark.full),
     ],

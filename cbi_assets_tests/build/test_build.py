@@ -136,7 +136,7 @@ def test_build_of_zl_writes_the_same_rows_as_a_build_of_all_roots(project: Proje
     assert matrix(project).filter(pl.col("symbol") == "ZL").equals(all_roots)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.full
 @pytest.mark.usefixtures("_meal_loaded")
 @pytest.mark.parametrize("roots", [(), ("ZL",)])
 def test_crush_is_null_if_the_bars_of_a_leg_failed_a_check(
@@ -174,6 +174,7 @@ def test_rows_get_the_projects_regimes_and_a_check_fails_on_those_without(projec
     assert matrix(project)["regime_name"].to_list() == [None, "mine", "mine", "mine"] * 2
 
 
+@pytest.mark.full
 def test_build_removes_rows_of_dates_without_bars(project: Project) -> None:
     run(project)
     with open_warehouse(project) as warehouse:

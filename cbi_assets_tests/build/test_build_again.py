@@ -182,6 +182,7 @@ def test_build_recomputes_a_session_if_a_part_was_unloaded(project: Project, dri
     assert tables(project)[SESSIONS.id]["bars"].to_list() == [1]
 
 
+@pytest.mark.full
 def test_preview_returns_the_newest_rows_and_publishes_nothing(
     project: Project, drive: Path
 ) -> None:
@@ -215,6 +216,7 @@ def test_preview_reports_failed_checks(project: Project, drive: Path) -> None:
     assert failed == ["prices_come_from_databento"]
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_session_is_built_from_minutes_and_else_from_hours(project: Project, drive: Path) -> None:
     """Two minutes of 15:00 UTC and one of 16:00 on Monday; the vendor's 1h bars of Tuesday."""
@@ -241,6 +243,7 @@ def test_session_is_built_from_minutes_and_else_from_hours(project: Project, dri
     assert [name[-3:] for name in sources] == ["_1m", "_1h"]
 
 
+@pytest.mark.full
 def test_build_fills_a_column_that_an_earlier_version_did_not_have(
     project: Project, drive: Path
 ) -> None:
@@ -258,7 +261,7 @@ def test_build_fills_a_column_that_an_earlier_version_did_not_have(
     assert found.equals(before)
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("change", "finding"),
     [

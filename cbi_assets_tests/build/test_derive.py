@@ -104,6 +104,7 @@ def sources_4h(project: Project) -> dict[dt.date, tuple[str, int]]:
     return {date: (source, volume) for date, source, volume in rows.iter_rows()}
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_4h_bars_come_from_hours_if_minutes_are_missing_or_have_less_volume(
     project: Project, drive: Path
@@ -216,6 +217,7 @@ def test_derive_removes_bars_of_dates_without_raw_bars(project: Project, drive: 
     assert bars(project, "5m").is_empty()
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_derive_removes_bars_of_unloaded_files(project: Project, drive: Path) -> None:
     # Monday is in both files, Tuesday only in the second
@@ -299,6 +301,7 @@ def test_derive_finds_the_evening_before_a_holiday(project: Project, drive: Path
     assert run(project).sessions["4h"] == 0
 
 
+@pytest.mark.full
 def test_derive_publishes_nothing_if_old_bars_were_not_deleted(
     project: Project, three_days: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_build_skips_a_root_whose_bars_failed(project: Project) -> None:
     assert set(query(project, f"SELECT symbol FROM `{MATRIX}`")["symbol"]) == {"ZS"}
 
 
+@pytest.mark.full
 def test_build_keeps_a_skipped_roots_rows_and_rebuilds_it_once_its_bars_pass(
     project: Project,
 ) -> None:

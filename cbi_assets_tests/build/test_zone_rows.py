@@ -99,6 +99,7 @@ def test_build_of_a_new_day_computes_the_zone_from_the_month_before_on(
     assert zones(project).equals(resumed)
 
 
+@pytest.mark.full
 def test_zone_is_computed_from_the_first_session_if_the_matrix_lacks_a_row(
     project: Project, drive: Path
 ) -> None:

@@ -165,6 +165,7 @@ def test_days_check_rebuilds_only_months_that_changed_since_they_passed(
         assert {row["data_date"] for row in found.sample} == {october}
 
 
+@pytest.mark.full
 def test_late_observation_owes_the_months_in_which_it_may_be_used(
     project: Project, drive: Path
 ) -> None:

@@ -75,6 +75,7 @@ def test_load_names_each_file_with_quarantined_records(cbi: Cbi, drive: Path) ->
     ]
 
 
+@pytest.mark.full
 def test_load_and_check_exit_1_if_data_has_failures(cbi: Cbi, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, close="11.000000000"), record(1, volume="-1")])
     loaded = cbi("load", "--json")

@@ -102,6 +102,7 @@ def fill(drive: Path) -> None:
     write_bridge(staging / "yahoo_zl_bridge.parquet", ("2010-06-03", 38.0), ("2010-06-04", 37.5))
 
 
+@pytest.mark.starts_first
 def test_every_command_runs(
     project: Project,
     drive: Path,

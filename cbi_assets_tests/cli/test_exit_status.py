@@ -336,9 +336,14 @@ def test_every_status_of_every_command_is_listed() -> None:
     assert not seen & CANNOT.keys()
 
 
+LOADING = {loaded, conflict, damaged_export, approved, approved_with_failures, copied,
+           connected_with_conflict, copied_with_difference}  # fmt: skip
+"""Situations that take a load each; `test_every_command.py` runs the commands after one."""
+
+
 @pytest.mark.parametrize(
     ("line", "status", "situation"),
-    TABLE,
+    [pytest.param(*row, marks=pytest.mark.full if row[2] in LOADING else ()) for row in TABLE],
     ids=[f"{status}-{line.split()[0]}-{situation.__name__}" for line, status, situation in TABLE],
 )
 def test_command_exits_with_the_status(

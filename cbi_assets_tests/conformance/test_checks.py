@@ -126,6 +126,7 @@ def test_checks_pass_and_fail_on_corrupted_rows(loaded: Project) -> None:
             assert any(rows["offenders"]) == (case in still), case
 
 
+@pytest.mark.full
 def test_build_replaces_a_window_of_the_matrix(loaded: Project) -> None:
     def rows() -> pl.DataFrame:
         return query(loaded, f"SELECT * FROM `{DAILY_ML_MATRIX.id}`").sort("symbol", "data_date")

@@ -69,6 +69,7 @@ def cbi(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
     return call_cbi(arguments, os.environ | project.settings.environment(), project.home.root)
 
 
+@pytest.mark.full
 def test_command_line_reports_the_outcome(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, close="11.000000000"), record(1)])
     loaded = cbi(project, "load", "--json")

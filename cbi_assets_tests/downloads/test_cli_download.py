@@ -105,6 +105,7 @@ def test_download_fills_tables_that_pass_their_checks(
     assert {logged.key for logged in vendor.log} == {vendor.key}
 
 
+@pytest.mark.full
 def test_download_does_not_load_with_no_load(cbi: Cbi, drive: Path) -> None:
     plan = planned(cbi, "--symbol", "ES", "--to", "2010-06-30")
     cbi("approve", plan, "--by", "Ada", "--max-usd", "5")

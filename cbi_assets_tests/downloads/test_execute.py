@@ -119,6 +119,7 @@ def test_execute_buys_nothing_that_is_on_the_drive(project: Project, vendor: Ven
     assert approval_states(project) == ["used up", "used up"]
 
 
+@pytest.mark.full
 def test_execute_buys_again_what_was_deleted_from_the_drive(
     project: Project, drive: Path, vendor: Vendor
 ) -> None:
@@ -131,6 +132,7 @@ def test_execute_buys_again_what_was_deleted_from_the_drive(
     assert submitted(vendor) == 2
 
 
+@pytest.mark.full
 def test_execute_follows_an_active_job_of_another_approval(
     project: Project, vendor: Vendor
 ) -> None:

@@ -53,6 +53,7 @@ def test_execute_raises_for_an_expired_job_and_does_not_buy_it_again(
     assert submitted(vendor) == 2
 
 
+@pytest.mark.full
 def test_execute_can_be_repeated_after_a_refused_submission(
     project: Project, vendor: Vendor
 ) -> None:
@@ -103,6 +104,7 @@ def test_execute_looks_for_a_submission_with_unknown_outcome(
     assert len(vendor.jobs) == 3
 
 
+@pytest.mark.full
 def test_execute_waits_until_the_job_of_an_intent_would_have_appeared(
     project: Project, vendor: Vendor
 ) -> None:

@@ -134,6 +134,7 @@ def test_pending_day_is_bought_once_it_is_final_also_between_published_days(
     assert [(r.start, r.end) for r in found.plan.requests] == [(hole.start, hole.end)]
 
 
+@pytest.mark.full
 def test_same_days_are_bought_again_if_the_job_had_them_as_pending(
     published: Project, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

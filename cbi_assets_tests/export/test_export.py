@@ -54,6 +54,7 @@ def verify(home: Project, folder: Path) -> Verdict:
         return verify_export(session, folder)
 
 
+@pytest.mark.full
 def test_parquet_has_the_rows_of_the_table(home: Project, tmp_path: Path) -> None:
     manifest = export(home, TABLE, tmp_path / "out")
     assert manifest == json.loads((tmp_path / "out" / "manifest.json").read_text())
@@ -71,6 +72,7 @@ def test_parquet_has_the_rows_of_the_table(home: Project, tmp_path: Path) -> Non
     assert manifest["package"]["rules"]
 
 
+@pytest.mark.full
 def test_csv_has_a_column_per_field_and_utc_times(home: Project, tmp_path: Path) -> None:
     manifest = export(home, DAILY_ML_MATRIX.id, tmp_path / "out", "csv")
     (file,) = manifest["tables"][0]["files"]

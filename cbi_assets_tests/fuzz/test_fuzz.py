@@ -161,7 +161,7 @@ def wait_forever() -> int:
     return 0
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("product", "seconds", "seen"),
     [

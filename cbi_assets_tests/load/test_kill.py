@@ -44,7 +44,7 @@ MOMENTS = [
     Moment(f"{DUCKDB}.transact", "at commit", 4),
     Moment(f"{TERMINAL}:open_instance"),
     Moment(f"{REPORTING}:metadata_by_partition", "before", 2),
-    Moment(f"{NOTE}.remove", is_quick=True),
+    Moment(f"{NOTE}.remove"),
     Moment(f"{NOTE}.remove", "after"),
 ]
 
@@ -131,6 +131,7 @@ def test_next_load_completes_a_killed_one(
     assert_reported(project)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("moment", quick_and_full(MOMENTS), ids=str)
 def test_load_that_a_signal_stops_ends_with_one_line_and_leaves_nothing(
     moment: Moment,

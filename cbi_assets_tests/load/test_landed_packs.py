@@ -69,6 +69,7 @@ def test_load_of_what_is_landed_reads_only_the_files_of_a_damaged_pack_again(
     assert published(project) == ROWS
 
 
+@pytest.mark.full
 def test_load_publishes_nothing_of_a_damaged_pack_if_the_drive_is_away(
     project: Project, drive: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_load_publishes_nothing_of_a_damaged_pack_if_the_drive_is_away(
     assert published(project) == ROWS
 
 
+@pytest.mark.full
 def test_unload_stops_before_it_reads_a_damaged_pack(project: Project, drive: Path) -> None:
     (drive / "a.ohlcv-1h.dbn").write_bytes(dbn_file(BARS))
     (drive / "b.ohlcv-1h.dbn").write_bytes(dbn_file(BARS, version=1))  # the same bars

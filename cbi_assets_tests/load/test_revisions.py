@@ -100,6 +100,7 @@ def test_accepted_version_replaces_published_bars_on_record(drive: Path, project
     assert closes(project) == after
 
 
+@pytest.mark.full
 def test_cli_shows_the_difference_and_replaces_the_bars(
     drive: Path,
     project: Project,

@@ -107,6 +107,7 @@ def test_materializing_a_root_without_bars_notes_it(materialize: Any, project: P
     assert found["note"] == "The raw tables have no bars of this root to derive these from."
 
 
+@pytest.mark.full
 def test_materializing_a_root_with_a_failed_check_skips_it(
     materialize: Any, project: Project, drive: Path
 ) -> None:

@@ -219,6 +219,7 @@ def test_load_drive_reports_every_partition_in_one_run(
     assert instance.get_runs_count() == 1
 
 
+@pytest.mark.full
 def test_log_messages_of_a_load_are_in_the_runs_event_log(
     project: Project, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
 ) -> None:
@@ -231,6 +232,7 @@ def test_log_messages_of_a_load_are_in_the_runs_event_log(
     assert entry.step_key == "load_partitions"
 
 
+@pytest.mark.full
 def test_record_load_shows_every_partition(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:

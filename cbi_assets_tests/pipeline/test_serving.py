@@ -168,6 +168,7 @@ def members(session: int) -> list[int]:
     return [pid for pid, _, its in processes() if its == session]
 
 
+@pytest.mark.full
 def test_serve_raises_if_dagster_stops_by_itself(
     project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def test_evaluation_is_recorded_again_after_a_week(
     assert news(instance, [evaluation]) == [evaluation]
 
 
+@pytest.mark.full
 def test_cbi_check_shows_failing_partitions_last(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:

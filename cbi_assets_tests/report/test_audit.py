@@ -174,6 +174,7 @@ def test_audit_reports_every_problem_in_json_and_on_the_page(project: Project, d
     assert f"**{verdict}" in found.markdown
 
 
+@pytest.mark.full
 def test_audit_reports_renamed_and_removed_files(troubled: Project, drive: Path) -> None:
     wrong = raw(drive, "databento_zs") / WRONG_JOB / MISNAMED
     wrong.rename(wrong.with_name("other.json"))
@@ -278,6 +279,7 @@ def test_next_step_is_load_build_check_plan_in_turn(project: Project, drive: Pat
     assert audit(project).audit.lights.next.command == "cbi plan"
 
 
+@pytest.mark.full
 def test_audit_lists_changes_since_the_previous_one(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)
@@ -326,6 +328,7 @@ def test_audit_compares_with_one_of_format_1(project: Project, drive: Path) -> N
     assert changes == [{"kind": "rows", "what": RAW_1H, "before": "0", "after": "1"}]
 
 
+@pytest.mark.full
 def test_unreadable_previous_audit_is_reported_and_ignored(project: Project) -> None:
     audit(project)
     (kept,) = (project.home.root / "audit").glob("*.json")

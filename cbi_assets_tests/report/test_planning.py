@@ -99,6 +99,7 @@ def test_date_is_lost_when_its_records_are_quarantined(project: Project, drive: 
     assert gaps == [("lost", "2025-01-07", "its records are quarantined")]
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("ready")
 def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path) -> None:
     assert audit(project).lights.next.command == "cbi plan"

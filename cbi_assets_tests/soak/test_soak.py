@@ -17,6 +17,7 @@ def test_morning_with_a_copy_that_stops_halfway_loses_and_doubles_nothing(tmp_pa
         assert_all_is_well(year)
 
 
+@pytest.mark.starts_first
 @pytest.mark.full
 @pytest.mark.parametrize("month", [1, 4, 7, 10])
 def test_quarter_of_mornings_with_troubles_loses_and_doubles_nothing(
