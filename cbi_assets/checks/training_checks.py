@@ -62,10 +62,10 @@ def run_training(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
             continue
         found = _CHECKS[check.name](context, stored)
         at = found[spec.key[1]][0] if found.height else stored.rows[spec.key[1]].max()
-        params |= {"at": at or dt.date(1900, 1, 1)}
-        paste = context.session.warehouse.to_dialect(
-            inline_params(f"{sql} AND {spec.key[1]} = @at", params)
-        )
+        if at is not None:
+            sql += f" AND {spec.key[1]} = @at"
+            params["at"] = at
+        paste = context.session.warehouse.to_dialect(inline_params(sql, params))
         expected = f"none (seed {stored.seed})"
         sample = found.head(20).to_dicts()
         results.append(

@@ -242,6 +242,15 @@ def test_days_checks_read_only_what_has_changed_since_it_passed(
     assert not found[hourly].endswith("and no change since")
 
 
+def test_check_of_a_table_without_rows_names_no_row_to_look_up(home: Project) -> None:
+    checks = [check for check in CHECKS if check.table is TRAINING[HOURLY]]
+    with open_session(home, now=NOW) as session:
+        session.warehouse.transact([Statement(f"DELETE FROM `training.{HOURLY}` WHERE TRUE")])
+        results = run_checks(CheckContext(session, full=True), checks)
+    assert [result.offenders for result in results] == [0] * len(checks)
+    assert not any("bar_end" in result.sql for result in results)
+
+
 @pytest.mark.parametrize(
     ("months", "dates"),
     [(None, 12), ({dt.date(2025, 1, 1)}, 12), ({dt.date(2025, 2, 1)}, 0), ([], 0)],
