@@ -142,7 +142,6 @@ def test_unload_reopens_duplicates_of_the_removed_bars_in_another_file(
     assert books_balance(project)
 
 
-@pytest.mark.full
 def test_unload_reopens_conflicts_with_the_removed_bars(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     put_lines(drive, [record(1, volume="7"), record(2)], "b.json")
