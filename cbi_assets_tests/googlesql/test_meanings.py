@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from cbi_assets.load.unload import plan_unload
-from cbi_assets.session import Project, open_session
 from cbi_assets.tables import RAW, SESSIONS
-from cbi_assets.verbs import unload
 from cbi_assets_tests.googlesql.analyzer import RefusedError
-from cbi_assets_tests.googlesql.issued_sql import IssuedSql
 from cbi_assets_tests.googlesql.meanings import compare, difference
 from cbi_assets_tests.googlesql.reference import run_reference
-from cbi_assets_tests.googlesql.verdicts import DISAGREEMENTS, Part, judge, shape_of
-from cbi_assets_tests.helpers import NOW, load_once
-from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.googlesql.verdicts import DISAGREEMENTS, Part, shape_of
 
 EQUAL = r"""
 7 / 2
@@ -139,20 +135,29 @@ def test_texts_that_differ_in_values_and_names_are_of_one_shape() -> None:
     assert shape_of(hourly) == shape_of(minutes) != shape_of(daily)
 
 
+ISSUING = (
+    "build/test_derive.py",
+    "build/test_training.py",
+    "cli/test_every_command.py",
+    "downloads/test_chain_plan.py",
+    "downloads/test_published_days.py",
+    "load/test_revisions.py",
+    "tables/test_flat_view.py",
+)
+"""Tests that together issue what every SQL file contains."""
+
+
 @pytest.mark.full
-def test_texts_of_a_load_and_an_unload_mean_the_same(
-    project: Project, drive: Path, request: pytest.FixtureRequest
-) -> None:
-    plugin = request.config.pluginmanager.get_plugin("issued-sql")
-    assert isinstance(plugin, IssuedSql)
-    before, plugin.issued = plugin.issued, {}
-    try:
-        file = put_lines(drive, [record(n) for n in range(4)])
-        load_once(project)
-        with open_session(project, now=NOW) as session:
-            unload(session, plan_unload(session, "file", file))
-        refused, asked = judge(plugin.issued, compare)
-    finally:
-        plugin.issued = before | plugin.issued
-    assert [refusal.error for refusal in refused] == []
-    assert asked > 50
+def test_every_sql_file_means_the_same() -> None:
+    """Run tests again, and compare each shape of a text that they issue."""
+    folder = Path(__file__).parents[1]
+    options = ("-q", "-p", "no:cacheprovider", "-k", "not bigquery")
+    command = [sys.executable, "-m", "pytest", *options, "--meanings=every-file"]
+    done = subprocess.run(
+        [*command, *(str(folder / name) for name in ISSUING)],
+        cwd=folder.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:]
