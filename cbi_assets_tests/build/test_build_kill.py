@@ -44,7 +44,7 @@ WHEN_BUILT = ("ingestion_ts", "built_at", "inputs")
 
 
 def tables(project: Project) -> dict[str, pl.DataFrame]:
-    """Return the built tables without what tells when they were built."""
+    """Return the built tables without the columns that say when they were built."""
     specs = (*BUILT, *DERIVED.values(), BUILD_SLICES, *TRAINING.values(), FOLDS, TRAINING_BUILDS)
     found = {
         spec.id: query(project, f"SELECT * FROM `{spec.id}`")
