@@ -14,7 +14,7 @@ from cbi_assets.cli import main
 from cbi_assets.downloads.wanted import Scope, survey
 from cbi_assets.errors import UsageError
 from cbi_assets.load.load import inventory
-from cbi_assets.load.revisions import find_revision
+from cbi_assets.load.revisions import Revision, find_revision
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import accept_revision
 from cbi_assets_tests.helpers import JOB, NOW, load_once, query, run_check, table
@@ -42,6 +42,16 @@ def put_both(drive: Path) -> None:
     )  # fmt: skip
 
 
+def load_both(project: Project, drive: Path) -> Revision:
+    """Load both jobs, and return what the later one would replace."""
+    put_both(drive)
+    load_once(project)
+    with open_session(project, now=NOW) as session:
+        revision = find_revision(session, inventory(session), LATER_JOB)
+    assert revision is not None
+    return revision
+
+
 def closes(project: Project) -> dict[int, float]:
     rows = table(project).select("ts_event", "close").iter_rows()
     return {(start - FIRST) // HOUR: close for start, close in rows}
@@ -49,11 +59,7 @@ def closes(project: Project) -> dict[int, float]:
 
 @pytest.mark.both_warehouses(quick=True)
 def test_revision_lists_its_differences_and_changes_nothing(drive: Path, project: Project) -> None:
-    put_both(drive)
-    load_once(project)
-    with open_session(project, now=NOW) as session:
-        revision = find_revision(session, inventory(session), LATER_JOB)
-    assert revision is not None
+    revision = load_both(project, drive)
     assert revision.days == (dt.date(2025, 1, 6),)
     assert [
         (r["difference"], (r["ts_event"] - FIRST) // HOUR, r["old_close"], r["new_close"])
@@ -65,11 +71,7 @@ def test_revision_lists_its_differences_and_changes_nothing(drive: Path, project
 
 @pytest.mark.both_warehouses
 def test_accepted_version_replaces_published_bars_on_record(drive: Path, project: Project) -> None:
-    put_both(drive)
-    load_once(project)
-    with open_session(project, now=NOW) as session:
-        revision = find_revision(session, inventory(session), LATER_JOB)
-    assert revision is not None
+    revision = load_both(project, drive)
     with open_session(project, now=NOW) as session:
         accept_revision(session, revision, by="Ada", why="the vendor's notice")
     after = {0: 12, 1: 11, 3: 12, 4: 12, 24: 12}
