@@ -11,6 +11,9 @@ import numpy.typing as npt
 from cbi_assets.demo.encoder import bar_records
 from cbi_assets.market.sessions import CHICAGO, Calendar, trade_dates
 
+MINUTE = 60 * 10**9
+"""Nanoseconds."""
+
 _HOURS: dict[Calendar, tuple[tuple[int, int], ...]] = {
     # Chicago hours in which bars start: on the evening before the trade date, and on it.
     "grains": ((19, 24), (0, 14)),
@@ -34,12 +37,13 @@ def bar_starts(calendar: Calendar, first: dt.date, last: dt.date, minutes: int) 
     """Return the starts (ns, UTC) of a sector's bars of `minutes`, from `first` to `last`."""
     zone = ZoneInfo(CHICAGO)
     evening, day = _HOURS[calendar]
-    starts = []
+    starts: list[int] = []
     for date in trade_dates(calendar, first, last):
         for on, (begin, end) in ((date - dt.timedelta(days=1), evening), (date, day)):
-            for minute in range(begin * 60, end * 60, minutes):
-                wall = dt.datetime.combine(on, dt.time(minute // 60, minute % 60), zone)
-                starts.append(int(wall.timestamp()) * 1_000_000_000)
+            # clocks change on Sundays at 02:00, when no bar starts
+            wall = dt.datetime.combine(on, dt.time(begin % 24), zone)
+            start = int(wall.timestamp()) * 1_000_000_000
+            starts.extend(range(start, start + (end - begin) * 60 * MINUTE, minutes * MINUTE))
     return starts
 
 
