@@ -7,7 +7,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,8 +29,9 @@ from cbi_assets.drive.catalog import Catalog
 from cbi_assets.drive.survey import NullProgress, Progress
 from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.tables import ALL_TABLES, ALL_VIEWS
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
+from cbi_assets.warehouse.read_ahead import reading_ahead
 from cbi_assets.warehouse.read_copy import updated_read_copy
 
 if TYPE_CHECKING:
@@ -160,6 +161,19 @@ class Session:
     def warehouse(self) -> Warehouse:
         """The warehouse that the settings name, with its tables created."""
         return self._resources.enter_context(self._opening)
+
+    @contextmanager
+    def reading_ahead(self, queries: Iterable[Statement]) -> Iterator[None]:
+        """Ask these queries in one statement when the first of them is asked.
+
+        What was read is kept until the next transaction, at most to the end of the context.
+        """
+        warehouse = self.warehouse
+        self.warehouse = reading_ahead(warehouse, queries)
+        try:
+            yield
+        finally:
+            self.warehouse = warehouse
 
     @cached_property
     def catalog(self) -> Catalog:

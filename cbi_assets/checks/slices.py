@@ -176,7 +176,7 @@ class SliceBook:
 
     @cached_property
     def _rows(self) -> pl.DataFrame:
-        return self._warehouse.query(_SELECT_SLICES)
+        return self._warehouse.query(SLICES.sql)
 
     @cached_property
     def bar_ledger(self) -> pl.DataFrame:
@@ -200,12 +200,13 @@ class SliceBook:
 
 
 _COLUMNS: Final = [name for name in CHECK_SLICES.column_names if name in Slice.__annotations__]
-_SELECT_SLICES: Final = f"SELECT table_id, {', '.join(_COLUMNS)} FROM `{CHECK_SLICES.id}`"
+SLICES: Final = Statement(f"SELECT table_id, {', '.join(_COLUMNS)} FROM `{CHECK_SLICES.id}`")
+"""What a SliceBook asks for the stored slices."""
 
 
 def read_slices(warehouse: Warehouse, table_id: str) -> dict[SliceKey, Slice]:
     """Return the stored slices of a table."""
-    sql = f"{_SELECT_SLICES} WHERE table_id = @table_id"
+    sql = f"{SLICES.sql} WHERE table_id = @table_id"
     return _parse_slices(warehouse.query(sql, {"table_id": table_id}))
 
 

@@ -11,7 +11,7 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from cbi_assets.databento_api.batch_request import canonical_sha256
 from cbi_assets.downloads.plan_model import Basis, Plan
@@ -20,6 +20,7 @@ from cbi_assets.formatting import dollars
 from cbi_assets.ledger.append import append_rows
 from cbi_assets.session import Session
 from cbi_assets.tables import APPROVAL_USES, APPROVALS
+from cbi_assets.warehouse.base import Statement
 
 Event = Literal["begun", "finished"]
 State = Literal["valid", "begun", "used up", "expired", "edited"]
@@ -144,18 +145,24 @@ def find_valid(session: Session, plan: Plan, *, to_fetch: bool = False) -> Appro
     )
 
 
+USES_QUERY: Final = Statement(
+    "SELECT approval_id, event, MIN(happened_at) AS happened_at "
+    f"FROM `{APPROVAL_USES.id}` GROUP BY approval_id, event"
+)
+APPROVALS_QUERY: Final = Statement(
+    f"SELECT {', '.join(APPROVALS.column_names)} FROM `{APPROVALS.id}` "
+    "ORDER BY approved_at, approval_id"
+)
+"""What `list_approvals` asks."""
+
+
 def list_approvals(session: Session) -> list[ApprovalStatus]:
     """Return every approval and its state at the session's clock, the earliest first."""
     uses = {
         (approval_id, event): at
-        for approval_id, event, at in session.warehouse.query(
-            f"SELECT approval_id, event, MIN(happened_at) AS happened_at "
-            f"FROM `{APPROVAL_USES.id}` GROUP BY approval_id, event"
-        ).iter_rows()
+        for approval_id, event, at in session.warehouse.query(USES_QUERY.sql).iter_rows()
     }
-    rows = session.warehouse.query(
-        f"SELECT * FROM `{APPROVALS.id}` ORDER BY approved_at, approval_id"
-    )
+    rows = session.warehouse.query(APPROVALS_QUERY.sql)
     statuses = []
     for row in rows.iter_rows(named=True):
         approval = _from_row(row)

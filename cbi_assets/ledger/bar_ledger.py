@@ -12,7 +12,7 @@ import hashlib
 import polars as pl
 
 from cbi_assets.market.bars import Timeframe
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 
@@ -24,7 +24,8 @@ def read_bar_ledger(warehouse: Warehouse, timeframe: Timeframe | None = None) ->
     pl.DataFrame
         timeframe, root, month (first day, by ts_event in UTC), ledger; of one timeframe if given.
     """
-    entries = warehouse.query(load_sql("ledger/bar_ledger"), {"timeframe": timeframe or ""})
+    query = bar_ledger_query(timeframe)
+    entries = warehouse.query(query.sql, query.params)
     names = ("source_file_id", "load_id", "published", "reopened")
     first, last = (
         pl.col(name).dt.convert_time_zone("UTC").dt.date().dt.month_start()
@@ -49,6 +50,11 @@ def read_bar_ledger(warehouse: Warehouse, timeframe: Timeframe | None = None) ->
             ledger=pl.col("text").map_elements(_hash, return_dtype=pl.String),
         )
     )
+
+
+def bar_ledger_query(timeframe: Timeframe | None = None) -> Statement:
+    """Return what `read_bar_ledger` asks."""
+    return Statement(load_sql("ledger/bar_ledger"), {"timeframe": timeframe or ""})
 
 
 def _hash(text: str) -> str:

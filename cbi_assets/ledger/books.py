@@ -77,12 +77,23 @@ def newest_bars(warehouse: Warehouse, now: dt.datetime) -> pl.DataFrame:
 
     Columns: timeframe, root, last_ts_event (of bars that start at or before `now`), loaded_at.
     """
-    return warehouse.query(load_sql("ledger/newest_bars"), {"now": now})
+    query = newest_bars_query(now)
+    return warehouse.query(query.sql, query.params)
+
+
+def newest_bars_query(now: dt.datetime) -> Statement:
+    """Return what `newest_bars` asks."""
+    return Statement(load_sql("ledger/newest_bars"), {"now": now})
 
 
 def books_by_file(warehouse: Warehouse) -> pl.DataFrame:
     """Return path, schema, source_file_id, job_id, status, trust and BOOK_COLUMNS, by file."""
-    return warehouse.query(load_sql("ledger/books_by_file")).sort("path")
+    return warehouse.query(books_query().sql).sort("path")
+
+
+def books_query() -> Statement:
+    """Return what `books_by_file` asks."""
+    return Statement(load_sql("ledger/books_by_file"))
 
 
 def books_by_table(by_file: pl.DataFrame) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from cbi_assets.drive.sidecars import job_of
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.symbology import parse_symbol
 from cbi_assets.session import Session
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 
 OUTRIGHTS: Final = "outright"
 """A root's outrights are one series; each continuous symbol is another."""
@@ -143,16 +143,20 @@ def newest_modifications(
     return newest
 
 
+FETCHES: Final = Statement(
+    "SELECT loads.timeframe, loads.root, loads.source_file_id, loads.job_id, "
+    "DATE(loads.first_ts_event) AS first_day, DATE(loads.last_ts_event) AS last_day, "
+    "files.symbols "
+    "FROM `ops.loads` AS loads JOIN `ops.source_files` AS files "
+    "ON loads.source_file_id = files.id "
+    "WHERE loads.root <> '' AND loads.first_ts_event IS NOT NULL"
+)
+"""What `read_fetches` asks."""
+
+
 def read_fetches(warehouse: Warehouse) -> pl.DataFrame:
     """Return the files that were loaded, with days and symbols, from the books."""
-    return warehouse.query(
-        "SELECT loads.timeframe, loads.root, loads.source_file_id, loads.job_id, "
-        "DATE(loads.first_ts_event) AS first_day, DATE(loads.last_ts_event) AS last_day, "
-        "files.symbols "
-        "FROM `ops.loads` AS loads JOIN `ops.source_files` AS files "
-        "ON loads.source_file_id = files.id "
-        "WHERE loads.root <> '' AND loads.first_ts_event IS NOT NULL"
-    )
+    return warehouse.query(FETCHES.sql)
 
 
 def series_days(

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Final
 
 import polars as pl
 
+from cbi_assets.checks.slices import SLICES
 from cbi_assets.config.downloads import load_policy
 from cbi_assets.counted_steps import log_step
-from cbi_assets.downloads.approvals import list_approvals
+from cbi_assets.downloads.approvals import APPROVALS_QUERY, USES_QUERY, list_approvals
 from cbi_assets.downloads.wanted import Wanted, last_complete
 from cbi_assets.downloads.wanted import survey as survey_wanted
 from cbi_assets.drive.manifests import absent_files
 from cbi_assets.drive.survey import Survey
-from cbi_assets.ledger.books import books_by_file, newest_bars
+from cbi_assets.ledger.bar_ledger import bar_ledger_query
+from cbi_assets.ledger.books import books_by_file, books_query, newest_bars, newest_bars_query
+from cbi_assets.ledger.vendor_days import FETCHES
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.market.sessions import last_session, trade_dates
 from cbi_assets.report.check_states import checks_of
@@ -23,9 +27,14 @@ from cbi_assets.report.lights import Lights
 from cbi_assets.report.plan_status import plan_of, read_plans
 from cbi_assets.session import Project, Session
 from cbi_assets.tables import CHECK_RESULTS, STAGING_FILES
+from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.sql_files import load_sql
 
 _DAY = dt.timedelta(days=1)
+_RESULTS: Final = Statement(
+    f"SELECT {', '.join(CHECK_RESULTS.column_names)} FROM `{CHECK_RESULTS.id}`"
+)
+_STAGING: Final = Statement(f"SELECT path, loaded_at FROM `{STAGING_FILES.id}`")
 
 
 def read_lights(
@@ -44,13 +53,33 @@ def read_state(
 ) -> State:
     """Return what the lights depend on; `survey` and `wanted` are those of `read_lights`."""
     log_step("reading the lights")
+    with session.reading_ahead(_queries(session.now, wanted)):
+        return _read_state(session, survey or last_scan(session), wanted)
+
+
+def _queries(now: dt.datetime, wanted: Wanted | None) -> list[Statement]:
+    """Return what is read in one statement."""
+    of_wanted = [FETCHES, SLICES, bar_ledger_query()] if wanted is None else []
+    return [
+        books_query(),
+        *of_wanted,
+        newest_bars_query(now),
+        _RESULTS,
+        _STAGING,
+        Statement(load_sql("report/built_roots")),
+        USES_QUERY,
+        APPROVALS_QUERY,
+        Statement(load_sql("alerts/failed_downloads")),
+    ]
+
+
+def _read_state(session: Session, survey: Survey, wanted: Wanted | None) -> State:
     project, warehouse = session.project, session.warehouse
-    survey = survey or last_scan(session)
     by_file = books_by_file(warehouse)
     wanted = wanted or survey_wanted(session)
     newest = newest_bars(warehouse, session.now)
-    results = warehouse.query(f"SELECT * FROM `{CHECK_RESULTS.id}`")
-    staging = warehouse.query(f"SELECT path, loaded_at FROM `{STAGING_FILES.id}`")
+    results = warehouse.query(_RESULTS.sql)
+    staging = warehouse.query(_STAGING.sql)
     built = warehouse.query(load_sql("report/built_roots"))
     plans, _ = read_plans(session.home)
     today = last_complete(session.now)

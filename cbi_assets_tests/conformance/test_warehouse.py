@@ -16,6 +16,7 @@ from cbi_assets.session import Project
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, Column, TableSpec, struct
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.drift import differences
+from cbi_assets.warehouse.read_ahead import query_together
 from cbi_assets_tests.helpers import NOW, open_warehouse
 
 pytestmark = pytest.mark.both_warehouses
@@ -41,6 +42,7 @@ THINGS = TableSpec(
     partition_by="seen",
     cluster_by=("name",),
 )
+LISTED = ", ".join(THINGS.column_names)
 INSERT = f"INSERT INTO `{THINGS.id}` (name, seen, size) SELECT @name, @seen, @size"
 
 
@@ -93,6 +95,31 @@ def test_missing_column_is_added(opened: Warehouse) -> None:
         "column place is not in the spec",
         "column shade is not in the spec",
     ]
+
+
+@pytest.mark.both_warehouses(quick=True)
+def test_query_together_returns_the_rows_of_each_query(opened: Warehouse) -> None:
+    opened.transact([thing("b", 2), thing("a", 1), thing("@size", 1)])
+    counted = f"SELECT size, COUNT(*) AS n FROM `{THINGS.id}` GROUP BY size ORDER BY size DESC"
+    large, names_of, none, counts = query_together(
+        opened,
+        [
+            Statement(f"SELECT {LISTED} FROM `{THINGS.id}` WHERE size = @size", {"size": 2}),
+            Statement(
+                f"SELECT name, seen AS size FROM `{THINGS.id}` -- @size\n"
+                "WHERE size = @size OR name = '@size' ORDER BY name",
+                {"size": 1},
+            ),
+            Statement(f"SELECT {LISTED} FROM `{THINGS.id}` WHERE weight > @size", {"size": 0}),
+            Statement(counted.removesuffix(" DESC")),
+        ],
+    )
+    assert large.select("name", "seen", "size", "place").rows() == [("b", NOW, 2, None)]
+    assert names_of.rows() == [("@size", NOW), ("a", NOW)]
+    assert (none.height, none.columns) == (0, list(THINGS.column_names))
+    assert counts.rows() == [(1, 2), (2, 1)]
+    with pytest.raises(ValueError, match="ordered by other than columns"):
+        query_together(opened, [Statement(counted), Statement(counted)])
 
 
 @pytest.mark.both_warehouses(quick=True)

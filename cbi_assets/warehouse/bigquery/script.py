@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
@@ -12,26 +11,12 @@ from google.cloud import bigquery
 
 from cbi_assets.warehouse.base import Assertion, Params, Statement
 from cbi_assets.warehouse.bigquery.inline_frames import FrameParameter
-
-_TEXT = "|".join(
-    (
-        r"\'\'\'(?:[^\\]|\\.)*?\'\'\'",
-        r'"""(?:[^\\]|\\.)*?"""',
-        r"'(?:[^'\\]|\\.)*'",
-        r'"(?:[^"\\]|\\.)*"',
-        r"`[^`]*`",
-        r"(?:--|\#)[^\n]*",
-        r"/\*.*?\*/",
-    )
-)
-"""Strings, quoted names and comments, in which `@name` is no parameter."""
-
-_PARAMETER = re.compile(rf"({_TEXT})|@(\w+)", re.DOTALL)
+from cbi_assets.warehouse.parameters import parameter_names, rename_parameters
 
 
 def query_parameters(sql: str, params: Params | None, prefix: str = "") -> list[Any]:
     """Return the parameters that a statement uses; an empty list is an array of strings."""
-    named = set(_names(sql))
+    named = set(parameter_names(sql))
     found: list[Any] = []
     for name, value in (params or {}).items():
         if name not in named:
@@ -62,7 +47,7 @@ def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]
         own = {name: v for name, v in given.items() if name not in frames}
         shared |= frames
         params += query_parameters(statement.sql, own, prefix)
-        sql = _PARAMETER.sub(partial(_prefixed, prefix, frames), statement.sql).strip()
+        sql = rename_parameters(statement.sql, partial(_prefixed, prefix, frames)).strip()
         if not isinstance(statement, Assertion):
             lines.append(f"{sql};")
             continue
@@ -77,12 +62,8 @@ def transaction_script(statements: Sequence[Statement]) -> tuple[str, list[Any]]
     return script, params + query_parameters(script, shared)
 
 
-def _prefixed(prefix: str, frames: Collection[str], match: re.Match[str]) -> str:
-    return match[1] or (match[0] if match[2] in frames else f"@{prefix}{match[2]}")
-
-
-def _names(sql: str) -> list[str]:
-    return [match[2] for match in _PARAMETER.finditer(sql) if match[2]]
+def _prefixed(prefix: str, frames: Collection[str], name: str) -> str:
+    return name if name in frames else prefix + name
 
 
 def _kind(value: object) -> str:

@@ -2,4 +2,4 @@
 SELECT symbol AS root, MAX(data_date) AS last_date, COUNT(*) AS row_count
 FROM `features.daily_ml_matrix`
 GROUP BY symbol
-ORDER BY symbol
+ORDER BY root
