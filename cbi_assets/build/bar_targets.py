@@ -104,7 +104,7 @@ def owed_months(
         bars = slices.stored.filter(root=table.root, table_id=source.id)
         bars = bars.select("month", ledger=pl.concat_str("rule", "ledger"))
     newest = bars["month"].max()
-    rule = _hash(f"{RULES} {table.model_dump_json()}")
+    rule = _rule(table)
     wanted = [
         (table.root, month, rule, _hash(f"{ledger} {month == newest}\n{texts.of_month(month)}"))
         for month, ledger in bars.iter_rows()
@@ -116,6 +116,35 @@ def owed_months(
         {(table.root, month) for month in changed},
     )
     return owed if owed.months.is_empty() else replace(owed, windows=_with_newest(owed, newest))
+
+
+def owed_daily_months(
+    name: str,
+    table: TrainingTable,
+    rows: pl.DataFrame,
+    slices: BuildSlices,
+    changed: Collection[dt.date],
+) -> pl.DataFrame:
+    """Return the owed months of a training table of trade dates, those whose rows differ.
+
+    A month's ledger is a hash of its `rows`, which have data_date, sorted. `changed` are those of
+    `owed_months`.
+    """
+    lines = pl.concat_str(pl.all().cast(pl.String).fill_null("-"), separator=" ")
+    months = (
+        rows.select(line=lines, month=pl.col("data_date").dt.truncate("1mo"))
+        .group_by("month", maintain_order=True)
+        .agg(pl.col("line").str.join("\n"))
+    )
+    rule = _rule(table)
+    wanted = [(table.root, month, rule, _hash(text)) for month, text in months.iter_rows()]
+    frame = pl.DataFrame(wanted, schema=_WANTED, orient="row")
+    again = {(table.root, month) for month in changed}
+    return slices.compare(TRAINING[name], frame, [table.root], again).months
+
+
+def _rule(table: TrainingTable) -> str:
+    return _hash(f"{RULES} {table.model_dump_json()}")
 
 
 def _with_newest(owed: Owed, newest: object) -> pl.DataFrame:

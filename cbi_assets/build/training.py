@@ -9,15 +9,22 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
 from cbi_assets.build.assemble import front_month_chain
-from cbi_assets.build.bar_targets import RULES, MonthTexts, changed_bars, owed_months
-from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, span_of, store_slices
+from cbi_assets.build.bar_targets import (
+    RULES,
+    MonthTexts,
+    changed_bars,
+    owed_daily_months,
+    owed_months,
+)
+from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, store_slices
+from cbi_assets.build.training_statements import BarBatch, assert_row_counts, replace_daily_rows
 from cbi_assets.build.training_summaries import publish_summaries
 from cbi_assets.config.training import TrainingTable
 from cbi_assets.counted_steps import log_step, log_steps
@@ -33,8 +40,7 @@ from cbi_assets.tables import (
     TRAINING_BUILDS,
     TableSpec,
 )
-from cbi_assets.tables.training_tables import FEATURES
-from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
@@ -47,6 +53,8 @@ MISSING: Final = {
     "price not positive": "other_missing",
 }
 """The columns of ops.training_builds that count rows without a target, by reason."""
+
+_MONTH: Final = pl.col("data_date").dt.truncate("1mo")
 
 
 @dataclass(frozen=True)
@@ -120,25 +128,28 @@ def build_training(
         return TrainingOutcome({}, {}, before.sort("table"))
     warehouse.create_tables([TRAINING[name] for name in wanted])
     _check_view(warehouse)
-    of_bars = {n: t for n, t in wanted.items() if t.bar is not None}
     changes: dict[str, Change] = {}
     done: dict[TableSpec, pl.DataFrame] = {}
     with_tables = dict.fromkeys(table.root for table in wanted.values())
+    tables = [*(TRAINING[name] for name in wanted), *DERIVED.values()]
+    slices = BuildSlices.read(warehouse, tables, list(with_tables))
+    batch = BarBatch(warehouse)
     for root in log_steps(with_tables, lambda root: f"building training tables of {root}"):
         inputs = read_inputs(session, root)
-        daily = {n: t for n, t in wanted.items() if t.root == root and t.bar is None}
-        own = None if root in changed else known
-        changes |= _update_daily(warehouse, daily, inputs, own or {})
-        own_bars = {n: t for n, t in of_bars.items() if t.root == root}
-        if not own_bars:
-            continue
+        own, again = {n: t for n, t in wanted.items() if t.root == root}, changed.get(root, ())
+        daily = {n: _daily_rows(inputs, t.horizon) for n, t in own.items() if t.bar is None}
+        owed_days = {n: owed_daily_months(n, own[n], daily[n], slices, again) for n in daily}
+        counts = _update_daily(warehouse, root, daily, owed_days)
+        for name, rows in daily.items():
+            changes[name] = Change(_digest(own[name], rows), *counts.get(name, (0, 0)))
+            done[TRAINING[name]] = owed_days[name]
         texts = inputs.month_texts()
-        tables = [*(TRAINING[name] for name in own_bars), *DERIVED.values()]
-        slices = BuildSlices.read(warehouse, tables, [root])
-        for name, table in own_bars.items():
-            owed = owed_months(name, table, slices, texts, changed.get(root, ()))
-            changes[name] = _update_bars(warehouse, name, table, inputs, owed)
-            done[TRAINING[name]] = owed.months
+        for name, table in own.items():
+            if table.bar is not None:
+                owed = owed_months(name, table, slices, texts, again)
+                changes[name] = _update_bars(batch, name, table, inputs, owed)
+                done[TRAINING[name]] = owed.months
+    batch.publish()
     for name, change in changes.items():
         if change.written or change.removed:
             logger.info("%s: %d rows written, %d removed", name, change.written, change.removed)
@@ -210,63 +221,65 @@ class Change:
 
 def _update_daily(
     warehouse: Warehouse,
-    tables: Mapping[str, TrainingTable],
-    inputs: RootInputs,
-    known: Mapping[str, str],
-) -> dict[str, Change]:
-    """Bring a root's tables of trade dates up to date, in one transaction.
+    root: str,
+    tables: Mapping[str, pl.DataFrame],
+    owed: Mapping[str, pl.DataFrame],
+) -> dict[str, tuple[int, int]]:
+    """Bring owed months of a root's tables of trade dates up to date, in one transaction.
 
-    A table whose inputs have the `known` hash is not read.
+    `tables` has all rows that they are to have. Returns how many rows were written and removed.
     """
-    rows = inputs.matrix.select("data_date", "ingestion_ts")
-    fresh: dict[str, pl.DataFrame] = {}
-    found: dict[str, Change] = {}
-    for name, table in tables.items():
-        own = rows.clear()
-        if inputs.steps is not None and not rows.is_empty():
-            with_session = pl.col("data_date").is_in(inputs.steps.closes["trade_date"].implode())
-            own = rows.filter(with_session)
-            targets = daily_targets(own, inputs.steps, table.horizon)
-            own = own.join(targets, on="data_date", maintain_order="left")
-        found[name] = Change(_digest(table, own))
-        if found[name].digest != known.get(name):
-            fresh[name] = own
-    if not fresh:
-        return found
-    root = tables[next(iter(fresh))].root
+    owed = {name: months for name, months in owed.items() if not months.is_empty()}
+    if not owed:
+        return {}
     columns = ("data_date", "ingestion_ts", *TARGET_COLUMNS)
     existing = warehouse.query(
         " UNION ALL ".join(
             f"SELECT '{name}' AS `table`, {', '.join(columns)} "
             f"FROM `{TRAINING[name].id}` WHERE symbol = @root"
-            for name in fresh
+            for name in owed
         ),
         {"root": root},
     )
+    found: dict[str, tuple[int, int]] = {}
     statements: list[Statement] = []
     counts: list[tuple[str, int]] = []
-    for name, own in fresh.items():
-        change, replacing = _replace_rows(warehouse, name, root, own, existing.filter(table=name))
-        found[name] = replace(change, digest=found[name].digest)
+    for name, months in owed.items():
+        rows, before = tables[name], existing.filter(table=name)
+        is_owed = _MONTH.is_in(months["month"].implode())
+        # an earlier version recorded no months: what it left may be in one that has no rows now
+        is_gone = ~pl.col("data_date").is_in(rows["data_date"].implode())
+        fresh, before = rows.filter(is_owed), before.filter(is_owed | is_gone)
+        written, removed, replacing = replace_daily_rows(warehouse, name, root, fresh, before)
+        found[name] = written, removed
         if replacing:
             statements += replacing
-            counts.append((TRAINING[name].id, own.height))
+            counts.append((TRAINING[name].id, rows.height))
     if statements:
-        warehouse.transact([*statements, _assertion(root, counts)])
+        warehouse.transact([*statements, assert_row_counts(root, counts)])
     return found
 
 
+def _daily_rows(inputs: RootInputs, horizon: int) -> pl.DataFrame:
+    """Return data_date, ingestion_ts and TARGET_COLUMNS of the matrix rows that have a session."""
+    rows = inputs.matrix.select("data_date", "ingestion_ts")
+    if inputs.steps is None or rows.is_empty():
+        return rows.clear()
+    rows = rows.filter(pl.col("data_date").is_in(inputs.steps.closes["trade_date"].implode()))
+    targets = daily_targets(rows, inputs.steps, horizon)
+    return rows.join(targets, on="data_date", maintain_order="left")
+
+
 def _update_bars(
-    warehouse: Warehouse, name: str, table: TrainingTable, inputs: RootInputs, owed: Owed
+    batch: BarBatch, name: str, table: TrainingTable, inputs: RootInputs, owed: Owed
 ) -> Change:
-    """Bring what is owed of a table of bars up to date."""
+    """Bring what is owed of a table of bars up to date, at the latest when `batch` is published."""
     written = removed = 0
     if not owed.months.is_empty():
         for fresh, dates in changed_bars(
-            warehouse, name, table, inputs.steps, inputs.matrix, owed.windows
+            batch.warehouse, name, table, inputs.steps, inputs.matrix, owed.windows
         ):
-            # before the next batch, which is staged under the same name
-            warehouse.transact(_replace_dates(warehouse, name, table.root, fresh, dates))
+            batch.replace(name, table.root, fresh, dates)
             written += fresh.height
             removed += 0 if fresh.height else len(dates)
     return Change(_digest(table, inputs.matrix), written, removed)
@@ -275,88 +288,3 @@ def _update_bars(
 def _digest(table: TrainingTable, frame: pl.DataFrame) -> str:
     text = f"{RULES} {table.model_dump_json()} {frame.write_csv()}"
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _replace_rows(
-    warehouse: Warehouse, name: str, root: str, fresh: pl.DataFrame, existing: pl.DataFrame
-) -> tuple[Change, list[Statement]]:
-    """Replace the daily rows that differ from `fresh` in a target or in their matrix row."""
-    spec = TRAINING[name]
-    columns = ("data_date", "ingestion_ts", *TARGET_COLUMNS)
-    if fresh.width < len(columns):
-        fresh = existing.clear()
-    kinds = [pl.col(name).cast(kind) for name, kind in spec.schema_of(*columns).items()]
-    fresh, existing = fresh.select(kinds), existing.select(kinds)
-    same = existing.join(fresh, on=columns, how="semi", nulls_equal=True).select("data_date")
-    changed = fresh.join(same, on="data_date", how="anti")
-    deleted = existing.select("data_date").join(same, on="data_date", how="anti")
-    statements = [
-        *_deletion(warehouse, spec, root, deleted),
-        *_insertion(warehouse, spec, root, changed),
-    ]
-    gone = deleted.join(fresh, on="data_date", how="anti").height
-    return Change("", changed.height, gone), statements
-
-
-def _replace_dates(
-    warehouse: Warehouse, name: str, root: str, fresh: pl.DataFrame, dates: Sequence[dt.date]
-) -> list[Statement]:
-    """Return the statements that replace all rows of bars of these trade dates."""
-    spec = TRAINING[name]
-    span = span_of([root], min(dates), max(dates))
-    bounds = {name: span[name] for name in ("first_ts", "last_ts")}
-    existing = warehouse.query(
-        f"SELECT bar_end FROM `{spec.id}` WHERE symbol = @root "
-        "AND bar_end >= @first_ts AND bar_end < @last_ts AND trade_date IN UNNEST(@dates)",
-        {"root": root, "dates": list(dates), **bounds},
-    )
-    return [
-        *_deletion(warehouse, spec, root, existing),
-        *_insertion(warehouse, spec, root, fresh),
-    ]
-
-
-def _deletion(
-    warehouse: Warehouse, spec: TableSpec, root: str, keys: pl.DataFrame
-) -> list[Statement]:
-    if keys.is_empty():
-        return []
-    date = spec.key[1]
-    staged = warehouse.stage_frame(f"{spec.name}_delete", keys.select(date))
-    sql = load_sql("training/delete_rows", rewritten=spec.id, deleted=staged, date=date)
-    return [Statement(sql, {"root": root, "first": keys[date].min(), "last": keys[date].max()})]
-
-
-def _insertion(
-    warehouse: Warehouse, spec: TableSpec, root: str, fresh: pl.DataFrame
-) -> list[Statement]:
-    """Return the statement that inserts `fresh` with the features of the matrix."""
-    if fresh.is_empty():
-        return []
-    own = fresh.drop("ingestion_ts", strict=False)
-    staged = warehouse.stage_frame(f"{spec.name}_rows", own)
-    features = [c.name for c in FEATURES if c.name not in ("symbol", "data_date")]
-    sql = load_sql(
-        "training/insert_rows",
-        rewritten=spec.id,
-        staged=staged,
-        columns=", ".join(["symbol", *own.columns, *features, "training_weight"]),
-    )
-    rows = fresh["data_date"]
-    span = {"first": rows.min() or NO_CUTOFF, "last": rows.max() or NO_CUTOFF}
-    return [Statement(sql, {"root": root, **span})]
-
-
-def _assertion(root: str, counts: Sequence[tuple[str, int]]) -> Assertion:
-    """Return the assertion that each table has so many rows."""
-    return Assertion(
-        " UNION ALL ".join(
-            f"SELECT '{table}' AS table_id, COUNT(*) AS row_count, @rows_{number} AS built "
-            f"FROM `{table}` WHERE symbol = @root HAVING COUNT(*) <> @rows_{number}"
-            for number, (table, _) in enumerate(counts)
-        ),
-        {"root": root, **{f"rows_{number}": rows for number, (_, rows) in enumerate(counts)}},
-        subject="{0}",
-        message="would contain {1} rows, {2} were built",
-        remedy="Nothing was published.",
-    )

@@ -1,7 +1,6 @@
 """What of the training tables has changed since it passed its checks.
 
-`ops.build_slices` says from what each month of a table of bars was built. A daily table is small
-and is checked as a whole.
+`ops.build_slices` says from what each month of a table was built.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.build.build_slices import LONGEST_HOLIDAY
+from cbi_assets.build.build_slices import EVER, LONGEST_HOLIDAY, NO_CUTOFF, month_after
 from cbi_assets.checks.check import CheckContext
 from cbi_assets.checks.sliced_table import book_of
 from cbi_assets.checks.slices import Slice, SliceKey, Span, digest, spans_of
@@ -37,30 +36,32 @@ SAMPLED_DATES: Final = 20
 _EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NEVER: Final = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 _WHOLE: Final = dt.date(1970, 1, 1)
-"""The month under which a table is stored that is checked as a whole."""
+"""The month under which a table without months is stored."""
 
 
 @dataclass(frozen=True)
 class StoredRows:
-    """A training table's rows: all of a daily one, those of a few dates of one of bars."""
+    """A training table's rows to check: of one of bars, those of a few dates.
+
+    `is_whole` says that no month is left out.
+    """
 
     table: TrainingTable
     rows: pl.DataFrame
     seed: int
+    is_whole: bool
 
 
 @dataclass(frozen=True)
 class Due:
-    """The slices of a training table to check, and the keys of stored ones that it lacks."""
+    """The slices of a training table to check, and the keys of stored ones that it lacks.
+
+    `months` has the first days of the months to check; it is None if these are all.
+    """
 
     slices: list[Slice]
     gone: list[SliceKey]
-
-    @property
-    def months(self) -> set[dt.date] | None:
-        """The first days of the months to check; None if these are all."""
-        found = {piece.month for piece in self.slices}
-        return None if _WHOLE in found else found
+    months: set[dt.date] | None
 
 
 def due_of(context: CheckContext, name: str, table: TrainingTable) -> Due:
@@ -78,7 +79,8 @@ def due_of(context: CheckContext, name: str, table: TrainingTable) -> Due:
         or (known := stored.get(piece.key)) is None
         or (known.rule, known.ledger) != (piece.rule, piece.ledger)
     ]
-    return Due(due, sorted(stored.keys() - {piece.key for piece in wanted}))
+    gone = sorted(stored.keys() - {piece.key for piece in wanted})
+    return Due(due, gone, None if len(due) == len(wanted) else {piece.month for piece in due})
 
 
 def folds_due(
@@ -103,22 +105,25 @@ def folds_due(
 def _months(context: CheckContext, name: str, table: TrainingTable) -> dict[dt.date, str]:
     """Return a hash of what the rows of each month depend on.
 
-    The newest month also depends on the root's matrix as it is: it may have been built again.
+    A daily table's month also depends on the root's matrix rows of that month as they are, and the
+    newest month of a table of bars on all: they may have been built again.
     """
     matrix = _read(
         context,
-        f"SELECT symbol, COUNT(*) AS row_count, MAX(ingestion_ts) AS written "
-        f"FROM `{DAILY_ML_MATRIX.id}` GROUP BY symbol",
-    )
-    now = str(matrix.filter(symbol=table.root).rows())
+        "SELECT symbol, DATE_TRUNC(data_date, MONTH) AS month, COUNT(*) AS row_count, "
+        f"MAX(ingestion_ts) AS written FROM `{DAILY_ML_MATRIX.id}` GROUP BY symbol, month",
+    ).filter(symbol=table.root)
     built = _read(context, f"SELECT table_id, root, month, rule, ledger FROM `{BUILD_SLICES.id}`")
     own = built.filter(table_id=TRAINING[name].id, root=table.root).sort("month")
-    if table.bar is None or own.is_empty():  # earlier versions recorded no months
+    now = str((matrix["row_count"].sum(), matrix["written"].max()))
+    if own.is_empty():  # earlier versions recorded no months
         builds = _read(context, f"SELECT `table`, inputs FROM `{TRAINING_BUILDS.id}`")
         return {_WHOLE: digest(*builds.filter(table=name)["inputs"], now)}
-    newest = own["month"].max()
+    texts = {own["month"].max(): now}
+    if table.bar is None:
+        texts = {month: f"{rows} {at}" for _, month, rows, at in matrix.iter_rows()}
     return {
-        month: digest(rule, ledger, now if month == newest else "")
+        month: digest(rule, ledger, texts.get(month, ""))
         for month, rule, ledger in own.select("month", "rule", "ledger").iter_rows()
     }
 
@@ -133,12 +138,16 @@ def _read(context: CheckContext, sql: str) -> pl.DataFrame:
 def read_rows(
     context: CheckContext, name: str, table: TrainingTable, months: Collection[dt.date] | None
 ) -> StoredRows:
-    """Read a daily table, or the bars of a few trade dates of these months (None: of all)."""
+    """Read the rows of these months (None: of all): of a table of bars, those of a few dates."""
     session, seed = context.session, int(f"{context.session.now:%Y%m%d}")
     sql, params = f"SELECT * FROM `{TRAINING[name].id}` WHERE symbol = @root", {"root": table.root}
     if table.bar is None:
-        rows = session.warehouse.query(f"{sql} ORDER BY data_date", params)
-        return StoredRows(table, rows, seed)
+        span = {"first": min(months or [EVER]), "last": month_after(max(months or [NO_CUTOFF]))}
+        inside = f"{sql} AND data_date BETWEEN @first AND @last ORDER BY data_date"
+        rows = session.warehouse.query(inside, params | span)
+        month = pl.col("data_date").dt.truncate("1mo")
+        rows = rows if months is None else rows.filter(month.is_in(list(months)))
+        return StoredRows(table, rows, seed, months is None)
     dates = _dates_in(context, name, table.root, months)
     drawn = draw(dates["trade_date"].to_list(), SAMPLED_DATES, seed)
     month = pl.col("first_end").dt.truncate("1mo")
@@ -146,7 +155,7 @@ def read_rows(
     # a statement per month, or BigQuery would read all months between the first and the last date
     by_month = chosen.partition_by("month") or [chosen]
     parts = [_rows_of(context, name, table.root, own) for own in by_month]
-    return StoredRows(table, pl.concat(parts).sort("bar_end"), seed)
+    return StoredRows(table, pl.concat(parts).sort("bar_end"), seed, months is None)
 
 
 def _dates_in(

@@ -18,6 +18,7 @@ from cbi_assets.config.training import parse_training
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import (
     BUILD_SLICES,
+    CHECK_SLICES,
     DAILY_ML_MATRIX,
     DAILY_ML_MATRIX_FLAT,
     FOLDS,
@@ -214,13 +215,13 @@ def test_a_leak_fails_its_check(home: Project, leak: str) -> None:
 def test_days_checks_read_only_what_has_changed_since_it_passed(
     home: Project, tmp_path: Path
 ) -> None:
-    """The build's own checks passed; then a target is spoiled, and a date of bars is loaded."""
+    """The build's own checks passed; then a target is spoiled, and two dates of bars are loaded."""
     checks = [check for check in CHECKS if check.table in (TRAINING[DAILY], TRAINING[HOURLY])]
 
-    def run_all(*, full: bool) -> dict[str, str]:
+    def run_all(*, full: bool, name: str = CONSISTENT) -> dict[str, str]:
         with open_session(home, now=NOW) as session:
             results = run_checks(CheckContext(session, full=full), checks)
-        return {r.table_id: r.actual for r in results if r.name == CONSISTENT}
+        return {r.table_id: r.actual for r in results if r.name == name}
 
     daily, hourly = (f"training.{name}" for name in (DAILY, HOURLY))
     with open_warehouse(home, now=NOW) as warehouse:
@@ -228,10 +229,12 @@ def test_days_checks_read_only_what_has_changed_since_it_passed(
         warehouse.transact([Statement(spoil)])
     assert run_all(full=False)[daily].endswith("and no change since")
     assert run_all(full=True)[daily].startswith("11 ")
-    new = dt.date(2025, 1, 24)
-    put_lines(tmp_path / "copy" / "drive", hours([new], first=12), "b.json", job=LATER_JOB)
-    load_once(home, now=NOW)
-    assert not any(result.failed for result in run(home, NOW + dt.timedelta(hours=1)).checks)
+    new, now = [dt.date(2025, 1, 24), dt.date(2025, 2, 3)], NOW.replace(month=2)
+    put_lines(tmp_path / "copy" / "drive", hours(new, first=12), "b.json", job=LATER_JOB)
+    load_once(home, now=now)
+    outcome = run(home, now)
+    assert not outcome.has_failures
+    assert outcome.written[DAILY] == 14  # January is compared, and its targets were spoiled
     assert all(actual.endswith("and no change since") for actual in run_all(full=False).values())
     with open_warehouse(home, now=NOW) as warehouse:
         later = f"UPDATE `{BUILD_SLICES.id}` SET ledger = 'x' WHERE table_id = 'training.{HOURLY}'"
@@ -240,6 +243,17 @@ def test_days_checks_read_only_what_has_changed_since_it_passed(
     assert found[daily].endswith("and no change since")
     assert found[hourly].startswith("0 ")
     assert not found[hourly].endswith("and no change since")
+    with open_warehouse(home, now=NOW) as warehouse:
+        spoil = f"UPDATE `training.{DAILY}` SET pivots_P = -1.0 WHERE TRUE"
+        owe = (
+            f"DELETE FROM `{CHECK_SLICES.id}` "
+            f"WHERE table_id = 'training.{DAILY}' AND month = '2025-02-01'"
+        )
+        warehouse.transact([Statement(spoil), Statement(owe)])
+    leaks = "targets_do_not_leak"
+    assert run_all(full=False, name=leaks)[daily].startswith("1 ")
+    assert run_all(full=False, name=leaks)[daily].startswith("1 ")  # it failed, so it is owed
+    assert run_all(full=True, name=leaks)[daily].startswith("14 ")
 
 
 def test_check_of_a_table_without_rows_names_no_row_to_look_up(home: Project) -> None:
