@@ -116,14 +116,14 @@ def assemble(
     zones : mapping of str to ZoneStart, optional
         Where the golden zone of each root starts (default: at its first session).
     hours : HoursReader, optional
-        Where several calls share the golden zone's hours.
+        Where several calls share what they read of the same bars.
     """
     project, warehouse = session.project, session.warehouse
-    found = build_sessions(warehouse, inventory, windows, [*roots, *legs], until, whole=whole)
+    hours = hours or HoursReader(warehouse)
+    found = build_sessions(hours, inventory, windows, [*roots, *legs], until, whole=whole)
     sessions = found.frame
     front = front_month_chain(sessions, project.universe)
     active = choose_active(sessions, front.front_months)
-    hours = hours or HoursReader(warehouse)
     found_zones = [zone_rows(hours, active, r, (zones or {}).get(r)) for r in ZONE_ROOTS]
     inputs = MatrixInputs(
         active=active,

@@ -47,7 +47,7 @@ class Sessions:
 
 
 def build_sessions(
-    warehouse: Warehouse,
+    reader: HoursReader,
     inventory: pl.DataFrame,
     windows: pl.DataFrame,
     roots: Sequence[str],
@@ -66,7 +66,7 @@ def build_sessions(
     existing = pl.DataFrame(schema=SESSIONS.polars_schema)
     if not windows.equals(every):
         columns = ", ".join(SESSIONS.column_names)
-        existing = warehouse.query(
+        existing = reader.warehouse.query(
             f"SELECT {columns} FROM `{SESSIONS.id}` "
             "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
             {"roots": list(roots), "until": until},
@@ -76,15 +76,9 @@ def build_sessions(
     inside = within(existing, windows)
     kept = inside.clear() if whole else up_to_date(inside, wanted)
     stale = wanted.join(kept, on=_KEY, how="anti")
-    built = [
-        session_bars(hours).join(
-            part.select(*_KEY, "bars", "load_ids"), on=_KEY, how="left", maintain_order="left"
-        )
-        for part in _in_parts(stale)
-        for hours in [read_hours(warehouse, part)]
-    ]
+    built = reader.sessions(stale)
     outside = existing.join(inside, on=_KEY, how="anti")
-    frame = pl.concat([part.select(SESSIONS.column_names) for part in (outside, kept, *built)])
+    frame = pl.concat([part.select(SESSIONS.column_names) for part in (outside, kept, built)])
     return Sessions(frame.sort(_KEY), stale.height)
 
 
@@ -116,12 +110,17 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
 
 
 class HoursReader:
-    """Reads the hours of sessions, those of each session once: they depend on its bars alone."""
+    """Reads the hours of sessions, and computes sessions, each once: it depends on its bars alone.
+
+    So rebuilds as of several dates share what they read.
+    """
 
     def __init__(self, warehouse: Warehouse) -> None:
         self.warehouse = warehouse
         self._hours = pl.DataFrame(schema=_HOURS)
         self._known = self._hours.select(_SESSION)
+        self._sessions = pl.DataFrame(schema=SESSIONS.polars_schema)
+        self._computed = self._sessions.select(_SESSION)
 
     def read(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Return what `read_hours` does."""
@@ -131,6 +130,21 @@ class HoursReader:
         self._known = pl.concat([self._known, missing.select(_SESSION)])
         found = self._hours.join(keys, on=_SESSION, how="semi")
         return found.sort("symbol", "ts_event", "instrument_id")
+
+    def sessions(self, wanted: pl.DataFrame) -> pl.DataFrame:
+        """Compute sessions from their bars; `wanted` is an INVENTORY, whose loads they state."""
+        missing = wanted.join(self._computed, on=_SESSION, how="anti")
+        parts = [
+            session_bars(hours).join(
+                part.select(*_KEY, "bars", "load_ids"), on=_KEY, how="left", maintain_order="left"
+            )
+            for part in _in_parts(missing)
+            for hours in [read_hours(self.warehouse, part)]
+        ]
+        computed = [part.select(SESSIONS.column_names) for part in parts]
+        self._sessions = pl.concat([self._sessions, *computed])
+        self._computed = pl.concat([self._computed, missing.select(_SESSION)])
+        return self._sessions.join(wanted, on=_SESSION, how="semi")
 
 
 def _in_parts(stale: pl.DataFrame) -> Iterator[pl.DataFrame]:

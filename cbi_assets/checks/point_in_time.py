@@ -70,7 +70,7 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     hours = HoursReader(session.warehouse)
     zones = {} if context.full or not dates else _zones(session.warehouse, owed, [*roots, *legs])
     found = [pl.DataFrame(schema=_DIFFERENCE)]
-    for date in reversed(dates):  # the newest first: the others need no more hours than it does
+    for date in reversed(dates):  # the newest first: the others need no more bars than it does
         known = inventory.filter(pl.col("trade_date") <= date)
         made = assemble(
             session, roots, legs, owed.windows, known, date, whole=True, zones=zones, hours=hours

@@ -11,7 +11,7 @@ import pytest
 from cbi_assets.build.assemble import front_month_chain, read_observations
 from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, all_dates
-from cbi_assets.build.session_rows import build_sessions
+from cbi_assets.build.session_rows import HoursReader, build_sessions
 from cbi_assets.config.universe import load_universe
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import MACRO_OBSERVATIONS
@@ -26,7 +26,8 @@ MON, TUE, WED = (dt.date(2024, 3, 4) + dt.timedelta(days=n) for n in range(3))
 def sessions(project: Project, root: str, until: dt.date = dt.date(2200, 1, 1)) -> pl.DataFrame:
     with open_warehouse(project) as warehouse:
         windows = all_dates([root], until)
-        return build_sessions(warehouse, read_inventory(warehouse, windows), windows, [root]).frame
+        inventory = read_inventory(warehouse, windows)
+        return build_sessions(HoursReader(warehouse), inventory, windows, [root]).frame
 
 
 def test_front_month_follows_session_volumes_if_utc_days_disagree() -> None:

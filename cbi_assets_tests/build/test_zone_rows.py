@@ -9,8 +9,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from cbi_assets.build import session_rows
 from cbi_assets.build.session_rows import HoursReader
 from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.market.session_bars import session_bars
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX
 from cbi_assets.verbs import build
@@ -70,8 +72,21 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[dt.date]:
     return dates
 
 
+@pytest.fixture
+def computed(monkeypatch: pytest.MonkeyPatch) -> list[dt.date]:
+    """The trade dates whose sessions were computed from their bars."""
+    dates: list[dt.date] = []
+
+    def recorded(bars: pl.DataFrame) -> pl.DataFrame:
+        dates.extend(bars["trade_date"].unique())
+        return session_bars(bars)
+
+    monkeypatch.setattr(session_rows, "session_bars", recorded)
+    return dates
+
+
 def test_build_of_a_new_day_computes_the_zone_from_the_month_before_on(
-    project: Project, drive: Path, read: list[dt.date]
+    project: Project, drive: Path, read: list[dt.date], computed: list[dt.date]
 ) -> None:
     put_lines(drive, hours(0, 70))  # to 2025-03-14
     load_once(project, now=NOW)
@@ -89,8 +104,10 @@ def test_build_of_a_new_day_computes_the_zone_from_the_month_before_on(
     read.clear()
     assert check(project).passed
     assert min(read) == dt.date(2025, 3, 3)
+    computed.clear()
     assert check(project, full=True).passed
     assert min(read) == dt.date(2025, 1, 6)
+    assert len(computed) == len(set(computed)) > 0  # once, not once per as-of date
     resumed = zones(project)
     assert resumed["golden_zone"].struct["state"].n_unique() > 2
     read.clear()
