@@ -227,16 +227,16 @@ class Lander:
         frame = pl.concat(frames, rechunk=False)
         pack, nbytes = write_pack(self._home.landing, timeframe, frame)
         dated = pl.col("ts_event").filter(pl.col("trade_date").is_not_null())
-        counts = frame.group_by("file_no").agg(pl.col("root", "symbol").n_unique())
-        is_crowded = (pl.col("root") > MAX_ROOTS) | (pl.col("symbol") > MAX_SYMBOLS)
-        crowded = set(counts.filter(is_crowded)["file_no"])
-        kept = frame.filter(~pl.col("file_no").is_in(crowded)) if crowded else frame
-        counted = kept.group_by("file_no", "root").agg(
+        counted = frame.group_by("file_no", "root").agg(
             pl.len().alias("records"),
             dated.min().dt.timestamp("us").alias("first_ts"),
             dated.max().dt.timestamp("us").alias("last_ts"),
             pl.col("symbol").unique().alias("symbols"),
         )
+        counts = counted.group_by("file_no").agg(pl.len(), pl.col("symbols").list.len().sum())
+        is_crowded = (pl.col("len") > MAX_ROOTS) | (pl.col("symbols") > MAX_SYMBOLS)
+        crowded = set(counts.filter(is_crowded)["file_no"])
+        counted = counted.filter(~pl.col("file_no").is_in(crowded))
         slices: list[Slice] = []
         symbols: dict[int, set[str]] = {}
         for file_no, root, records, first_ts, last_ts, names in counted.iter_rows():
@@ -312,7 +312,14 @@ def write_pack(landing: Path, timeframe: str, frame: pl.DataFrame) -> tuple[str,
             for field in frame.head(0).to_arrow().schema
         ]
     )
-    frame.write_parquet(part, compression="snappy", row_group_size=250_000, arrow_schema=schema)
+    # A load reads packs whole, so smallest and largest values would cost more than they save.
+    frame.write_parquet(
+        part,
+        compression="snappy",
+        row_group_size=250_000,
+        arrow_schema=schema,
+        statistics=False,
+    )
     pack = _sha256(part)
     with open(part, "rb") as raw:
         os.fsync(raw.fileno())
