@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
 from unittest.mock import patch
 
 import dagster as dg
@@ -19,16 +18,7 @@ from dagster._core.loader import LoadingContext
 from dagster._core.storage.event_log.base import AssetRecord
 from dagster._time import get_current_timestamp
 
-DATA_THROUGH: Final = "data through"
-"""The metadata of a materialization that says when its newest trade date ended."""
-
-
-def data_through(newest: dt.date | None) -> dict[str, Any]:
-    """Return the metadata of a table with this newest trade date: the end of that day, in UTC."""
-    if newest is None:
-        return {}
-    end = dt.datetime.combine(newest + dt.timedelta(days=1), dt.time(), dt.UTC)
-    return {DATA_THROUGH: dg.MetadataValue.timestamp(end)}
+from cbi_assets.pipeline.metadata import DATA_THROUGH
 
 
 class DataFreshness(FreshnessPolicyEvaluator):

@@ -22,8 +22,6 @@ from dagster._core.launcher import (
 )
 from dagster._core.storage.dagster_run import FINISHED_STATUSES, RunRecord
 
-from cbi_assets.pipeline.run_process import launch
-
 FROM_TERMINAL = "cbi/from"
 """The tag of runs that are a command in a terminal."""
 
@@ -54,6 +52,8 @@ class LocalRunLauncher(DefaultRunLauncher):
 
     def launch_run(self, context: LaunchRunContext) -> None:
         """Hand the run to a process that has imported the libraries."""
+        from cbi_assets.pipeline.run_process import launch  # unused by a command in a terminal
+
         launch(self._instance, context.dagster_run.run_id)
 
     def terminate(self, run_id: str) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -15,13 +16,22 @@ from cbi_assets.formatting import markdown_table, span
 from cbi_assets.ledger.books import LOAD_COUNTS
 from cbi_assets.load.load import PartitionLoad
 from cbi_assets.load.partition_profiles import PartitionProfile
-from cbi_assets.pipeline.data_freshness import data_through
 from cbi_assets.report.table_summaries import row_counts_sql
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, SESSIONS, Column, TableSpec
 from cbi_assets.tables.lineage import LINEAGE, OTHER_ORIGINS
 from cbi_assets.warehouse.base import JobCost, Warehouse
 
 _REFUSED_LISTED = 50
+DATA_THROUGH: Final = "data through"
+"""The metadata of a materialization that says when its newest trade date ended."""
+
+
+def data_through(newest: dt.date | None) -> dict[str, Any]:
+    """Return the metadata of a table with this newest trade date: the end of that day, in UTC."""
+    if newest is None:
+        return {}
+    end = dt.datetime.combine(newest + dt.timedelta(days=1), dt.time(), dt.UTC)
+    return {DATA_THROUGH: dg.MetadataValue.timestamp(end)}
 
 
 def table_metadata(spec: TableSpec) -> dict[str, Any]:

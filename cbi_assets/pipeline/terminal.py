@@ -25,6 +25,7 @@ from cbi_assets.pipeline.dead_runs import FROM_TERMINAL
 from cbi_assets.pipeline.event_log import stored_together
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.pipeline.metadata import built_metadata, partition_metadata
+from cbi_assets.pipeline.outcome_metadata import staging_metadata, training_metadata
 from cbi_assets.pipeline.plots import plot_profiles, profile_built
 from cbi_assets.pipeline.reporting import (
     raise_if_stopped,
@@ -33,13 +34,11 @@ from cbi_assets.pipeline.reporting import (
     report_partition,
     report_tables,
 )
-from cbi_assets.pipeline.staging.staging_assets import staging_metadata
 from cbi_assets.pipeline.to_dagster import (
     lights_metadata,
     lights_to_evaluations,
     to_evaluations,
 )
-from cbi_assets.pipeline.training.training_assets import training_metadata
 from cbi_assets.report.lights import Lights
 from cbi_assets.report.read_lights import read_lights
 from cbi_assets.session import Session

@@ -22,7 +22,8 @@ from cbi_assets.market.sessions import Calendar, trade_dates
 from cbi_assets.pipeline import daemon
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.built.built_assets import FRESHNESS, MATRIX_KEY
-from cbi_assets.pipeline.data_freshness import DataFreshness, data_through
+from cbi_assets.pipeline.data_freshness import DataFreshness
+from cbi_assets.pipeline.metadata import data_through
 from cbi_assets.tables import BUILT
 
 CALENDARS = sorted(set(load_universe().calendars().values()))

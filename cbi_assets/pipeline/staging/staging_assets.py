@@ -1,37 +1,14 @@
 """The assets that staging's files fill: macro observations and the Yahoo bridge."""
 
-from typing import Any
-
 import dagster as dg
 
 from cbi_assets.pipeline.asset_keys import INVENTORY_KEY, table_key
-from cbi_assets.pipeline.metadata import range_metadata, rows_as_markdown, table_metadata
+from cbi_assets.pipeline.metadata import table_metadata
+from cbi_assets.pipeline.outcome_metadata import staging_metadata
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
-from cbi_assets.report.lights import Lights
-from cbi_assets.session import Session
 from cbi_assets.tables import MACRO_OBSERVATIONS, YAHOO_BRIDGE, TableSpec
 from cbi_assets.verbs import load_staging
-
-_BOOKS = (
-    "SELECT path, source, layout, verdict, row_count, observations, published, duplicates, "
-    "refused, conflicts, reason FROM `ops.staging_files` ORDER BY path, source"
-)
-
-
-def staging_metadata(session: Session, spec: TableSpec, lights: Lights) -> dict[str, Any]:
-    """Return a table's rows and range, the lights, and the books of its staging files."""
-    books = [
-        row
-        for row in session.warehouse.query(_BOOKS).to_dicts()
-        if (row["layout"] == "bridge") == (spec is YAHOO_BRIDGE)
-    ]
-    return {
-        **range_metadata(session.warehouse, [spec])[spec.id],
-        **lights_metadata(lights),
-        "books": rows_as_markdown(books),
-    }
 
 
 def _staging_table(spec: TableSpec) -> dg.AssetsDefinition:

@@ -1,22 +1,16 @@
 """The assets of the training tables and their folds, filled in one step after the matrix."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 
 from cbi_assets.build.bar_targets import BARS
-from cbi_assets.build.training import MISSING, TrainingOutcome
 from cbi_assets.config.training import load_training
-from cbi_assets.downloads.roll_fills import roll_fills
-from cbi_assets.formatting import span
 from cbi_assets.pipeline.asset_keys import table_key
-from cbi_assets.pipeline.metadata import rows_as_markdown, table_metadata
+from cbi_assets.pipeline.metadata import table_metadata
+from cbi_assets.pipeline.outcome_metadata import training_metadata
 from cbi_assets.pipeline.resources import Clock, ProjectResource
-from cbi_assets.pipeline.to_dagster import lights_metadata
 from cbi_assets.pipeline.warehouse_pool import POOL, WAREHOUSE_KIND
-from cbi_assets.report.lights import Lights
-from cbi_assets.session import Session
 from cbi_assets.tables import (
     DAILY_ML_MATRIX,
     FOLDS,
@@ -73,40 +67,3 @@ def training_tables(
             yield dg.MaterializeResult(asset_key=key, metadata=metadata[table.id])
         else:
             context.log_event(dg.AssetMaterialization(key, metadata=metadata[table.id]))
-
-
-def training_metadata(
-    session: Session, outcome: TrainingOutcome, lights: Lights
-) -> dict[str, dict[str, Any]]:
-    """Return each table's metadata: rows, range, lights, what targets lack, what was written."""
-    fills = roll_fills(session, outcome.builds)
-    builds = {row["table"]: row for row in outcome.builds.drop("inputs").to_dicts()}
-    by_table = [{"table": name, "folds": row["folds"]} for name, row in builds.items()]
-    rows = session.warehouse.query(f"SELECT COUNT(*) FROM `{FOLDS.id}`").item()
-    shown = lights_metadata(lights)
-    found: dict[str, dict[str, Any]] = {
-        FOLDS.id: {"dagster/row_count": rows, "folds": rows_as_markdown(by_table), **shown}
-    }
-    for name, spec in TRAINING.items():
-        row = builds.get(name)
-        if row is None:
-            found[spec.id] = {"dagster/row_count": 0, **shown}
-            continue
-        found[spec.id] = {
-            "dagster/row_count": row["row_count"],
-            "trade dates": span(row["first_date"], row["last_date"]) or "none",
-            **shown,
-            "rows written": outcome.written.get(name, 0),
-            "rows removed": outcome.removed.get(name, 0),
-            "targets": row["targets"],
-            "without target": rows_as_markdown(
-                [
-                    {"reason": reason, "rows": row[column]}
-                    for reason, column in MISSING.items()
-                    if row[column]
-                ]
-            ),
-            "folds": row["folds"],
-            **({"to fill roll steps": fills[name]} if name in fills else {}),
-        }
-    return found
