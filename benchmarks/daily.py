@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
+import multiprocessing
 import os
 import shutil
 import statistics
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,18 @@ def add_day(drive: Path) -> None:
         put_files(drive, root, number, starts[-280:], NEW_JOB)
 
 
+def separately(function: Callable[..., None], *arguments: Any) -> None:
+    """Call a function in a process of its own: the peak memory of a child starts from its parent's.
+
+    Raises SystemExit if it fails.
+    """
+    process = multiprocessing.Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"{function.__name__} failed")
+
+
 def run(verb: str, home: Path, drive: Path) -> dict[str, float]:
     """Run a command; return its CPU seconds, its seconds on the clock and its peak MiB."""
     command = [sys.executable, "-m", "cbi_assets.cli", verb]
@@ -124,7 +138,7 @@ def make(work: Path, size: str) -> None:
     if not costs.exists():
         print(f"making {size} million bars …", flush=True)
         shutil.rmtree(work / size, ignore_errors=True)
-        make_drive(drive, size)
+        separately(make_drive, drive, size)
         costs.write_text(json.dumps({verb: run(verb, made, drive) for verb in VERBS}))
     else:
         for verb in VERBS:
@@ -134,7 +148,7 @@ def make(work: Path, size: str) -> None:
 def measure(work: Path, size: str, runs: int) -> dict[str, Any]:
     """Return the costs of the first run and the medians of one more day, by verb."""
     drive, made = work / size / "drive", work / size / "made"
-    add_day(drive)
+    separately(add_day, drive)
     found: dict[str, list[dict[str, float]]] = {}
     for _ in range(runs):
         home = work / size / "run"
