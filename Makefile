@@ -11,6 +11,8 @@ PYTEST := POLARS_MAX_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=workstea
 # The tests' BigQuery emulator needs an older DuckDB than the product: it has an environment of its own.
 EMULATOR := .venv-emulator
 EMULATOR_READY := $(EMULATOR)/.ready
+# Google's SQL analyzer is WebAssembly, which is compiled to machine code once.
+ANALYZER_READY := $(VENV)/.analyzer
 # Commands and tests start Python a hundred times: modules are compiled once, not at each start.
 unexport PYTHONDONTWRITEBYTECODE
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
@@ -30,18 +32,22 @@ $(EMULATOR_READY): requirements-emulator.txt
 	$(EMULATOR)/bin/pip install --quiet --disable-pip-version-check --requirement requirements-emulator.txt
 	@touch $(EMULATOR_READY)
 
+$(ANALYZER_READY): $(READY)
+	$(BIN)/python -m cbi_assets_tests.googlesql.engine
+	@touch $(ANALYZER_READY)
+
 demo: $(READY)
 	$(BIN)/cbi demo
 
 # The quick tests, which run every command and every SQL file on both warehouses, beside the linters
-test: $(READY) $(EMULATOR_READY) browser
+test: $(READY) $(ANALYZER_READY) $(EMULATOR_READY) browser
 	@$(MAKE) --no-print-directory --jobs=2 lint quick
 
 quick:
 	$(PYTEST) --every-sql -m "not full"
 
 # The rest: whole repeats on BigQuery's emulator, kills at every moment, fuzz
-test-full: $(READY) $(EMULATOR_READY) browser
+test-full: $(READY) $(ANALYZER_READY) $(EMULATOR_READY) browser
 	$(PYTEST) -m full
 
 # Loads mutated files: SEED=2 mutates others, COUNT=2000 more, PART=2/8 an eighth, CASE='its name' repeats one

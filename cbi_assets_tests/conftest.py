@@ -96,8 +96,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the cases of a `sampled` test `full`, but for the first ones; put the longest first."""
-    items.sort(key=lambda item: item.get_closest_marker("starts_first") is None)
+    """Mark the cases of a `sampled` test `full`, but for the first ones; put the longest first.
+
+    Next come the tests on BigQuery: pytest-xdist deals tests out in stretches, and each process
+    that gets one of these starts an emulator of its own.
+    """
+    items.sort(
+        key=lambda item: (not item.get_closest_marker("starts_first"), not _on_bigquery(item))
+    )
     quick: Counter[str] = Counter()
     for item in items:
         if (sampled := item.get_closest_marker("sampled")) and not item.get_closest_marker("full"):
@@ -105,6 +111,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             quick[name] += 1
             if quick[name] > sampled.args[0]:
                 item.add_marker(pytest.mark.full)
+
+
+def _on_bigquery(item: pytest.Item) -> bool:
+    warehouse = getattr(item, "callspec", None) and item.callspec.params.get("warehouse")
+    return warehouse == "bigquery" or "emulator" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -49,6 +49,7 @@ def test_verbs_raise_if_the_clock_is_behind_the_newest_load(
     assert load_once(project, now=late).published == 1
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", ["a[1]", "[!x]", "a]b", "it's", 'a"b', "a=b", "a#b {c}; $d"])
 def test_home_of_an_odd_name_is_loaded_and_read(

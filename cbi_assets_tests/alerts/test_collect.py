@@ -48,6 +48,7 @@ def load_monday(project: Project, drive: Path) -> None:
     build_all(project)
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_collect_returns_nothing_if_all_is_well(project: Project, drive: Path) -> None:
     assert active(project) == []
@@ -77,6 +78,7 @@ def test_collect_reports_failed_checks_conflicts_and_quarantine(
     )
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("now", "stale"),

@@ -43,6 +43,7 @@ def test_front_month_follows_session_volumes_if_utc_days_disagree() -> None:
         assert found.rows() == [("ZL", TUE, "ZLN2024")]
 
 
+@pytest.mark.full
 def test_build_sessions_uses_outrights_and_continuous_symbols_of_rank_0(
     project: Project, drive: Path
 ) -> None:
@@ -52,6 +53,7 @@ def test_build_sessions_uses_outrights_and_continuous_symbols_of_rank_0(
     assert sessions(project, "ZL")["symbol"].to_list() == ["ZL.v.0", "ZLH5"]
 
 
+@pytest.mark.full
 def test_holiday_bars_are_part_of_the_next_session(project: Project, drive: Path) -> None:
     """Bars of Monday 2025-01-20, Martin Luther King Jr. Day, have Tuesday's trade date."""
     monday = 14 * 24
@@ -63,6 +65,7 @@ def test_holiday_bars_are_part_of_the_next_session(project: Project, drive: Path
     assert (row["open"], row["bars"], row["volume"]) == (5.0, 2, 5 + 5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("timeframe", ["1h", "1m"])
 def test_build_sessions_skips_an_evening_without_its_day(
     project: Project, drive: Path, timeframe: str
@@ -80,6 +83,7 @@ def test_build_sessions_skips_an_evening_without_its_day(
     assert found["bars"].to_list() == [1, 2]
 
 
+@pytest.mark.full
 def test_sessions_end_with_the_requested_date(project: Project, drive: Path) -> None:
     put_lines(drive, [record(24 * n) for n in range(3)])
     load_once(project)

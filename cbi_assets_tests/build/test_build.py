@@ -40,6 +40,7 @@ def _loaded(project: Project, drive: Path) -> None:
     load_once(project)
 
 
+@pytest.mark.full
 def test_build_writes_one_row_per_trade_date(project: Project) -> None:
     outcome = run(project)
     assert outcome.rows == {"ZL": 4, "ZS": 4}
@@ -71,6 +72,7 @@ def was_rewritten(project: Project, root: str) -> dict[dt.date, bool]:
     return {row["data_date"]: row["ingestion_ts"] == LATER for row in rows.to_dicts()}
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("start", "end", "replaced"),
@@ -163,6 +165,7 @@ def test_build_of_zl_writes_nothing_if_only_other_roots_have_bars(project: Proje
     assert matrix(project).is_empty()
 
 
+@pytest.mark.full
 def test_rows_get_the_projects_regimes_and_a_check_fails_on_those_without(project: Project) -> None:
     run(project)
     assert set(matrix(project)["regime_name"]) == {"trump_anticipation_2024"}  # to 2025-01-19

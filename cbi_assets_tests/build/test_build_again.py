@@ -50,6 +50,7 @@ def hours(*places: int, symbol: str = "ZL.v.0", **change: object) -> list[str]:
     return [record(place, symbol, **change) for place in places]
 
 
+@pytest.mark.full
 def test_build_writes_only_the_new_day(project: Project, drive: Path) -> None:
     put_lines(drive, hours(0, 1, 24) + hours(0, 24, symbol="ZS.v.0"))
     load_once(project)
@@ -75,6 +76,7 @@ def test_build_writes_only_the_new_day(project: Project, drive: Path) -> None:
     assert all(tables(project)[name].equals(rows) for name, rows in before.items())
 
 
+@pytest.mark.full
 def test_late_bar_changes_only_the_rows_that_depend_on_it(
     project: Project, drive: Path, make_project: MakeProject
 ) -> None:

@@ -63,6 +63,7 @@ def put_later(drive: Path, lines: list[str], name: str = "b.json") -> str:
     return put_lines(drive, lines, name, LATER_JOB)
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_derive_fills_all_four_timeframes_from_minutes(project: Project, drive: Path) -> None:
     first, last = minutes(0, open="9.500000000"), minutes(4, close="11.250000000")
@@ -135,6 +136,7 @@ def test_4h_bars_come_from_minutes_if_they_have_more_volume(project: Project, dr
     assert sources_4h(project) == {MON: ("1m", 10)}
 
 
+@pytest.mark.full
 def test_derive_uses_outrights_and_continuous_symbols_of_rank_0(
     project: Project, drive: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_second_derive_writes_nothing(
     assert all(before[t].equals(frame) for t, frame in derived_tables(project).items())
 
 
+@pytest.mark.full
 def test_late_minute_derives_only_its_session(project: Project, three_days: Path) -> None:
     put_later(three_days, minutes(DAY + 2, high="20.000000000"))
     load_once(project)

@@ -38,6 +38,7 @@ def build_all(project: Project) -> Any:
         return build(session)
 
 
+@pytest.mark.full
 def test_build_skips_a_root_whose_bars_failed(project: Project) -> None:
     set_volume(project, -1)
     with open_session(project, now=NOW) as session:
@@ -67,6 +68,7 @@ def test_build_keeps_a_skipped_roots_rows_and_rebuilds_it_once_its_bars_pass(
         assert query(project, f"SELECT symbol FROM `{MATRIX}`").height == 2
 
 
+@pytest.mark.full
 def test_a_warning_does_not_count_as_failed_upstream(project: Project) -> None:
     with open_session(project, now=NOW) as session:
         results = verbs.check(session)

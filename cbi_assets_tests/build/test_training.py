@@ -83,6 +83,7 @@ def home(trained: Path, tmp_path: Path) -> Project:
     return replace(copy_home(trained, tmp_path / "copy")[0], training=ONLY)
 
 
+@pytest.mark.full
 def test_daily_rows_have_the_matrix_features_and_the_next_dates_return(home: Project) -> None:
     found = rows(home, DAILY)
     flat = query(home, f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}`").sort("data_date")
@@ -133,6 +134,7 @@ def test_a_second_build_writes_nothing(home: Project) -> None:
     assert all(rows(home, name).equals(before[name]) for name in ONLY.tables)
 
 
+@pytest.mark.full
 def test_a_new_date_writes_its_rows_and_those_it_gives_a_target(
     home: Project, tmp_path: Path
 ) -> None:

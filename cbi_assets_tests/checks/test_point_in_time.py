@@ -100,6 +100,7 @@ def test_check_fails_if_a_row_knows_tomorrows_close(project: Project) -> None:
     assert pasted.filter(data_date=DAYS[1])["pivots"].struct.field("P").to_list() == [12.5]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("column", "value"),
     [
@@ -132,6 +133,7 @@ def test_check_rebuilds_the_stored_sessions_too(project: Project) -> None:
     assert run(project)["ZL"].failed
 
 
+@pytest.mark.full
 def test_check_suggests_a_build_if_bars_were_loaded_later(project: Project, drive: Path) -> None:
     put_lines(drive, [record(1, high="20.000000000")], "late.json")
     load_once(project)
@@ -205,6 +207,7 @@ def test_late_observation_owes_the_months_in_which_it_may_be_used(
     assert check_a_day().expected.startswith("none as of any date")
 
 
+@pytest.mark.full
 def test_rows_of_a_root_whose_bars_failed_a_check_are_not_compared(project: Project) -> None:
     old = set_matrix("data_date", "DATE '2024-12-31'", DAYS[0])
     failed = (

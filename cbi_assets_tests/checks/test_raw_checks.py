@@ -223,6 +223,7 @@ def test_check_passes_for_the_other_root(project: Project, fault: Fault) -> None
     assert run(project, fault.check, "ZS").passed
 
 
+@pytest.mark.full
 def test_row_count_fails_if_only_the_sum_over_files_agrees(
     project: Project, drive: Path, file_id: str
 ) -> None:
@@ -235,6 +236,7 @@ def test_row_count_fails_if_only_the_sum_over_files_agrees(
     assert result.sample[0]["first_file_that_differs"] == min(file_id, second)
 
 
+@pytest.mark.full
 def test_row_count_check_fails_if_a_file_lost_all_of_its_bars(
     project: Project, drive: Path
 ) -> None:
@@ -252,6 +254,7 @@ def test_row_count_names_the_file_that_differs(project: Project, file_id: str) -
     assert row["first_file_that_differs"] == file_id
 
 
+@pytest.mark.full
 def test_overlap_check_fails_if_files_disagree(project: Project, drive: Path, file_id: str) -> None:
     other = put_lines(drive, [record(1, close="11.000000000")], job=LATER_JOB)
     load_once(project)
@@ -263,6 +266,7 @@ def test_overlap_check_fails_if_files_disagree(project: Project, drive: Path, fi
     assert run(project, "no_overlapping_loads_disagree", "ZS").passed
 
 
+@pytest.mark.full
 def test_sample_has_20_rows_if_there_are_more_offenders(project: Project, drive: Path) -> None:
     put_lines(drive, [record(n) for n in range(4, 40)], "b.json")
     load_once(project)
@@ -272,6 +276,7 @@ def test_sample_has_20_rows_if_there_are_more_offenders(project: Project, drive:
     assert len(result.sample) == 20
 
 
+@pytest.mark.full
 def test_gap_check_passes_if_the_vendor_is_known_to_lack_the_day(project: Project) -> None:
     # the vendor lacks 2014-06-11 of the grains, and 2014-06-13 of CME, NYMEX and COMEX, not of CBOT
     moved = f"UPDATE `{TABLE}` SET trade_date = DATE '2014-06-10' WHERE root = 'ZL'"
@@ -281,6 +286,7 @@ def test_gap_check_passes_if_the_vendor_is_known_to_lack_the_day(project: Projec
     assert not run(project, "no_unexplained_gaps").passed
 
 
+@pytest.mark.full
 def test_gap_check_finds_a_monday_but_no_weekend_or_holiday(project: Project) -> None:
     # Martin Luther King's day was the 20th
     change(project, later_bar("2025-01-07"), later_bar("2025-01-08"), later_bar("2025-01-09"))
@@ -299,6 +305,7 @@ def test_gap_check_passes_if_the_job_says_the_day_is_missing(project: Project) -
     assert result.passed
 
 
+@pytest.mark.full
 def test_bars_are_fresh_for_five_trade_dates(project: Project) -> None:
     # closed by then: 6 to 10 January; and, past a weekend, 7 to 13 January
     fresh = run(project, "bars_are_fresh", as_of=dt.datetime(2025, 1, 11, 12, tzinfo=dt.UTC))
@@ -317,6 +324,7 @@ def test_coverage_warns_if_wanted_dates_are_missing(project: Project) -> None:
     assert not result.failed  # it only warns
 
 
+@pytest.mark.full
 def test_coverage_may_end_one_trade_date_before_the_others(project: Project) -> None:
     change(project, later_bar("2025-01-07"))
     assert run(project, "coverage_is_uniform", "ZS").passed

@@ -44,6 +44,7 @@ DAY = {
 }
 
 
+@pytest.mark.full
 def test_check_passes_if_the_hours_make_the_day(project: Project, drive: Path) -> None:
     result = rebuild(project, drive, "1d", [*HOURS, record(0, **DAY)])
     assert result.passed
@@ -76,6 +77,7 @@ def test_check_fails_if_a_tick_or_a_lot_differs(
     assert row[f"stated_{name}"] != row[f"rebuilt_{name}"]
 
 
+@pytest.mark.full
 def test_days_in_only_one_table_are_not_compared(project: Project, drive: Path) -> None:
     lines = [*HOURS, record(0, **DAY), record(1, timeframe="1d", volume="99"), record(48)]
     result = rebuild(project, drive, "1d", lines)
@@ -99,6 +101,7 @@ def test_check_fails_if_minutes_have_no_hour(project: Project, drive: Path) -> N
     assert result.sample[0]["stated_volume"] is None
 
 
+@pytest.mark.full
 def test_minutes_count_toward_their_own_hour(project: Project, drive: Path) -> None:
     lines = [
         record(0, high="15.000000000", close="9.000000000", volume="9"),
@@ -112,11 +115,13 @@ def test_minutes_count_toward_their_own_hour(project: Project, drive: Path) -> N
     assert result.actual == "0 mismatched bars of 2 compared"
 
 
+@pytest.mark.full
 def test_bars_of_two_instruments_are_not_compared(project: Project, drive: Path) -> None:
     lines = [*HOURS, record(0, "ZLH5", **DAY, instrument_id=11)]
     assert rebuild(project, drive, "1d", lines).actual == "0 mismatched bars"
 
 
+@pytest.mark.full
 def test_hours_of_a_continuous_symbol_meet_the_day_of_its_outright(
     project: Project, drive: Path
 ) -> None:
@@ -130,6 +135,7 @@ def test_hours_of_a_continuous_symbol_meet_the_day_of_its_outright(
     assert (row["stated_volume"], row["rebuilt_volume"]) == (13, 12)
 
 
+@pytest.mark.full
 def test_each_symbol_of_a_day_is_compared_with_each_of_its_hours(
     project: Project, drive: Path
 ) -> None:
@@ -145,6 +151,7 @@ def test_each_symbol_of_a_day_is_compared_with_each_of_its_hours(
     ]
 
 
+@pytest.mark.full
 def test_an_id_that_another_instrument_has_the_next_day_is_not_compared_across_days(
     project: Project, drive: Path
 ) -> None:
@@ -152,6 +159,7 @@ def test_an_id_that_another_instrument_has_the_next_day_is_not_compared_across_d
     assert rebuild(project, drive, "1d", lines).actual == "0 mismatched bars"
 
 
+@pytest.mark.full
 def test_an_hour_without_volume_needs_no_minutes(project: Project, drive: Path) -> None:
     """Its prices, far from the trades, do not enter the day either."""
     quiet = {"open": "99.000000000", "high": "99.000000000", "low": "1.000000000"}
@@ -165,6 +173,7 @@ def test_an_hour_without_volume_needs_no_minutes(project: Project, drive: Path) 
     assert of_day.actual == "0 mismatched bars of 1 compared"
 
 
+@pytest.mark.full
 def test_a_day_in_which_a_file_of_hours_begins_is_not_compared(
     project: Project, drive: Path
 ) -> None:

@@ -64,6 +64,7 @@ def found(
     return warehouse.query(load_sql(f"checks/{name}", table=table), PARAMS)
 
 
+@pytest.mark.full
 @given(rows=st.lists(bars, max_size=12))
 @settings(max_examples=30, deadline=None)
 def test_duplicates_are_the_starts_that_occur_twice(
@@ -75,6 +76,7 @@ def test_duplicates_are_the_starts_that_occur_twice(
     assert {row[:2]: row[2] for row in result.select("symbol", MINUTE, "copies").rows()} == copies
 
 
+@pytest.mark.full
 @given(rows=st.lists(bars, max_size=12, unique_by=lambda row: row[:2]))
 @settings(max_examples=30, deadline=None)
 def test_implausible_steps_are_those_of_neighboring_bars(

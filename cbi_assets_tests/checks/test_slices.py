@@ -72,6 +72,7 @@ def test_load_keeps_a_slice_of_each_root_and_month(project: Project) -> None:
     assert [bars for _, _, bars in december.files] == [2]
 
 
+@pytest.mark.full
 def test_bars_of_the_largest_values_have_a_slice(project: Project, drive: Path) -> None:
     largest = {"open": "8999999999.000000000", "high": "8999999999.000000000"}
     put_lines(drive, [record(5, volume=str(2**63 - 1), **largest)], "b.json", job=LATER_JOB)
@@ -79,6 +80,7 @@ def test_bars_of_the_largest_values_have_a_slice(project: Project, drive: Path) 
     assert not check(project, full=True)["source_is_databento", "ZL"].failed
 
 
+@pytest.mark.full
 def test_check_reads_no_bars_again_if_nothing_has_changed(project: Project) -> None:
     recorded = RecordedProject.of(project)
     with open_session(recorded, now=NOW) as session:
@@ -89,6 +91,7 @@ def test_check_reads_no_bars_again_if_nothing_has_changed(project: Project) -> N
     assert before == {key: actual for key, actual in after.items() if key in before}
 
 
+@pytest.mark.full
 def test_load_checks_only_the_months_of_its_bars(project: Project, drive: Path) -> None:
     put_lines(drive, [record(2)], "b.json", job=LATER_JOB)
     recorded = RecordedProject.of(project)

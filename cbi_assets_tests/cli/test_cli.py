@@ -152,6 +152,7 @@ def test_inventory_and_build_print_json(cbi: Cbi, drive: Path) -> None:
     assert (document["first"], document["last"]) == ("2025-01-06", "2025-01-06")
 
 
+@pytest.mark.full
 def test_load_records_only_after_the_background_thread_has_created_dagsters_instance(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

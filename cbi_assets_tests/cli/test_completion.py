@@ -99,6 +99,7 @@ def test_fish_shows_a_roots_name_next_to_it(environment: dict[str, str]) -> None
     assert printed.splitlines() == [f"ZL\t{load_universe().roots['ZL'].name}"]
 
 
+@pytest.mark.full
 def test_unload_completes_what_is_loaded(
     environment: dict[str, str], project: Project, drive: Path
 ) -> None:
@@ -121,6 +122,7 @@ def test_completion_script_runs_cbi(environment: dict[str, str], shell: str) -> 
     assert f"_CBI_COMPLETE=complete_{shell}" in script
 
 
+@pytest.mark.full
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_bash_itself_completes_the_timeframes(environment: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()

@@ -34,6 +34,7 @@ def findings(now: dt.datetime = NOW) -> dict[str, Finding]:
     return {finding.name: finding for finding in diagnose(now)}
 
 
+@pytest.mark.full
 def test_diagnose_finds_no_problem_in_a_loaded_home(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)])
     load_once(project)
@@ -191,6 +192,7 @@ def test_unmet_names_absent_and_wrong_versions() -> None:
     assert absent == "nothing-like-it is not installed, >=2 is required"
 
 
+@pytest.mark.full
 def test_doctor_exits_2_and_prints_json_if_a_setting_is_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

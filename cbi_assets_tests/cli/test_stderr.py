@@ -27,6 +27,7 @@ def stderr_of(tmp_path: Path, *arguments: str) -> str:
     return finished.stderr
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arguments", [["--help"], ["load", "--help"]], ids=" ".join)
 def test_help_prints_nothing_on_stderr(tmp_path: Path, arguments: list[str]) -> None:
     assert stderr_of(tmp_path, *arguments) == ""

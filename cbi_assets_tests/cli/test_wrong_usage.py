@@ -149,6 +149,7 @@ def test_no_command_shows_the_help_and_exits_2(cbi: Cbi) -> None:
     assert "Usage: cbi " in finished.stdout
 
 
+@pytest.mark.full
 def test_unload_changes_nothing_if_its_question_is_not_answered(
     cbi: Cbi, project: Project, drive: Path
 ) -> None:

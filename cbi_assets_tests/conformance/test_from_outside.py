@@ -28,6 +28,7 @@ pytestmark = pytest.mark.both_warehouses
 HOURLY = RAW["1h"].id
 
 
+@pytest.mark.full
 def test_sensor_run_shows_in_dagster(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

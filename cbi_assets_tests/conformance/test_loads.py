@@ -44,6 +44,7 @@ def fill(drive: Path) -> None:
     put_lines(drive, [record(3), record(5), *clash, *others], job=LATER_JOB)
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_load_accounts_for_every_record(project: Project, drive: Path) -> None:
     fill(drive)
@@ -69,6 +70,7 @@ def test_load_accounts_for_every_record(project: Project, drive: Path) -> None:
     assert (again.published, again.load_id) == (0, None)
 
 
+@pytest.mark.full
 def test_published_bars_equal_the_source(project: Project, drive: Path) -> None:
     records = bars(30)
     put_job(drive, {f"{NAME}.ohlcv-1h.dbn.zst": dbn_file(records)})

@@ -76,6 +76,7 @@ def test_chain_requests_each_contract_while_it_is_the_front_month_or_the_next(
     assert requested(plan_of(with_daily, "continuous")) == []
 
 
+@pytest.mark.full
 def test_contracts_of_a_day_depend_on_nothing_later(with_daily: Project) -> None:
     with open_session(with_daily, now=SATURDAY) as session:
         daily = DailyBars.read(session, ["ZL"])

@@ -31,6 +31,7 @@ from cbi_assets_tests.databento_api.vendor import Vendor
 from cbi_assets_tests.helpers import load_once, table
 
 
+@pytest.mark.full
 def test_execute_buys_downloads_and_records_every_request(
     project: Project, drive: Path, vendor: Vendor
 ) -> None:
@@ -56,6 +57,7 @@ def test_execute_buys_downloads_and_records_every_request(
     assert set(table(project, "1d")["symbol"]) == {"ESH5", "ESM5", "ESH5-ESM5"}
 
 
+@pytest.mark.full
 def test_execute_submits_exactly_the_request(project: Project, vendor: Vendor) -> None:
     plan = make_plan()
     approve_as_ada(project, plan)
@@ -76,6 +78,7 @@ def test_execute_submits_exactly_the_request(project: Project, vendor: Vendor) -
     assert logged.params["symbols"] == "ZL.v.0"
 
 
+@pytest.mark.full
 def test_execute_writes_to_training_data_if_the_drive_has_it(
     project: Project, drive: Path, vendor: Vendor
 ) -> None:
@@ -88,6 +91,7 @@ def test_execute_writes_to_training_data_if_the_drive_has_it(
     assert rows(project)[0].folder == f"TrainingData/raw/databento_zl/{job.id}"
 
 
+@pytest.mark.full
 def test_execute_downloads_an_unlisted_manifest(
     project: Project, drive: Path, vendor: Vendor
 ) -> None:
@@ -100,6 +104,7 @@ def test_execute_downloads_an_unlisted_manifest(
     assert manifest.read_bytes() == job.files["manifest.json"]
 
 
+@pytest.mark.full
 def test_execute_raises_if_the_approval_is_used_up(project: Project, vendor: Vendor) -> None:
     plan = make_plan()
     approve_as_ada(project, plan)
@@ -167,6 +172,7 @@ def test_execute_raises_if_another_download_is_running(
     assert submitted(vendor) == 1
 
 
+@pytest.mark.full
 def test_execute_creates_missing_tables_once(
     project: Project, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +186,7 @@ def test_execute_creates_missing_tables_once(
     assert len(created) == 1
 
 
+@pytest.mark.full
 def test_execute_writes_exactly_the_files_of_the_manifest(
     project: Project, drive: Path, vendor: Vendor
 ) -> None:

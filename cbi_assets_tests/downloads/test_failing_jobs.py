@@ -68,6 +68,7 @@ def test_execute_can_be_repeated_after_a_refused_submission(
     assert len(vendor.jobs) == 2
 
 
+@pytest.mark.full
 def test_execute_waits_as_long_as_a_429_says(project: Project, vendor: Vendor) -> None:
     plan = make_plan()
     approve_as_ada(project, plan)
@@ -156,6 +157,7 @@ def test_execute_stops_waiting_after_six_hours(project: Project, vendor: Vendor)
     assert submitted(vendor) == 1
 
 
+@pytest.mark.full
 def test_execute_downloads_the_other_jobs_if_one_fails(project: Project, vendor: Vendor) -> None:
     plan = make_plan(request(), request("ES"))
     approve_as_ada(project, plan)

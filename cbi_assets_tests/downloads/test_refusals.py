@@ -57,6 +57,7 @@ def test_execute_rejects_an_approval_edited_by_hand(project: Project, vendor: Ve
     assert vendor.log == []
 
 
+@pytest.mark.full
 def test_execute_downloads_jobs_after_the_approval_expired(
     project: Project, vendor: Vendor
 ) -> None:
@@ -81,6 +82,7 @@ def test_execute_buys_nothing_above_the_ceiling(
     assert list(drive.iterdir()) == []
 
 
+@pytest.mark.full
 def test_execute_may_spend_exactly_the_ceiling(project: Project, vendor: Vendor) -> None:
     plan = make_plan()
     approve_as_ada(project, make_plan(), max_usd=USD * 1.000001)
@@ -90,6 +92,7 @@ def test_execute_may_spend_exactly_the_ceiling(project: Project, vendor: Vendor)
     assert buy(project, plan, vendor).is_complete
 
 
+@pytest.mark.full
 def test_execute_stops_if_the_price_rises_between_submissions(
     project: Project, drive: Path, vendor: Vendor
 ) -> None:
@@ -190,6 +193,7 @@ def test_a_rejected_key_is_a_usage_error_without_the_key(project: Project, vendo
     assert submitted(vendor) == 0
 
 
+@pytest.mark.full
 def test_the_key_is_in_no_file_and_no_log(
     project: Project, drive: Path, vendor: Vendor, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -146,6 +146,7 @@ EDITS = {
 }
 
 
+@pytest.mark.full
 def test_edited_row_refuses_everything(session: Session) -> None:
     count_use(session, grant_as_ada(session), PLAN)
     copy = session.warehouse.stage_query("copy", f"SELECT * FROM `{TABLE}`")

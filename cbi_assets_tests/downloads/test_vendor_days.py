@@ -102,6 +102,7 @@ def test_day_modified_after_its_fetch_is_planned_again_apart(drive: Path, projec
     )  # fmt: skip
 
 
+@pytest.mark.full
 def test_degraded_day_is_loaded_and_shown(drive: Path, project: Project) -> None:
     put_lines(drive, FOUR_DAYS)
     put_condition(drive, JOB, ("2025-01-07", "degraded", "2025-01-08"))
@@ -113,6 +114,7 @@ def test_degraded_day_is_loaded_and_shown(drive: Path, project: Project) -> None
     assert newest_ranges(cover(project)) == []
 
 
+@pytest.mark.full
 def test_survey_asks_the_vendor_what_is_pending_missing_and_modified_now(
     drive: Path, project: Project, vendor: Vendor
 ) -> None:
@@ -133,6 +135,7 @@ def test_survey_asks_the_vendor_what_is_pending_missing_and_modified_now(
     ]
 
 
+@pytest.mark.full
 def test_survey_requests_a_day_that_is_no_longer_missing(
     drive: Path, project: Project, vendor: Vendor
 ) -> None:

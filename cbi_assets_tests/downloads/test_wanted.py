@@ -188,6 +188,7 @@ def cover(project: Project, root: str, timeframe: str, now: dt.datetime = NOW) -
     return next(c for c in wanted.coverages if (c.root, c.timeframe) == (root, timeframe))
 
 
+@pytest.mark.full
 def test_survey_counts_no_trade_date_with_only_its_evening_before(
     drive: Path, project: Project
 ) -> None:
@@ -203,6 +204,7 @@ def test_survey_counts_no_trade_date_with_only_its_evening_before(
     )
 
 
+@pytest.mark.full
 def test_survey_requests_a_day_that_has_only_the_next_dates_evening(
     drive: Path, project: Project
 ) -> None:
@@ -214,6 +216,7 @@ def test_survey_requests_a_day_that_has_only_the_next_dates_evening(
     assert found.ranges[-1].trade_dates[-1] == date("2025-01-07")
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_survey_counts_only_the_wanted_series(drive: Path, project: Project) -> None:
     # ZL's 1d is wanted as contracts; the vendor's continuous series does not replace them
@@ -333,6 +336,7 @@ def test_unplanned_lists_named_roots_only() -> None:
     assert [entry.name for entry in unplanned(universe, scope)] == ["ZN", "ES"]
 
 
+@pytest.mark.full
 def test_make_plan_requests_only_the_newest_days_if_asked(drive: Path, project: Project) -> None:
     load_hours(drive, project, ("2025-01-06T00:00:00+00:00", 23))
     now = dt.datetime(2025, 1, 11, tzinfo=dt.UTC)

@@ -141,6 +141,7 @@ def test_parquet_is_refused_if_its_times_have_no_zone(
     assert "which is not Databento's" in reason
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("zone", ["America/Chicago", "UTC", "+05:30"])
 def test_parquet_with_a_zone_loads_the_same_times(project: Project, drive: Path, zone: str) -> None:

@@ -251,6 +251,7 @@ def test_text_is_refused_if_its_lines_are_shorter_than_bars(project: Project, dr
     assert published(project) == GOOD_ROWS
 
 
+@pytest.mark.full
 def test_packs_are_cut_by_size_as_well_as_by_records(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +281,7 @@ def with_long_symbol(scratch: Path, encoding: str, length: int) -> bytes:
     return b"".join(lines)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("encoding", ["json", "csv", "parquet"])
 @pytest.mark.parametrize("length", [72, 60_000])
 def test_record_is_quarantined_if_its_symbol_is_longer_than_any(

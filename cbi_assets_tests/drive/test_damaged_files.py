@@ -121,6 +121,7 @@ def decompresses(data: bytes) -> bool:
         return False
 
 
+@pytest.mark.full
 def test_file_is_refused_exactly_if_zstd_detects_the_flipped_byte(
     project: Project, drive: Path
 ) -> None:
@@ -151,6 +152,7 @@ DAMAGED: list[tuple[str, bytes, bytes, str]] = [
 ]
 
 
+@pytest.mark.full
 def test_file_is_refused_if_only_its_manifest_shows_the_damage(
     project: Project, drive: Path
 ) -> None:
@@ -165,6 +167,7 @@ def test_file_is_refused_if_only_its_manifest_shows_the_damage(
     assert_only_the_good_file_loads(project, reasons)
 
 
+@pytest.mark.full
 def test_refused_file_loads_after_it_was_downloaded_again(project: Project, drive: Path) -> None:
     bad = f"{NAME}.ohlcv-1h.dbn.zst"
     folder = put_job(drive, {bad: FRAMES})
@@ -175,6 +178,7 @@ def test_refused_file_loads_after_it_was_downloaded_again(project: Project, driv
     assert published(project) == expected_rows(RECORDS)
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("key", "value", "reason"),
@@ -191,6 +195,7 @@ def test_file_is_refused_if_manifest_lists_other_size_or_hash(
     assert_only_the_good_file_loads(project, {f"{JOB}/{bad}": reason})
 
 
+@pytest.mark.full
 def test_sidecars_are_named_and_files_load_if_sidecars_are_damaged(
     project: Project, drive: Path
 ) -> None:
@@ -253,6 +258,7 @@ def test_zip_member_is_refused_if_its_path_leads_outside(
     assert sorted(tmp_path.rglob("*.zst")) == before
 
 
+@pytest.mark.full
 def test_zip_is_refused_if_cut(project: Project, drive: Path) -> None:
     (drive / "job.zip").write_bytes(zip_of({f"{NAME}.dbn.zst": FRAMES})[:-30])
     (drive / GOOD_NAME).write_bytes(dbn_file(GOOD))

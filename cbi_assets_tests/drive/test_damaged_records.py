@@ -47,6 +47,7 @@ def quarantined(project: Project) -> list[tuple[int, str, str]]:
     return frame.sort("record_no").rows()
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("pretty", [True, False])
 @pytest.mark.parametrize("encoding", ["json", "csv"])
@@ -65,6 +66,7 @@ def test_last_record_is_quarantined_if_cut(
     assert (outcome.unresolved, outcome.published, outcome.has_failures) == (1, 23, True)
 
 
+@pytest.mark.full
 def test_garbage_lines_are_quarantined_and_the_rest_published(
     project: Project, drive: Path
 ) -> None:
@@ -81,6 +83,7 @@ def test_garbage_lines_are_quarantined_and_the_rest_published(
     assert published(project) == [row for n, row in enumerate(ROWS) if n not in (4, 9)]
 
 
+@pytest.mark.full
 def test_csv_line_is_quarantined_if_its_column_count_differs(project: Project, drive: Path) -> None:
     lines = FORMS["csv", False].splitlines()
     lines[3] = lines[3].rpartition(b",")[0]
@@ -95,6 +98,7 @@ def test_csv_line_is_quarantined_if_its_column_count_differs(project: Project, d
     assert published(project) == [row for n, row in enumerate(ROWS) if n not in (2, 6)]
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("encoding", ["json", "csv", "dbn"])
 def test_malformed_values_are_quarantined_in_every_encoding(
@@ -253,6 +257,7 @@ ANY_BYTE = {
 }
 
 
+@pytest.mark.full
 @settings(max_examples=40)
 @given(**ANY_BYTE)
 def test_changed_byte_changes_no_other_line(**change: Any) -> None:

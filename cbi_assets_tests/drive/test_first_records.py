@@ -87,6 +87,7 @@ def test_first_record_raises_if_its_header_is_no_number(field: str, value: objec
         first_record(BAR | {field: value})
 
 
+@pytest.mark.full
 def test_all_but_a_first_record_of_another_schema_load(project: Project, drive: Path) -> None:
     data = TEXTS["json"].replace(b'"rtype":34', b'"rtype":0', 1)
     (drive / f"{NAME}.ohlcv-1h.json").write_bytes(data)

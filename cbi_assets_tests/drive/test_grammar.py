@@ -118,6 +118,7 @@ TOKENS = st.one_of(
 VALUES = given(form=st.sampled_from(FORMS), field=st.sampled_from(FIELDS), token=TOKENS)
 
 
+@pytest.mark.full
 @settings(max_examples=60)
 @VALUES
 @example(form=("csv", True), field="instrument_id", token="0x0A")
@@ -164,6 +165,7 @@ def edited(line: bytes, edits: Sequence[tuple[int, int, int]]) -> bytes:
     return line
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("pretty", [True, False])
 @settings(max_examples=60)
 @given(edits=st.lists(EDIT, min_size=1, max_size=3), twice=st.booleans())

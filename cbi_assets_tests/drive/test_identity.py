@@ -48,6 +48,7 @@ def of_nasdaq() -> Records:
     return records
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("name", [f"{NAME}.dbn.zst", f"{NAME}.json", f"{NAME}.csv"])
 def test_record_is_quarantined_if_its_publisher_is_not_the_datasets(
@@ -88,6 +89,7 @@ def test_file_is_refused_if_its_records_deny_the_foreign_dataset_that_it_claims(
     assert published(project) == expected_rows(bars(5))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sidecars", [(), ("metadata",)])
 def test_header_without_a_dataset_leaves_it_to_job_and_publisher(
     project: Project, drive: Path, sidecars: tuple[str, ...]
@@ -119,6 +121,7 @@ def symbology_csv(*rows: str) -> bytes:
 BOTH_DAYS = symbology_csv("ZL.v.0,10,2025-01-06", "ES.v.0,40,2025-01-06", "ZL.v.0,10,2025-01-07")
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("data", [BOTH_DAYS, b"\xef\xbb\xbf" + BOTH_DAYS.replace(b"\n", b"\r\n")])
 def test_symbology_csv_names_the_records(project: Project, drive: Path, data: bytes) -> None:
@@ -132,6 +135,7 @@ def test_symbology_csv_names_the_records(project: Project, drive: Path, data: by
     }
 
 
+@pytest.mark.full
 def test_symbology_csv_counts_on_its_dates_alone(project: Project, drive: Path) -> None:
     put_job(drive, {f"{NAME}.csv": UNNAMED}, sidecars=())
     (drive / JOB / "symbology.csv").write_bytes(symbology_csv("ZL.v.0,10,2025-01-07"))
@@ -179,6 +183,7 @@ def by_id(stype_out: Any, symbol: str) -> bytes:
     return header + RECORDS.tobytes()
 
 
+@pytest.mark.full
 def test_dbn_asked_for_by_id_is_named_by_its_mappings(project: Project, drive: Path) -> None:
     data = by_id(databento_dbn.SType.RAW_SYMBOL, "ZLG28")
     put_job(drive, {"a.dbn": data}, sidecars=())
@@ -199,6 +204,7 @@ def test_id_that_stands_for_itself_names_no_record(project: Project, drive: Path
     assert outcome.has_failures
 
 
+@pytest.mark.full
 def test_symbology_json_asked_for_by_id_names_the_records(project: Project, drive: Path) -> None:
     put_job(drive, {f"{NAME}.csv": UNNAMED}, sidecars=())
     interval = '{"d0": "2025-01-01", "d1": "2025-02-01", "s": "ZLG28"}'
@@ -224,6 +230,7 @@ def zipped(separator: str, *extra: str) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("separator", ["/", "\\"])
 def test_zip_is_read_whichever_way_its_names_are_separated(
     project: Project, drive: Path, separator: str
@@ -247,6 +254,7 @@ def test_zip_is_refused_if_a_name_is_in_it_with_both_separators(
     }
 
 
+@pytest.mark.full
 def test_csv_of_a_frame_loads_as_pandas_and_polars_write_it(project: Project, drive: Path) -> None:
     options: list[dict[str, Any]] = [
         {},

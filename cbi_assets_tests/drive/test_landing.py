@@ -42,6 +42,7 @@ def packs(project: Project) -> set[Path]:
     return set(project.home.landing.glob("*/*.parquet"))
 
 
+@pytest.mark.full
 def test_many_small_files_land_in_few_packs(project: Project, drive: Path) -> None:
     """Land 60 files of one bar each: 30 of text, 30 of DBN."""
     records = bars(60, schema="ohlcv-1m")
@@ -58,6 +59,7 @@ def test_many_small_files_land_in_few_packs(project: Project, drive: Path) -> No
     assert published(project, "1m") == expected_rows(records)
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("form", ["json", "csv.zst", "dbn", "dbn.zst", "parquet"])
 def test_file_keeps_rows_and_record_numbers_across_pieces_and_packs(
@@ -86,6 +88,7 @@ def test_file_keeps_rows_and_record_numbers_across_pieces_and_packs(
     assert published(project) == mixed_rows()
 
 
+@pytest.mark.full
 def test_large_file_leaves_no_rows_if_its_end_is_damaged(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +109,7 @@ def test_large_file_leaves_no_rows_if_its_end_is_damaged(
     assert published(project) == expected_rows(bars(3)) + expected_rows(good, "ZS.v.0", "ZS")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("pack_records", [500_000, 2])
 @pytest.mark.parametrize(
     ("limit", "symbols"),
@@ -151,6 +155,7 @@ def test_orphaned_packs_are_removed_after_a_killed_run(project: Project, drive: 
     assert not half.exists()
 
 
+@pytest.mark.full
 def test_files_are_read_again_if_their_pack_is_missing(project: Project, drive: Path) -> None:
     (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
     (drive / "b.dbn").write_bytes(dbn_file(bars(24, schema="ohlcv-1m"), "ohlcv-1m"))
@@ -164,6 +169,7 @@ def test_files_are_read_again_if_their_pack_is_missing(project: Project, drive: 
     assert published(project) == expected_rows(bars(24))
 
 
+@pytest.mark.full
 def test_everything_is_read_again_if_the_catalog_is_missing(project: Project, drive: Path) -> None:
     (drive / "a.dbn").write_bytes(dbn_file(bars(24)))
     load_once(project)
@@ -208,6 +214,7 @@ def test_a_file_landed_under_earlier_years_of_contracts_is_read_again(
     assert load_once(project).survey.read == 0
 
 
+@pytest.mark.full
 def test_file_loads_after_a_run_that_died_before_its_commit(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

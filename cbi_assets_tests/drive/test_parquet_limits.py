@@ -133,6 +133,7 @@ def test_sizes_of_pages_add_up_to_those_of_the_footer(
             assert 10 <= headers <= 400
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("writer", ["polars", "duckdb", "duckdb v2"])
 def test_parquet_of_other_writers_loads(
     project: Project, drive: Path, table: pa.Table, writer: str

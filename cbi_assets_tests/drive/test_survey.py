@@ -38,6 +38,7 @@ def verdicts(project: Project) -> dict[str, tuple[str, str]]:
     return {file.path: (file.verdict, file.reason) for file in found.files}
 
 
+@pytest.mark.full
 def test_file_loads_if_its_name_has_quotes_newlines_and_sql(project: Project, drive: Path) -> None:
     put_job(drive / ODD, {f"{ODD}.dbn.zst": dbn_file(bars(24))}, job=ODD)
     bad = dbn_file(GOOD)[:-3]
@@ -50,6 +51,7 @@ def test_file_loads_if_its_name_has_quotes_newlines_and_sql(project: Project, dr
     assert load_once(project).published == 0
 
 
+@pytest.mark.full
 def test_load_works_if_the_home_has_quotes_in_its_name(
     make_project: MakeProject, drive: Path
 ) -> None:
@@ -59,6 +61,7 @@ def test_load_works_if_the_home_has_quotes_in_its_name(
     assert published(project) == expected_rows(bars(24))
 
 
+@pytest.mark.full
 def test_file_loads_if_its_name_is_not_utf8(project: Project, drive: Path) -> None:
     """Linux allows any bytes in a name, and drives of other systems have such names."""
     folder = os.fsencode(drive) + b"/caf\xe9"
@@ -162,6 +165,7 @@ def test_home_loads_only_real_or_only_synthetic_bars(
     assert published(demo) == expected_rows(GOOD, "ZS.v.0", "ZS", dataset="DEMO.SYNTH")
 
 
+@pytest.mark.full
 def test_unchanged_files_are_not_opened_again(project: Project, drive: Path) -> None:
     """Bytes replaced under the same size and time prove that no file was opened."""
     put_job(drive, {"good.dbn.zst": dbn_file(GOOD), "text.json": text_file(bars(24))})
@@ -183,6 +187,7 @@ def test_unchanged_files_are_not_opened_again(project: Project, drive: Path) -> 
     assert load_once(project).survey.read == 0
 
 
+@pytest.mark.full
 def test_copies_of_a_file_land_once(project: Project, drive: Path) -> None:
     data = dbn_file(bars(24))
     for folder in ("a", "b", "c"):
@@ -198,6 +203,7 @@ def test_copies_of_a_file_land_once(project: Project, drive: Path) -> None:
     assert (part.files, part.records, part.published, part.duplicates) == (1, 24, 24, 0)
 
 
+@pytest.mark.full
 def test_files_of_one_name_load_if_their_content_differs(project: Project, drive: Path) -> None:
     """Two jobs use one file name for overlapping days, with equal bars where they overlap."""
     records = bars(24)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import pytest
+
 from cbi_assets.demo.encoder import mappings
 from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
@@ -30,6 +32,7 @@ def reasons(project: Project) -> dict[int, str]:
     return dict(rows)
 
 
+@pytest.mark.full
 def test_record_is_quarantined_if_its_id_has_two_symbols_that_day(
     project: Project, drive: Path
 ) -> None:
@@ -44,6 +47,7 @@ def test_record_is_quarantined_if_its_id_has_two_symbols_that_day(
     assert outcome.unresolved == 9
 
 
+@pytest.mark.full
 def test_record_is_quarantined_if_its_id_has_no_symbol_that_day(
     project: Project, drive: Path
 ) -> None:
@@ -81,6 +85,7 @@ def test_late_symbology_moves_records_outside_the_universe(project: Project, dri
     assert books.rows() == [(24, 24, "loaded")]
 
 
+@pytest.mark.full
 def test_late_symbology_of_one_copy_resolves_the_file_once(project: Project, drive: Path) -> None:
     """A copy with symbols and one without do not land the file again and again."""
     put_job(drive, {f"{NAME}.json": UNRESOLVED}, job="a", sidecars=())
@@ -93,6 +98,7 @@ def test_late_symbology_of_one_copy_resolves_the_file_once(project: Project, dri
     assert published(project) == expected_rows(bars(24))
 
 
+@pytest.mark.full
 def test_symbols_in_records_override_the_sidecar(project: Project, drive: Path) -> None:
     other = mappings({"ZS.v.0": [(10, *JANUARY)]})
     put_job(drive, {f"{NAME}.json": text_file(bars(24), mapped=MAPPED)}, mapped=other)

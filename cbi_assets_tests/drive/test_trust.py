@@ -294,6 +294,7 @@ def test_sidecar_that_differs_from_the_manifest_is_refused_and_not_used(
     assert published(project) == GOOD_ROWS
 
 
+@pytest.mark.full
 def test_file_lost_from_a_zipped_job_is_refused(project: Project, drive: Path) -> None:
     folder = put_job(drive, {"a.dbn": dbn_file(GOOD), "b.dbn": dbn_file(RECORDS)})
     inside = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "b.dbn"}

@@ -32,6 +32,7 @@ CLI = [sys.executable, "-c", "from cbi_assets.cli import main; main()"]
 LOCKED = "cannot be listed: Permission denied. Fix its permissions."
 
 
+@pytest.mark.full
 def test_inventory_names_unreadable_folder_and_file(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +100,7 @@ def test_unlistable_folder_fails_the_load_and_the_rest_loads(
     assert published(project) == expected_rows(bars(24))
 
 
+@pytest.mark.full
 def test_dangling_link_fails_the_load_and_the_rest_loads(project: Project, drive: Path) -> None:
     (drive / "good.dbn").write_bytes(dbn_file(bars(24)))
     (drive / "dangling.dbn").symlink_to(drive / "nowhere")

@@ -103,6 +103,7 @@ ANY = st.lists(
 )
 
 
+@pytest.mark.full
 @given(ANY, st.integers(0, 40))
 def test_macro_values_do_not_depend_on_later_publications(
     found: list[tuple[str, int, int, float]], cut: int

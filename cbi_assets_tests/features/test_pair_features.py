@@ -179,6 +179,7 @@ def test_series_counts_from_its_publication_and_with_its_first_vintage() -> None
     assert correlations(pl.concat([revised, published])) == correlations(published)
 
 
+@pytest.mark.full
 @settings(max_examples=6, deadline=None)
 @given(st.data())
 def test_no_feature_knows_what_was_not_known_at_the_rows_close(data: st.DataObject) -> None:

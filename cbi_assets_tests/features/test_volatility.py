@@ -238,6 +238,7 @@ def histories(draw: st.DrawFn, longest: int = 420) -> list[float | None]:
     return values
 
 
+@pytest.mark.full
 @settings(max_examples=40, deadline=None)
 @given(histories())
 def test_volatility_equals_the_definitions_in_plain_python(

@@ -233,6 +233,7 @@ def test_swings_are_the_same_without_later_bars(
         assert swings_of(bars[:length]) == [swing for swing in full if swing[3] < length]
 
 
+@pytest.mark.full
 @settings(max_examples=300, deadline=None)
 @given(HISTORIES)
 # The first bar has both extremes, and the fourth would confirm both.

@@ -1,7 +1,8 @@
 """Start Google's own GoogleSQL, which is compiled to WebAssembly, and talk to it.
 
-Compiling it to machine code takes half a minute of processor time. The result is kept in the
-virtual environment, so that `make clean` removes it and every later start takes a quarter second.
+Compiling it to machine code takes half a minute of processor time: `make` does it once, by running
+this module. The result is kept in the virtual environment, so that `make clean` removes it and
+every later start takes a quarter second.
 """
 
 from __future__ import annotations
@@ -81,3 +82,7 @@ def _module(engine: Engine) -> Module:
             part.write_bytes(Module.from_file(engine, get_wasm_path()).serialize())
             part.replace(path)
     return Module.deserialize_file(engine, str(path))
+
+
+if __name__ == "__main__":
+    start_engine()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from pathlib import Path
 
+import pytest
+
 from cbi_assets.demo.encoder import mappings
 from cbi_assets.session import Project
 from cbi_assets.tables import RAW
@@ -25,6 +27,7 @@ def put(drive: Path, symbol: str, dataset: str, job: str) -> None:
     put_job(drive, {f"{job}.ohlcv-1h.dbn.zst": data}, job, mapped=mapped, dataset=dataset)
 
 
+@pytest.mark.full
 def test_load_keeps_datasets_apart_and_quarantines_a_root_of_another(
     project: Project, drive: Path
 ) -> None:

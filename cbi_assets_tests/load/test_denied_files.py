@@ -71,6 +71,7 @@ def replace_bytes(drive: Path) -> None:
     (drive / JOB / "f.dbn").write_bytes(dbn_file(RECORDS)[:-3])
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("change", [deny, replace_bytes])
 def test_denied_file_fails_the_check_until_it_is_unloaded(
@@ -131,6 +132,7 @@ def test_damaged_manifest_that_arrives_later_denies_the_files(
     assert all(result.passed for result in sources(outcome).values())
 
 
+@pytest.mark.full
 def test_manifest_that_arrives_later_verifies_the_files_it_lists(
     project: Project, drive: Path
 ) -> None:
@@ -145,6 +147,7 @@ def test_manifest_that_arrives_later_verifies_the_files_it_lists(
     assert found["trust"].to_list() == ["verified"]
 
 
+@pytest.mark.full
 def test_file_that_is_gone_or_moved_is_not_denied(project: Project, drive: Path) -> None:
     folder, _ = load_unverified(project, drive)
     (folder / "good.dbn").unlink()

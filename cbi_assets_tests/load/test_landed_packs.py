@@ -34,6 +34,7 @@ def flip(project: Project, share: float) -> Path:
     return pack
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.999])
 def test_load_lands_files_again_if_their_pack_has_a_flipped_bit(
     project: Project, drive: Path, caplog: pytest.LogCaptureFixture, share: float
@@ -108,6 +109,7 @@ def test_unload_stops_before_it_reads_a_damaged_pack(project: Project, drive: Pa
     assert (outcome.removed, outcome.reopened) == (24, 24)
 
 
+@pytest.mark.full
 def test_packs_are_not_hashed_if_nothing_is_new(project: Project, drive: Path) -> None:
     (drive / "a.ohlcv-1h.dbn").write_bytes(dbn_file(BARS))
     load_once(project)

@@ -35,6 +35,7 @@ def failed_checks(outcome: LoadOutcome) -> set[tuple[str, str]]:
     return {(r.name, r.partition) for r in outcome.checks if r.failed}
 
 
+@pytest.mark.full
 def test_load_drops_and_counts_duplicates_within_a_file(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1), record(0), record(2), record(1)])
     outcome = load_once(project)
@@ -127,6 +128,7 @@ def test_load_records_both_versions_if_a_bar_disagrees_with_the_published_one(
     assert outcome.has_failures
 
 
+@pytest.mark.full
 def test_load_publishes_the_first_record_if_a_file_conflicts_with_itself(
     project: Project, drive: Path
 ) -> None:
@@ -136,6 +138,7 @@ def test_load_publishes_the_first_record_if_a_file_conflicts_with_itself(
     assert table(project)["volume"].to_list() == [5]
 
 
+@pytest.mark.full
 def test_load_publishes_negative_prices(project: Project, drive: Path) -> None:
     prices = {"open": "-37.000000000", "high": "-36.500000000", "low": "-40.320000000",
               "close": "-37.630000000"}  # fmt: skip
@@ -144,6 +147,7 @@ def test_load_publishes_negative_prices(project: Project, drive: Path) -> None:
     assert table(project)["low"].to_list() == [-40.32]
 
 
+@pytest.mark.full
 def test_second_load_publishes_nothing(project: Project, drive: Path) -> None:
     put_job(drive, {"a.dbn.zst": dbn_file(bars(24))})
     assert load_once(project).published == 24
@@ -189,6 +193,7 @@ def test_choose_partitions_fails_on_roots_or_timeframes_outside_the_universe(
         choose_partitions(universe, (), ("2h",))
 
 
+@pytest.mark.full
 def test_load_counts_but_does_not_publish_roots_outside_the_universe(
     project: Project, drive: Path
 ) -> None:
@@ -249,6 +254,7 @@ def test_failing_canary_keeps_the_table_empty_and_names_its_file(
     assert query(project, "SELECT * FROM `ops.quarantined_bars`").is_empty()
 
 
+@pytest.mark.full
 def test_canary_is_skipped_if_the_table_has_bars(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)], "z.json")
     load_once(project)
@@ -258,6 +264,7 @@ def test_canary_is_skipped_if_the_table_has_bars(project: Project, drive: Path) 
     assert books(project)["a.json"] == (1, 0, 0, 1, 0, 0, 0)
 
 
+@pytest.mark.full
 def test_load_reports_overlaps_if_two_jobs_cover_the_same_hours(
     project: Project, drive: Path
 ) -> None:
@@ -269,6 +276,7 @@ def test_load_reports_overlaps_if_two_jobs_cover_the_same_hours(
     assert (overlap.first.hour, overlap.last.hour) == (16, 17)
 
 
+@pytest.mark.full
 def test_load_reports_no_overlap_if_jobs_follow_each_other(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     put_lines(drive, [record(2), record(3)], job=LATER_JOB)
@@ -285,6 +293,7 @@ def test_load_reports_overlaps_with_published_bars(project: Project, drive: Path
     assert (overlap.job, overlap.other_job) == (LATER_JOB, JOB)
 
 
+@pytest.mark.full
 def test_published_and_quarantined_rows_name_the_sha256_of_their_file(
     project: Project, drive: Path
 ) -> None:
@@ -298,6 +307,7 @@ def test_published_and_quarantined_rows_name_the_sha256_of_their_file(
     assert bad.rows() == [(first, record(1, volume="-1"))]
 
 
+@pytest.mark.full
 def test_load_publishes_exactly_the_bars_written(project: Project, drive: Path) -> None:
     records = bars(48)
     put_job(drive, {"a.dbn.zst": dbn_file(records)})

@@ -147,6 +147,7 @@ def test_a_catalog_of_an_earlier_version_names_bars_once_its_files_are_read_agai
     assert load_once(project).survey.read == 0
 
 
+@pytest.mark.full
 def test_a_contract_that_trades_past_its_month_has_that_months_year(
     project: Project, drive: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_a_contract_that_trades_past_its_month_has_that_months_year(
     assert found.rows() == [("SR3.v.0", "SR3H2025"), ("SR3H5", "SR3H2025")]
 
 
+@pytest.mark.full
 def test_names_stay_while_their_drive_is_away(project: Project, drive: Path) -> None:
     put_lines(drive, hours())
     put_symbology(drive, {"ZLH5": [(10, JAN[0], JAN[3])]})

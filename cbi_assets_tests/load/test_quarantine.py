@@ -45,6 +45,7 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.sampled(3)
 @pytest.mark.parametrize(("change", "why"), MALFORMED, ids=lambda part: str(part)[:40])
 def test_load_quarantines_a_malformed_bar_as_read(
@@ -77,6 +78,7 @@ def test_load_quarantines_a_dbn_record_with_an_undefined_price(
     assert '"close": 9223372036854775807' in row["record"]
 
 
+@pytest.mark.full
 def test_malformed_bar_is_no_conflict_with_a_valid_bar_of_its_key(
     project: Project, drive: Path
 ) -> None:
@@ -85,6 +87,7 @@ def test_malformed_bar_is_no_conflict_with_a_valid_bar_of_its_key(
     assert books(project) == {"a.json": (3, 2, 0, 1, 0, 0, 0)}
 
 
+@pytest.mark.full
 def test_load_quarantines_records_without_a_root(project: Project, drive: Path) -> None:
     lines = [record(0), record(1, None), "{ not a record"]
     put_lines(drive, lines)
@@ -104,6 +107,7 @@ def prices(*values: str) -> dict[str, str]:
     return dict(zip(("open", "high", "low", "close"), values, strict=True))
 
 
+@pytest.mark.full
 def test_bars_off_the_tick_are_quarantined_as_read(project: Project, drive: Path) -> None:
     lines = [
         record(0),
@@ -126,6 +130,7 @@ def test_bars_off_the_tick_are_quarantined_as_read(project: Project, drive: Path
     assert outcome.has_failures
 
 
+@pytest.mark.full
 def test_tick_of_the_bars_own_trade_date_counts(project: Project, drive: Path) -> None:
     """Palladium's is 0.1 up to 2020-12-04, a Friday, and 0.5 from Monday on."""
     day = {"open": "2350.1", "high": "2350.1", "low": "2350.1", "close": "2350.1"}
@@ -138,6 +143,7 @@ def test_tick_of_the_bars_own_trade_date_counts(project: Project, drive: Path) -
     assert table(project, "1h").height == 2
 
 
+@pytest.mark.full
 def test_record_of_a_bar_off_a_tick_changed_since_landing_is_in_its_file(
     project: Project, drive: Path
 ) -> None:

@@ -43,6 +43,7 @@ def asked(vendor: Vendor) -> list[tuple[str, str, str]]:
     return [(p[names[0]], p[names[1]], p[names[2]]) for p in (r.params for r in requests)]
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_resolve_names_the_bars_and_asks_about_no_instrument_twice(
     project: Project, drive: Path, knowing: Vendor

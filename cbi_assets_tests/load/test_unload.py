@@ -78,6 +78,7 @@ def published_places(project: Project) -> list[tuple[str, int]]:
     return [(row["symbol"], row["ts_event"].hour - 15) for row in table(project).to_dicts()]
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("scope", ["file", "job"])
 def test_unload_removes_the_bars_and_ledger_rows_of_a_file_or_job(
@@ -95,6 +96,7 @@ def test_unload_removes_the_bars_and_ledger_rows_of_a_file_or_job(
     assert not any(result.failed for result in outcome.checks)
 
 
+@pytest.mark.full
 def test_unload_removes_the_bars_of_a_load(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(1)])
     load_once(project)
@@ -174,6 +176,7 @@ def test_load_publishes_the_conflicting_version_if_the_other_is_gone(
     assert not any(result.failed for result in outcome.checks)
 
 
+@pytest.mark.full
 def test_file_is_partial_if_one_of_its_loads_is_unloaded(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0"), record(1, "ZS.v.0")])
     first = load_once(project, partitions=[("ZL", "1h")])
@@ -252,6 +255,7 @@ def test_unload_command_fails_unless_one_scope_is_given(arguments: list[str]) ->
     assert isinstance(result.exception, UsageError)
 
 
+@pytest.mark.full
 def test_load_profiles_and_checks_partitions_changed_by_an_unload(
     project: Project, drive: Path, two_jobs: tuple[str, str]
 ) -> None:

@@ -238,6 +238,7 @@ def test_continuous_series_has_the_columns_of_its_table() -> None:
         assert found.width == len(CONTINUOUS.columns)
 
 
+@pytest.mark.full
 @given(st.lists(st.tuples(st.integers(1, 400), st.booleans(), st.integers(-80, 80)), min_size=2))
 @settings(max_examples=100, deadline=None)
 def test_difference_series_moves_as_the_active_contracts_do(

@@ -293,6 +293,7 @@ def any_bars(draw: st.DrawFn) -> pl.DataFrame:
     return dated(rows)
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=20)
 @given(bars=any_bars(), timeframe=st.sampled_from(DERIVED_TIMEFRAMES))
 def test_every_bar_is_in_exactly_one_step(bars: pl.DataFrame, timeframe: DerivedTimeframe) -> None:
@@ -321,6 +322,7 @@ def test_every_bar_is_in_exactly_one_step(bars: pl.DataFrame, timeframe: Derived
     assert found.select("symbol", "instrument_id", "ts_event").is_unique().all()
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=20)
 @given(bars=any_bars(), timeframe=st.sampled_from(DERIVED_TIMEFRAMES))
 def test_no_step_extends_past_its_trade_date(

@@ -208,6 +208,7 @@ def deadline_of(contract: str) -> dt.date:
     return found
 
 
+@pytest.mark.full
 @given(histories())
 @settings(max_examples=150, deadline=None)
 def test_chain_only_moves_forward_through_eligible_months_before_their_deadlines(
@@ -243,6 +244,7 @@ def test_later_data_does_not_change_the_chain(traded: Traded, cut: dt.date) -> N
     assert other.filter(pl.col("trade_date") <= cut).equals(known.front_months)
 
 
+@pytest.mark.full
 @given(histories())
 @settings(max_examples=150, deadline=None)
 def test_chain_equals_a_plain_implementation_of_the_rule(traded: Traded) -> None:

@@ -120,6 +120,7 @@ def test_months_after_cover_every_roots_last_trade_day() -> None:
             assert max(last) <= root.months_after, name
 
 
+@pytest.mark.full
 @settings(deadline=None)
 @given(
     root=roots,

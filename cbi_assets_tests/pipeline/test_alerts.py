@@ -97,6 +97,7 @@ def test_send_alerts_sends_a_run_that_could_not_be_sent(
     assert "failing) failed" in endpoint.texts[0]
 
 
+@pytest.mark.full
 def test_send_alerts_sends_an_event_once(
     instance: dg.DagsterInstance,
     resources: dict[str, Any],

@@ -185,6 +185,7 @@ def test_load_right_after_a_build_is_built_at_the_next_tick(
     assert matrix_dates(project) == [dt.date(2025, 1, 6), dt.date(2025, 1, 7)]
 
 
+@pytest.mark.full
 def test_automation_builds_what_was_loaded_before_it_was_switched_on(
     tick: Tick, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
 ) -> None:

@@ -88,6 +88,7 @@ def test_backfill_of_every_partition_is_one_run_per_timeframe(
     assert table(project).height == 3
 
 
+@pytest.mark.full
 def test_backfill_of_a_scattered_subset_loads_no_other_partition(
     backfill: Backfill, project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -102,6 +103,7 @@ def test_backfill_of_a_scattered_subset_loads_no_other_partition(
     assert set(table(project, "1m")["root"]) == {"ZS"}
 
 
+@pytest.mark.full
 def test_backfill_sees_all_partitions_of_a_run_at_once(
     backfill: Backfill,
     project: Project,

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import dagster as dg
+import pytest
 
 from cbi_assets.checks import CHECKS
 from cbi_assets.config.universe import load_universe
@@ -128,6 +129,7 @@ def test_dagster_yaml_configures_the_instance(
     assert instance.run_monitoring_enabled
 
 
+@pytest.mark.full
 def test_dagsters_state_is_only_in_the_home(project: Project, tmp_path: Path) -> None:
     shutil.rmtree(project.home.dagster)
     with open_instance(project.home) as instance:

@@ -126,6 +126,7 @@ def test_the_sensor_skips_while_the_home_is_in_use(
     assert vendor.log == []
 
 
+@pytest.mark.full
 def test_the_key_is_in_no_event_and_no_file(
     project: Project, vendor: Vendor, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:

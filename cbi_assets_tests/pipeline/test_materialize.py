@@ -67,6 +67,7 @@ def surveys(monkeypatch: pytest.MonkeyPatch) -> list[dt.datetime]:
     return times
 
 
+@pytest.mark.full
 def test_lights_of_a_run_find_what_is_wanted_again_after_each_change(
     project: Project, drive: Path, surveys: list[dt.datetime]
 ) -> None:
@@ -124,6 +125,7 @@ def fill(drive: Path) -> None:
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
 
 
+@pytest.mark.full
 def test_materializing_a_partition_loads_only_that(
     materialize: Any, project: Project, drive: Path
 ) -> None:
@@ -206,6 +208,7 @@ def test_step_fails_if_the_canary_stops_the_load(
     assert stopping in failure.step_failure_data.user_failure_data.description
 
 
+@pytest.mark.full
 def test_load_drive_reports_every_partition_in_one_run(
     project: Project, drive: Path, instance: dg.DagsterInstance, resources: dict[str, Any]
 ) -> None:

@@ -111,6 +111,7 @@ def test_names_are_escaped_in_the_picture() -> None:
     assert texts(plot)[:2] == ["boom", "50% #1"]
 
 
+@pytest.mark.full
 def test_load_shows_each_partition_its_own_plots(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:

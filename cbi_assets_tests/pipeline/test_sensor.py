@@ -139,6 +139,7 @@ def test_requested_run_loads_the_files(
     assert why == "Nothing new in 1 file."
 
 
+@pytest.mark.full
 def test_requested_run_leaves_a_file_that_is_being_copied(
     tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -174,6 +175,7 @@ def test_sensor_requests_a_ready_file_while_another_grows(tick: Tick, drive: Pat
     assert partitions(request) == ["ZL|1h", "ZS|1h"]
 
 
+@pytest.mark.full
 def test_sensor_requests_only_the_partitions_of_new_files(
     tick: Tick, project: Project, drive: Path
 ) -> None:
@@ -221,6 +223,7 @@ def test_sensor_keeps_the_cursor_if_the_home_is_locked(
     requested(tick(cursor))
 
 
+@pytest.mark.full
 def test_sensor_requests_one_run_for_400_files(tick: Tick, drive: Path) -> None:
     for number in range(400):
         put_lines(drive, [record(number, ("ZL.v.0", "ZS.v.0")[number % 2])], f"{number}.json")
@@ -256,6 +259,7 @@ def test_sensor_requests_nothing_for_an_empty_drive(tick: Tick) -> None:
     assert why == "Nothing new in 0 files."
 
 
+@pytest.mark.full
 def test_sensor_requests_what_something_else_has_landed(
     tick: Tick, project: Project, drive: Path
 ) -> None:
@@ -363,6 +367,7 @@ def test_tick_names_what_is_refused(tick: Tick, drive: Path) -> None:
     assert f"1 file refused ({JOB}/bad.ohlcv-1h.dbn.zst: " in why
 
 
+@pytest.mark.full
 def test_settled_drive_costs_no_query_for_an_hour(
     tick: Tick, project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +381,7 @@ def test_settled_drive_costs_no_query_for_an_hour(
         tick(cursor, NOW + 60 * MINUTE)
 
 
+@pytest.mark.full
 def test_tick_with_nothing_new_costs_one_walk_and_at_most_one_query_however_many_files(
     tick: Tick, project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_record_checks_adds_only_what_dagster_does_not_show(
     assert (shown.partition, shown.passed) == ("ZS|1h", False)
 
 
+@pytest.mark.full
 def test_evaluation_is_recorded_again_after_a_week(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:

@@ -190,6 +190,7 @@ def test_audit_reports_renamed_and_removed_files(troubled: Project, drive: Path)
     assert found.audit.rows_of(RAW_1H) == 7
 
 
+@pytest.mark.full
 def test_figures_are_equal_in_all_three_documents(troubled: Project) -> None:
     with open_session(troubled, now=NOW) as session:
         verbs.check(session)
@@ -230,6 +231,7 @@ def test_figures_are_equal_in_all_three_documents(troubled: Project) -> None:
     assert loads == 7
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_audit_of_empty_home_passes(project: Project) -> None:
     found = audit(project)

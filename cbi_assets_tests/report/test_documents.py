@@ -157,6 +157,7 @@ def test_charted_pivots_are_those_of_the_previous_session(demo: Audit) -> None:
     assert zl.pivots["P"] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.full
 def test_text_from_the_data_is_never_markup(demo: Audit) -> None:
     evil = replace(demo, decisions=(Decision("file", EVIL, 1, EVIL),), home=EVIL)
     page = compose(evil)

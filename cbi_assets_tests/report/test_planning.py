@@ -63,6 +63,7 @@ def ticked(found: Audit, before: str) -> dict[str, tuple[bool | None, str]]:
     return {item.text: (item.ok, item.figure) for item in checklist.items}
 
 
+@pytest.mark.full
 def test_dates_between_two_files_are_lost_unless_the_vendor_lacks_them(
     project: Project, drive: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_dates_between_two_files_are_lost_unless_the_vendor_lacks_them(
     )
 
 
+@pytest.mark.full
 def test_dates_inside_one_file_are_no_trade(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(96)])
     load_once(project)
@@ -92,6 +94,7 @@ def test_dates_inside_one_file_are_no_trade(project: Project, drive: Path) -> No
     assert gaps == [("no trade", "2025-01-07", "2025-01-09")]
 
 
+@pytest.mark.full
 def test_date_is_lost_when_its_records_are_quarantined(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0), record(24, volume="-1"), record(48)])
     load_once(project)
@@ -157,6 +160,7 @@ def test_edited_plan_needs_action(project: Project, drive: Path) -> None:
     assert "edited since it was made" in decision.what
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("ready")
 def test_check_is_stale_when_older_than_the_newest_load(project: Project, drive: Path) -> None:
     later = NOW + dt.timedelta(hours=1)
@@ -169,6 +173,7 @@ def test_check_is_stale_when_older_than_the_newest_load(project: Project, drive:
     assert ("market_data.databento_futures_ohlcv_1h", "no_duplicate_bars") not in stale
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.usefixtures("ready")
 @pytest.mark.parametrize(
@@ -210,6 +215,7 @@ def change(project: Project, sql: str) -> None:
         warehouse.transact([Statement(sql)])
 
 
+@pytest.mark.full
 def test_check_history_has_one_row_per_run(project: Project, drive: Path) -> None:
     put_lines(drive, [record(0)])
     load_once(project)

@@ -130,6 +130,7 @@ def test_query_keeps_the_order_of_many_rows(
     assert found["n"].to_list() == list(range(300_000))
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("warehouse")
 def test_open_names_the_process_that_has_the_file_open(tmp_path: Path) -> None:
     program = (

@@ -45,6 +45,7 @@ def test_an_earlier_home_has_nothing_new_to_load_or_build(earlier: Project) -> N
             assert differences(spec, live) == [], spec.id
 
 
+@pytest.mark.full
 def test_its_checks_have_the_results_that_were_stored(earlier: Project) -> None:
     failing = "SELECT check_name, partition_key FROM `ops.check_results` WHERE NOT passed"
     before = set(query(earlier, failing).rows())
@@ -62,6 +63,7 @@ def test_its_checks_have_the_results_that_were_stored(earlier: Project) -> None:
     assert set(query(earlier, failing).rows()) == before | off_tick
 
 
+@pytest.mark.full
 def test_it_takes_new_bars(earlier: Project, drive: Path) -> None:
     put_lines(drive, [record(24 * 2 + 5, "CL.v.0")], name="b.json", job="GLBX-20250112-CCCCCCCCCC")
     assert load_once(earlier).published == 1

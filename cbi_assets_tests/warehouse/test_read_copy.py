@@ -72,6 +72,7 @@ def run_a_command(project: Project) -> None:
         warehouse.query("SELECT 1 AS one")
 
 
+@pytest.mark.full
 def test_readers_keep_what_they_opened_while_a_load_replaces_their_copy(
     project: Project, drive: Path
 ) -> None:

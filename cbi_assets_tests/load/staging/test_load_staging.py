@@ -95,6 +95,7 @@ def test_load_reads_identical_files_once_under_any_name(project: Project, stagin
     assert len(published_observations(project)) == 1
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_load_adds_vintages_of_a_changed_file(project: Project, staging: Path) -> None:
     path = staging / "macro.parquet"

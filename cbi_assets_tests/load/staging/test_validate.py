@@ -170,6 +170,7 @@ ROWS = st.lists(
 KEY = ["series_id", "reference_date", "available_at"]
 
 
+@pytest.mark.full
 @settings(max_examples=30)
 @given(ROWS, ROWS)
 def test_verdicts_balance_and_keys_are_unique_over_two_files(
