@@ -44,8 +44,9 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     their rows wait.
 
     Unless the check is a full one, it rebuilds and compares only months whose bars or observations
-    have changed since they passed. It takes the sessions before them from their table, and what the
-    golden zone carries into them from ops.build_slices.
+    have changed since they passed. Of a month or two, the dates are the newest, as of which all
+    their rows are compared, and another. It takes the sessions before them from their table, and
+    what the golden zone carries into them from ops.build_slices.
     """
     (check,) = checks
     session = context.session
@@ -65,7 +66,7 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
         )
         stored = _inside(stored, owed.windows)
     seed = int(f"{session.now:%Y%m%d}")
-    dates = _draw(stored, seed)
+    dates = _draw(stored, seed, full=context.full)
     inventory = read_inventory(session.warehouse, owed.windows if dates else owed.windows.clear())
     hours = HoursReader(session.warehouse)
     zones = {} if context.full or not dates else _zones(session.warehouse, owed, [*roots, *legs])
@@ -172,10 +173,17 @@ def _inside(rows: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
     return within(renamed, windows, "data_date").rename({"root": "symbol"})
 
 
-def _draw(stored: pl.DataFrame, seed: int) -> list[dt.date]:
-    """Draw one date from all, so that the oldest are checked too, the rest from the common ones."""
+def _draw(stored: pl.DataFrame, seed: int, *, full: bool) -> list[dt.date]:
+    """Draw one date from all, so that the oldest are checked too, the rest from the common ones.
+
+    Of a month or two draw the newest and one other, unless `full`: a date costs the features of all
+    rows.
+    """
     if stored.is_empty():
         return []
+    if not full and stored["data_date"].dt.truncate("1mo").n_unique() <= 2:
+        *earlier, newest = stored["data_date"].unique().sort()
+        return [*random.Random(seed).sample(earlier, min(1, len(earlier))), newest]
     draw = random.Random(seed)
     counts = stored.group_by("data_date").agg(pl.col("symbol").n_unique().alias("roots"))
     most = counts["roots"].max()

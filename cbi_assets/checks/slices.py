@@ -85,8 +85,8 @@ class Slice:
     symbols: list[str] = field(default_factory=list)
     files: list[tuple[str, str, int]] = field(default_factory=list)
     days: dict[str, list[int]] = field(default_factory=dict)
-    closes: list[tuple[int, int, float, float | None]] = field(default_factory=list)
-    published: list[tuple[str, str, int, int, int]] | None = field(default_factory=list)
+    closes: Sequence[tuple[int, int, float, float | None]] = field(default_factory=list)
+    published: Sequence[tuple[str, str, int, int, int]] | None = field(default_factory=list)
 
     @property
     def key(self) -> SliceKey:
@@ -97,6 +97,29 @@ class Slice:
     def offenders(self) -> int:
         """The offenders of all checks."""
         return sum(found["offenders"] for found in self.findings.values())
+
+
+class _StoredRows(Sequence[Any]):
+    """Rows stored as JSON, which are read when they are needed: most commands need few of them."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @cached_property
+    def rows(self) -> list[tuple[Any, ...]]:
+        """The rows."""
+        return [tuple(each) for each in json.loads(self._text)]
+
+    def __getitem__(self, place: int | slice) -> Any:
+        return self.rows[place]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self.rows == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -213,12 +236,13 @@ def read_slices(warehouse: Warehouse, table_id: str) -> dict[SliceKey, Slice]:
 def _parse_slices(rows: pl.DataFrame) -> dict[SliceKey, Slice]:
     found = {}
     for row in rows.select(_COLUMNS).iter_rows(named=True):
-        row["closes"] = row["closes"] or "[]"  # not in what earlier versions stored
-        row["published"] = row["published"] or "null"
-        for name in _AS_JSON:
-            row[name] = json.loads(row[name], object_hook=_revive)
-        for name in ("files", "closes", "published"):
-            row[name] = row[name] and [tuple(each) for each in row[name]]
+        # earlier versions stored neither of these
+        row["closes"] = _StoredRows(row["closes"] or "[]")
+        is_known = row["published"] not in (None, "null")
+        row["published"] = _StoredRows(row["published"]) if is_known else None
+        row["findings"] = json.loads(row["findings"], object_hook=_revive)
+        row["symbols"], row["days"] = json.loads(row["symbols"]), json.loads(row["days"])
+        row["files"] = [tuple(each) for each in json.loads(row["files"])]
         found[row["root"], row["month"]] = Slice(**row)
     return found
 
@@ -324,7 +348,9 @@ def _next(month: dt.date) -> dt.date:
     return (month + dt.timedelta(days=31)).replace(day=1)
 
 
-def _freeze(value: object) -> dict[str, str]:
+def _freeze(value: object) -> Any:
+    if isinstance(value, _StoredRows):
+        return value.rows
     if isinstance(value, dt.datetime):
         return {"timestamp": value.isoformat()}
     if isinstance(value, dt.date):

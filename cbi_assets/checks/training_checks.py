@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -97,12 +98,7 @@ def find_leaks(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
             {"root": root, **span},
         ),
     )
-    names = [name for name in _NAMES if name in rows.columns]
     joined = rows.join(flat, on="data_date", how="left", suffix="_matrix", maintain_order="left")
-    differs = pl.concat_list(
-        pl.when(pl.col(name).ne_missing(pl.col(f"{name}_matrix"))).then(pl.lit(name))
-        for name in names
-    ).list.drop_nulls()
     if stored.table.bar is None:
         history = _history(context, root)
         closes = history.select(target_date="data_date", last_close="timestamp")
@@ -128,11 +124,25 @@ def find_leaks(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
             .select(*key, leak=pl.lit("its target is dated before its bar ends")),
         ]
     parts.append(
-        joined.with_columns(differs.list.first().alias("column"))
+        joined.with_columns(_first_differing(tuple(rows.columns)).alias("column"))
         .filter(pl.col("column").is_not_null())
         .select(*key, leak=pl.format("{} is not the matrix row's", "column"))
     )
     return pl.concat(parts).unique(key, keep="first", maintain_order=True)
+
+
+@cache
+def _first_differing(columns: tuple[str, ...]) -> pl.Expr:
+    """Return the name of the first feature that differs from the matrix row's; null if none."""
+    names = [name for name in _NAMES if name in columns]
+    return (
+        pl.concat_list(
+            pl.when(pl.col(name).ne_missing(pl.col(f"{name}_matrix"))).then(pl.lit(name))
+            for name in names
+        )
+        .list.drop_nulls()
+        .list.first()
+    )
 
 
 TRAINING_KEY: Final = {True: ["data_date"], False: ["bar_end"]}
