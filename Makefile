@@ -56,7 +56,7 @@ fuzz: $(READY)
 		$(if $(PART),--part $(PART)) $(if $(CASE),--case '$(CASE)')
 
 # Simulates a year of mornings without a person: SEED=2 brings other troubles, MORNINGS=40 fewer.
-# make test-full lives through its four quarters, make test through one morning.
+# make test-full lives through its four quarters and one morning more.
 soak: $(READY)
 	PYTHONWARNINGS=ignore POLARS_MAX_THREADS=1 $(BIN)/python -m cbi_assets_tests.soak $(if $(SEED),--seed $(SEED)) \
 		$(if $(MORNINGS),--mornings $(MORNINGS))

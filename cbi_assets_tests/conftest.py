@@ -22,6 +22,7 @@ from cbi_assets_tests.bigquery.acceptance import acceptance
 from cbi_assets_tests.bigquery.emulator import Emulator, run_emulator
 from cbi_assets_tests.executed_sql import ExecutedSql
 from cbi_assets_tests.googlesql.issued_sql import IssuedSql
+from cbi_assets_tests.helpers import made_once
 
 MakeProject = Callable[..., Project]
 
@@ -180,13 +181,15 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     To create them takes seconds, to copy them milliseconds.
     """
-    root = tmp_path_factory.mktemp("homes") / "new"
-    project = Project(Settings(_env_file=None, cbi_home=root))  # type: ignore[call-arg]
-    project.home.create()
-    Catalog(project.home.catalog).close()
-    with project.open_warehouse(), open_instance(project.home) as instance:
-        instance.get_runs()  # creates the databases
-    return root
+
+    def make(root: Path) -> None:
+        project = Project(Settings(_env_file=None, cbi_home=root))  # type: ignore[call-arg]
+        project.home.create()
+        Catalog(project.home.catalog).close()
+        with project.open_warehouse(), open_instance(project.home) as instance:
+            instance.get_runs()  # creates the databases
+
+    return made_once(tmp_path_factory, "new-home", make)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ never with the code under test.
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pytest
+from filelock import FileLock
 
 from cbi_assets.checks import CHECKS, CheckContext, run_checks
 from cbi_assets.config.settings import Settings
@@ -117,6 +120,19 @@ def put_job(
 ) -> Path:
     """Write a job's files and sidecars into `drive/job` and return the folder."""
     return write_job(drive / job, files, options.pop("dataset", DATASET), schema, mapped, **options)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return the folder `name`, which `make` fills in the first of pytest-xdist's processes that
+    asks for it; they only read it."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    made, root = base / f"{name}.made", base / name
+    with FileLock(base / f"{name}.lock"):
+        if not made.exists():
+            make(root)
+            made.touch()
+    return root
 
 
 def copy_home(home: Path, root: Path) -> tuple[Project, Path]:

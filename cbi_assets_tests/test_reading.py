@@ -153,6 +153,7 @@ def test_reading_leaves_the_home_as_it_was(built: Project) -> None:
     assert files() == before
 
 
+@pytest.mark.full
 def test_the_notebook_runs() -> None:
     cells = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert len(cells) == 3

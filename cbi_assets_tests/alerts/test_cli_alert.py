@@ -28,6 +28,7 @@ def _environment(
     load_once(project)
 
 
+@pytest.mark.full
 def test_alert_sends_each_event_once(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBI_ALERT_URLS", endpoint.url)
     first = CliRunner().invoke(app, ["alert", "--json"])
@@ -42,6 +43,7 @@ def test_alert_sends_each_event_once(endpoint: Endpoint, monkeypatch: pytest.Mon
     assert len(endpoint.messages) == 1
 
 
+@pytest.mark.full
 def test_alert_sends_nothing_by_default() -> None:
     result = CliRunner().invoke(app, ["alert"])
     assert result.exit_code == 0
@@ -59,6 +61,7 @@ def test_alert_test_needs_an_address(endpoint: Endpoint, monkeypatch: pytest.Mon
     assert [message["title"] for message in endpoint.messages] == ["cbi: test"]
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("arguments", [["alert", "--test"], ["alert"]])
 def test_alert_exits_3_if_an_address_does_not_respond(

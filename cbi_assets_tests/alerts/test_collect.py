@@ -56,6 +56,7 @@ def test_collect_returns_nothing_if_all_is_well(project: Project, drive: Path) -
     assert active(project) == []
 
 
+@pytest.mark.full
 def test_collect_reports_failed_checks_conflicts_and_quarantine(
     project: Project, drive: Path
 ) -> None:

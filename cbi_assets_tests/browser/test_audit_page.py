@@ -19,7 +19,7 @@ from cbi_assets.report.take_audit import take_audit
 from cbi_assets.report.write import write_audit
 from cbi_assets.session import Project, open_session
 from cbi_assets.verbs import build
-from cbi_assets_tests.helpers import NOW, load_once
+from cbi_assets_tests.helpers import NOW, load_once, made_once
 from cbi_assets_tests.report.test_audit import load_all, put_problems
 
 PHONE, DESK = 390, 1440
@@ -53,24 +53,32 @@ OpenPage = Callable[..., Page]
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the demo after a build, so that every plot has data."""
-    root = tmp_path_factory.mktemp("demo")
-    make_drive(root / "drive")
-    project = make_project(root)
-    project.home.demo_mark.touch()
-    load_once(project, now=DEMO_NOW)
-    with open_session(project, now=DEMO_NOW) as session:
-        build(session)
-    return write_page(project, DEMO_NOW)
+
+    def make(root: Path) -> None:
+        make_drive(root / "drive")
+        project = make_project(root)
+        project.home.demo_mark.touch()
+        load_once(project, now=DEMO_NOW)
+        with open_session(project, now=DEMO_NOW) as session:
+            build(session)
+        write_page(project, DEMO_NOW)
+
+    [page] = made_once(tmp_path_factory, "demo-page", make).glob("home/**/*.html")
+    return page
 
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a drive with each kind of problem: verdicts, decisions, failed checks."""
-    root = tmp_path_factory.mktemp("troubled")
-    put_problems(root / "drive")
-    project = make_project(root)
-    load_all(project)
-    return write_page(project, NOW)
+
+    def make(root: Path) -> None:
+        put_problems(root / "drive")
+        project = make_project(root)
+        load_all(project)
+        write_page(project, NOW)
+
+    [page] = made_once(tmp_path_factory, "troubled-page", make).glob("home/**/*.html")
+    return page
 
 
 @pytest.fixture(params=["demo", "troubled"])
@@ -87,10 +95,10 @@ def make_project(root: Path) -> Project:
     return project
 
 
-def write_page(project: Project, now: dt.datetime) -> Path:
+def write_page(project: Project, now: dt.datetime) -> None:
     with open_session(project, now=now) as session:
         found = take_audit(session)
-    return write_audit(project.home, found, None).html
+    write_audit(project.home, found, None)
 
 
 @pytest.fixture

@@ -199,6 +199,7 @@ def test_build_removes_all_rows_if_no_bars_are_left(project: Project) -> None:
     assert matrix(project).is_empty()
 
 
+@pytest.mark.full
 def test_build_writes_nothing_in_an_empty_home(make_project: object) -> None:
     empty = make_project("empty")  # type: ignore[operator]
     outcome = run(empty)

@@ -291,6 +291,7 @@ def test_derive_skips_a_root_if_a_check_failed(project: Project, three_days: Pat
     assert run(project, "ZS").sessions == dict.fromkeys(DERIVED_TIMEFRAMES, 0)
 
 
+@pytest.mark.full
 def test_derive_finds_the_evening_before_a_holiday(project: Project, drive: Path) -> None:
     # before Martin Luther King Jr. Day: Sunday evening and Monday have trade date 2025-01-21
     sunday = {"ts_event": "2025-01-19T23:00:00.000000000Z"}

@@ -214,6 +214,7 @@ def test_a_leak_fails_its_check(home: Project, leak: str) -> None:
     assert words in str(failed[0].sample)
 
 
+@pytest.mark.full
 def test_days_checks_read_only_what_has_changed_since_it_passed(
     home: Project, tmp_path: Path
 ) -> None:

@@ -122,6 +122,7 @@ def test_check_fails_if_a_row_is_missing(project: Project) -> None:
     assert {row["column"] for row in results["ZL"].sample} == {"symbol"}
 
 
+@pytest.mark.full
 def test_check_rebuilds_the_stored_sessions_too(project: Project) -> None:
     """It finds a spoilt session that the matrix was built from."""
     with open_warehouse(project) as warehouse:

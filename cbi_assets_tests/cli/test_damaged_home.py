@@ -181,6 +181,7 @@ def test_a_home_that_is_a_file_is_one_line(
     assert by_name["home"].status == 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["runs.db", "runs/index.db"])
 def test_a_damaged_dagster_database_names_the_folder_to_move_away(
     database: str, home: Home

@@ -62,6 +62,7 @@ def requested(plan: Plan) -> list[tuple[str, str, str, int]]:
     ]
 
 
+@pytest.mark.full
 def test_chain_requests_each_contract_while_it_is_the_front_month_or_the_next(
     with_daily: Project,
 ) -> None:

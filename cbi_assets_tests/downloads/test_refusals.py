@@ -111,6 +111,7 @@ def test_execute_stops_if_the_price_rises_between_submissions(
     assert submitted(vendor) == 2
 
 
+@pytest.mark.full
 def test_execute_counts_earlier_spending_against_the_ceiling(
     project: Project, vendor: Vendor
 ) -> None:

@@ -235,6 +235,7 @@ def test_survey_counts_only_the_wanted_series(drive: Path, project: Project) -> 
     assert [(r.symbols, r.stype_in) for r in plan.requests] == [(("ZL.FUT",), "parent")]
 
 
+@pytest.mark.full
 def test_survey_excludes_days_that_a_job_reports_missing(drive: Path, project: Project) -> None:
     load_hours(
         drive, project,

@@ -72,6 +72,7 @@ def test_json_is_refused_if_a_record_has_a_key_twice(
     assert reason == f"line {line}: the key '{key}' occurs twice. Download the file again."
 
 
+@pytest.mark.full
 def test_copies_of_a_refused_json_are_refused_until_it_is_replaced(
     project: Project, drive: Path
 ) -> None:
@@ -164,6 +165,7 @@ def parquet_with(column: str, values: pa.Array) -> bytes:
 TIMES = pa.array(RECORDS["ts_event"].astype(np.int64))
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("column", "values", "shown"),
@@ -196,6 +198,7 @@ def test_parquet_is_refused_if_a_column_is_there_twice(project: Project, drive: 
 YEAR_9999 = 25_337_076_480_000_000
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("column", "values"),

@@ -210,6 +210,7 @@ def test_zip_member_loads_only_if_its_compression_can_be_bounded(
     assert published(project) == GOOD_ROWS
 
 
+@pytest.mark.full
 def test_zip_member_is_bounded_if_the_zip_understates_its_size(
     project: Project, drive: Path
 ) -> None:

@@ -138,6 +138,7 @@ def test_malformed_values_are_quarantined_in_every_encoding(
             }
 
 
+@pytest.mark.full
 def test_windows_line_ends_and_blank_lines_are_accepted(project: Project, drive: Path) -> None:
     for (encoding, pretty), data in FORMS.items():
         blank = b"\n\n" if encoding == "json" else b""

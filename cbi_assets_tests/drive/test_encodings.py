@@ -150,6 +150,7 @@ def test_job_lands_if_its_folder_is_nested_in_itself(project: Project, drive: Pa
     assert {content.job_id for content in found.contents.values()} == {JOB}
 
 
+@pytest.mark.full
 def test_each_bar_is_published_once_if_landed_in_every_format(
     project: Project, drive: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +168,7 @@ def test_each_bar_is_published_once_if_landed_in_every_format(
     assert books.row(0) == (56, 56 * 72)
 
 
+@pytest.mark.full
 def test_dbn_lands_if_its_header_exceeds_one_chunk(project: Project, drive: Path) -> None:
     """A job by parent symbol maps thousands of spreads in its header."""
     names = mappings(

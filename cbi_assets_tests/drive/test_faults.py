@@ -131,6 +131,7 @@ def test_parquet_of_wrong_types_is_refused(project: Project, drive: Path, tmp_pa
     assert again.survey.read == 0
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     "error", [KeyError("x"), RecursionError(), AssertionError(), PanicException()]
@@ -168,6 +169,7 @@ def _raising(error: BaseException) -> Any:
     yield
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("module", "place"),
     [(reader, "sniff_source"), (reader, "pieces_of"), (landing, "decode")],

@@ -64,6 +64,7 @@ def test_record_is_quarantined_if_its_publisher_is_not_the_datasets(
     assert outcome.has_failures
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(
     ("name", "data", "claim"),
     [

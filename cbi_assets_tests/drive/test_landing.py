@@ -180,6 +180,7 @@ def test_everything_is_read_again_if_the_catalog_is_missing(project: Project, dr
     assert published(project) == expected_rows(bars(24))
 
 
+@pytest.mark.full
 def test_a_file_landed_under_earlier_trade_dates_is_read_again(
     project: Project, drive: Path
 ) -> None:

@@ -258,6 +258,7 @@ def test_file_is_left_for_the_next_run_if_it_grows_while_read(
     assert published(project) == expected_rows(bars(24)) + GOOD_ROWS
 
 
+@pytest.mark.full
 @pytest.mark.sampled(1)
 @pytest.mark.parametrize("change", ["touch", "remove"])
 def test_file_is_left_for_the_next_run_if_touched_or_removed_while_read(

@@ -60,6 +60,7 @@ def test_record_is_quarantined_if_its_id_has_no_symbol_that_day(
     assert outcome.has_failures
 
 
+@pytest.mark.full
 def test_late_symbology_resolves_quarantined_records(project: Project, drive: Path) -> None:
     folder = put_job(drive, {f"{NAME}.json": UNRESOLVED}, sidecars=())
     assert load_once(project).unresolved == 24

@@ -199,6 +199,7 @@ def test_accepted_job_loads_unverified_and_on_record(project: Project, drive: Pa
     assert published(project) == GOOD_ROWS
 
 
+@pytest.mark.full
 def test_acceptance_of_one_file_leaves_the_rest_of_the_job_refused(
     project: Project, drive: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_full_disk_raises_and_does_not_refuse_the_file(
     assert load_once(project).published == 24
 
 
+@pytest.mark.full
 def test_file_is_retried_if_the_system_could_not_read_it(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def test_macro_values_do_not_depend_on_later_publications(
     assert full.equals(macro_as_of(rows(*closes), observations(*known), AGES))
 
 
+@pytest.mark.full
 @given(ANY)
 def test_macro_values_equal_a_search_for_each_close(
     found: list[tuple[str, int, int, float]],

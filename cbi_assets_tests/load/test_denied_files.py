@@ -105,6 +105,7 @@ def test_denied_file_fails_the_check_until_it_is_unloaded(
     assert load_once(project).published == 0
 
 
+@pytest.mark.full
 def test_replaced_file_that_loads_fails_the_check_of_the_earlier_bytes(
     project: Project, drive: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_replaced_file_that_loads_fails_the_check_of_the_earlier_bytes(
     assert file_id[:12] in failed.actual
 
 
+@pytest.mark.full
 def test_damaged_manifest_that_arrives_later_denies_the_files(
     project: Project, drive: Path
 ) -> None:

@@ -214,6 +214,7 @@ def test_books_include_a_file_of_only_roots_outside_the_universe(
     assert load_once(project).load_id is None
 
 
+@pytest.mark.full
 def test_file_without_a_valid_bar_stops_no_other_and_is_no_canary(
     project: Project, drive: Path
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_dbn_header_names_bars_at_their_publication_also_after_an_unload(
     assert query(project, f"SELECT * FROM `{INSTRUMENTS.id}`").is_empty()
 
 
+@pytest.mark.full
 def test_a_csv_symbology_without_a_dataset_has_that_of_its_folders_bars(
     project: Project, drive: Path
 ) -> None:

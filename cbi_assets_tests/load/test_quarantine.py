@@ -65,6 +65,7 @@ def test_load_quarantines_a_malformed_bar_as_read(
     assert outcome.has_failures
 
 
+@pytest.mark.full
 def test_load_quarantines_a_dbn_record_with_an_undefined_price(
     project: Project, drive: Path
 ) -> None:

@@ -83,6 +83,7 @@ def test_resolve_names_the_bars_and_asks_about_no_instrument_twice(
     assert contracts(project)[-1] == (8, "ZLK2025", 1)
 
 
+@pytest.mark.full
 def test_an_answer_that_a_file_contradicts_is_a_conflict(
     project: Project, drive: Path, knowing: Vendor
 ) -> None:

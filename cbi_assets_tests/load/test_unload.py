@@ -198,6 +198,7 @@ def test_unload_fails_if_nothing_of_that_name_is_loaded(
         run_unload(project, scope, value)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("scope", ["load", "job"])
 def test_unload_fails_if_a_load_or_job_is_abbreviated(
     project: Project, two_jobs: tuple[str, str], scope: Scope

@@ -174,6 +174,7 @@ outrights = st.builds(
 others = st.sampled_from(["ZL.v.0", "ZL.FUT", "ESH5-ESM5", "RB:HO G6-H6", "UD:CL: GN 2540925"])
 
 
+@pytest.mark.full
 @settings(deadline=None, max_examples=50)
 @given(
     seen=st.lists(st.tuples(outrights | others, days), min_size=1, max_size=30),

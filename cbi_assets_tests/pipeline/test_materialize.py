@@ -157,6 +157,7 @@ def test_materializing_a_partition_loads_only_that(
     assert set(evaluations(result)) == {(name, "ZL|1h") for name in NAMES}
 
 
+@pytest.mark.full
 def test_each_check_shows_expected_actual_sample_and_sql(
     materialize: Any, project: Project, drive: Path
 ) -> None:

@@ -140,6 +140,7 @@ def built(instance: dg.DagsterInstance, table: TableSpec = DAILY_ML_MATRIX) -> A
     return event.asset_materialization.metadata
 
 
+@pytest.mark.full
 def test_build_plots_the_matrix(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -180,6 +181,7 @@ def test_empty_matrix_has_no_plot(project: Project) -> None:
     assert profile.ranges == {table.id: empty for table in BUILT}
 
 
+@pytest.mark.full
 def test_table_without_bars_has_no_plot(
     project: Project, resources: dict[str, Any], instance: dg.DagsterInstance
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from cbi_assets.downloads.plan_model import Plan
 from cbi_assets.pipeline.downloads.proposals import stale_bars
@@ -34,6 +35,7 @@ def tick(
         return stale_bars(context)
 
 
+@pytest.mark.full
 def test_spec_makes_saves_and_shows_a_plan(
     instance: dg.DagsterInstance, resources: dict[str, Any], project: Project, drive: Path
 ) -> None:

@@ -100,6 +100,7 @@ def partitions(request: dg.RunRequest) -> list[str]:
     return found
 
 
+@pytest.mark.full
 def test_sensor_requests_a_run_at_the_second_tick_that_sees_a_file(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0), record(0, "ZS.v.0"), record(0, "XX.v.0")])
     put_lines(drive, [record(0, timeframe="1m")], "m.json")
@@ -164,6 +165,7 @@ def test_sensor_waits_until_a_file_stops_growing(tick: Tick, drive: Path) -> Non
     assert partitions(request) == ["ZL|1h"]
 
 
+@pytest.mark.full
 def test_sensor_requests_a_ready_file_while_another_grows(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
@@ -187,6 +189,7 @@ def test_sensor_requests_only_the_partitions_of_new_files(
     assert partitions(request) == ["ZL|1h"]
 
 
+@pytest.mark.full
 def test_sensor_does_not_take_a_staging_file_for_the_drives(
     tick: Tick, project: Project, drive: Path
 ) -> None:
@@ -199,6 +202,7 @@ def test_sensor_does_not_take_a_staging_file_for_the_drives(
     assert why == "Nothing new in 1 file."
 
 
+@pytest.mark.full
 def test_sensor_keeps_the_cursor_if_the_drive_is_not_mounted(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
@@ -233,6 +237,7 @@ def test_sensor_requests_one_run_for_400_files(tick: Tick, drive: Path) -> None:
     assert request.tags["cbi/files"] == "400"
 
 
+@pytest.mark.full
 def test_run_key_differs_if_a_file_changed(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
@@ -273,6 +278,7 @@ def test_sensor_requests_what_something_else_has_landed(
     assert partitions(request) == ["ZS|1h"]
 
 
+@pytest.mark.full
 def test_lost_answer_is_given_again_under_the_same_run_key(tick: Tick, drive: Path) -> None:
     put_lines(drive, [record(0)])
     _, cursor = skipped(tick(None))
@@ -329,6 +335,7 @@ def test_failed_run_is_requested_again_after_growing_pauses_then_given_up(
     assert results["passed"].to_list() == [True]
 
 
+@pytest.mark.full
 def test_bars_that_an_unload_took_out_are_requested_again_after_any_number_of_loads(
     tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:
@@ -342,6 +349,7 @@ def test_bars_that_an_unload_took_out_are_requested_again_after_any_number_of_lo
     assert partitions(request) == ["ZL|1h"]
 
 
+@pytest.mark.full
 def test_new_files_are_requested_although_others_are_given_up(
     tick: Tick, drive: Path, instance: dg.DagsterInstance
 ) -> None:

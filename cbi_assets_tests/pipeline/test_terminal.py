@@ -76,6 +76,7 @@ def test_record_checks_shows_every_result_on_an_asset(
     } - set(TRAINING)
 
 
+@pytest.mark.full
 def test_record_checks_adds_only_what_dagster_does_not_show(
     project: Project, drive: Path, instance: dg.DagsterInstance
 ) -> None:

@@ -104,6 +104,7 @@ def troubled(project: Project, drive: Path) -> Project:
     return project
 
 
+@pytest.mark.full
 @pytest.mark.both_warehouses
 def test_audit_reports_every_problem_in_json_and_on_the_page(project: Project, drive: Path) -> None:
     put_problems(drive)

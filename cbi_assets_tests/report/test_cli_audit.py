@@ -54,6 +54,7 @@ def test_unwritable_folder_exits_2_with_one_line(cbi: Cbi, tmp_path: Path) -> No
     assert not list((tmp_path / "home" / "audit").glob("*.json"))
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("loaded", [True, False])
 def test_asset_writes_the_documents(
     project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loaded: bool

@@ -197,6 +197,7 @@ def test_months_count_the_exchange_trade_dates(demo: Audit) -> None:
     assert january.select("held", "possible").rows() == [(19, 20)]
 
 
+@pytest.mark.full
 def test_same_audit_writes_identical_documents(
     demo: Audit, tmp_path: Path, make_project: MakeProject
 ) -> None:

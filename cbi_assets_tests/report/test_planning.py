@@ -133,6 +133,7 @@ def test_plan_needs_approval_and_then_its_download(project: Project, drive: Path
     assert "its approval is expired" in decision.what
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("ready")
 def test_plan_is_outdated_when_its_dates_were_loaded_since(project: Project, drive: Path) -> None:
     plan(project, "ZL")

@@ -11,6 +11,7 @@ from cbi_assets_tests.soak.outcome import assert_all_is_well
 from cbi_assets_tests.soak.year import Year, begin_year, live_through
 
 
+@pytest.mark.full
 def test_morning_with_a_copy_that_stops_halfway_loses_and_doubles_nothing(tmp_path: Path) -> None:
     with begin_year(tmp_path, seed=1) as year:
         year.morning(Year.copy_stops_halfway)
