@@ -145,25 +145,27 @@ def make(work: Path, size: str) -> None:
             run(verb, made, drive)
 
 
-def measure(work: Path, size: str, runs: int) -> dict[str, Any]:
-    """Return the costs of the first run and the medians of one more day, by verb."""
-    drive, made = work / size / "drive", work / size / "made"
-    separately(add_day, drive)
-    found: dict[str, list[dict[str, float]]] = {}
-    for _ in range(runs):
-        home = work / size / "run"
-        shutil.rmtree(home, ignore_errors=True)
-        shutil.copytree(made, home)
-        for verb in VERBS:
-            found.setdefault(verb, []).append(run(verb, home, drive))
-        shutil.rmtree(home)
+def measure(work: Path, size: str) -> dict[str, dict[str, float]]:
+    """Return the costs of one more day by verb, in a copy of the home of a size."""
+    home = work / size / "run"
+    shutil.rmtree(home, ignore_errors=True)
+    shutil.copytree(work / size / "made", home)
+    costs = {verb: run(verb, home, work / size / "drive") for verb in VERBS}
+    shutil.rmtree(home)
+    shown = ", ".join(f"{verb} {cost['cpu']:.1f}" for verb, cost in costs.items())
+    print(f"{size} million bars, CPU seconds of one more day: {shown}", flush=True)
+    return costs
+
+
+def summarize(work: Path, size: str, runs: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Return the costs of the first run, and of one more day the medians and the peak memory."""
     day = {
         verb: {
-            "cpu": statistics.median(each["cpu"] for each in own),
-            "clock": statistics.median(each["clock"] for each in own),
-            "peak": max(each["peak"] for each in own),
+            "cpu": statistics.median(each[verb]["cpu"] for each in runs),
+            "clock": statistics.median(each[verb]["clock"] for each in runs),
+            "peak": max(each[verb]["peak"] for each in runs),
         }
-        for verb, own in found.items()
+        for verb in VERBS
     }
     first = json.loads((work / size / "first.json").read_text())
     return {"size": float(size), "first": first, "day": day}
@@ -209,7 +211,14 @@ def main() -> None:
         make(work, size)
     if options.make:
         return
-    results = [measure(work, size, options.runs) for size in options.sizes]
+    for size in options.sizes:
+        separately(add_day, work / size / "drive")
+    # One of each size in turn, so that a busy minute does not fall on one of them alone.
+    found_runs: dict[str, list[dict[str, dict[str, float]]]] = {size: [] for size in options.sizes}
+    for _ in range(options.runs):
+        for size, runs in found_runs.items():
+            runs.append(measure(work, size))
+    results = [summarize(work, size, runs) for size, runs in found_runs.items()]
     print("CPU seconds (seconds on the clock)")
     print(f"| million bars | | {' | '.join(VERBS)} | peak MiB |")
     print(f"| ---: | --- |{' ---: |' * (len(VERBS) + 1)}")
