@@ -1,4 +1,4 @@
-"""Measure what one more day costs, by how much is held: CPU seconds of load, build and check.
+"""Measure the CPU seconds that load, build and check of one more day take, by existing bars.
 
     python benchmarks/daily.py [--sizes 2.2 22.5] [--runs 3] [--work DIR] [--plot FILE.svg]
 
@@ -46,6 +46,8 @@ SIZES: dict[str, tuple[tuple[str, ...], dt.date]] = {
 """By millions of bars: the roots, and the first trade date."""
 
 VERBS = ("load", "build", "check")
+AIM = 2.5
+"""CPU seconds of one more day, of each verb."""
 
 
 def put_files(drive: Path, root: str, number: int, starts: Any, name: str) -> None:
@@ -172,28 +174,53 @@ def summarize(work: Path, size: str, runs: list[dict[str, dict[str, float]]]) ->
 
 
 def plot(results: list[dict[str, Any]], file: Path) -> None:
-    """Draw the cost of a day against what is held."""
+    """Draw the cost of a day by the number of existing bars, and the aim."""
     import vl_convert
 
     values = [
-        {"bars": found["size"], "verb": verb, "seconds": found["day"][verb]["cpu"]}
+        {"bars": found["size"], "verb": f"cbi {verb}", "seconds": found["day"][verb]["cpu"]}
         for found in results
         for verb in VERBS
     ]
+    verbs = [f"cbi {verb}" for verb in VERBS]
     axis = {"type": "quantitative", "scale": {"zero": True}}
+    lines = {
+        "data": {"values": values},
+        "mark": {"type": "line", "point": {"size": 60}, "strokeWidth": 2.5},
+        "encoding": {
+            "x": {"field": "bars", "title": "million existing 1m bars", **axis},
+            "y": {"field": "seconds", "title": "CPU seconds", **axis},
+            "color": {
+                "field": "verb",
+                "type": "nominal",
+                "sort": verbs,
+                "scale": {"range": ["#0072b2", "#d55e00", "#009e73"]},
+                "legend": {"orient": "top", "title": None, "symbolStrokeWidth": 3},
+            },
+        },
+    }
+    aim: dict[str, Any] = {
+        "data": {"values": [{"seconds": AIM, "label": f"aim: {AIM}"}]},
+        "encoding": {"y": {"field": "seconds", "type": "quantitative"}},
+        "layer": [
+            {"mark": {"type": "rule", "strokeDash": [5, 4], "color": "#666"}},
+            {
+                "mark": {"type": "text", "align": "left", "x": 6, "dy": 10, "color": "#666"},
+                "encoding": {"text": {"field": "label"}},
+            },
+        ],
+    }
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "title": "One more day of six roots",
-        "width": 420,
-        "height": 240,
-        "data": {"values": values},
-        "mark": {"type": "line", "point": True},
-        "encoding": {
-            "x": {"field": "bars", "title": "million 1m bars held", **axis},
-            "y": {"field": "seconds", "title": "CPU seconds", **axis},
-            "color": {"field": "verb", "type": "nominal", "title": None, "sort": list(VERBS)},
-        },
-    }
+        "width": 440,
+        "height": 250,
+        "background": "white",
+        "layer": [lines, aim],
+        "config": {"axis": {"labelFontSize": 13, "titleFontSize": 13},
+                   "legend": {"labelFontSize": 13}, "text": {"fontSize": 13},
+                   "title": {"fontSize": 14}},
+    }  # fmt: skip
     file.write_text(vl_convert.vegalite_to_svg(json.dumps(spec)))
 
 
