@@ -12,6 +12,7 @@ import pytest
 
 from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.instance import open_instance
+from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
 from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project
 from cbi_assets_tests.databento_api.conftest import (
@@ -21,6 +22,7 @@ from cbi_assets_tests.databento_api.conftest import (
     vendor_in_settings,
 )
 from cbi_assets_tests.helpers import NOW
+from cbi_assets_tests.pipeline.ticks import Found, Tick
 
 __all__ = ["home_of_tuesday", "published", "vendor", "vendor_in_settings"]
 
@@ -48,3 +50,18 @@ def resources(request: pytest.FixtureRequest) -> dict[str, Any]:
         "project": ProjectResource(bigquery=BigQuery()),
         "clock": Clock(fixed=now.isoformat()),
     }
+
+
+@pytest.fixture
+def tick(instance: dg.DagsterInstance) -> Tick:
+    """One tick of the sensor from a cursor, at a time of one's own."""
+
+    def run(cursor: str | None, now: dt.datetime | None = None) -> Found:
+        clock = Clock(fixed=None if now is None else now.isoformat())
+        resources = {"project": ProjectResource(bigquery=BigQuery()), "clock": clock}
+        with dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context:
+            found = new_drive_files(context)
+        assert isinstance(found, dg.SensorResult | dg.SkipReason)
+        return found
+
+    return run

@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import re
 import shutil
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,88 +14,14 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from cbi_assets.pipeline.bigquery_resource import BigQuery
 from cbi_assets.pipeline.raw import drive_sensor
-from cbi_assets.pipeline.raw.drive_sensor import new_drive_files
-from cbi_assets.pipeline.resources import Clock, ProjectResource
 from cbi_assets.session import Project, Session, exclusive_lock
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
-from cbi_assets_tests.helpers import JOB, NOW, load_once, query, table, take_inventory
+from cbi_assets_tests.helpers import JOB, NOW, load_once, table, take_inventory
 from cbi_assets_tests.load.lines import put_lines, record
-
-Found = dg.SensorResult | dg.SkipReason
-Tick = Callable[..., Found]
+from cbi_assets_tests.pipeline.ticks import Tick, partitions, requested, skipped
 
 MINUTE = dt.timedelta(minutes=1)
-RESULTS = "SELECT passed FROM `ops.check_results` WHERE check_name = 'drive_is_published'"
-
-
-@pytest.fixture
-def tick(instance: dg.DagsterInstance) -> Tick:
-    """One tick of the sensor from a cursor, at a time of one's own."""
-
-    def run(cursor: str | None, now: dt.datetime | None = None) -> Found:
-        clock = Clock(fixed=None if now is None else now.isoformat())
-        resources = {"project": ProjectResource(bigquery=BigQuery()), "clock": clock}
-        with dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context:
-            found = new_drive_files(context)
-        assert isinstance(found, dg.SensorResult | dg.SkipReason)
-        return found
-
-    return run
-
-
-def create_run(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.DagsterRun:
-    """Create the requested run, as Dagster's daemon does."""
-    from cbi_assets.definitions import defs
-
-    return instance.create_run_for_job(
-        defs.resolve_job_def("load_drive"),
-        run_config=request.run_config,
-        tags=dict(request.tags),
-        status=dg.DagsterRunStatus.STARTED,
-    )
-
-
-def fail(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
-    """End a run as failed, and return when."""
-    instance.report_run_failed(run)
-    return end_of(instance, run)
-
-
-def succeed(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
-    """End a run as successful, and return when."""
-    done = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, run.job_name)
-    instance.report_dagster_event(done, run.run_id)
-    return end_of(instance, run)
-
-
-def end_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dt.datetime:
-    record = instance.get_run_record_by_id(run.run_id)
-    assert record is not None
-    assert record.end_time is not None
-    return dt.datetime.fromtimestamp(record.end_time, dt.UTC)
-
-
-def skipped(found: dg.SensorResult | dg.SkipReason) -> tuple[str, str | None]:
-    """Return why a tick requested no run, and its cursor; None if that is unchanged."""
-    if isinstance(found, dg.SkipReason):
-        return found.skip_message or "", None
-    assert not found.run_requests
-    assert isinstance(found.skip_reason, dg.SkipReason)
-    return found.skip_reason.skip_message or "", found.cursor
-
-
-def requested(found: dg.SensorResult | dg.SkipReason) -> tuple[dg.RunRequest, str | None]:
-    assert isinstance(found, dg.SensorResult)
-    (request,) = found.run_requests or ()
-    return request, found.cursor
-
-
-def partitions(request: dg.RunRequest) -> list[str]:
-    found = request.run_config["ops"]["load_partitions"]["config"]["partitions"]
-    assert isinstance(found, list)
-    return found
 
 
 @pytest.mark.full
@@ -276,92 +200,6 @@ def test_sensor_requests_what_something_else_has_landed(
     load_once(project, partitions=[("ZL", "1h")])
     request, _ = requested(tick(None))
     assert partitions(request) == ["ZS|1h"]
-
-
-@pytest.mark.full
-def test_lost_answer_is_given_again_under_the_same_run_key(tick: Tick, drive: Path) -> None:
-    put_lines(drive, [record(0)])
-    _, cursor = skipped(tick(None))
-    lost, _ = requested(tick(cursor))
-    again, _ = requested(tick(cursor))
-    assert again.run_key == lost.run_key
-
-
-def test_sensor_waits_while_a_run_is_on_it(
-    tick: Tick, drive: Path, instance: dg.DagsterInstance
-) -> None:
-    put_lines(drive, [record(0)])
-    _, cursor = skipped(tick(None))
-    request, cursor = requested(tick(cursor))
-    run = create_run(instance, request)
-    why, _ = skipped(tick(cursor))
-    assert why == f"1 file to publish: run {run.run_id[:8]} is on it."
-
-
-def test_failed_run_is_requested_again_after_growing_pauses_then_given_up(
-    tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
-) -> None:
-    put_lines(drive, [record(0)])
-    _, cursor = skipped(tick(None))
-    request, cursor = requested(tick(cursor))
-    for pause in (5, 15, 60, 240):
-        ended = fail(instance, create_run(instance, request))
-        why, cursor = skipped(tick(cursor, ended + (pause - 1) * MINUTE))
-        assert re.fullmatch(r"1 file to publish: \d failed runs?; the next run is due at .*", why)
-        earlier = request.run_key
-        request, cursor = requested(tick(cursor, ended + pause * MINUTE))
-        assert request.run_key != earlier
-    ended = fail(instance, create_run(instance, request))
-    given_up = tick(cursor, ended + 24 * 60 * MINUTE)
-    why, cursor = skipped(given_up)
-    assert why.startswith("1 file to publish: given up after 5 runs. ")
-    assert isinstance(given_up, dg.SensorResult)
-    (event,) = given_up.asset_events
-    assert isinstance(event, dg.AssetCheckEvaluation)
-    assert (event.check_name, event.passed) == ("drive_is_published", False)
-    # the alert of a failed check comes from these rows
-    results = query(project, RESULTS)
-    assert results["passed"].to_list() == [False]
-    again = tick(cursor, ended + 25 * 60 * MINUTE)
-    assert isinstance(again, dg.SensorResult)
-    assert not again.asset_events  # it is news only once
-    load_once(project)
-    loaded = tick(again.cursor, ended + 26 * 60 * MINUTE)
-    assert isinstance(loaded, dg.SensorResult)
-    (event,) = loaded.asset_events
-    assert isinstance(event, dg.AssetCheckEvaluation)
-    assert event.passed
-    results = query(project, RESULTS)
-    assert results["passed"].to_list() == [True]
-
-
-@pytest.mark.full
-def test_bars_that_an_unload_took_out_are_requested_again_after_any_number_of_loads(
-    tick: Tick, project: Project, drive: Path, instance: dg.DagsterInstance
-) -> None:
-    """Runs that published them are no failed attempts."""
-    put_lines(drive, [record(0)])
-    _, cursor = skipped(tick(None))
-    request, cursor = requested(tick(cursor))
-    for _ in range(6):
-        ended = succeed(instance, create_run(instance, request))
-    request, cursor = requested(tick(cursor, ended + 5 * MINUTE))
-    assert partitions(request) == ["ZL|1h"]
-
-
-@pytest.mark.full
-def test_new_files_are_requested_although_others_are_given_up(
-    tick: Tick, drive: Path, instance: dg.DagsterInstance
-) -> None:
-    put_lines(drive, [record(0)])
-    _, cursor = skipped(tick(None))
-    request, cursor = requested(tick(cursor))
-    for _ in range(5):
-        ended = fail(instance, create_run(instance, request))
-    put_lines(drive, [record(0, "ZS.v.0")], "b.json")
-    _, cursor = skipped(tick(cursor, ended + 1441 * MINUTE))
-    request, _ = requested(tick(cursor, ended + 1442 * MINUTE))
-    assert partitions(request) == ["ZL|1h", "ZS|1h"]
 
 
 def test_tick_names_what_is_refused(tick: Tick, drive: Path) -> None:
