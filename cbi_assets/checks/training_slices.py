@@ -31,7 +31,10 @@ _DATES: Final = pl.Schema(
     }
 )
 SAMPLED_DATES: Final = 20
-"""Trade dates whose bars are compared: a table of 1m bars has millions."""
+"""Trade dates whose bars are compared at most: a table of 1m bars has millions."""
+
+_DATES_PER_MONTH: Final = 5
+"""How many of these are of each month that changed, if others have not."""
 
 _EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NEVER: Final = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
@@ -149,7 +152,8 @@ def read_rows(
         rows = rows if months is None else rows.filter(month.is_in(list(months)))
         return StoredRows(table, rows, seed, months is None)
     dates = _dates_in(context, name, table.root, months)
-    drawn = draw(dates["trade_date"].to_list(), SAMPLED_DATES, seed)
+    most = SAMPLED_DATES if months is None else _DATES_PER_MONTH * max(len(months), 1)
+    drawn = draw(dates["trade_date"].to_list(), min(SAMPLED_DATES, most), seed)
     month = pl.col("first_end").dt.truncate("1mo")
     chosen = dates.filter(pl.col("trade_date").is_in(drawn)).with_columns(month=month)
     # a statement per month, or BigQuery would read all months between the first and the last date
