@@ -15,6 +15,7 @@ import hypothesis
 import pytest
 
 from cbi_assets.config.settings import Settings
+from cbi_assets.demo.run import run_demo
 from cbi_assets.drive.catalog import Catalog
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.session import Project
@@ -190,6 +191,22 @@ def new_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             instance.get_runs()  # creates the databases
 
     return made_once(tmp_path_factory, "new-home", make)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a demo without failures: `home`, `drive`, and the audit in the home.
+
+    Copy it to open the home.
+    """
+
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            root.mkdir()
+            patch.chdir(root)
+            assert not run_demo(root / "demo").has_failures
+
+    return made_once(tmp_path_factory, "demo", make) / "demo"
 
 
 @pytest.fixture

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from pathlib import Path
 
 import pytest
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.demo.run import DATASET, FIRST, LAST, run_demo
+from cbi_assets.demo.run import DATASET, FIRST, LAST
 from cbi_assets.errors import UsageError
 from cbi_assets.ledger.books import books_by_file
 from cbi_assets.market.sessions import trade_dates
@@ -24,13 +25,9 @@ ROOTS = {"ZL": "grains", "ZS": "grains", "ZM": "grains", "MES": "equity", "ES": 
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run a demo without failures and return its folder."""
-    root = tmp_path_factory.mktemp("demo")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        assert not run_demo(root / "demo").has_failures
-    return root / "demo"
+def demo(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy, whose home can be opened."""
+    return shutil.copytree(demo, tmp_path_factory.mktemp("demo") / "copy")
 
 
 def open_demo(root: Path) -> Project:

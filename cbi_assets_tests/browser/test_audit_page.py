@@ -13,13 +13,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.demo.run import NOW as DEMO_NOW
-from cbi_assets.demo.run import make_drive
 from cbi_assets.report.take_audit import take_audit
 from cbi_assets.report.write import write_audit
 from cbi_assets.session import Project, open_session
-from cbi_assets.verbs import build
-from cbi_assets_tests.helpers import NOW, load_once, made_once
+from cbi_assets_tests.helpers import NOW, made_once
 from cbi_assets_tests.report.test_audit import load_all, put_problems
 
 PHONE, DESK = 390, 1440
@@ -51,19 +48,9 @@ OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of the demo after a build, so that every plot has data."""
-
-    def make(root: Path) -> None:
-        make_drive(root / "drive")
-        project = make_project(root)
-        project.home.demo_mark.touch()
-        load_once(project, now=DEMO_NOW)
-        with open_session(project, now=DEMO_NOW) as session:
-            build(session)
-        write_page(project, DEMO_NOW)
-
-    [page] = made_once(tmp_path_factory, "demo-page", make).glob("home/**/*.html")
+def demo(demo: Path) -> Path:
+    """The page of the demo, where every plot has data."""
+    [page] = demo.glob("home/**/*.html")
     return page
 
 

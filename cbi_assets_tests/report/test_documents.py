@@ -6,6 +6,7 @@ import base64
 import datetime as dt
 import hashlib
 import re
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ import polars as pl
 import pytest
 
 from cbi_assets.config.settings import Settings
-from cbi_assets.demo.run import LAST, make_drive
+from cbi_assets.demo.run import LAST
 from cbi_assets.demo.run import NOW as DEMO_NOW
 from cbi_assets.report.audit_model import Audit, Decision
 from cbi_assets.report.charted_roots import level
@@ -25,27 +26,18 @@ from cbi_assets.report.markdown import write_markdown
 from cbi_assets.report.take_audit import take_audit
 from cbi_assets.report.write import write_audit
 from cbi_assets.session import Project, open_session
-from cbi_assets.verbs import build
 from cbi_assets_tests.conftest import MakeProject
-from cbi_assets_tests.helpers import load_once
 from cbi_assets_tests.report.read_documents import html_tables, markdown_tables, read_html
 
 EVIL = '<script>alert(1)</script> | *x* `y` & "z" [a](b)'
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Audit:
-    """The audit of a demo's drive, loaded and built: ZL and MES have matrix rows."""
-    root = tmp_path_factory.mktemp("demo")
-    make_drive(root / "drive")
-    project = Project(
-        Settings(_env_file=None, cbi_home=root / "home", cbi_drive=root / "drive")  # type: ignore[call-arg]
-    )
-    project.home.create()
-    project.home.demo_mark.touch()
-    load_once(project, now=DEMO_NOW)
-    with open_session(project, now=DEMO_NOW) as session:
-        build(session)
+def demo(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Audit:
+    """The audit of the demo: ZL and MES have matrix rows."""
+    root = shutil.copytree(demo, tmp_path_factory.mktemp("demo") / "copy")
+    settings = Settings(_env_file=None, cbi_home=root / "home", cbi_drive=root / "drive")  # type: ignore[call-arg]
+    with open_session(Project(settings), now=DEMO_NOW) as session:
         return take_audit(session)
 
 
