@@ -239,7 +239,8 @@ class DuckDBWarehouse:
         """Create a view, unless it exists as the spec says, or its table lacks what it reads."""
         comment = f"{spec.description} (spec {spec.fingerprint})"
         found = self._connection.execute(
-            "SELECT comment FROM duckdb_views() WHERE schema_name || '.' || view_name = ?",
+            "SELECT comment FROM duckdb_views() WHERE database_name = current_database() "
+            "AND schema_name || '.' || view_name = ?",
             [spec.id],
         ).fetchall()
         if found == [(comment,)] or not can_read(spec, self._live_tables):
@@ -264,12 +265,14 @@ class DuckDBWarehouse:
 
     @cached_property
     def _live_tables(self) -> dict[str, LiveTable]:
-        # One query for all tables: each query on duckdb_columns() walks the whole catalog. No other
-        # process changes it while the file is open.
+        # One query for all tables: each query on duckdb_columns() walks the whole catalog, and that
+        # of DuckDB's own views where no database is named. No other process changes it while the
+        # file is open.
         columns: dict[str, list[LiveColumn]] = {}
         for table, name, kind, required in self._connection.execute(
             "SELECT schema_name || '.' || table_name, column_name, data_type, NOT is_nullable "
-            "FROM duckdb_columns() WHERE NOT internal ORDER BY column_index"
+            "FROM duckdb_columns() WHERE database_name = current_database() "
+            "ORDER BY column_index"
         ).fetchall():
             column = LiveColumn(name, canonical_type(kind, "duckdb"), required)
             columns.setdefault(table, []).append(column)

@@ -79,6 +79,7 @@ def _hash_natively(node: exp.Expression) -> None:
     )
 
 
+@cache
 def translation_rules() -> str:
     """Return what a translation depends on besides its text: sqlglot and this module."""
     return f"{version('sqlglot')} {Path(__file__).read_text()}"
