@@ -225,7 +225,6 @@ QUICK = (
 )
 
 
-@pytest.mark.full
 def test_product_handles_a_few_cases(tmp_path: Path, new_home: Path) -> None:
     by_name = {case.name: case for case in all_cases(1)}
     results = list(run_cases([by_name[name] for name in QUICK], 1, tmp_path, home=new_home))
