@@ -11,7 +11,6 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.build.bar_targets import known_rows
-from cbi_assets.build.build_slices import EVER
 from cbi_assets.build.training import read_closes, steps_from
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
@@ -89,24 +88,15 @@ def find_leaks(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
         return rows.select(TRAINING_KEY[stored.table.bar is None])
     key = TRAINING_KEY[stored.table.bar is None]
     root = stored.table.root
-    span = {"first": rows["data_date"].min() or EVER, "last": rows["data_date"].max() or EVER}
-    flat = context.once(
-        ("flat", root, *span.values()),
-        lambda: context.session.warehouse.query(
-            f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol = @root "
-            "AND data_date BETWEEN @first AND @last",
-            {"root": root, **span},
-        ),
-    )
+    flat = _flat(context, root)
     joined = rows.join(flat, on="data_date", how="left", suffix="_matrix", maintain_order="left")
     if stored.table.bar is None:
-        history = _history(context, root)
-        closes = history.select(target_date="data_date", last_close="timestamp")
+        closes = flat.select(target_date="data_date", last_close="timestamp")
         parts = [
             rows.join(closes, on="target_date", how="left")
             .filter(pl.col("target_known_at") < pl.col("last_close"))
             .select(*key, leak=pl.lit("its target is dated before its last close")),
-            *(_leaks_of_targets(context, stored, cut) for cut in _cuts(stored, history)),
+            *(_leaks_of_targets(context, stored, cut) for cut in _cuts(stored, flat["data_date"])),
         ]
     else:
         known = known_rows(
@@ -148,30 +138,30 @@ def _first_differing(columns: tuple[str, ...]) -> pl.Expr:
 TRAINING_KEY: Final = {True: ["data_date"], False: ["bar_end"]}
 
 
-def _history(context: CheckContext, root: str) -> pl.DataFrame:
-    """Return data_date, timestamp and source_roll_rule of a root's matrix rows, sorted."""
+def _flat(context: CheckContext, root: str) -> pl.DataFrame:
+    """Return a root's matrix rows, sorted."""
     return context.once(
-        ("history", root),
+        ("flat", root),
         lambda: context.session.warehouse.query(
-            "SELECT data_date, timestamp, source_roll_rule "
-            f"FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol = @root ORDER BY data_date",
+            f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol = @root ORDER BY data_date",
             {"root": root},
         ),
     )
 
 
-def _cuts(stored: StoredRows, history: pl.DataFrame) -> list[dt.date]:
+def _cuts(stored: StoredRows, every: pl.Series) -> list[dt.date]:
     """Draw dates before the newest, of which the input that exists is the whole.
 
-    If some months are checked, it is one of the two weeks before, the same for all tables of a
-    root: a date costs its whole history.
+    If some months are checked, it is one of the two weeks before, of `every` date of the matrix and
+    so the same for all tables of a root: a date costs its whole history.
     """
     dates = stored.rows["data_date"].unique().sort().to_list()
     count = CUTS
     if not stored.is_whole:
         count = 1
-        dates = history.filter(pl.col("data_date") <= dates[-1])["data_date"].to_list()[-11:]
-    return random.Random(stored.seed).sample(dates[:-1], min(count, len(dates) - 1))
+        dates = every.filter(every <= dates[-1]).to_list()[-11:]
+    earlier = dates[:-1]
+    return random.Random(stored.seed).sample(earlier, min(count, len(earlier)))
 
 
 def _leaks_of_targets(context: CheckContext, stored: StoredRows, cut: dt.date) -> pl.DataFrame:
@@ -220,7 +210,7 @@ def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame
     known = stored.rows.filter(pl.col("target").is_not_null())
     if stored.table.bar is not None:
         return _inconsistent_bars(stored.rows, known).select(*key, "target", "recomputed")
-    known = _rolled_by_ledger(stored.rows, _history(context, stored.table.root))
+    known = _rolled_by_ledger(stored.rows, _flat(context, stored.table.root))
     places = draw(range(known.height), SAMPLED_ROWS, stored.seed)
     rows = known[sorted(places)]
     root = stored.table.root
@@ -262,13 +252,13 @@ def _read_closes(context: CheckContext, root: str) -> tuple[_Closes, _Rolls]:
     return closes, rolls
 
 
-def _rolled_by_ledger(rows: pl.DataFrame, history: pl.DataFrame) -> pl.DataFrame:
+def _rolled_by_ledger(rows: pl.DataFrame, matrix: pl.DataFrame) -> pl.DataFrame:
     """Return the rows with a target whose window has no roll, or rolls of our own chain only.
 
-    The ledger does not have the rolls of a vendor's symbol, which has other dates. `history` is
-    that of the matrix: a window may end in a month that is not among `rows`.
+    The ledger does not have the rolls of a vendor's symbol, which has other dates. A window
+    may end in a month that is not among `rows`, but it is in the `matrix`.
     """
-    others = history.select(
+    others = matrix.select(
         "data_date",
         others=(pl.col("source_roll_rule") != CHAIN_RULE).fill_null(True).cum_sum(),
     )
