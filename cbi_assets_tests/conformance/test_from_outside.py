@@ -35,13 +35,13 @@ def test_sensor_run_shows_in_dagster(
     monkeypatch.chdir(tmp_path)
     for name, value in project.settings.environment().items():
         monkeypatch.setenv(name, value)
-    before = dict(os.environ)
     put_lines(drive, [record(0), record(1)])
     resources: dict[str, Any] = {
         "project": ProjectResource(bigquery=BigQuery()),
         "clock": Clock(fixed=NOW.isoformat()),
     }
     with open_instance(project.home) as instance:
+        before = dict(os.environ)  # with Dagster's own settings
         cursor = None
         for _ in range(2):
             with dg.build_sensor_context(instance, cursor=cursor, resources=resources) as context:
