@@ -18,6 +18,7 @@ from cbi_assets.config.settings import Home
 from cbi_assets.pipeline import terminal
 from cbi_assets.session import Project
 from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.load.staging.exports import TEN, write_indicators
 from cbi_assets_tests.processes import call_cbi
 
 Finished = subprocess.CompletedProcess[str]
@@ -63,6 +64,16 @@ def test_load_exits_0_and_prints_one_json_document_if_nothing_fails(cbi: Cbi, dr
     lines = again.stderr.splitlines()
     assert "PASS: nothing new on the drive, 0 bars published" in lines
     assert lines[-1] == "Next: cbi build"
+
+
+def test_load_of_a_symbol_or_a_timeframe_leaves_the_staging_files(
+    cbi: Cbi, drive: Path, staging: Path
+) -> None:
+    put_lines(drive, [record(0)])
+    write_indicators(staging / "macro.parquet", ("FRED", TEN, "2025-01-02", 4.5))
+    for option in (["--symbol", "ZL"], ["--timeframe", "1h"]):
+        assert json.loads(cbi("load", "--json", *option).stdout)["staging"]["load_id"] is None
+    assert json.loads(cbi("load", "--json").stdout)["staging"]["load_id"] is not None
 
 
 def test_load_names_each_file_with_quarantined_records(cbi: Cbi, drive: Path) -> None:

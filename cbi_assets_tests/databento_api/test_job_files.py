@@ -270,10 +270,15 @@ def test_a_url_on_another_host_is_not_requested(
     assert not download.part.exists()
 
 
-def test_a_redirect_to_another_host_is_followed_without_the_key(
-    download: Download, stranger: tuple[str, list[Any]]
+def test_a_redirect_to_another_host_is_followed_without_the_key_or_the_netrcs(
+    download: Download,
+    stranger: tuple[str, list[Any]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     host, seen = stranger
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login ada password lovelace\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     download.vendor.fail("file", "moved", times=99, value=host)
     with pytest.raises(ServiceError):  # the bytes are not what the vendor listed
         download.run()
