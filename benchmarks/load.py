@@ -31,6 +31,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOTS = ("ES", "NQ", "MES", "MNQ")
 START = dt.date(2020, 1, 2)
@@ -138,17 +139,26 @@ def make_drives(work: Path, bars: int) -> None:
             texts[name] = encode_text(dbn, "json", schema, mapped)
         folder = f"databento_{root.lower()}/GLBX-20251118-{'ABCD'[place] * 10}"
         write_job(work / "json/TrainingData/raw" / folder, texts, dataset, schema, mapped)
+    files = monthly_dbn(parts, dataset, schema, mapped)
+    folder = "databento_all/GLBX-20251216-AAAAAAAAAA"
+    write_job(work / "dbn/TrainingData/raw" / folder, files, dataset, schema, mapped)
+
+
+def monthly_dbn(parts: list[Any], dataset: str, schema: str, mapped: list[Any]) -> dict[str, bytes]:
+    """Encode the records of several roots as one DBN file per month."""
+    import numpy as np
+
+    from cbi_assets.demo.encoder import encode_dbn
+
     merged = np.concatenate(parts)
     merged = merged[np.argsort(merged["ts_event"], kind="stable")]
     month = (merged["ts_event"] // 10**9).astype("datetime64[s]").astype("datetime64[M]")
-    files = {
+    return {
         f"glbx-mdp3-{value}.{schema}.dbn.zst": encode_dbn(
             merged[month == value], dataset, schema, mapped
         )
         for value in np.unique(month)
     }
-    folder = "databento_all/GLBX-20251216-AAAAAAAAAA"
-    write_job(work / "dbn/TrainingData/raw" / folder, files, dataset, schema, mapped)
 
 
 def make_mixed(work: Path) -> None:
@@ -169,15 +179,7 @@ def make_mixed(work: Path) -> None:
         starts = bar_starts(spec.calendar, first, last, 60)
         price = 20_000 * spec.tick
         records[root] = random_walk(schema, 100 + place, starts, price, spec.tick, seed=place)
-    merged = np.concatenate(list(records.values()))
-    merged = merged[np.argsort(merged["ts_event"], kind="stable")]
-    month = (merged["ts_event"] // 10**9).astype("datetime64[s]").astype("datetime64[M]")
-    files = {
-        f"glbx-mdp3-{value}.{schema}.dbn.zst": encode_dbn(
-            merged[month == value], dataset, schema, mapped
-        )
-        for value in np.unique(month)
-    }
+    files = monthly_dbn(list(records.values()), dataset, schema, mapped)
     raw = work / "mixed/TrainingData/raw"
     write_job(raw / "databento_all/GLBX-20251216-AAAAAAAAAA", files, dataset, schema, mapped)
     for root, count, days in (("ZL", 4_008, 1), ("MES", 356, 7)):

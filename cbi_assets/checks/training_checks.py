@@ -14,11 +14,18 @@ from cbi_assets.build.bar_targets import known_rows
 from cbi_assets.build.training import read_closes, steps_from
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
+from cbi_assets.checks.recomputed_targets import (
+    Closes,
+    Rolls,
+    inconsistent_bars,
+    recompute,
+    rolled_by_ledger,
+    same,
+)
 from cbi_assets.checks.training_slices import StoredRows, draw, due_of, folds_due, read_rows
 from cbi_assets.features.targets import SESSION, UTC_DAY, daily_targets
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
-from cbi_assets.market.continuous import CHAIN_RULE
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.tables import DAILY_ML_MATRIX_FLAT, FOLDS, ROLL_CALENDAR, TRAINING
 from cbi_assets.tables.training_tables import FEATURES
@@ -31,7 +38,6 @@ SAMPLED_ROWS: Final = 200
 UNCHANGED: Final = "and no change since"
 """Said of what passed before, and is not read again."""
 
-_TOLERANCE: Final = 1e-9
 _NAMES: Final = [column.name for column in FEATURES if column.name not in ("symbol", "data_date")]
 _UTC: Final = pl.Datetime("us", "UTC")
 
@@ -182,7 +188,7 @@ def _leaks_of_targets(context: CheckContext, stored: StoredRows, cut: dt.date) -
         .with_columns(
             known=pl.when(pl.col("target_known_at") <= by_then).then(pl.col("target")),
         )
-        .filter(~_same(pl.col("known"), pl.col("rebuilt")))
+        .filter(~same(pl.col("known"), pl.col("rebuilt")))
         .select(
             "data_date",
             leak=pl.format(
@@ -196,11 +202,6 @@ def _leaks_of_targets(context: CheckContext, stored: StoredRows, cut: dt.date) -
     )
 
 
-def _same(left: pl.Expr, right: pl.Expr) -> pl.Expr:
-    close = (left - right).abs() <= _TOLERANCE
-    return close.fill_null(False) | (left.is_null() & right.is_null())
-
-
 def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
     """Return sampled rows whose target is not what closes and the roll ledger give.
 
@@ -209,16 +210,16 @@ def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame
     key = TRAINING_KEY[stored.table.bar is None]
     known = stored.rows.filter(pl.col("target").is_not_null())
     if stored.table.bar is not None:
-        return _inconsistent_bars(stored.rows, known).select(*key, "target", "recomputed")
-    known = _rolled_by_ledger(stored.rows, _flat(context, stored.table.root))
+        return inconsistent_bars(stored.rows, known).select(*key, "target", "recomputed")
+    known = rolled_by_ledger(stored.rows, _flat(context, stored.table.root))
     places = draw(range(known.height), SAMPLED_ROWS, stored.seed)
     rows = known[sorted(places)]
     root = stored.table.root
     closes, rolls = context.once(("closes", root), lambda: _read_closes(context, root))
-    recomputed = [_recompute(row, closes, rolls) for row in rows.iter_rows(named=True)]
+    recomputed = [recompute(row, closes, rolls) for row in rows.iter_rows(named=True)]
     return (
         rows.with_columns(pl.Series("recomputed", recomputed, pl.Float64))
-        .filter(~_same(pl.col("target"), pl.col("recomputed")))
+        .filter(~same(pl.col("target"), pl.col("recomputed")))
         .select(*key, "target", "recomputed", "entry_contract", "exit_contract", "rolls_between")
     )
 
@@ -228,7 +229,7 @@ def _closes_of(context: CheckContext, root: str) -> pl.DataFrame:
     return context.once(("sessions", root), lambda: read_closes(warehouse, root))
 
 
-def _read_closes(context: CheckContext, root: str) -> tuple[_Closes, _Rolls]:
+def _read_closes(context: CheckContext, root: str) -> tuple[Closes, Rolls]:
     """Read the closes of a root's sessions, and its rolls."""
     sessions = _closes_of(context, root)
     kind = (
@@ -250,69 +251,6 @@ def _read_closes(context: CheckContext, root: str) -> tuple[_Closes, _Rolls]:
         {"root": root},
     ).rows()
     return closes, rolls
-
-
-def _rolled_by_ledger(rows: pl.DataFrame, matrix: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with a target whose window has no roll, or rolls of our own chain only.
-
-    The ledger does not have the rolls of a vendor's symbol, which has other dates. A window
-    may end in a month that is not among `rows`, but it is in the `matrix`.
-    """
-    others = matrix.select(
-        "data_date",
-        others=(pl.col("source_roll_rule") != CHAIN_RULE).fill_null(True).cum_sum(),
-    )
-    ends = others.rename({"data_date": "target_date", "others": "others_by_end"})
-    in_window = rows.join(others, on="data_date").join(ends, on="target_date", how="left")
-    is_chain = (pl.col("source_roll_rule") == CHAIN_RULE) & (
-        pl.col("others") == pl.col("others_by_end")
-    )
-    is_known = pl.col("target").is_not_null()
-    no_roll, is_day = pl.col("rolls_between") == 0, pl.col("target_closes") == UTC_DAY
-    return in_window.filter(is_known & (no_roll | is_day | is_chain)).select(rows.columns)
-
-
-_Closes = dict[tuple[str, str, dt.date], float]
-_Rolls = list[tuple[dt.date, dt.date, str, str]]
-
-
-def _recompute(row: dict[str, object], closes: _Closes, rolls: _Rolls) -> float | None:
-    """Return a row's target by the ledger's rolls; None if a close or a roll is missing."""
-    start, end, kind = row["data_date"], row["target_date"], row["target_closes"]
-    contract, last = row["entry_contract"], row["exit_contract"]
-    ratio, count = 1.0, 0
-    if contract != last:
-        for roll_date, decided_on, from_contract, to_contract in rolls:
-            if not start < roll_date <= end:  # type: ignore[operator]
-                continue
-            legs = (closes.get((kind, name, decided_on)) for name in (from_contract, to_contract))  # type: ignore[arg-type]
-            from_close, to_close = legs
-            if from_contract != contract or not from_close or not to_close:
-                return None
-            ratio, count, contract = ratio * from_close / to_close, count + 1, to_contract
-    entry = closes.get((kind, row["entry_contract"], start))  # type: ignore[arg-type]
-    exit_close = closes.get((kind, last, end))  # type: ignore[arg-type]
-    if contract != last or count != row["rolls_between"] or not entry or exit_close is None:
-        return None
-    return exit_close / entry * ratio - 1
-
-
-def _inconsistent_bars(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of bars whose target is not the move to the close of the bar named by it."""
-    later = rows.select(
-        pl.col("bar_end").alias("target_known_at"),
-        pl.col("close").alias("later_close"),
-        pl.col("trade_date").alias("later_date"),
-        pl.col("entry_contract").alias("later_contract"),
-    )
-    joined = known.join(later, on="target_known_at", how="left", maintain_order="left")
-    is_one_contract = pl.col("later_contract") == pl.col("entry_contract")
-    is_one_session = pl.col("later_date") == pl.col("trade_date")
-    return joined.with_columns(
-        recomputed=pl.when(is_one_contract & is_one_session).then(
-            pl.col("later_close") / pl.col("close") - 1
-        )
-    ).filter(~_same(pl.col("target"), pl.col("recomputed")))
 
 
 _CHECKS: Final[dict[str, Callable[[CheckContext, StoredRows], pl.DataFrame]]] = {
