@@ -178,6 +178,11 @@ class Home:
         return self.root / "translations.txt"
 
     @property
+    def wanted(self) -> Path:
+        """Which wanted trade dates are missing, as last compared; safe to delete."""
+        return self.root / "wanted.txt"
+
+    @property
     def scratch(self) -> Path:
         """Spill files and unfinished files; safe to delete while nothing runs."""
         return self.root / "tmp"

@@ -85,7 +85,9 @@ def _known(slices: Collection[Slice]) -> pl.DataFrame:
     """Return the days that slices keep, as columns: there are 100,000 of them in a large home."""
     rows = [row for piece in slices for row in piece.published or ()]
     counts = [len(piece.published or ()) for piece in slices]
-    kept = pl.DataFrame(rows, schema=_KEPT, orient="row")
+    kept = pl.DataFrame(
+        dict(zip(_KEPT, zip(*rows, strict=True), strict=True)) if rows else None, schema=_KEPT
+    )
     pieces = pl.DataFrame(
         [(piece.root, piece.month) for piece in slices],
         schema={"root": pl.String(), "month": pl.Date()},

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import polars as pl
@@ -33,6 +35,9 @@ _DAY: Final = dt.timedelta(days=1)
 
 Conditions = Mapping[str, Mapping[dt.date, DayCondition]]
 """What each job's condition.json says, by job and day."""
+
+_Fetch = tuple[dt.date, dt.date, str]
+"""First and last day of a file, and the job that delivered it, empty if that is unknown."""
 
 
 @dataclass
@@ -93,6 +98,7 @@ def version_of(found: DayCondition | None, job_date: dt.date | None) -> dt.date:
     return job_date or dt.date.max
 
 
+@cache
 def date_of_job(job: str | None) -> dt.date | None:
     """Return the date in a job's id."""
     found = _JOB_DATE.search(job or "")
@@ -162,16 +168,32 @@ def read_fetches(warehouse: Warehouse) -> pl.DataFrame:
 def series_days(
     session: Session, fetches: pl.DataFrame, timeframe: Timeframe, conditions: Conditions
 ) -> dict[tuple[str, str], SeriesDays]:
-    """Return the fetched days of a timeframe by root and series; `fetches` is of all of them."""
+    """Return the fetched days of a timeframe by root and series; `fetches` is of all of them.
+
+    Series that were fetched in the same files share theirs: there are many in a job.
+    """
     deliveries = jobs_by_file(session.catalog)
-    found: dict[tuple[str, str], SeriesDays] = {}
+    fetched: dict[tuple[str, str], list[_Fetch]] = defaultdict(list)
     rows = fetches.filter(timeframe=timeframe).drop("timeframe")
     for root, file_id, job, first, last, symbols in rows.iter_rows():
+        jobs = sorted(deliveries.get(file_id, set()) | {job} - {None}) or [""]
         for series in _series_of(root, symbols or ()):
-            days = found.setdefault((root, series), SeriesDays())
-            for each in sorted(deliveries.get(file_id, set()) | {job} - {None}) or [None]:
-                days.add(first, last, each, conditions)
+            fetched[root, series] += [(first, last, each) for each in jobs]
+    known: dict[tuple[_Fetch, ...], SeriesDays] = {}
+    found = {}
+    for key, own in fetched.items():
+        same = tuple(sorted(own))
+        if same not in known:
+            known[same] = _days_of(same, conditions)
+        found[key] = known[same]
     return found
+
+
+def _days_of(fetches: Iterable[_Fetch], conditions: Conditions) -> SeriesDays:
+    days = SeriesDays()
+    for first, last, job in fetches:
+        days.add(first, last, job or None, conditions)
+    return days
 
 
 def unsettled_days(

@@ -10,7 +10,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from cbi_assets.downloads.wanted import Wanted, last_complete
-from cbi_assets.downloads.wanted import survey as survey_wanted
+from cbi_assets.downloads.wanted_memory import READS, survey_unless_known
 from cbi_assets.drive.file_records import FileRecord
 from cbi_assets.drive.survey import Survey
 from cbi_assets.drive.walk import AreaPath
@@ -64,7 +64,8 @@ class ProjectResource(dg.ConfigurableResource[None]):
         """
         inputs = _WantedInputs.read(session)
         if self._wanted is None or self._wanted[0] != inputs:
-            self._wanted = (inputs, survey_wanted(session))
+            with session.reading_ahead(READS):
+                self._wanted = (inputs, survey_unless_known(session))
         return read_lights(session, survey, self._wanted[1])
 
 

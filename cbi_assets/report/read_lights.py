@@ -7,17 +7,14 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.slices import SLICES
 from cbi_assets.config.downloads import load_policy
 from cbi_assets.counted_steps import log_step
 from cbi_assets.downloads.approvals import APPROVALS_QUERY, USES_QUERY, list_approvals
 from cbi_assets.downloads.wanted import Wanted, last_complete
-from cbi_assets.downloads.wanted import survey as survey_wanted
+from cbi_assets.downloads.wanted_memory import READS, survey_unless_known
 from cbi_assets.drive.manifests import absent_files
 from cbi_assets.drive.survey import Survey
-from cbi_assets.ledger.bar_ledger import bar_ledger_query
 from cbi_assets.ledger.books import books_by_file, books_query, newest_bars, newest_bars_query
-from cbi_assets.ledger.vendor_days import FETCHES
 from cbi_assets.market.bars import TIMEFRAMES
 from cbi_assets.market.sessions import last_session, trade_dates
 from cbi_assets.report.check_states import checks_of
@@ -42,8 +39,8 @@ def read_lights(
 ) -> Lights:
     """Return the lights at the session's time.
 
-    `survey` is by default the drive's last scan, and `wanted` is found by comparing the universe
-    with the raw tables, which takes most of the time.
+    `survey` is by default the drive's last scan, and `wanted` is what comparing the universe with
+    the raw tables finds, or found before from the same input.
     """
     return lights_of(read_state(session, survey, wanted))
 
@@ -59,7 +56,7 @@ def read_state(
 
 def _queries(now: dt.datetime, wanted: Wanted | None) -> list[Statement]:
     """Return what is read in one statement."""
-    of_wanted = [FETCHES, SLICES, bar_ledger_query()] if wanted is None else []
+    of_wanted = READS if wanted is None else ()
     return [
         books_query(),
         *of_wanted,
@@ -76,7 +73,7 @@ def _queries(now: dt.datetime, wanted: Wanted | None) -> list[Statement]:
 def _read_state(session: Session, survey: Survey, wanted: Wanted | None) -> State:
     project, warehouse = session.project, session.warehouse
     by_file = books_by_file(warehouse)
-    wanted = wanted or survey_wanted(session)
+    wanted = wanted or survey_unless_known(session)
     newest = newest_bars(warehouse, session.now)
     results = warehouse.query(_RESULTS.sql)
     staging = warehouse.query(_STAGING.sql)

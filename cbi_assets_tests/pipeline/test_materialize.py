@@ -63,7 +63,7 @@ def surveys(monkeypatch: pytest.MonkeyPatch) -> list[dt.datetime]:
         times.append(session.now)
         return survey_wanted(session)
 
-    monkeypatch.setattr("cbi_assets.pipeline.resources.survey_wanted", find)
+    monkeypatch.setattr("cbi_assets.pipeline.resources.survey_unless_known", find)
     return times
 
 
