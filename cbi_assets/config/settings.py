@@ -163,6 +163,11 @@ class Home:
         return self.root / "read" / "warehouse.duckdb"
 
     @property
+    def previous_read_copy(self) -> Path:
+        """The readers' copy before the current one; safe to delete."""
+        return self.read_copy.with_name(".previous.duckdb")
+
+    @property
     def landing(self) -> Path:
         """Canonical Parquet files, content-addressed."""
         return self.root / "landing"

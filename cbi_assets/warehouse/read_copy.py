@@ -11,7 +11,8 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from io import BufferedIOBase, BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,9 @@ _FICLONE = 0x40049409
 
 _MARGIN = 64 << 20
 """Bytes to leave free: a copy that fills the disk would fail what else is written there."""
+
+_CHUNK = 1 << 20
+"""Bytes compared at once: both copies' fit a processor's cache."""
 
 _REMEDIES = {errno.ENOSPC: "Free some space", errno.EBUSY: "Close it there"}
 
@@ -106,7 +110,7 @@ def _replace(home: Home) -> None:
                 raise OSError(errno.EBUSY, busy) from None
             if log_of(home.warehouse).exists():
                 return  # of a program that was killed; the next command that opens it replays it
-            _clone_or_copy(original, part)
+            is_clone = _clone_or_copy(original, part, _take_previous(home, part))
             changed = os.fstat(original.fileno())
         with open(part, "rb") as copied:
             os.fsync(copied.fileno())
@@ -114,21 +118,78 @@ def _replace(home: Home) -> None:
         # A program that opened it for writing would leave a log, which fits no later copy.
         part.chmod(0o444)
         log_of(home.read_copy).unlink(missing_ok=True)
+        if not is_clone:
+            _keep_previous(home)
         part.replace(home.read_copy)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _clone_or_copy(original: BinaryIO, part: Path) -> None:
-    """Let the copy share the original's blocks if the file system can; else copy the bytes."""
+def _take_previous(home: Home, part: Path) -> bool:
+    """Move the copy before the current one to `part` if no program has it open, or else delete it.
+
+    Returns whether it is there. A program that still reads it, or copies it, needs it as it is.
+    """
     part.unlink(missing_ok=True)
+    try:
+        # A process killed while it published leaves one file with both names.
+        if not home.previous_read_copy.samefile(home.read_copy):
+            home.previous_read_copy.rename(part)
+            with open(part, "rb") as previous:
+                fcntl.fcntl(previous, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+                fcntl.fcntl(previous, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            return True
+    except (AttributeError, OSError):  # none, or open elsewhere; not all systems have leases
+        part.unlink(missing_ok=True)
+    home.previous_read_copy.unlink(missing_ok=True)
+    return False
+
+
+def _keep_previous(home: Home) -> None:
+    """Keep the current copy for the next update, which then writes only what differs."""
+    with suppress(OSError):  # no copy yet, or a file system without links
+        os.link(home.read_copy, home.previous_read_copy)
+
+
+def _clone_or_copy(original: BufferedReader, part: Path, has_previous: bool) -> bool:
+    """Let the copy share the original's blocks if the file system can; else copy the bytes.
+
+    Returns whether it is a clone. `part` may be an earlier copy.
+    """
+    size = os.fstat(original.fileno()).st_size
+    if has_previous:
+        part.chmod(0o644)
+        with open(part, "r+b") as copied:
+            _check_space(part, size - os.fstat(copied.fileno()).st_size)
+            _copy_differences(original, copied)
+        return False
     try:
         _clone(original, part)
     except OSError:
-        if shutil.disk_usage(part.parent).free < os.fstat(original.fileno()).st_size + _MARGIN:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
+        _check_space(part, size)
         with open(part, "wb") as copied:
             _copy(original, copied)
+        return False
+    return True
+
+
+def _check_space(part: Path, size: int) -> None:
+    """Raise OSError if the disk lacks space for so many bytes more."""
+    if shutil.disk_usage(part.parent).free < size + _MARGIN:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _copy_differences(original: BufferedIOBase, copied: BufferedIOBase) -> None:
+    """Overwrite the parts of an earlier copy that differ from the original."""
+    new, old = bytearray(_CHUNK), bytearray(_CHUNK)
+    offset = 0
+    original.seek(0)
+    while count := original.readinto(new):
+        if count < _CHUNK or copied.readinto(old) < _CHUNK or old != new:
+            copied.seek(offset)
+            copied.write(memoryview(new)[:count])
+        offset += count
+    copied.truncate(offset)
 
 
 def _copy(original: BinaryIO, copied: BinaryIO) -> None:

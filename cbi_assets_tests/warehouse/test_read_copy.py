@@ -7,16 +7,21 @@ import errno
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Buffer, Callable, Iterator
+from io import BytesIO
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import duckdb
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cbi_assets.errors import HomeBusyError
 from cbi_assets.session import Project, open_session
 from cbi_assets.warehouse import duckdb as duckdb_warehouse
 from cbi_assets.warehouse import read_copy
+from cbi_assets.warehouse.read_copy import _copy_differences
 from cbi_assets.warehouse.write_ahead_log import log_of
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse
 from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
@@ -66,6 +71,16 @@ def other() -> Iterator[Open]:
         process.communicate()
 
 
+def cannot_clone(original: object, part: Path) -> None:
+    raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+
+def change_a_row(project: Project) -> None:
+    """Change the warehouse by a row, without an update of the copy."""
+    with duckdb.connect(str(project.home.warehouse)) as connection:
+        connection.execute("UPDATE ops.ledger_version SET version = version + 1")
+
+
 def run_a_command(project: Project) -> None:
     """Open the warehouse and close it, as every command does."""
     with open_warehouse(project) as warehouse:
@@ -111,10 +126,8 @@ def test_full_disk_leaves_the_load_published_and_the_copy_complete(
     load_once(project)
     needed = project.home.warehouse.stat().st_size + read_copy._MARGIN
 
-    def cannot_clone(original: object, part: Path) -> None:
-        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-
     put_lines(drive, [record(1)], job=LATER_JOB)
+    project.home.previous_read_copy.unlink(missing_ok=True)
     with monkeypatch.context() as patch:
         patch.setattr(read_copy, "_clone", cannot_clone)
         patch.setattr(
@@ -128,6 +141,101 @@ def test_full_disk_leaves_the_load_published_and_the_copy_complete(
     assert list(project.home.scratch.iterdir()) == []
     run_a_command(project)
     assert bars_in(project.home.read_copy) == 2
+
+
+def test_third_copy_is_the_first_with_what_differs(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_copy, "_clone", cannot_clone)
+    monkeypatch.setattr(read_copy, "_copy_differences", copied := Mock(wraps=_copy_differences))
+    put_lines(drive, [record(0)])
+    load_once(project)
+    home = project.home
+    home.previous_read_copy.unlink(missing_ok=True)
+    inodes = [home.read_copy.stat().st_ino]
+    copied.reset_mock()
+    for updates in range(1, 4):
+        change_a_row(project)
+        read_copy.update_read_copy(home)
+        inodes.append(home.read_copy.stat().st_ino)
+        assert copied.call_count == updates - 1
+        assert home.read_copy.read_bytes() == home.warehouse.read_bytes()
+        assert home.read_copy.stat().st_mode & 0o222 == 0
+        assert read_copy.is_current(home)
+    assert inodes == [inodes[0], inodes[1], inodes[0], inodes[1]]
+    assert list(home.scratch.iterdir()) == []
+
+
+def change_and_copy_twice(project: Project) -> None:
+    for _ in range(2):
+        change_a_row(project)
+        read_copy.update_read_copy(project.home)
+        assert project.home.read_copy.read_bytes() == project.home.warehouse.read_bytes()
+
+
+def test_programs_that_read_the_copy_before_the_last_keep_it(
+    project: Project, drive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_copy, "_clone", cannot_clone)
+    put_lines(drive, [record(0)])
+    load_once(project)
+    copy = project.home.read_copy
+    before = copy.read_bytes()
+    with open(copy, "rb") as being_copied:
+        change_and_copy_twice(project)
+        assert being_copied.read() == before
+    with duckdb.connect(str(copy), read_only=True) as reader:
+        change_and_copy_twice(project)
+        assert reader.execute("SELECT version FROM ops.ledger_version").fetchall() == [(3,)]
+
+
+def test_current_copy_is_not_written_to_if_a_killed_process_left_it_a_second_name(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_copy, "_clone", cannot_clone)
+    run_a_command(project)
+    home = project.home
+    home.previous_read_copy.unlink(missing_ok=True)
+    os.link(home.read_copy, home.previous_read_copy)
+    inode, before = home.read_copy.stat().st_ino, home.read_copy.read_bytes()
+    change_a_row(project)
+    read_copy.update_read_copy(home)
+    assert home.read_copy.stat().st_ino != inode
+    assert home.previous_read_copy.read_bytes() == before
+    assert home.read_copy.read_bytes() == home.warehouse.read_bytes()
+
+
+class Recorded(BytesIO):
+    """A file in memory that counts the bytes written to it."""
+
+    written = 0
+
+    def write(self, data: Buffer, /) -> int:
+        self.written += len(memoryview(data))
+        return super().write(data)
+
+
+@given(
+    chunks=st.lists(st.sampled_from([b"aaaa", b"aaab", b"baaa", b"cccc"]), max_size=8),
+    changes=st.lists(st.integers(0, 7), max_size=3),
+    tail=st.sampled_from([b"", b"a", b"aab"]),
+    earlier_size=st.integers(0, 40),
+)
+def test_differences_make_an_earlier_copy_equal(
+    chunks: list[bytes], changes: list[int], tail: bytes, earlier_size: int
+) -> None:
+    original = b"".join(chunks) + tail
+    earlier = bytearray((original + b"z" * 40)[:earlier_size])
+    for place in changes:
+        if place < len(earlier):
+            earlier[place] ^= 1
+    copied = Recorded(bytes(earlier))
+    with patch.object(read_copy, "_CHUNK", 4):
+        _copy_differences(BytesIO(original), copied)
+    assert copied.getvalue() == original
+    starts = range(0, len(original), 4)
+    differing = [n for n in starts if original[n : n + 4] != earlier[n : n + 4]]
+    assert copied.written <= 4 * len(differing) + len(tail)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +280,8 @@ def test_copy_on_macos_is_a_clone_or_else_has_the_bytes(
     monkeypatch.setattr(read_copy.ctypes, "CDLL", lambda name, use_errno: Libc())
     (tmp_path / "original").write_bytes(b"the bytes")
     with open(tmp_path / "original", "rb") as original:
-        read_copy._clone_or_copy(original, tmp_path / "part")
+        is_clone = read_copy._clone_or_copy(original, tmp_path / "part", has_previous=False)
+    assert is_clone == can_clone
     assert asked == [(b"the bytes", 0)]
     assert (tmp_path / "part").read_bytes() == (b"a clone" if can_clone else b"the bytes")
 
