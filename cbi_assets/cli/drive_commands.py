@@ -77,15 +77,15 @@ def load_and_show(
     """Load what is new, record it in Dagster, and print it if `show`.
 
     Staging has no root and no timeframe, so it is loaded only if neither is named. Returns whether
-    anything failed, and what was done as JSON values.
+    anything failed and, unless it was printed, what was done as JSON values.
     """
     from cbi_assets import verbs
     from cbi_assets.cli.progress import working
     from cbi_assets.cli.show_load import load_document, show_load
-    from cbi_assets.ledger.books import books_by_file
     from cbi_assets.load.load import choose_partitions
     from cbi_assets.load.staging.load_staging import StagingOutcome
-    from cbi_assets.report.read_lights import read_lights
+    from cbi_assets.report.light_rules import lights_of
+    from cbi_assets.report.read_lights import read_state
 
     partitions = choose_partitions(project.universe, symbols, timeframes)
     staged = StagingOutcome()
@@ -95,10 +95,10 @@ def load_and_show(
         command_session(wait, project=project, progress=progress) as session,
     ):
         outcome = verbs.load(session, partitions)
-        by_file = books_by_file(session.warehouse)
         if not symbols and not timeframes:
             staged = verbs.load_staging(session)
-        lights = read_lights(session, outcome.survey)
+        state = read_state(session, outcome.survey)
+        lights = lights_of(state)
         background.shutdown()  # two threads that create the instance at once leave it unusable
         if outcome.profiles or outcome.checks or outcome.stopped:
             from cbi_assets.pipeline.terminal import record_load
@@ -110,12 +110,13 @@ def load_and_show(
             record_staging(session, staged, lights)
     has_failures = outcome.has_failures or staged.has_failures
     if show:
-        show_load(outcome, by_file, staged, lights, everything=everything)
-    return has_failures, load_document(outcome, by_file, staged, lights)
+        show_load(outcome, state.books, staged, lights, everything=everything)
+        return has_failures, {}
+    return has_failures, load_document(outcome, state.books, staged, lights)
 
 
 def _start_dagster(home: Home) -> None:
-    """Import Dagster and create its instance, while reading leaves the interpreter idle."""
+    """Import Dagster and create its instance, while the warehouse leaves the interpreter idle."""
     from cbi_assets.pipeline import instance, terminal
 
     assert terminal  # imported for its own sake

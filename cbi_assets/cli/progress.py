@@ -72,21 +72,25 @@ def columns() -> tuple[ProgressColumn, ...]:
 class WorkProgress:
     """A command's bar: over the bytes that it reads, then over each step that it logs."""
 
-    def __init__(self, bar: Progress, on_start: Callable[[], object]) -> None:
+    def __init__(self, bar: Progress, on_read: Callable[[], object]) -> None:
         self._bar = bar
-        self._on_start = on_start
+        self._on_read = on_read
+        self._unread = 0
         self._task: TaskID | None = None
         self._steps: Steps | None = None
 
     def start(self, files: int, nbytes: int) -> None:
         """Show the bar for this many new files and bytes."""
-        self._on_start()
+        self._unread = files
         self._begin(f"reading {files:,} new files", nbytes, in_bytes=True)
 
     def advance(self, path: str, nbytes: int) -> None:
         """Advance the bar by a file that was read."""
         if self._task is not None:
             self._bar.advance(self._task, nbytes)
+        self._unread -= 1
+        if not self._unread:
+            self._on_read()
 
     def begin(self, title: str, nbytes: int) -> None:
         """Show the bar for a download of this many bytes."""
@@ -132,13 +136,13 @@ def active() -> WorkProgress | None:
 
 
 @contextmanager
-def working(on_start: Callable[[], object] = lambda: None) -> Iterator[WorkProgress]:
-    """Show a progress bar while a command works; call `on_start` if there are new files to read.
+def working(on_read: Callable[[], object] = lambda: None) -> Iterator[WorkProgress]:
+    """Show a progress bar while a command works; call `on_read` once new files have been read.
 
     On a terminal it also shows the steps that are logged, and leaves no line behind.
     """
     bar = Progress(*columns(), console=console, transient=console.is_terminal)
-    progress = WorkProgress(bar, on_start)
+    progress = WorkProgress(bar, on_read)
     if console.is_terminal:
         _active.append(progress)
     try:

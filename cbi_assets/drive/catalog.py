@@ -224,6 +224,9 @@ class Catalog:
 
     def slices(self) -> list[Slice]:
         """Return every landed slice, in the order of landing."""
+        return list(self._once("slices", self._read_slices))
+
+    def _read_slices(self) -> list[Slice]:
         with self._translated_errors():
             rows = self._db.execute("SELECT * FROM slices ORDER BY file_no, root, pack")
             same: dict[Any, Any] = {}  # There may be a million slices, in few packs.

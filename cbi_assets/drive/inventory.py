@@ -100,7 +100,8 @@ def by_folder(survey: Survey) -> list[FolderRow]:
     rows: dict[AreaPath, FolderRow] = {}
     for file in survey.files:
         folder = file.path if file.area == "staging" else file.path.rpartition("/")[0] or "."
-        row = rows.setdefault((file.area, folder), FolderRow(file.area, folder))
+        if (row := rows.get((file.area, folder))) is None:
+            row = rows[file.area, folder] = FolderRow(file.area, folder)
         content = survey.contents.get(file.source_file_id or "")
         _add(row, file, content if file.verdict == "bars" else None)
     for file in survey.lacking:
@@ -141,11 +142,12 @@ def jobs_of(survey: Survey) -> list[JobTrust]:
             continue
         details = file.details
         of_file = details.job_id if isinstance(details, FormatDetails | SidecarDetails) else None
-        job, counts = found.get(file.folder, ("", Counter()))
+        folder = file.folder
+        job, counts = found.get(folder) or ("", Counter())
         counts[file.trust] += 1
         if file.fault == "manifest":
-            damaged.add(file.folder)
-        found[file.folder] = (job or of_file or "", counts)
+            damaged.add(folder)
+        found[folder] = (job or of_file or "", counts)
     return [
         JobTrust(job or job_of(f"{folder}/") or folder, folder, dict(counts), folder in damaged)
         for folder, (job, counts) in sorted(found.items())

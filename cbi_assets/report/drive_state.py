@@ -6,6 +6,7 @@ import datetime as dt
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -217,11 +218,12 @@ def _misnamed(file: FileRecord, contents: Mapping[str, Content]) -> str | None:
 
 def _date_in(digits: str) -> dt.date | None:
     try:
-        return dt.datetime.strptime(digits, "%Y%m%d").replace(tzinfo=dt.UTC).date()
+        return dt.date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     except ValueError:
         return None
 
 
+@cache
 def _day(microseconds: int | None) -> dt.date | None:
     return None if microseconds is None else utc_from_micros(microseconds).date()
 
