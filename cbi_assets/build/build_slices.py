@@ -17,7 +17,7 @@ import polars as pl
 from cbi_assets.ledger.bar_ledger import read_bar_ledger
 from cbi_assets.tables import BUILD_SLICES, TableSpec
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.warehouse.merge import merge_rows
 
 EVER: Final = dt.date(1900, 1, 1)
 NO_CUTOFF: Final = dt.date(2200, 1, 1)
@@ -226,7 +226,4 @@ def store_slices(warehouse: Warehouse, built: Mapping[TableSpec, pl.DataFrame]) 
     if rows.is_empty():
         return []
     staged = warehouse.stage_frame("build_slices", rows)
-    return [
-        Statement(load_sql("build/delete_slices", staged=staged)),
-        Statement(load_sql("build/insert_slices", staged=staged)),
-    ]
+    return [merge_rows(BUILD_SLICES, staged, "fresh.ledger IS NULL")]

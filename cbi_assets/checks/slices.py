@@ -21,7 +21,7 @@ from cbi_assets.ledger.bar_ledger import read_bar_ledger
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.tables import CHECK_SLICES
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.warehouse.merge import merge_rows
 
 SliceKey = tuple[str, dt.date]
 """A root and the first day of a month."""
@@ -269,22 +269,14 @@ def store_slices(
     gone = {(table_id, *key) for table_id, keys in removed.items() for key in keys}
     if not rows and not gone:
         return
-    schema = CHECK_SLICES.polars_schema
-    frame = pl.DataFrame(rows, schema=schema)
+    fresh = pl.DataFrame(rows, schema=CHECK_SLICES.polars_schema)
     keys = pl.DataFrame(
-        sorted({(row["table_id"], row["root"], row["month"]) for row in rows} | gone),
-        schema=CHECK_SLICES.schema_of("table_id", "root", "month"),
+        sorted(gone - set(fresh.select(CHECK_SLICES.key).iter_rows())),
+        schema=CHECK_SLICES.schema_of(*CHECK_SLICES.key),
         orient="row",
     )
-    staged = warehouse.stage_frame("slice_keys", keys)
-    names = ", ".join(schema)
-    statements = [Statement(load_sql("checks/delete_slices", staged=staged))]
-    if rows:
-        fresh = warehouse.stage_frame("slices_checked", frame)
-        statements.append(
-            Statement(f"INSERT INTO `{CHECK_SLICES.id}` ({names}) SELECT {names} FROM `{fresh}`")
-        )
-    warehouse.transact(statements)
+    staged = warehouse.stage_frame("slices_checked", pl.concat([fresh, keys], how="diagonal"))
+    warehouse.transact([merge_rows(CHECK_SLICES, staged, "fresh.rule IS NULL")])
 
 
 def _by_slice(ledger: pl.DataFrame) -> dict[SliceKey, str]:

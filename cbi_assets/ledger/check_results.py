@@ -14,6 +14,7 @@ from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import CHECK_RESULTS
 from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.merge import merge_rows
 from cbi_assets.warehouse.sql_files import load_sql
 
 Severity = Literal["ERROR", "WARN"]
@@ -86,13 +87,11 @@ def record_results(session: Session, results: Sequence[CheckResult]) -> None:
     keys = frame.select("table_id", "check_name", "partition_key")
     staged = session.warehouse.stage_frame("check_outcomes", frame)
     checked = session.warehouse.stage_frame("checks_done", keys)
-    now = {"checked_at": session.now}
+    history = load_sql("checks/merge_history", staged=checked)
     session.warehouse.transact(
         [
-            Statement(load_sql("checks/delete_results", staged=checked)),
-            Statement(load_sql("checks/insert_results", staged=staged)),
-            Statement(load_sql("checks/delete_history", staged=checked), now),
-            Statement(load_sql("checks/insert_history", staged=checked), now),
+            merge_rows(CHECK_RESULTS, staged),
+            Statement(history, {"checked_at": session.now}),
         ]
     )
 

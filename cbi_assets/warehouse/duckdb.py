@@ -31,7 +31,7 @@ from cbi_assets.tables import TableSpec, canonical_type
 from cbi_assets.warehouse.base import Assertion, Params, Statement
 from cbi_assets.warehouse.drift import LiveColumn, LiveTable, additions, can_read
 from cbi_assets.warehouse.duckdb_ddl import create_statement, quoted
-from cbi_assets.warehouse.sql_files import to_duckdb, translation_rules
+from cbi_assets.warehouse.sql_files import THEN, to_duckdb, translation_rules
 from cbi_assets.warehouse.translations import Translations
 from cbi_assets.warehouse.write_ahead_log import end_of_log_dropped, log_of, read_log
 
@@ -337,7 +337,10 @@ class DuckDBWarehouse:
         self._connection.execute("BEGIN TRANSACTION")
         try:
             for statement in statements:
-                rows = self._run(self._translations.get(statement.sql), statement.params)
+                *first, last = self._translations.get(statement.sql).split(THEN)
+                for sql in first:
+                    self._run(sql, statement.params)
+                rows = self._run(last, statement.params)
                 if isinstance(statement, Assertion) and (row := rows.fetchone()) is not None:
                     raise statement.failure(row)
             self._connection.execute("COMMIT")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
@@ -12,6 +12,9 @@ from typing import Final
 
 import sqlglot
 from sqlglot import exp
+
+THEN: Final = ";\n"
+"""Between the statements that DuckDB runs for one."""
 
 
 @cache
@@ -26,11 +29,39 @@ def load_sql(name: str, **tables: str) -> str:
 
 @cache
 def to_duckdb(sql: str, pretty: bool = False) -> str:
-    """Return the statement in DuckDB's dialect; `pretty` puts one clause on a line."""
+    """Return the statement in DuckDB's dialect; `pretty` puts one clause on a line.
+
+    A MERGE that matches no row, ON FALSE, becomes a DELETE and an INSERT, separated by `THEN`:
+    DuckDB joins the whole table with the new rows.
+    """
     statement = sqlglot.parse_one(sql, read="bigquery")
     for node in reversed(list(statement.find_all(*_BRIDGES))):  # the inner ones first
         _BRIDGES[type(node)](node)
-    return statement.sql("duckdb", pretty=pretty, unsupported_level=sqlglot.ErrorLevel.IGNORE)
+    found: Sequence[exp.Expr] = [statement]
+    if isinstance(statement, exp.Merge) and statement.args["on"] == exp.false():
+        found = _unmerge(statement)
+    return THEN.join(
+        each.sql("duckdb", pretty=pretty, unsupported_level=sqlglot.ErrorLevel.IGNORE)
+        for each in found
+    )
+
+
+def _unmerge(merge: exp.Merge) -> list[exp.Expr]:
+    """Return the DELETE and the INSERT of a MERGE that has these and matches no row."""
+    deletion, insertion = merge.args["whens"].expressions
+    assert deletion.args["source"]
+    assert isinstance(deletion.args["then"], exp.Var)
+    values = insertion.args["then"]
+    target, name = merge.this.copy(), merge.this.copy()
+    name.set("alias", None)
+    return [
+        exp.delete(target).where(deletion.args["condition"]),
+        exp.insert(
+            exp.select(*values.expression.expressions).from_(merge.args["using"]),
+            name,
+            columns=[column.this for column in values.this.expressions],
+        ),
+    ]
 
 
 def _count_none_as_zero(node: exp.Expression) -> None:

@@ -37,6 +37,7 @@ def main(folder: Path) -> None:
     look_up_single_tables()
     database.connection().execute("SET threads = 1")  # tables of a test have a few rows
     unite_by_name()
+    merge_within_transactions()
     storage, grpc_port = server.start("127.0.0.1", 0)
     rest = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
     thread = threading.Thread(target=rest.run, daemon=True)
@@ -125,6 +126,28 @@ def unite_by_name() -> None:
         return str(generate(self, expression))
 
     Generator.set_operation = set_operation
+
+
+def merge_within_transactions() -> None:
+    """Have the emulator begin no transaction for a MERGE: it is always in one, which a second BEGIN
+    would abort."""
+    from local_bigquery.jobs import merge
+
+    run = merge.run
+
+    class Cursor:
+        def __init__(self, inner: duckdb.DuckDBPyConnection) -> None:
+            self._inner = inner
+
+        def execute(self, sql: str, *values: Any) -> duckdb.DuckDBPyConnection:
+            if sql == "BEGIN":
+                raise duckdb.TransactionException("within a transaction")
+            return self._inner.execute(sql, *values)
+
+    def run_within(cursor: duckdb.DuckDBPyConnection, *args: Any) -> Any:
+        return run(Cursor(cursor), *args)
+
+    merge.run = run_within
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Compute what BigQuery bills for a statement, by its public rules and Google's analyzer.
 
 A statement is billed for the columns that it reads, in all rows of the partitions that its filters
-leave, and for at least 10 MB per table. DELETE and UPDATE are also billed for all columns of the
-partitions that they may change. https://cloud.google.com/bigquery/pricing#on-demand
+leave, and for at least 10 MB per table. DELETE, UPDATE and MERGE are also billed for all columns of
+the partitions that they may change. https://cloud.google.com/bigquery/pricing#on-demand
 
 The model reads a table that a statement names twice once, and expects nothing of clusters: they
 prune blocks, and a partition below about 64 MB is a single one.
@@ -65,6 +65,9 @@ _MIRRORED: Final = {
     "$less": "$greater",
     "$less_or_equal": "$greater_or_equal",
 }
+
+_WRITE: Final = 2
+"""ResolvedStatement.ObjectAccess of a column that a statement writes and does not read."""
 
 Bound = tuple[dt.date | None, dt.date | None]
 """The first and the last date that a filter leaves; None if it leaves all before, or after."""
@@ -141,7 +144,11 @@ def bill(
     for scan in tree.scans:
         name = scan.table.name
         size = sizes[name]
-        columns = {column.column_id: column.name for column in scan.parent.column_list}
+        columns = {
+            column.column_id: column.name
+            for column in scan.parent.column_list
+            if column.column_id not in tree.not_read
+        }
         found = widths.setdefault(name, {})
         for number, column in columns.items():
             fields = tree.fields_of(number)
@@ -188,6 +195,7 @@ class _Tree:
     def __init__(self, statement: Any, values: Mapping[str, Any]) -> None:
         self.scans: list[Any] = []
         self.target = None
+        self.not_read: set[int] = set()
         self._values = values
         self._bounds: dict[int, list[Bound]] = {}
         self._whole: set[int] = set()
@@ -197,9 +205,29 @@ class _Tree:
         if kind in ("ResolvedDeleteStmtProto", "ResolvedUpdateStmtProto"):
             self.target = statement.table_scan
             self._filter(statement.where_expr)
+        elif kind == "ResolvedMergeStmtProto":
+            self.target = statement.table_scan
+            accesses = zip(
+                statement.table_scan.parent.column_list, statement.column_access_list, strict=True
+            )
+            self.not_read = {column.column_id for column, access in accesses if access == _WRITE}
+            self._filter_merge(statement)
         elif kind == "ResolvedInsertStmtProto":
             # What is inserted is not billed.
             self.scans = [scan for scan in self.scans if scan is not statement.table_scan]
+
+    def _filter_merge(self, statement: Any) -> None:
+        """Take over what limits the rows that a MERGE changes.
+
+        One that matches no row, ON FALSE, changes those of the clauses that do not insert.
+        """
+        if innermost(statement.merge_expr).DESCRIPTOR.name != "ResolvedLiteralProto":
+            self._filter(statement.merge_expr)
+            return
+        (changing,) = (
+            clause for clause in statement.when_clause_list if not clause.HasField("insert_row")
+        )
+        self._filter(changing.match_expr)
 
     def fields_of(self, column: int) -> set[str] | None:
         """Return the fields read of a STRUCT column; None if all of it is."""

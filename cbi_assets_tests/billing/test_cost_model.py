@@ -101,6 +101,28 @@ def test_delete_is_billed_for_all_columns_of_the_partitions_it_may_change() -> N
     }
 
 
+def test_merge_is_billed_for_all_columns_of_the_partitions_it_deletes_from() -> None:
+    # of MARCH's bars it reads root, a code of two letters, and ts_event; it writes volume unread
+    where = "t.root = 'ZL' AND t.ts_event >= @first"
+    sql = (
+        f"MERGE INTO `{BARS}` AS t USING (SELECT root, n FROM `market_data.small`) AS s ON FALSE "
+        f"WHEN NOT MATCHED BY SOURCE AND {where} THEN DELETE "
+        "WHEN NOT MATCHED BY TARGET THEN INSERT (root, volume) VALUES (s.root, s.n)"
+    )
+    expected = in_mb(5 * MILLION * (4 + 8 + 208))
+    assert billed(sql, first=noon(MARCH)) == {BARS: expected, "market_data.small": LEAST_BYTES}
+
+
+def test_merge_by_key_is_billed_for_all_columns() -> None:
+    sql = (
+        f"MERGE INTO `{BARS}` AS t USING `market_data.small` AS s ON s.root = t.root "
+        "WHEN MATCHED THEN UPDATE SET volume = s.n"
+    )
+    read = 4  # what it updates is among all columns
+    expected = in_mb(10 * MILLION * (read + 208))
+    assert billed(sql) == {BARS: expected, "market_data.small": LEAST_BYTES}
+
+
 def test_insert_is_billed_for_what_it_reads_only() -> None:
     sql = f"INSERT INTO `market_data.small` (root, n) SELECT root, volume FROM `{BARS}`"
     assert billed(sql) == {BARS: in_mb(10 * MILLION * 12)}

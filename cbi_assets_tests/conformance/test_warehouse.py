@@ -16,6 +16,7 @@ from cbi_assets.session import Project
 from cbi_assets.tables import ALL_TABLES, LEDGER_VERSION, Column, TableSpec, struct
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.drift import differences
+from cbi_assets.warehouse.merge import merge_rows
 from cbi_assets.warehouse.read_ahead import query_together
 from cbi_assets_tests.helpers import NOW, open_warehouse
 
@@ -42,6 +43,7 @@ THINGS = TableSpec(
     partition_by="seen",
     cluster_by=("name",),
 )
+SIZED = replace(THINGS, columns=THINGS.columns[:3])
 LISTED = ", ".join(THINGS.column_names)
 INSERT = f"INSERT INTO `{THINGS.id}` (name, seen, size) SELECT @name, @seen, @size"
 
@@ -120,6 +122,26 @@ def test_query_together_returns_the_rows_of_each_query(opened: Warehouse) -> Non
     assert counts.rows() == [(1, 2), (2, 1)]
     with pytest.raises(ValueError, match="ordered by other than columns"):
         query_together(opened, [Statement(counted), Statement(counted)])
+
+
+@pytest.mark.both_warehouses(quick=True)
+def test_merge_replaces_rows_by_key_inserts_new_ones_and_deletes_those_gone(
+    opened: Warehouse,
+) -> None:
+    opened.transact([thing("a", 1), thing("b", 2), thing("c", 3)])
+    fresh = pl.DataFrame(
+        [
+            {"name": "a", "seen": NOW, "size": 10},
+            {"name": "b", "seen": NOW, "size": None},
+            {"name": "d", "seen": NOW, "size": 4},
+            {"name": "e", "seen": NOW, "size": None},
+        ],
+        schema=SIZED.polars_schema,
+    )
+    staged = opened.stage_frame("fresh_things", fresh)
+    opened.transact([merge_rows(SIZED, staged, "fresh.size IS NULL")])
+    rows = opened.query(f"SELECT name, size FROM `{THINGS.id}` ORDER BY name").rows()
+    assert rows == [("a", 10), ("c", 3), ("d", 4)]
 
 
 @pytest.mark.both_warehouses(quick=True)

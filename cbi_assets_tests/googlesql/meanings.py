@@ -66,6 +66,11 @@ def as_query(sql: str) -> str | None:
         if other := tree.args.get("from_"):
             query = query.join(other.this, join_type="cross")
         return query.where(tree.args["where"].this).sql("bigquery")
+    if isinstance(tree, exp.Merge):
+        source = tree.args["using"]
+        matches = exp.select("COUNT(*)").from_(tree.this).where(tree.args["on"]).subquery()
+        found = exp.select(f"{source.alias}.*", matches.as_("matches"))
+        return found.from_(source).sql("bigquery")
     return None
 
 

@@ -8,8 +8,9 @@ import pytest
 import sqlglot
 
 import cbi_assets.warehouse
+from cbi_assets.warehouse.base import Statement
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
-from cbi_assets.warehouse.sql_files import load_sql, to_duckdb
+from cbi_assets.warehouse.sql_files import THEN, load_sql, to_duckdb
 
 FOLDER = Path(cbi_assets.warehouse.__file__).parent / "sql"
 FILES = sorted(FOLDER.rglob("*.sql"))
@@ -68,3 +69,24 @@ def test_numeric_has_nine_decimals_as_in_googlesql(tmp_path: Path) -> None:
             "FROM (SELECT 0.0000005 AS price UNION ALL SELECT 98765.4321) AS prices"
         )
     assert rows.row(0) == (98765432100.5,)
+
+
+def test_merge_that_matches_nothing_is_a_delete_and_an_insert_on_duckdb(tmp_path: Path) -> None:
+    merge = (
+        "MERGE INTO `main.t` AS t USING (SELECT 3 AS n, 'c' AS name) AS fresh ON FALSE\n"
+        "WHEN NOT MATCHED BY SOURCE AND t.n IN UNNEST(@gone) THEN DELETE\n"
+        "WHEN NOT MATCHED BY TARGET THEN INSERT (name, n) VALUES (fresh.name, fresh.n)"
+    )
+    deletion, insertion = to_duckdb(merge).split(THEN)
+    assert deletion.startswith('DELETE FROM "main"."t" AS t WHERE ')
+    assert insertion.startswith('INSERT INTO "main"."t" (name, n) SELECT fresh.name, fresh.n FROM ')
+    with DuckDBWarehouse(tmp_path / "w.duckdb", tmp_path / "scratch") as warehouse:
+        warehouse.transact(
+            [
+                Statement("CREATE TABLE `main.t` AS SELECT 1 AS n, 'a' AS name"),
+                Statement("INSERT INTO `main.t` (n, name) VALUES (2, 'b')"),
+                Statement(merge, {"gone": [1, 3]}),
+            ]
+        )
+        rows = warehouse.query("SELECT n, name FROM `main.t` ORDER BY n").rows()
+    assert rows == [(2, "b"), (3, "c")]
