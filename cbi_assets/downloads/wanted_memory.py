@@ -24,6 +24,7 @@ from cbi_assets.files import write_atomically
 from cbi_assets.ledger.bar_ledger import bar_ledger_query
 from cbi_assets.ledger.vendor_days import FETCHES
 from cbi_assets.session import Session
+from cbi_assets.tables import RAW
 
 READS: Final = (FETCHES, SLICES, bar_ledger_query())
 """What the comparison asks the warehouse, unless a root is planned by contracts."""
@@ -31,6 +32,9 @@ READS: Final = (FETCHES, SLICES, bar_ledger_query())
 _PACKAGE: Final = Path(__file__).parents[1]
 _CODE: Final = ("checks", "config", "downloads", "drive", "ledger", "market", "warehouse/sql")
 """The folders of the project with the code and the configuration that the result depends on."""
+
+_OF_SLICES: Final = ("table_id", "root", "month", "ledger", "published")
+_RAW_IDS: Final = [table.id for table in RAW.values()]
 
 
 def survey_unless_known(session: Session) -> Wanted:
@@ -73,7 +77,7 @@ def _key(session: Session) -> str:
         repr(sorted(project.datasets.items())),
         repr(sidecars),
         repr(catalog.paths_by_id()),
-        *(_digest(session.warehouse.query(query.sql, query.params)) for query in READS),
+        *(_digest(_relevant(session.warehouse.query(query.sql, query.params))) for query in READS),
     )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -87,6 +91,13 @@ def _code() -> str:
             if path.suffix in (".py", ".sql", ".yaml"):
                 digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def _relevant(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows, of slices only the raw tables' without their verdicts."""
+    if not set(_OF_SLICES) <= set(rows.columns):
+        return rows
+    return rows.filter(pl.col("table_id").is_in(_RAW_IDS)).select(_OF_SLICES)
 
 
 def _digest(rows: pl.DataFrame) -> str:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbi_assets import verbs
 from cbi_assets.checks.slices import SLICES
 from cbi_assets.downloads import wanted_memory
 from cbi_assets.downloads.wanted import Wanted, survey
@@ -22,7 +23,6 @@ from cbi_assets.drive.conditions import DayCondition
 from cbi_assets.ledger.vendor_days import FETCHES, date_of_job, series_days, version_of
 from cbi_assets.load.unload import plan_unload
 from cbi_assets.session import Project, Session, open_session
-from cbi_assets.verbs import unload
 from cbi_assets_tests.helpers import JOB, NOW, load_once
 from cbi_assets_tests.load.lines import LATER_JOB, put_condition, put_lines, record
 
@@ -67,11 +67,15 @@ def test_wanted_is_compared_again_only_if_something_it_depends_on_has_changed(
     load_once(project)
     assert check(project, compared) == 1
     load_once(project)  # nothing new
+    with open_session(project, now=NOW) as session:
+        verbs.build(session)
+        verbs.check(session, full=True)
+        assert session.warehouse.query("SELECT DISTINCT table_id FROM ops.check_slices").height > 1
     assert check(project, compared) == 0
     assert check(project, compared, now=NOW + dt.timedelta(days=4)) == 1
     assert check(project, compared) == 1
     with open_session(project, now=NOW) as session:
-        unload(session, plan_unload(session, "file", file_id))
+        verbs.unload(session, plan_unload(session, "file", file_id))
     assert check(project, compared) == 1
     universe = project.universe
     fewer = {root: spec for root, spec in universe.roots.items() if root != "ZL"}
