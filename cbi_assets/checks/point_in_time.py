@@ -59,22 +59,24 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     columns = ", ".join(DAILY_ML_MATRIX.column_names)
     sql = f"SELECT {columns} FROM `{context.table_id(check.table)}` WHERE symbol IN UNNEST(@roots)"
     stored = pl.DataFrame(schema=DAILY_ML_MATRIX.polars_schema)
-    if not owed.windows.is_empty():
+    due = [root for root in roots if root in owed.windows["root"]]
+    if due:
         span = {"first": owed.windows["first"].min(), "last": owed.windows["last"].max()}
         stored = session.warehouse.query(
-            f"{sql} AND data_date BETWEEN @first AND @last", {"roots": roots, **span}
+            f"{sql} AND data_date BETWEEN @first AND @last", {"roots": due, **span}
         )
         stored = _inside(stored, owed.windows)
     seed = int(f"{session.now:%Y%m%d}")
     dates = _draw(stored, seed, full=context.full)
     inventory = read_inventory(session.warehouse, owed.windows if dates else owed.windows.clear())
     hours = HoursReader(session.warehouse)
-    zones = {} if context.full or not dates else _zones(session.warehouse, owed, [*roots, *legs])
+    legs = [leg for leg in feature_legs(session.project, due) if leg not in failed]
+    zones = {} if context.full or not dates else _zones(session.warehouse, owed, [*due, *legs])
     found = [pl.DataFrame(schema=_DIFFERENCE)]
     for date in reversed(dates):  # the newest first: the others need no more bars than it does
         known = inventory.filter(pl.col("trade_date") <= date)
         made = assemble(
-            session, roots, legs, owed.windows, known, date, whole=True, zones=zones, hours=hours
+            session, due, legs, owed.windows, known, date, whole=True, zones=zones, hours=hours
         )
         rebuilt = _inside(made.matrix, owed.windows)
         found.append(_compare(stored, rebuilt, date))
