@@ -59,13 +59,24 @@ class Owed:
     windows: pl.DataFrame
 
 
+def stored_query(roots: Sequence[str]) -> Statement:
+    """Return what `BuildSlices.read` asks of all tables."""
+    columns = ", ".join(BUILD_SLICES.column_names)
+    sql = f"SELECT {columns} FROM `{BUILD_SLICES.id}` WHERE root IN UNNEST(@roots)"
+    return Statement(sql, {"roots": list(roots)})
+
+
 @dataclass(frozen=True)
 class BuildSlices:
-    """What the ledger says of the bars of some roots, and what tables were built from."""
+    """What the ledger says of the bars of some roots, and what tables were built from.
+
+    `row_counts` has the rows of these tables, by id.
+    """
 
     ledger: pl.DataFrame
     stored: pl.DataFrame
     whole: bool = False
+    row_counts: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(
@@ -75,20 +86,17 @@ class BuildSlices:
         roots: Sequence[str],
         whole: bool = False,
     ) -> BuildSlices:
-        """Read both; a table without rows was built from nothing."""
+        """Read both, and the tables' rows; a table without rows was built from nothing."""
         counts = " UNION ALL ".join(
             f"SELECT '{table.id}' AS table_id, COUNT(*) AS row_count FROM `{table.id}`"
             for table in tables
         )
-        filled = warehouse.query(counts).filter(pl.col("row_count") > 0)
-        columns = ", ".join(BUILD_SLICES.column_names)
-        stored = warehouse.query(
-            f"SELECT {columns} FROM `{BUILD_SLICES.id}` "
-            "WHERE table_id IN UNNEST(@tables) AND root IN UNNEST(@roots)",
-            {"tables": [table.id for table in tables], "roots": list(roots)},
-        )
+        row_counts = dict(warehouse.query(counts).select("table_id", "row_count").iter_rows())
+        filled = [table for table, rows in row_counts.items() if rows]
+        query = stored_query(roots)
+        stored = warehouse.query(query.sql, query.params)
         ledger = read_bar_ledger(warehouse).filter(pl.col("root").is_in(list(roots)))
-        return cls(ledger, stored.join(filled, on="table_id", how="semi"), whole)
+        return cls(ledger, stored.filter(pl.col("table_id").is_in(filled)), whole, row_counts)
 
     def owed(self, built: Built, roots: Collection[str] | None = None) -> Owed:
         """Return what is owed of a table; of all months if it is to be built as a whole."""

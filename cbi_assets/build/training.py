@@ -9,8 +9,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
@@ -18,30 +18,53 @@ import polars as pl
 from cbi_assets.build.assemble import front_month_chain
 from cbi_assets.build.bar_targets import (
     RULES,
+    BarDates,
+    FreshBars,
     MonthTexts,
-    changed_bars,
+    OwedBars,
+    fresh_bars,
     owed_daily_months,
     owed_months,
+    read_bar_dates,
+    read_counts,
 )
-from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, store_slices
-from cbi_assets.build.training_statements import BarBatch, assert_row_counts, replace_daily_rows
+from cbi_assets.build.build_slices import (
+    NO_CUTOFF,
+    BuildSlices,
+    Owed,
+    all_dates,
+    store_slices,
+    stored_query,
+)
+from cbi_assets.build.date_counts import (
+    count_by_date,
+    months_to_store,
+    stored_counts,
+    update_counts,
+)
+from cbi_assets.build.training_statements import (
+    assert_row_counts,
+    replace_bars,
+    replace_daily_rows,
+)
 from cbi_assets.build.training_summaries import publish_summaries
 from cbi_assets.config.training import TrainingTable
-from cbi_assets.counted_steps import log_step, log_steps
+from cbi_assets.counted_steps import log_step
 from cbi_assets.errors import CbiError
 from cbi_assets.features.targets import TARGET_COLUMNS, Steps, daily_targets, no_symbols, steps_of
+from cbi_assets.ledger.bar_ledger import bar_ledger_query
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Session
 from cbi_assets.tables import (
-    DAILY_ML_MATRIX,
     DAILY_ML_MATRIX_FLAT,
     DERIVED,
+    FOLDS,
     TRAINING,
     TRAINING_BUILDS,
     TableSpec,
 )
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.row_counts import rows_by_root
+from cbi_assets.warehouse.read_ahead import query_alike
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
@@ -54,6 +77,14 @@ MISSING: Final = {
 }
 """The columns of ops.training_builds that count rows without a target, by reason."""
 
+_BUILDS: Final = Statement(
+    f"SELECT {', '.join(f'`{name}`' for name in TRAINING_BUILDS.column_names)} "
+    f"FROM `{TRAINING_BUILDS.id}`"
+)
+_FOLDS: Final = Statement(
+    f"SELECT {', '.join(f'`{name}`' for name in FOLDS.column_names)} FROM `{FOLDS.id}`"
+)
+_NONE: Final = pl.DataFrame()
 _MONTH: Final = pl.col("data_date").dt.truncate("1mo")
 
 
@@ -115,61 +146,73 @@ def build_training(
         of these are compared, whatever ops.training_builds and ops.build_slices say.
     """
     log_step("comparing the training tables")
-    warehouse, training = session.warehouse, session.project.training
-    changed = changed or {}
-    wanted = {n: t for n, t in training.tables.items() if t.root in roots}
+    wanted = {n: t for n, t in session.project.training.tables.items() if t.root in roots}
     if not wanted:
         return TrainingOutcome({}, {}, pl.DataFrame(schema=TRAINING_BUILDS.polars_schema))
-    before = warehouse.query(f"SELECT * FROM `{TRAINING_BUILDS.id}`")
-    known = dict(before.select("table", "inputs").iter_rows())
-    having_rows = rows_by_root(warehouse, DAILY_ML_MATRIX)
-    wanted = {n: t for n, t in wanted.items() if t.root in having_rows or n in known}
-    if not wanted:
-        return TrainingOutcome({}, {}, before.sort("table"))
-    warehouse.create_tables([TRAINING[name] for name in wanted])
-    _check_view(warehouse)
-    changes: dict[str, Change] = {}
-    done: dict[TableSpec, pl.DataFrame] = {}
-    with_tables = dict.fromkeys(table.root for table in wanted.values())
-    tables = [*(TRAINING[name] for name in wanted), *DERIVED.values()]
-    slices = BuildSlices.read(warehouse, tables, list(with_tables))
-    batch = BarBatch(warehouse)
-    for root in log_steps(with_tables, lambda root: f"building training tables of {root}"):
-        inputs = read_inputs(session, root)
-        own, again = {n: t for n, t in wanted.items() if t.root == root}, changed.get(root, ())
-        daily = {n: _daily_rows(inputs, t.horizon) for n, t in own.items() if t.bar is None}
-        owed_days = {n: owed_daily_months(n, own[n], daily[n], slices, again) for n in daily}
-        counts = _update_daily(warehouse, root, daily, owed_days)
-        for name, rows in daily.items():
-            changes[name] = Change(_digest(own[name], rows), *counts.get(name, (0, 0)))
-            done[TRAINING[name]] = owed_days[name]
-        texts = inputs.month_texts()
-        for name, table in own.items():
-            if table.bar is not None:
-                owed = owed_months(name, table, slices, texts, again)
-                changes[name] = _update_bars(batch, name, table, inputs, owed)
-                done[TRAINING[name]] = owed.months
-    batch.publish()
-    for name, change in changes.items():
+    with session.reading_ahead(_queries(dict.fromkeys(t.root for t in wanted.values()))):
+        before = session.warehouse.query(_BUILDS.sql)
+        known = dict(before.select("table", "inputs").iter_rows())
+        inputs = _read_inputs(session, dict.fromkeys(t.root for t in wanted.values()))
+        wanted = {
+            n: t for n, t in wanted.items() if not inputs[t.root].matrix.is_empty() or n in known
+        }
+        if not wanted:
+            return TrainingOutcome({}, {}, before.sort("table"))
+        session.warehouse.create_tables([TRAINING[name] for name in wanted])
+        _check_view(session.warehouse)
+        tables = [*(TRAINING[name] for name in wanted), *DERIVED.values()]
+        slices = BuildSlices.read(
+            session.warehouse, tables, list(dict.fromkeys(t.root for t in wanted.values()))
+        )
+        folds = session.warehouse.query(_FOLDS.sql)
+    update = _Update(session.warehouse, wanted, slices, inputs, changed or {})
+    statements = [*update.daily(), *update.bars()]
+    for name, change in update.changes.items():
         if change.written or change.removed:
             logger.info("%s: %d rows written, %d removed", name, change.written, change.removed)
     digests = {
         name: change.digest
-        for name, change in changes.items()
+        for name, change in update.changes.items()
         if change.digest != known.get(name) or change.written or change.removed
     }
     rows = pl.concat(
         [
             before.filter(~pl.col("table").is_in(list(digests))),
-            publish_summaries(session, digests, store_slices(warehouse, done)),
+            publish_summaries(session, digests, update.counts, folds, statements),
         ],
         how="vertical_relaxed",
     )
     return TrainingOutcome(
-        {name: changes[name].written for name in wanted},
-        {name: changes[name].removed for name in wanted},
+        {name: update.changes[name].written for name in wanted},
+        {name: update.changes[name].removed for name in wanted},
         rows.sort("table"),
     )
+
+
+def _queries(roots: Iterable[str]) -> list[Statement]:
+    """Return what a build of these roots' tables asks first."""
+    asked = {"roots": list(roots)}
+    return [
+        _BUILDS,
+        _FOLDS,
+        stored_query(list(roots)),
+        bar_ledger_query(),
+        Statement(load_sql("training/matrix_rows"), asked),
+        Statement(load_sql("training/session_closes"), asked | {"until": NO_CUTOFF}),
+    ]
+
+
+def _read_inputs(session: Session, roots: Iterable[str]) -> dict[str, RootInputs]:
+    """Read the matrix rows and the daily returns of these roots."""
+    matrix = session.warehouse.query(load_sql("training/matrix_rows"), {"roots": list(roots)})
+    closes = read_closes(session.warehouse, list(roots))
+    return {
+        root: RootInputs(
+            matrix.filter(symbol=root).drop("symbol"),
+            steps_from(session, root, closes.filter(root=root)),
+        )
+        for root in roots
+    }
 
 
 def _check_view(warehouse: Warehouse) -> None:
@@ -184,21 +227,16 @@ def _check_view(warehouse: Warehouse) -> None:
         )
 
 
-def read_inputs(session: Session, root: str, until: dt.date = NO_CUTOFF) -> RootInputs:
-    """Read a root's matrix rows and its daily returns, from what the build published to `until`."""
-    warehouse = session.warehouse
-    matrix = warehouse.query(load_sql("training/matrix_rows"), {"root": root})
-    return RootInputs(matrix.filter(pl.col("data_date") <= until), read_steps(session, root, until))
+def read_inputs(session: Session, root: str) -> RootInputs:
+    """Read a root's matrix rows and its daily returns, from what the build published."""
+    return _read_inputs(session, [root])[root]
 
 
-def read_steps(session: Session, root: str, until: dt.date = NO_CUTOFF) -> Steps | None:
-    """Compute a root's daily returns from the sessions up to `until`."""
-    return steps_from(session, root, read_closes(session.warehouse, root, until))
-
-
-def read_closes(warehouse: Warehouse, root: str, until: dt.date = NO_CUTOFF) -> pl.DataFrame:
-    """Return the closes of a root's sessions up to `until`."""
-    params = {"root": root, "until": until}
+def read_closes(
+    warehouse: Warehouse, roots: Sequence[str], until: dt.date = NO_CUTOFF
+) -> pl.DataFrame:
+    """Return the closes of roots' sessions up to `until`."""
+    params = {"roots": list(roots), "until": until}
     return warehouse.query(load_sql("training/session_closes"), params)
 
 
@@ -219,45 +257,142 @@ class Change:
     removed: int = 0
 
 
-def _update_daily(
-    warehouse: Warehouse,
-    root: str,
-    tables: Mapping[str, pl.DataFrame],
-    owed: Mapping[str, pl.DataFrame],
-) -> dict[str, tuple[int, int]]:
-    """Bring owed months of a root's tables of trade dates up to date, in one transaction.
+class _Update:
+    """Brings tables up to date: what their rows were and are to be, and what has changed.
 
-    `tables` has all rows that they are to have. Returns how many rows were written and removed.
+    `counts` are COUNTS of the tables, `changes` what was done to them.
     """
-    owed = {name: months for name, months in owed.items() if not months.is_empty()}
-    if not owed:
-        return {}
-    columns = ("data_date", "ingestion_ts", *TARGET_COLUMNS)
-    existing = warehouse.query(
-        " UNION ALL ".join(
-            f"SELECT '{name}' AS `table`, {', '.join(columns)} "
-            f"FROM `{TRAINING[name].id}` WHERE symbol = @root"
-            for name in owed
-        ),
-        {"root": root},
-    )
-    found: dict[str, tuple[int, int]] = {}
-    statements: list[Statement] = []
-    counts: list[tuple[str, int]] = []
-    for name, months in owed.items():
-        rows, before = tables[name], existing.filter(table=name)
-        is_owed = _MONTH.is_in(months["month"].implode())
-        # an earlier version recorded no months: what it left may be in one that has no rows now
-        is_gone = ~pl.col("data_date").is_in(rows["data_date"].implode())
-        fresh, before = rows.filter(is_owed), before.filter(is_owed | is_gone)
-        written, removed, replacing = replace_daily_rows(warehouse, name, root, fresh, before)
-        found[name] = written, removed
-        if replacing:
-            statements += replacing
-            counts.append((TRAINING[name].id, rows.height))
-    if statements:
-        warehouse.transact([*statements, assert_row_counts(root, counts)])
-    return found
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        tables: Mapping[str, TrainingTable],
+        slices: BuildSlices,
+        inputs: Mapping[str, RootInputs],
+        changed: Mapping[str, Collection[dt.date]],
+    ) -> None:
+        self.changes: dict[str, Change] = {}
+        self.counts: dict[str, pl.DataFrame] = {}
+        self._warehouse = warehouse
+        self._tables = tables
+        self._slices = slices
+        self._inputs = inputs
+        self._changed = changed
+        self._done: dict[TableSpec, pl.DataFrame] = {}
+        self._totals = {name: slices.row_counts[TRAINING[name].id] for name in tables}
+
+    def daily(self) -> list[Statement]:
+        """Return the statements that bring the tables of trade dates up to date."""
+        rows, owed = {}, {}
+        for name, table in self._tables.items():
+            if table.bar is not None:
+                continue
+            again = self._changed.get(table.root, ())
+            rows[name] = _daily_rows(self._inputs[table.root], table.horizon)
+            months = owed_daily_months(name, table, rows[name], self._slices, again)
+            self._done[TRAINING[name]] = months
+            self.counts[name] = count_by_date(rows[name], "data_date")
+            self.changes[name] = Change(_digest(table, rows[name]))
+            if not months.is_empty():
+                owed[name] = months
+        existing = self._read_daily(owed)
+        statements, changed = [], {}
+        for name, months in owed.items():
+            is_owed = _MONTH.is_in(months["month"].implode())
+            # an earlier version recorded no months: what it left may be in one without rows now
+            is_gone = ~pl.col("data_date").is_in(rows[name]["data_date"].implode())
+            fresh, before = rows[name].filter(is_owed), existing[name].filter(is_owed | is_gone)
+            root = self._tables[name].root
+            written, removed, own = replace_daily_rows(self._warehouse, name, root, fresh, before)
+            self.changes[name] = replace(self.changes[name], written=written, removed=removed)
+            if own:
+                of_others = self._totals[name] - existing[name].height
+                changed[name] = rows[name].height + of_others
+                statements += own
+        return [*statements, assert_row_counts(changed)] if changed else []
+
+    def _read_daily(self, names: Collection[str]) -> dict[str, pl.DataFrame]:
+        """Return the rows that exist in tables of trade dates, without their features."""
+        columns = ("data_date", "ingestion_ts", *TARGET_COLUMNS)
+        filled = [name for name in names if self._totals[name]]
+        queries = [
+            Statement(
+                f"SELECT {', '.join(columns)} FROM `{TRAINING[name].id}` WHERE symbol = @root",
+                {"root": self._tables[name].root},
+            )
+            for name in filled
+        ]
+        empty = {n: pl.DataFrame(schema=TRAINING[n].schema_of(*columns)) for n in names}
+        found = query_alike(self._warehouse, queries) if queries else []
+        return empty | dict(zip(filled, found, strict=True))
+
+    def bars(self) -> list[Statement]:
+        """Return the statements that bring the tables of bars up to date, and record all months.
+
+        If these are many rows, some of them are published here.
+        """
+        owed: dict[str, Owed] = {}
+        texts = {root: own.month_texts() for root, own in self._inputs.items()}
+        for name, table in self._tables.items():
+            if table.bar is None:
+                continue
+            again = self._changed.get(table.root, ())
+            owed[name] = owed_months(name, table, self._slices, texts[table.root], again)
+            self.changes[name] = Change(_digest(table, self._inputs[table.root].matrix))
+        dates = read_bar_dates(
+            self._warehouse,
+            [
+                OwedBars(name, self._tables[name], inputs.steps, inputs.matrix, own.windows)
+                for name, own in owed.items()
+                if not own.months.is_empty()
+                for inputs in [self._inputs[self._tables[name].root]]
+            ],
+        )
+        self._count_bars(owed, dates)
+        statements: list[Statement] = []
+        for batch in fresh_bars(self._warehouse, dates.values()):
+            log_step(f"replacing bars of {', '.join(fresh.name for fresh in batch)}")
+            if statements:
+                self._warehouse.transact(statements)
+            statements = [statement for fresh in batch for statement in self._replace(fresh)]
+            statements.append(assert_row_counts({f.name: self._totals[f.name] for f in batch}))
+        for name, own in owed.items():
+            stored = self._stored(name)
+            self._done[TRAINING[name]] = months_to_store(stored, own.months, self.counts[name])
+        return [*statements, *store_slices(self._warehouse, self._done)]
+
+    def _stored(self, name: str) -> pl.DataFrame:
+        own = {"table_id": TRAINING[name].id, "root": self._tables[name].root}
+        return self._slices.stored.filter(**own)
+
+    def _count_bars(self, owed: Collection[str], dates: Mapping[str, BarDates]) -> None:
+        """Count the rows of tables of bars as they are: by what is stored, where that agrees."""
+        missing = []
+        for name in owed:
+            known = stored_counts(self._stored(name))
+            if known is None or known["row_count"].sum() != self._totals[name]:
+                root = self._tables[name].root
+                missing.append(OwedBars(name, self._tables[name], None, _NONE, all_dates([root])))
+            else:
+                self.counts[name] = known
+        self.counts |= read_counts(self._warehouse, missing)
+        for name, own in dates.items():
+            self.counts[name] = update_counts(
+                self.counts[name], own.counts(), own.owed.windows, own.owed.table.root
+            )
+
+    def _replace(self, fresh: FreshBars) -> list[Statement]:
+        name, before = fresh.name, self.changes[fresh.name]
+        is_gone = ~pl.col("trade_date").is_in(fresh.dates)
+        parts = [self.counts[name].filter(is_gone), count_by_date(fresh.rows, "trade_date")]
+        self.counts[name] = pl.concat(parts).sort("trade_date")
+        self._totals[name] += fresh.rows.height - int(fresh.replaced["bars"].sum())
+        self.changes[name] = replace(
+            before,
+            written=before.written + fresh.rows.height,
+            removed=before.removed + fresh.removed,
+        )
+        return replace_bars(self._warehouse, fresh)
 
 
 def _daily_rows(inputs: RootInputs, horizon: int) -> pl.DataFrame:
@@ -268,21 +403,6 @@ def _daily_rows(inputs: RootInputs, horizon: int) -> pl.DataFrame:
     rows = rows.filter(pl.col("data_date").is_in(inputs.steps.closes["trade_date"].implode()))
     targets = daily_targets(rows, inputs.steps, horizon)
     return rows.join(targets, on="data_date", maintain_order="left")
-
-
-def _update_bars(
-    batch: BarBatch, name: str, table: TrainingTable, inputs: RootInputs, owed: Owed
-) -> Change:
-    """Bring what is owed of a table of bars up to date, at the latest when `batch` is published."""
-    written = removed = 0
-    if not owed.months.is_empty():
-        for fresh, dates in changed_bars(
-            batch.warehouse, name, table, inputs.steps, inputs.matrix, owed.windows
-        ):
-            batch.replace(name, table.root, fresh, dates)
-            written += fresh.height
-            removed += 0 if fresh.height else len(dates)
-    return Change(_digest(table, inputs.matrix), written, removed)
 
 
 def _digest(table: TrainingTable, frame: pl.DataFrame) -> str:

@@ -226,7 +226,7 @@ def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame
 
 def _closes_of(context: CheckContext, root: str) -> pl.DataFrame:
     warehouse = context.session.warehouse
-    return context.once(("sessions", root), lambda: read_closes(warehouse, root))
+    return context.once(("sessions", root), lambda: read_closes(warehouse, [root]))
 
 
 def _read_closes(context: CheckContext, root: str) -> tuple[Closes, Rolls]:

@@ -220,7 +220,9 @@ BUILD_SLICES = TableSpec(
         Column(
             "state",
             "STRING",
-            "what the rows after the month depend on, as JSON; of the matrix only",
+            "as JSON: of the matrix, what the rows after the month depend on; of training tables "
+            "of bars, how many rows each trade date has, and of these with a target, or by reason "
+            "without",
             required=False,
         ),
     ),

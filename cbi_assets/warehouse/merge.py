@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cbi_assets.tables import TableSpec
-from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.base import Params, Statement
 
 
 def merge_rows(spec: TableSpec, staged: str, is_gone: str = "FALSE") -> Statement:
@@ -29,4 +29,19 @@ def merge_rows(spec: TableSpec, staged: str, is_gone: str = "FALSE") -> Statemen
         f"WHEN MATCHED THEN UPDATE SET {values}\n"
         f"WHEN NOT MATCHED BY TARGET AND NOT ({is_gone}) THEN\n"
         f"  INSERT ({', '.join(names)}) VALUES ({', '.join(f'fresh.{name}' for name in names)})"
+    )
+
+
+def merge_rows_where(spec: TableSpec, staged: str, where: str, params: Params) -> Statement:
+    """Return the statement that deletes the rows `where` a condition on `t` is true.
+
+    It inserts the staged rows, which have the table's columns.
+    """
+    names = [f"`{name}`" for name in spec.column_names]
+    return Statement(
+        f"MERGE INTO `{spec.id}` AS t USING `{staged}` AS fresh ON FALSE\n"
+        f"WHEN NOT MATCHED BY SOURCE AND {where} THEN DELETE\n"
+        "WHEN NOT MATCHED BY TARGET THEN\n"
+        f"  INSERT ({', '.join(names)}) VALUES ({', '.join(f'fresh.{name}' for name in names)})",
+        params,
     )

@@ -41,6 +41,25 @@ def query_together(warehouse: Warehouse, queries: Sequence[Statement]) -> list[p
     return found
 
 
+def query_alike(warehouse: Warehouse, queries: Sequence[Statement]) -> list[pl.DataFrame]:
+    """Return the rows of each query, asked in one statement, in any order.
+
+    The queries have the same columns, of the same types.
+    """
+    if len(queries) < 2:
+        return [warehouse.query(query.sql, query.params) for query in queries]
+    parts = []
+    params: dict[str, Any] = {}
+    for number, query in enumerate(queries):
+        sql = rename_parameters(query.sql, f"q{number}_".__add__)
+        parts.append(f"SELECT {number} AS {_NUMBER}, found.* FROM (\n{sql}\n) AS found")
+        params |= {f"q{number}_{name}": value for name, value in query.params.items()}
+    rows = warehouse.query("\nUNION ALL\n".join(parts), params)
+    return [
+        rows.filter(pl.col(_NUMBER) == number).drop(_NUMBER) for number, _ in enumerate(queries)
+    ]
+
+
 def reading_ahead(warehouse: Warehouse, queries: Iterable[Statement]) -> Warehouse:
     """Return the warehouse, which asks these queries together as soon as one of them is asked.
 

@@ -8,4 +8,3 @@ SELECT
 FROM `$table` AS own
 JOIN `$chosen` AS chosen ON chosen.symbol = own.symbol AND chosen.trade_date = own.trade_date
 WHERE own.root = @root AND own.ts_event >= @first AND own.ts_event < @end
-ORDER BY bar_end
