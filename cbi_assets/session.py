@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from filelock import FileLock, Timeout
 
@@ -31,7 +31,7 @@ from cbi_assets.errors import HomeBusyError, UsageError
 from cbi_assets.tables import ALL_TABLES, ALL_VIEWS
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
-from cbi_assets.warehouse.read_ahead import reading_ahead
+from cbi_assets.warehouse.read_ahead import ReadAhead
 from cbi_assets.warehouse.read_copy import updated_read_copy
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ _held: list[Home] = []
 
 FIRST_TIME = dt.datetime(2010, 6, 6, tzinfo=dt.UTC)
 """The first day of Databento's data: a clock before it is wrong."""
+
+NEWEST_LOAD = Statement("SELECT MAX(loaded_at) AS loaded_at FROM `ops.loads`")
+"""What `Session.require_clock` asks."""
 
 CLOCK_TOLERANCE = dt.timedelta(minutes=5)
 """How much a clock may be set back between two runs."""
@@ -160,20 +163,19 @@ class Session:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse that the settings name, with its tables created."""
-        return self._resources.enter_context(self._opening)
+        return cast(Warehouse, self._reader)
 
-    @contextmanager
-    def reading_ahead(self, queries: Iterable[Statement]) -> Iterator[None]:
+    @cached_property
+    def _reader(self) -> ReadAhead:
+        return ReadAhead(self._resources.enter_context(self._opening))
+
+    def reading_ahead(self, queries: Iterable[Statement]) -> AbstractContextManager[None]:
         """Ask these queries in one statement when the first of them is asked.
 
-        What was read is kept until the next transaction, at most to the end of the context.
+        What was read is kept until a transaction names its tables, at most to the end of the
+        context.
         """
-        warehouse = self.warehouse
-        self.warehouse = reading_ahead(warehouse, queries)
-        try:
-            yield
-        finally:
-            self.warehouse = warehouse
+        return self._reader.expecting(queries)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -186,8 +188,7 @@ class Session:
         """Raise UsageError if the clock is behind the newest load, which dates what is newest."""
         if self.home.is_demo or self._has_clock:  # a demo's clock is fixed
             return
-        sql = "SELECT MAX(loaded_at) AS loaded_at FROM `ops.loads`"
-        newest: dt.datetime | None = self.warehouse.query(sql).item()
+        newest: dt.datetime | None = self.warehouse.query(NEWEST_LOAD.sql).item()
         if newest is not None and newest > self.now + CLOCK_TOLERANCE:
             raise UsageError(
                 f"{_shown(self.now)}, but the newest load is of {_shown(newest)}",

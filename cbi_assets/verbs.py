@@ -9,7 +9,7 @@ import datetime as dt
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cbi_assets.build.build import BuildOutcome, build_tables
 from cbi_assets.build.training import TrainingOutcome, build_training
@@ -17,9 +17,11 @@ from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_checks
 from cbi_assets.checks.built_checks import run_matrix, run_rolls
 from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.checks.raw_checks import run_raw
+from cbi_assets.checks.slices import SLICES
 from cbi_assets.checks.staging_checks import run_bridge, run_observations
 from cbi_assets.checks.training_checks import run_folds, run_training
 from cbi_assets.counted_steps import log_steps
+from cbi_assets.ledger.bar_ledger import bar_ledger_query
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream, record_results
 from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
@@ -30,10 +32,20 @@ from cbi_assets.load.revisions import Revision, record_revision
 from cbi_assets.load.staging.load_staging import StagingOutcome, load_staging_files
 from cbi_assets.load.unload import UnloadOutcome, UnloadPlan, unload_bars
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
-from cbi_assets.session import Session
+from cbi_assets.session import NEWEST_LOAD, Session
+from cbi_assets.tables import DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
+from cbi_assets.warehouse.row_counts import rows_by_root_query
 
 if TYPE_CHECKING:
     from cbi_assets.databento_api.client import Clients
+
+_READ_BY_CHECKS: Final = (
+    NEWEST_LOAD,
+    SLICES,
+    bar_ledger_query(),
+    *(rows_by_root_query(spec) for spec in (SESSIONS, ROLL_CALENDAR, DAILY_ML_MATRIX)),
+)
+"""What checks read, whatever has changed."""
 
 logger = logging.getLogger(__name__)
 
@@ -217,6 +229,11 @@ def check(session: Session, *, full: bool = False) -> list[CheckResult]:
     Those of the raw tables are recorded first: `matrix_is_point_in_time`, like a build, leaves out
     roots whose bars failed.
     """
+    with session.reading_ahead(_READ_BY_CHECKS):
+        return _check_all(session, full)
+
+
+def _check_all(session: Session, full: bool) -> list[CheckResult]:
     session.require_clock()
     context, results = CheckContext(session, full=full), list[CheckResult]()
     for is_raw in (True, False):

@@ -85,7 +85,7 @@ def load_and_show(
     from cbi_assets.load.load import choose_partitions
     from cbi_assets.load.staging.load_staging import StagingOutcome
     from cbi_assets.report.light_rules import lights_of
-    from cbi_assets.report.read_lights import read_state
+    from cbi_assets.report.read_lights import read_state, reading_lights_ahead
 
     partitions = choose_partitions(project.universe, symbols, timeframes)
     staged = StagingOutcome()
@@ -93,6 +93,7 @@ def load_and_show(
         ThreadPoolExecutor(1) as background,
         working(lambda: background.submit(_start_dagster, project.home)) as progress,
         command_session(wait, project=project, progress=progress) as session,
+        reading_lights_ahead(session),
     ):
         outcome = verbs.load(session, partitions)
         if not symbols and not timeframes:

@@ -38,7 +38,7 @@ def build(
     from cbi_assets.cli.progress import working
     from cbi_assets.cli.show_build import build_document, show_build
     from cbi_assets.downloads.roll_fills import roll_fills_by_root
-    from cbi_assets.report.read_lights import read_lights
+    from cbi_assets.report.read_lights import read_lights, reading_lights_ahead
 
     if start and end and start > end:
         raise UsageError(
@@ -46,7 +46,7 @@ def build(
         )
     trained = lights = None
     fills: dict[str, str] = {}
-    with working(), command_session(wait) as session:
+    with working(), command_session(wait) as session, reading_lights_ahead(session):
         outcome = verbs.build(
             session, roots=tuple(symbol or ()), start=start, end=end, whole=whole, limit=limit
         )
@@ -89,9 +89,9 @@ def check(
     )
     from cbi_assets.cli.show_lights import show_lights
     from cbi_assets.report.lights import results_of
-    from cbi_assets.report.read_lights import read_lights
+    from cbi_assets.report.read_lights import read_lights, reading_lights_ahead
 
-    with working(), command_session(wait) as session:
+    with working(), command_session(wait) as session, reading_lights_ahead(session):
         results = verbs.check(session, full=full)
         from cbi_assets.pipeline.terminal import record_checks
 

@@ -6,6 +6,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from typing import Final
 
 import polars as pl
 
@@ -63,12 +64,15 @@ def quarantined_files(warehouse: Warehouse, load_id: str) -> list[QuarantinedFil
     return [QuarantinedFile(**row) for row in found.to_dicts()]
 
 
+PUBLISHED_ROWS: Final = Statement(
+    "SELECT root, timeframe, SUM(published) AS row_count FROM `ops.loads` GROUP BY root, timeframe"
+)
+"""What `published_rows` asks."""
+
+
 def published_rows(warehouse: Warehouse) -> dict[tuple[str, str], int]:
     """Return the published bars by root and timeframe; the tables contain as many."""
-    rows = warehouse.query(
-        "SELECT root, timeframe, SUM(published) AS row_count FROM `ops.loads` "
-        "GROUP BY root, timeframe"
-    )
+    rows = warehouse.query(PUBLISHED_ROWS.sql)
     return {(root, timeframe): count for root, timeframe, count in rows.iter_rows()}
 
 

@@ -10,11 +10,13 @@ from cbi_assets.errors import LedgerMovedError
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
+VERSION = Statement("SELECT COALESCE(MAX(version), 0) AS version FROM `ops.ledger_version`")
+"""What `ledger_version` asks."""
+
 
 def ledger_version(warehouse: Warehouse) -> int:
     """Return the current version; read it before anything that a publication depends on."""
-    found = warehouse.query("SELECT COALESCE(MAX(version), 0) AS version FROM `ops.ledger_version`")
-    return int(found["version"].item())
+    return int(warehouse.query(VERSION.sql)["version"].item())
 
 
 def with_version_guard(statements: list[Statement], version: int) -> list[Statement]:

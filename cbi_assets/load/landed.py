@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from cbi_assets.drive.catalog import Slice
 from cbi_assets.drive.survey import Survey
 from cbi_assets.ledger.books import BooksEntry
 from cbi_assets.ledger.pending_events import Partition
 from cbi_assets.session import Session
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,12 @@ def _digest(entries: Iterable[BooksEntry]) -> str:
     return hashlib.sha256(repr(sorted(set(entries))).encode()).hexdigest()[:32]
 
 
+ENTRIES: Final = Statement("SELECT source_file_id, timeframe, root, reopened FROM `ops.loads`")
+"""What `recorded_entries` asks."""
+
+
 def recorded_entries(warehouse: Warehouse) -> tuple[set[BooksEntry], set[BooksEntry]]:
     """Return the entries of the books, and those that an unload reopened."""
-    rows = warehouse.query("SELECT source_file_id, timeframe, root, reopened FROM `ops.loads`")
+    rows = warehouse.query(ENTRIES.sql)
     recorded = {row[:3] for row in rows.iter_rows()}
     return recorded, {row[:3] for row in rows.iter_rows() if row[3] > 0}

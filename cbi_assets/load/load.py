@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import DamagedPackError, LedgerMovedError
 from cbi_assets.ledger.books import (
     LOAD_COUNTS,
+    PUBLISHED_ROWS,
     BooksEntry,
     LoadCounts,
     QuarantinedFile,
@@ -27,15 +29,21 @@ from cbi_assets.ledger.books import (
 )
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
-from cbi_assets.ledger.versions import ledger_version, with_version_guard
+from cbi_assets.ledger.versions import VERSION, ledger_version, with_version_guard
 from cbi_assets.load.accept import accepted_keys
 from cbi_assets.load.audit import Audited, audit, publication, stage
 from cbi_assets.load.canary import CanaryCheck, run_canary
-from cbi_assets.load.file_trust import changed_trusts, trust_by_file, trust_statements
-from cbi_assets.load.landed import Landed, recorded_entries
-from cbi_assets.load.naming import Naming
-from cbi_assets.load.overlaps import Overlap, find_overlaps
+from cbi_assets.load.file_trust import (
+    KNOWN_TRUSTS,
+    changed_trusts,
+    trust_by_file,
+    trust_statements,
+)
+from cbi_assets.load.landed import ENTRIES, Landed, recorded_entries
+from cbi_assets.load.naming import NAME_TABLES, Naming, names_query
+from cbi_assets.load.overlaps import LOADED_JOBS, Overlap, find_overlaps
 from cbi_assets.load.partition_profiles import PartitionProfile
+from cbi_assets.load.superseded import ACCEPTED_JOBS
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import RAW
@@ -43,6 +51,12 @@ from cbi_assets.warehouse.base import JobCost, Statement
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
+
+_READ_FIRST: Final = (VERSION, ENTRIES, KNOWN_TRUSTS, *map(names_query, NAME_TABLES))
+"""What every load reads."""
+
+_READ_AHEAD: Final = (PUBLISHED_ROWS, LOADED_JOBS, ACCEPTED_JOBS)
+"""What it reads if there is something to publish; the rows once more afterwards."""
 
 MAX_ATTEMPTS = 3
 """How often a load audits, if other loads keep publishing first or landed packs are damaged."""
@@ -213,8 +227,15 @@ class _Load:
         self._contents = self._landed.contents
 
     def run(self) -> LoadOutcome:
-        version = ledger_version(self._warehouse)
-        recorded, reopened = recorded_entries(self._warehouse)
+        with self._session.reading_ahead(_READ_AHEAD):
+            return self._run()
+
+    def _run(self) -> LoadOutcome:
+        with self._session.reading_ahead(_READ_FIRST):
+            version = ledger_version(self._warehouse)
+            recorded, reopened = recorded_entries(self._warehouse)
+            known = self._warehouse.query(KNOWN_TRUSTS.sql)
+            naming = Naming(self._session)
         resolved = self._now_resolved(recorded)
         recorded -= resolved
         todo = self._todo(recorded - reopened)
@@ -223,11 +244,9 @@ class _Load:
             if reason := run_canary(self._session, self._contents, slices, self._check):
                 stopped[timeframe] = reason
                 del todo[timeframe]
-        known = self._warehouse.query("SELECT id, path, trust FROM `ops.source_files`")
         changed = changed_trusts(self._survey, known)
         denials = self._denials(changed, known, recorded)
         new_files = self._new_files(resolved, known)
-        naming = Naming(self._session)
         if not todo and not new_files and not naming.is_new:
             if changed:
                 if denials:

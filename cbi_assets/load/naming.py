@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import polars as pl
 
@@ -23,6 +24,9 @@ from cbi_assets.tables import INSTRUMENT_CONFLICTS, INSTRUMENTS, RAW, TableSpec
 from cbi_assets.timestamps import utc_from_micros
 from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
+
+NAME_TABLES: Final = (INSTRUMENTS, INSTRUMENT_CONFLICTS)
+"""The tables of names."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,7 @@ class Naming:
         answers = [answer.source for answer in read_answers(session.home)]
         sources = [*session.catalog.names(), *answers]
         claims = claims_of(sources, session.catalog.files().values())
-        self._before = _rows(self._warehouse, INSTRUMENTS)
-        self._disputed = _rows(self._warehouse, INSTRUMENT_CONFLICTS)
+        self._before, self._disputed = (_rows(self._warehouse, spec) for spec in NAME_TABLES)
         self.names: Names = resolve_names(claims, self._before, session.universe.months_after())
 
     @cached_property
@@ -137,9 +140,13 @@ def stage_names(
     return warehouse.stage_frame(f"names_{timeframe}", rows)
 
 
+def names_query(spec: TableSpec) -> Statement:
+    """Return what a load asks of one of NAME_TABLES."""
+    return Statement(f"SELECT {', '.join(spec.column_names)} FROM `{spec.id}`")
+
+
 def _rows(warehouse: Warehouse, spec: TableSpec) -> pl.DataFrame:
-    columns = ", ".join(spec.column_names)
-    rows = warehouse.query(f"SELECT {columns} FROM `{spec.id}`")
+    rows = warehouse.query(names_query(spec).sql)
     return rows.cast(spec.polars_schema).sort(spec.column_names)
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import polars as pl
 
 from cbi_assets.drive.catalog import Content, Slice
 from cbi_assets.market.bars import Timeframe
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class Overlap:
     last: dt.datetime
 
 
+LOADED_JOBS: Final = Statement(
+    "SELECT timeframe, root, job_id, MIN(first_ts_event) AS first, MAX(last_ts_event) AS last "
+    "FROM `ops.loads` WHERE published > 0 GROUP BY timeframe, root, job_id"
+)
+"""What the books say of the jobs that were loaded."""
+
+
 def find_overlaps(
     warehouse: Warehouse,
     contents: Mapping[int, Content],
@@ -32,13 +40,9 @@ def find_overlaps(
 ) -> list[Overlap]:
     """Return jobs to load whose dates overlap those of another job, loaded before or now."""
     overlaps: list[Overlap] = []
+    loaded = warehouse.query(LOADED_JOBS.sql)
     for timeframe, slices in todo.items():
-        earlier = warehouse.query(
-            "SELECT root, job_id, MIN(first_ts_event) AS first, MAX(last_ts_event) AS last "
-            "FROM `ops.loads` WHERE timeframe = @timeframe AND published > 0 "
-            "GROUP BY root, job_id",
-            {"timeframe": timeframe},
-        )
+        earlier = loaded.filter(timeframe=timeframe)
         rows = [
             (s.root, contents[s.file_no].job_id, s.first_ts, s.last_ts) for s in slices if s.root
         ]

@@ -26,6 +26,7 @@ from cbi_assets.market.symbology import parse_symbol
 from cbi_assets.session import Session
 from cbi_assets.tables import ACCEPTANCES
 from cbi_assets.timestamps import utc_from_micros
+from cbi_assets.warehouse.base import Statement
 
 REVISION: Final = "revision:"
 """How the `file_id` of an accepted job starts in ops.acceptances; a file's is its sha256."""
@@ -39,12 +40,16 @@ SUPERSEDED: Final[Columns] = {
 }
 
 
+ACCEPTED_JOBS: Final = Statement(
+    f"SELECT DISTINCT file_id FROM `{ACCEPTANCES.id}` WHERE STARTS_WITH(file_id, @revision)",
+    {"revision": REVISION},
+)
+"""What `accepted_jobs` asks."""
+
+
 def accepted_jobs(session: Session) -> set[str]:
     """Return the jobs whose version of their days a person accepted."""
-    found = session.warehouse.query(
-        f"SELECT DISTINCT file_id FROM `{ACCEPTANCES.id}` WHERE STARTS_WITH(file_id, @revision)",
-        {"revision": REVISION},
-    )
+    found = session.warehouse.query(ACCEPTED_JOBS.sql, ACCEPTED_JOBS.params)
     return {file_id.removeprefix(REVISION) for file_id in found["file_id"]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from contextlib import AbstractContextManager
 from typing import Final
 
 import polars as pl
@@ -43,6 +44,14 @@ def read_lights(
     the raw tables finds, or found before from the same input.
     """
     return lights_of(read_state(session, survey, wanted))
+
+
+def reading_lights_ahead(session: Session) -> AbstractContextManager[None]:
+    """Read what the lights depend on together with what a command reads first.
+
+    At its end, only what the command itself wrote is read again.
+    """
+    return session.reading_ahead(_queries(session.now, None))
 
 
 def read_state(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import polars as pl
 import sqlglot
 
+from cbi_assets.tables import ALL_VIEWS
 from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.parameters import rename_parameters
 
 _NUMBER: Final = "query_number"
+_NAMED: Final = re.compile("`([^`]+)`")
+
+_Key = tuple[str, str]
+"""A query's text, and its parameters as text."""
 
 
 def query_together(warehouse: Warehouse, queries: Sequence[Statement]) -> list[pl.DataFrame]:
@@ -60,43 +67,70 @@ def query_alike(warehouse: Warehouse, queries: Sequence[Statement]) -> list[pl.D
     ]
 
 
-def reading_ahead(warehouse: Warehouse, queries: Iterable[Statement]) -> Warehouse:
-    """Return the warehouse, which asks these queries together as soon as one of them is asked.
+class ReadAhead:
+    """A warehouse that knows what it will be asked, and asks it together.
 
-    What was read is forgotten with the next transaction.
+    An answer is kept until a transaction names one of its tables, or its context ends.
     """
-    return cast(Warehouse, _ReadAhead(warehouse, list(queries)))
 
-
-class _ReadAhead:
-    """A warehouse that knows what it will be asked."""
-
-    def __init__(self, warehouse: Warehouse, queries: Sequence[Statement]) -> None:
+    def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
-        self._queries = queries
-        self._answers: dict[tuple[str, str], pl.DataFrame] = {}
+        self._expected: dict[_Key, Statement] = {}
+        self._answers: dict[_Key, pl.DataFrame] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._warehouse, name)
 
+    @contextmanager
+    def expecting(self, queries: Iterable[Statement]) -> Iterator[None]:
+        """Ask these queries in one statement when the first of them is asked."""
+        new = {_key(query.sql, query.params): query for query in queries}
+        new = {key: query for key, query in new.items() if key not in self._expected}
+        self._expected |= new
+        try:
+            yield
+        finally:
+            for key in new:
+                del self._expected[key]
+                self._answers.pop(key, None)
+
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
-        """Return the query's rows, from what was read ahead if it is one of those."""
+        """Return the query's rows, from what was read ahead if it is expected."""
         key = _key(sql, params)
-        if any(_key(query.sql, query.params) == key for query in self._queries):
-            frames = query_together(self._warehouse, self._queries)
-            for query, frame in zip(self._queries, frames, strict=True):
-                self._answers[_key(query.sql, query.params)] = frame
-            self._queries = ()
-        found = self._answers.get(key)
-        return self._warehouse.query(sql, params) if found is None else found
+        if key not in self._expected:
+            return self._warehouse.query(sql, params)
+        if key not in self._answers:
+            asked = {k: query for k, query in self._expected.items() if k not in self._answers}
+            frames = query_together(self._warehouse, list(asked.values()))
+            self._answers |= dict(zip(asked, frames, strict=True))
+        return self._answers[key]
 
     def transact(self, statements: Iterable[Statement]) -> None:
-        """Run the statements in one transaction, and forget what was read."""
-        self._answers.clear()
-        self._warehouse.transact(statements)
+        """Run the statements in one transaction, and forget what was read of their tables.
+
+        After a failure everything is: another process may have changed it.
+        """
+        listed = list(statements)
+        named = {table for statement in listed for table in _tables(statement.sql)}
+        for key in [key for key in self._answers if named & _tables(key[0])]:
+            del self._answers[key]
+        try:
+            self._warehouse.transact(listed)
+        except BaseException:
+            self._answers.clear()
+            raise
 
 
-def _key(sql: str, params: Params | None) -> tuple[str, str]:
+def _tables(sql: str) -> set[str]:
+    """Return the tables that a statement names, those of views included."""
+    named = set(_NAMED.findall(sql))
+    for view in ALL_VIEWS:
+        if view.id in named and view.query is not None:
+            named |= set(_NAMED.findall(view.query))
+    return named
+
+
+def _key(sql: str, params: Params | None) -> _Key:
     return sql, repr(sorted((params or {}).items()))
 
 

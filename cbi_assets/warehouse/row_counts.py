@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from cbi_assets.tables import TableSpec
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 
 
 def rows_by_root(warehouse: Warehouse, table: TableSpec) -> dict[str, int]:
     """Return a table's rows by root, in the order of the roots; a root without rows is absent."""
+    rows = warehouse.query(rows_by_root_query(table).sql)
+    return dict(rows.sort("root").iter_rows())
+
+
+def rows_by_root_query(table: TableSpec) -> Statement:
+    """Return what `rows_by_root` asks."""
     column = "root" if "root" in table.column_names else "symbol"
-    rows = warehouse.query(
+    return Statement(
         f"SELECT {column} AS root, COUNT(*) AS row_count FROM `{table.id}` GROUP BY {column}"
     )
-    return dict(rows.sort("root").iter_rows())

@@ -17,7 +17,7 @@ from cbi_assets.config.settings import Settings
 from cbi_assets.config.training import Folds, Training, load_training
 from cbi_assets.demo.encoder import bar_records, encode_dbn, mappings, write_job
 from cbi_assets.ledger.pending_events import PendingEvents
-from cbi_assets.report.read_lights import read_lights
+from cbi_assets.report.read_lights import read_lights, reading_lights_ahead
 from cbi_assets.session import Project, Session, open_session
 from cbi_assets.tables import (
     CONTINUOUS,
@@ -53,25 +53,18 @@ DAYS = (dt.date(2025, 11, 19), dt.date(2025, 11, 20))
 def _load(session: Session) -> None:
     load(session)
     load_staging(session)
-    read_lights(session)
 
 
 def _build(session: Session) -> None:
     train(session, changed=build(session).changed_months)
-    read_lights(session)
-
-
-def _check(session: Session) -> None:
-    check(session)
-    read_lights(session)
 
 
 COMMANDS: Final[dict[str, Callable[[Session], object]]] = {
     "load": _load,
     "build": _build,
-    "check": _check,
+    "check": check,
 }
-"""What the commands ask of the warehouse."""
+"""What the commands do before they read the lights."""
 
 
 def sizes(bars: int = BARS) -> dict[str, TableSize]:
@@ -155,8 +148,9 @@ def bill_a_day(home: Path, drive: Path, bars: int = BARS) -> dict[str, Total]:
         put_day(drive, day, tuple(STEPS) if day == DAYS[0] else ("ohlcv-1m",))
         now = dt.datetime(day.year, day.month, day.day, 23, tzinfo=dt.UTC)
         for name, command in COMMANDS.items():
-            with open_session(project, now=now) as session:
+            with open_session(project, now=now) as session, reading_lights_ahead(session):
                 command(session)
+                read_lights(session)
                 pending = PendingEvents(session.home)
                 pending.remove(pending.partitions())  # as if they were reported to Dagster
             asked[name] = project.take()
