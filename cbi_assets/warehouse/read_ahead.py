@@ -74,12 +74,12 @@ class ReadAhead:
     """
 
     def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+        self.inner = warehouse
         self._expected: dict[_Key, Statement] = {}
         self._answers: dict[_Key, pl.DataFrame] = {}
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
+        return getattr(self.inner, name)
 
     @contextmanager
     def expecting(self, queries: Iterable[Statement]) -> Iterator[None]:
@@ -98,10 +98,10 @@ class ReadAhead:
         """Return the query's rows, from what was read ahead if it is expected."""
         key = _key(sql, params)
         if key not in self._expected:
-            return self._warehouse.query(sql, params)
+            return self.inner.query(sql, params)
         if key not in self._answers:
             asked = {k: query for k, query in self._expected.items() if k not in self._answers}
-            frames = query_together(self._warehouse, list(asked.values()))
+            frames = query_together(self.inner, list(asked.values()))
             self._answers |= dict(zip(asked, frames, strict=True))
         return self._answers[key]
 
@@ -115,7 +115,7 @@ class ReadAhead:
         for key in [key for key in self._answers if named & _tables(key[0])]:
             del self._answers[key]
         try:
-            self._warehouse.transact(listed)
+            self.inner.transact(listed)
         except BaseException:
             self._answers.clear()
             raise

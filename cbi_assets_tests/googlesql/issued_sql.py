@@ -174,7 +174,8 @@ class IssuedSql:
                 self._remote[name] = [key, "created" if name.startswith(f"{STAGING}.") else name]
 
     def _tables(self, warehouse: Any) -> Tables:
-        warehouse = getattr(warehouse, "inner", warehouse)  # of one that a test wraps
+        while hasattr(warehouse, "inner"):  # a test wraps it, or a session
+            warehouse = warehouse.inner
         is_local = isinstance(warehouse, DuckDBWarehouse)
         return self._local.setdefault(warehouse, {}) if is_local else self._remote
 
