@@ -16,13 +16,16 @@ from cbi_assets.build.training import TrainingOutcome, build_training
 from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_checks
 from cbi_assets.checks.built_checks import run_matrix, run_rolls
 from cbi_assets.checks.profiles import profile_partitions
-from cbi_assets.checks.raw_checks import run_raw
-from cbi_assets.checks.slices import SLICES
-from cbi_assets.checks.staging_checks import run_bridge, run_observations
+from cbi_assets.checks.raw_checks import RAW_READS, run_raw
+from cbi_assets.checks.staging_checks import STAGING_IDS, run_bridge, run_observations
 from cbi_assets.checks.training_checks import run_folds, run_training
 from cbi_assets.counted_steps import log_steps
-from cbi_assets.ledger.bar_ledger import bar_ledger_query
-from cbi_assets.ledger.check_results import CheckResult, failed_upstream, record_results
+from cbi_assets.ledger.check_results import (
+    FAILED_UPSTREAM,
+    CheckResult,
+    failed_upstream,
+    record_results,
+)
 from cbi_assets.ledger.costs import record_cost
 from cbi_assets.ledger.pending_events import Partition, PendingEvents
 from cbi_assets.load.load import LoadOutcome, load_bars
@@ -41,8 +44,9 @@ if TYPE_CHECKING:
 
 _READ_BY_CHECKS: Final = (
     NEWEST_LOAD,
-    SLICES,
-    bar_ledger_query(),
+    FAILED_UPSTREAM,
+    STAGING_IDS,
+    *RAW_READS,
     *(rows_by_root_query(spec) for spec in (SESSIONS, ROLL_CALENDAR, DAILY_ML_MATRIX)),
 )
 """What checks read, whatever has changed."""
@@ -75,9 +79,10 @@ def load(
         If staged and landed bars disagree; then nothing was published.
     """
     session.require_clock()
-    outcome = load_bars(session, partitions, _check_canary, landed_only=landed_only)
-    changed = PendingEvents(session.home).partitions()
-    checks, profiles = _check_and_profile(session, changed)
+    with session.reading_ahead(RAW_READS):
+        outcome = load_bars(session, partitions, _check_canary, landed_only=landed_only)
+        changed = PendingEvents(session.home).partitions()
+        checks, profiles = _check_and_profile(session, changed)
     cost = record_cost(session, outcome.load_id)
     return replace(outcome, checks=checks, profiles=profiles, cost=cost)
 
@@ -226,21 +231,16 @@ def check(session: Session, *, full: bool = False) -> list[CheckResult]:
     Months of raw bars that have not changed since they were checked are not read again, unless
     `full`, which also finds those that were changed by other programs.
 
-    Those of the raw tables are recorded first: `matrix_is_point_in_time`, like a build, leaves out
-    roots whose bars failed.
+    Those of the raw tables run first: `matrix_is_point_in_time`, like a build, leaves out roots
+    whose bars failed. If a check cannot run, what the others found before is recorded.
     """
+    context = CheckContext(session, full=full)
     with session.reading_ahead(_READ_BY_CHECKS):
-        return _check_all(session, full)
-
-
-def _check_all(session: Session, full: bool) -> list[CheckResult]:
-    session.require_clock()
-    context, results = CheckContext(session, full=full), list[CheckResult]()
-    for is_raw in (True, False):
-        found = run_checks(context, [c for c in CHECKS if (c.timeframe is not None) == is_raw])
-        record_results(session, found)
-        results += found
-    return results
+        session.require_clock()
+        try:
+            return run_checks(context, CHECKS)
+        finally:
+            record_results(session, context.results)
 
 
 def _check_canary(
@@ -255,10 +255,11 @@ def _check_and_profile(
 ) -> tuple[list[CheckResult], list[PartitionProfile]]:
     context, chosen = CheckContext(session, full=False), _by_timeframe(partitions)
     results: list[CheckResult] = []
-    for timeframe, roots in log_steps(
-        chosen, lambda own: f"checking {len(own[1])} partitions of {own[0]}", logger=logger
-    ):
-        results += run_checks(replace(context, roots=roots), checks_run_by(run_raw, timeframe))
+    with session.reading_ahead(RAW_READS):
+        for timeframe, roots in log_steps(
+            chosen, lambda own: f"checking {len(own[1])} partitions of {own[0]}", logger=logger
+        ):
+            results += run_checks(replace(context, roots=roots), checks_run_by(run_raw, timeframe))
     record_results(session, results)
     return results, [
         profile

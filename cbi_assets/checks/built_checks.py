@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
+from cbi_assets.checks.check import Check, CheckContext
+from cbi_assets.checks.sql_checks import SqlInputs, sql_runner
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.rolls import THIN_SHARE, USUAL_DATES
@@ -20,29 +21,36 @@ deadline, so a few trade dates per roll may differ: one at each of twelve rolls 
 """
 
 
-def run_matrix(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Run checks on the matrix' own rows."""
+def _matrix(context: CheckContext, checks: Sequence[Check]) -> SqlInputs:
     roots = context.roots_in(checks[0].table)
-    return run_sql_checks(context, checks, roots, {"roots": roots})
+    return SqlInputs(roots, {"roots": roots})
 
 
-def run_sessions(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Run checks on each root's sessions."""
+def _sessions(context: CheckContext, checks: Sequence[Check]) -> SqlInputs:
     roots = context.roots_in(checks[0].table)
-    params = {"roots": roots, "share": THIN_SHARE}
-    return run_sql_checks(context, checks, roots, params, tables={"dates": str(USUAL_DATES)})
+    return SqlInputs(
+        roots, {"roots": roots, "share": THIN_SHARE}, tables={"dates": str(USUAL_DATES)}
+    )
 
 
-def run_rolls(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Compare our front months with the vendor's.
-
-    On trade dates for which the 1d or 1h table contains both the vendor's symbol (ROOT.v.0) and the
-    outright that it mapped to.
-    """
+def _rolls(context: CheckContext, checks: Sequence[Check]) -> SqlInputs:
     roots = context.roots_in(checks[0].table)
-    params = {"roots": roots, "percent": MATCH_PERCENT}
     tables = {"daily": RAW["1d"].id, "hourly": RAW["1h"].id}
-    return run_sql_checks(context, checks, roots, params, tables=tables)
+    return SqlInputs(roots, {"roots": roots, "percent": MATCH_PERCENT}, tables=tables)
+
+
+run_matrix: Final = sql_runner(_matrix)
+"""Runs checks on the matrix' own rows."""
+
+run_sessions: Final = sql_runner(_sessions)
+"""Runs checks on each root's sessions."""
+
+run_rolls: Final = sql_runner(_rolls)
+"""Compares our front months with the vendor's.
+
+On trade dates for which the 1d or 1h table contains both the vendor's symbol (ROOT.v.0) and the
+outright that it mapped to.
+"""
 
 
 def run_table_spec(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:

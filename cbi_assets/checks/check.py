@@ -18,7 +18,7 @@ from typing import Any, Final
 import polars as pl
 import sqlglot
 
-from cbi_assets.checks.inline_sql import render_check_sql, staged_name
+from cbi_assets.checks.inline_sql import staged_name
 from cbi_assets.checks.slices import Slice, SliceKey, store_slices
 from cbi_assets.counted_steps import log_steps
 from cbi_assets.formatting import plural
@@ -26,7 +26,7 @@ from cbi_assets.ledger.check_results import CheckResult, Severity
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.session import Session
 from cbi_assets.tables import TableSpec
-from cbi_assets.warehouse.base import Params, Warehouse
+from cbi_assets.warehouse.base import Params, Statement, Warehouse
 from cbi_assets.warehouse.row_counts import rows_by_root
 from cbi_assets.warehouse.sql_files import load_sql
 
@@ -49,10 +49,13 @@ class CheckContext:
         Id of a staged table to check in place of the published one.
     full : bool
         Whether to check again what has not changed since it was checked.
+    results : list of CheckResult
+        What the checks of this context have found so far.
     memo : dict
         What several checks of this context read, by what it is.
     unstored : dict
-        Slices that passed, and keys of slices that are gone, by table; `run_checks` stores them.
+        Slices that were checked, and keys of slices that are gone, by table; `run_checks` stores
+        them.
     """
 
     session: Session
@@ -60,6 +63,7 @@ class CheckContext:
     missing_days: Sequence[dt.date] | None = None
     scratch: str | None = None
     full: bool = True
+    results: list[CheckResult] = field(default_factory=list, compare=False, repr=False)
     memo: dict[tuple[object, ...], Any] = field(default_factory=dict, compare=False, repr=False)
     unstored: dict[str, tuple[list[Slice], list[SliceKey]]] = field(
         default_factory=dict, compare=False, repr=False
@@ -72,8 +76,8 @@ class CheckContext:
         found: Value = self.memo[key]
         return found
 
-    def passed(self, table_id: str, slices: Iterable[Slice], gone: Iterable[SliceKey] = ()) -> None:
-        """Keep that slices passed, so that they are not checked again until they change."""
+    def store(self, table_id: str, slices: Iterable[Slice], gone: Iterable[SliceKey] = ()) -> None:
+        """Keep what was found in slices, so that they are not checked until they change."""
         if self.scratch is None:
             checked, removed = self.unstored.setdefault(table_id, ([], []))
             checked += slices
@@ -162,74 +166,46 @@ Runner = Callable[[CheckContext, Sequence[Check]], list[CheckResult]]
 """Runs checks of one table; what they share is staged once."""
 
 
+@dataclass(frozen=True)
+class PlannedRunner:
+    """A runner that states what it will ask, so that several runners ask in one statement."""
+
+    queries: Callable[[CheckContext, Sequence[Check]], Sequence[Statement]]
+    run: Runner
+
+    def __call__(self, context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+        """Run the checks."""
+        return self.run(context, checks)
+
+
 def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[CheckResult]:
     """Run checks, those of one table and runner together, and return their results in order."""
     groups = [
         list(group) for _, group in groupby(checks, key=lambda check: (check.table.id, check.run))
     ]
-    results = [
-        result
-        for group in log_steps(groups, lambda group: f"checking {group[0].table.name}")
-        for result in group[0].run(context, group)
+    results: list[CheckResult] = []
+    planned = [
+        query
+        for group in groups
+        if isinstance(group[0].run, PlannedRunner)
+        for query in group[0].run.queries(context, group)
     ]
+    with context.session.reading_ahead(planned):
+        for group in log_steps(groups, lambda group: f"checking {group[0].table.name}"):
+            found = group[0].run(context, group)
+            results += found
+            context.results.extend(found)
+    store_checked(context)
+    return results
+
+
+def store_checked(context: CheckContext) -> None:
+    """Store what was found in slices, those of all tables in one transaction."""
     if context.unstored:
         checked = {table_id: slices for table_id, (slices, _) in context.unstored.items()}
         removed = {table_id: gone for table_id, (_, gone) in context.unstored.items()}
         context.unstored.clear()
         store_slices(context.session.warehouse, checked, removed, context.session.now)
-    return results
-
-
-def run_sql_checks(
-    context: CheckContext,
-    checks: Sequence[Check],
-    roots: Sequence[str],
-    params: Params | None = None,
-    frames: Mapping[str, pl.DataFrame] | None = None,
-    *,
-    tables: Mapping[str, str] | None = None,
-    pasted: Mapping[str, str] | None = None,
-    sql_file: str = "",
-) -> list[CheckResult]:
-    """Run checks that are a SQL file each, on all roots at once.
-
-    Parameters
-    ----------
-    context : CheckContext
-        What to check.
-    checks : sequence of Check
-        Checks of one table.
-    roots : sequence of str
-        One result per check and root; `[""]` for one result per check.
-    params : Params, optional
-        Values of the SQL's `@name` parameters.
-    frames : mapping of str to DataFrame, optional
-        Frames that the SQL joins, by the name of their placeholder.
-    tables : mapping of str to str, optional
-        Ids of further tables that the SQL reads, by the name of their placeholder.
-    pasted : mapping of str to str, optional
-        Ids of tables in the results' SQL, if others than were read.
-    sql_file : str
-        The file under `sql/checks` (default: the check's name).
-    """
-    if not roots:
-        return []
-    warehouse = context.session.warehouse
-    params, frames = params or {}, frames or {}
-    names = {**(tables or {}), "table": context.table_id(checks[0].table)}
-    staged = {
-        name: warehouse.stage_frame(staged_name(name), frame) for name, frame in frames.items()
-    }
-    results = []
-    for check in checks:
-        file = sql_file or check.name
-        found = warehouse.query(load_sql(f"checks/{file}", **names, **staged), params)
-        by_root = found.partition_by("root", as_dict=True)
-        for root in roots:
-            shown = {**names, **(pasted or {})}
-            sql = render_check_sql(warehouse, file, shown, params, frames, root)
-            results.append(to_result(context, check, root, by_root.get((root,)), sql))
-    return results
 
 
 def run_together(

@@ -16,7 +16,7 @@ from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
 from cbi_assets.build.session_rows import HoursReader
 from cbi_assets.build.zone_rows import ZoneStart, zone_start
-from cbi_assets.checks.check import Check, CheckContext
+from cbi_assets.checks.check import Check, CheckContext, PlannedRunner
 from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.checks.sliced_table import book_of
 from cbi_assets.checks.slices import Slice
@@ -25,17 +25,30 @@ from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult, failed_upstream
 from cbi_assets.market.bars import Columns
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX, MACRO_OBSERVATIONS
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 
 AS_OF_DATES: Final = 3
 """How many dates the input is cut off at."""
+
+_OBSERVED: Final = Statement(
+    "SELECT DATE_TRUNC(DATE(available_at), MONTH) AS month, load_id, COUNT(*) AS row_count "
+    f"FROM `{MACRO_OBSERVATIONS.id}` GROUP BY month, load_id ORDER BY month, load_id"
+)
+"""What became available in each month."""
+
+_STATES: Final = Statement(
+    f"SELECT table_id, root, month, rule, ledger, state FROM `{BUILD_SLICES.id}` "
+    "WHERE table_id = @table_id AND state IS NOT NULL",
+    {"table_id": DAILY_ML_MATRIX.id},
+)
+"""What the golden zone remembers at the end of each month."""
 
 _OBSERVATIONS: Final = "observations"
 _HINT: Final = "if bars were loaded since, run `cbi build`"
 _NOT_COMPARED: Final = {"symbol", "data_date", "ingestion_ts"}
 
 
-def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+def _run(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
     """Rebuild the matrix from the raw bars up to a few trade dates, and compare it by column.
 
     Rows up to each date must equal the table's. The dates are drawn from the table's own, all but
@@ -50,7 +63,7 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     """
     (check,) = checks
     session = context.session
-    failed = failed_upstream(session.warehouse, session.universe.select())
+    failed = failed_upstream(session.warehouse, session.universe.select(), context.results)
     roots = [root for root in context.roots_in(check.table) if root not in failed]
     if not roots:
         return []
@@ -105,13 +118,13 @@ def run_point_in_time(context: CheckContext, checks: Sequence[Check]) -> list[Ch
     return results
 
 
+run_point_in_time: Final = PlannedRunner(lambda *_: (_OBSERVED, _STATES), _run)
+"""Rebuilds the matrix as of some dates, and compares it."""
+
+
 def _zones(warehouse: Warehouse, owed: Owed, roots: Sequence[str]) -> dict[str, ZoneStart]:
     """Return where the golden zone of each root starts: its memory knows no later bar."""
-    stored = warehouse.query(
-        f"SELECT table_id, root, month, rule, ledger, state FROM `{BUILD_SLICES.id}` "
-        "WHERE table_id = @table_id AND state IS NOT NULL",
-        {"table_id": DAILY_ML_MATRIX.id},
-    )
+    stored = warehouse.query(_STATES.sql, _STATES.params)
     return {root: zone_start(stored, owed, root) for root in ZONE_ROOTS if root in roots}
 
 
@@ -142,10 +155,7 @@ def _with_observations(warehouse: Warehouse, ledger: pl.DataFrame) -> pl.DataFra
     it: it may be used until a newer one is, and in windows of a year. Observations are never
     changed in place: where loads and numbers are the same, the values are.
     """
-    loaded = warehouse.query(
-        "SELECT DATE_TRUNC(DATE(available_at), MONTH) AS month, load_id, COUNT(*) AS row_count "
-        f"FROM `{MACRO_OBSERVATIONS.id}` GROUP BY month, load_id ORDER BY month, load_id"
-    )
+    loaded = warehouse.query(_OBSERVED.sql)
     so_far, hashes = hashlib.sha256(), []
     for month, load_id, rows in loaded.iter_rows():
         so_far.update(f"{month} {load_id} {rows}\n".encode())
@@ -164,7 +174,7 @@ def _store(context: CheckContext, months: pl.DataFrame, passed: Collection[str])
     rows = months.filter(pl.col("root").is_in(list(passed)))
     gone = rows.filter(pl.col("ledger").is_null()).select("root", "month").rows()
     checked = rows.drop_nulls("ledger").select("root", "month", "rule", "ledger").rows()
-    context.passed(DAILY_ML_MATRIX.id, [Slice(*row) for row in checked], gone)
+    context.store(DAILY_ML_MATRIX.id, [Slice(*row) for row in checked], gone)
 
 
 def _inside(rows: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cbi_assets.checks.check import CheckContext
+from cbi_assets.checks.check import CheckContext, store_checked
 from cbi_assets.checks.sliced_table import SlicedTable, closes_by_date
 from cbi_assets.checks.slices import Slice, SliceKey, spans_of
 from cbi_assets.load.partition_profiles import PartitionProfile
@@ -26,6 +26,7 @@ def profile_partitions(
     session = context.session
     table = SlicedTable(context, timeframe, RAW[timeframe].id)
     slices = {key: piece for key, piece in table.check().items() if piece.bars and key[0] in roots}
+    store_checked(context)
     samples = _sample(session, timeframe, slices)
     profiles = []
     for (root,), closes in closes_by_date(slices).group_by("root", maintain_order=True):

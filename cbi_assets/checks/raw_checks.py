@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -21,6 +22,7 @@ from cbi_assets.checks.sliced_table import (
 )
 from cbi_assets.checks.slices import (
     CHANGED,
+    SLICES,
     Slice,
     SliceKey,
     Span,
@@ -29,12 +31,15 @@ from cbi_assets.checks.slices import (
 )
 from cbi_assets.drive.inventory import missing_days_of
 from cbi_assets.formatting import plural
+from cbi_assets.ledger.bar_ledger import bar_ledger_query
+from cbi_assets.ledger.books import KNOWN_TRUSTS, PUBLISHED_FILES
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.ledger.vendor_days import read_fetches, unsettled_days
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.market.sessions import trade_dates
 from cbi_assets.session import Project
-from cbi_assets.tables import RAW
+from cbi_assets.tables import LOADS, RAW, SOURCE_FILES
+from cbi_assets.warehouse.base import Params, Statement
 from cbi_assets.warehouse.sql_files import load_sql
 
 FRESH_TRADE_DATES: Final = 5
@@ -45,6 +50,15 @@ _FILES: Final = (
     "GROUP BY root, dataset, source_file_id)"
 )
 """Where a pasted check reads what a profile contains."""
+
+_LEDGER: Final = {"loads": LOADS.id, "source_files": SOURCE_FILES.id}
+"""Where it reads the ledger."""
+
+_OVERLAPS: Final = "no_overlapping_loads_disagree"
+
+CONFLICTS: Final = Statement(load_sql("alerts/conflicting_bars"))
+RAW_READS: Final = (SLICES, bar_ledger_query(), PUBLISHED_FILES, KNOWN_TRUSTS, CONFLICTS)
+"""What `run_raw` reads besides bars."""
 
 _UNSETTLED: Final = pl.Schema(
     {"root": pl.String, "series": pl.String, "day": pl.Date, "condition": pl.String}
@@ -77,9 +91,8 @@ def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]
             "closed": _closed(session.project, roots, session.now, _missing_days(context)),
             "unsettled": _unsettled(context, timeframe),
         }
-        every = frames | profile_frames(slices)
-        found = run_together(session.warehouse, whole, {"table": table.id}, params, every)
-    names = {"table": table.id, "days": table.id, "files": _FILES.format(table=table.id)}
+        found = _run_on_frames(context, timeframe, whole, params, frames | profile_frames(slices))
+    names = {"table": table.id, "days": table.id, "files": _FILES.format(table=table.id), **_LEDGER}
     results = []
     for check in checks:
         rows = found[check.name].partition_by("root", as_dict=True) if check.name in found else {}
@@ -96,6 +109,34 @@ def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]
                 result = _changed_outside(context, check, root, changed, sql)
             results.append(result)
     return results
+
+
+def _run_on_frames(
+    context: CheckContext,
+    timeframe: Timeframe,
+    names: Sequence[str],
+    params: Params,
+    frames: Mapping[str, pl.DataFrame],
+) -> dict[str, pl.DataFrame]:
+    """Run the checks that need no bar: they read what slices and ledger say, which is in memory.
+
+    Conflicts are read if there are any.
+    """
+    warehouse = context.session.warehouse
+    loads = context.once(("loads",), lambda: warehouse.query(PUBLISHED_FILES.sql))
+    files = context.once(("source files",), lambda: warehouse.query(KNOWN_TRUSTS.sql))
+    conflicts = context.once(("conflicts",), lambda: warehouse.query(CONFLICTS.sql))
+    found = run_together(
+        warehouse.for_frames(),
+        [name for name in names if name != _OVERLAPS],
+        {},
+        params,
+        {**frames, "loads": loads.filter(timeframe=timeframe), "source_files": files},
+    )
+    has_conflicts = conflicts.filter(pl.col("root").is_in(params["roots"]), timeframe=timeframe)
+    if _OVERLAPS in names and not has_conflicts.is_empty():
+        found |= run_together(warehouse, [_OVERLAPS], {}, params, {})
+    return found
 
 
 def _changed_outside(
@@ -144,7 +185,7 @@ def run_rebuilds(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
         return {key: Slice(*key, "", "", findings=findings) for key, findings in found.items()}
 
     rules = dict.fromkeys(every, digest(load_sql("checks/rebuilds", **names)))
-    slices = update_slices(warehouse, table_id, stored, ledger, rules, spans, read, session.now)
+    slices = update_slices(stored, ledger, rules, spans, read, partial(context.store, table_id))
     roots = context.roots
     if roots is None:
         roots = known if context.full else sorted({root for root, _ in coarse})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 import polars as pl
@@ -74,9 +74,10 @@ class SlicedTable:
         return pl.DataFrame(ticks, schema=TICKS, orient="row")
 
     def check(self, names: Sequence[str] = SLICE_CHECKS) -> dict[SliceKey, Slice]:
-        """Check the slices that are owed, store what was found, and return all slices.
+        """Check the slices that are owed, keep what was found, and return all slices.
 
-        Of a scratch table, runs only the checks of these names, and stores nothing.
+        `run_checks` stores it. Of a scratch table, runs only the checks of these names, and stores
+        nothing.
         """
         roots, spans = self.bounds() if self._context.full else ([], None)
         if self._context.scratch is not None:
@@ -87,14 +88,12 @@ class SlicedTable:
         stored, ledger = book.stored(self.id), book.ledger(self._timeframe)
         roots = sorted({*roots, *(root for root, _ in stored.keys() | ledger.keys())})
         slices = update_slices(
-            self._warehouse,
-            self.id,
             stored,
             ledger,
             {root: self._rule(root) for root in roots},
             spans,
             lambda span: self._read(span, roots, SLICE_CHECKS),
-            self._context.session.now,
+            partial(self._context.store, self.id),
         )
         return book.keep(self.id, slices)
 

@@ -135,29 +135,25 @@ class Span:
 
 
 def update_slices(
-    warehouse: Warehouse,
-    table_id: str,
     stored: Mapping[SliceKey, Slice],
     ledger: Mapping[SliceKey, str],
     rules: Mapping[str, str],
     spans: Sequence[Span] | None,
     read: Callable[[Span], Mapping[SliceKey, Slice]],
-    checked_at: dt.datetime,
+    store: Callable[[Iterable[Slice], Collection[SliceKey]], None],
 ) -> dict[SliceKey, Slice]:
     """Read slices again, store what was found, and return all slices of a table.
 
     Parameters
     ----------
-    warehouse : Warehouse
-        Where they are stored, under `table_id`.
     stored, ledger, rules : mappings
         The stored slices, what the ledger says of each now, and the rules of each root.
     spans : sequence of Span, optional
         What to read (default: what is owed).
     read : callable
         Returns the slices with bars in a span, without `rule` and `ledger`.
-    checked_at : datetime
-        When this is.
+    store : callable
+        Stores slices, and deletes those of the given keys.
     """
     is_full = spans is not None
     spans = owed_spans(stored, ledger, rules) if spans is None else spans
@@ -180,7 +176,7 @@ def update_slices(
         for key in stored.keys() - fresh.keys()
         if is_full or any(span.contains(key[1]) for span in spans)
     }
-    store_slices(warehouse, {table_id: fresh.values()}, {table_id: gone}, checked_at)
+    store(fresh.values(), gone)
     kept = {key: piece for key, piece in stored.items() if key not in gone}
     return dict(sorted((kept | fresh).items()))
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.check import Check, CheckContext, run_sql_checks
-from cbi_assets.ledger.check_results import CheckResult
-from cbi_assets.tables import RAW
-from cbi_assets.warehouse.sql_files import load_sql
+from cbi_assets.checks.check import Check, CheckContext
+from cbi_assets.checks.sliced_table import book_of
+from cbi_assets.checks.sql_checks import SqlInputs, sql_runner
+from cbi_assets.tables import RAW, STAGING_FILES
+from cbi_assets.warehouse.base import Statement
+
+STAGING_IDS: Final = Statement(f"SELECT DISTINCT file_id FROM `{STAGING_FILES.id}`")
+"""What asks for the files of staging."""
 
 
-def run_observations(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Run checks on the macro and policy observations."""
+def _observations(context: CheckContext, checks: Sequence[Check]) -> SqlInputs:
     project = context.session.project
     allowed = [
         (source, series_id)
@@ -22,25 +26,27 @@ def run_observations(context: CheckContext, checks: Sequence[Check]) -> list[Che
         if series.kind in spec.kinds
     ]
     schema = {"source": pl.String, "series_id": pl.String}
-    frame = pl.DataFrame(allowed, schema=schema, orient="row")
+    frames = {"allowed": pl.DataFrame(allowed, schema=schema, orient="row")}
     raw = {f"raw_{timeframe}": spec.id for timeframe, spec in RAW.items()}
-    frames = {"allowed": frame}
-    if context.full or _files_in_slices(context):
-        return run_sql_checks(context, checks, [""], frames=frames, tables=raw)
-    warehouse = context.session.warehouse
+    if context.full or _has_staged_bars(context):
+        return SqlInputs([""], frames=frames, tables=raw)
     bars = RAW["1d"].schema_of("symbol", "dataset", "trade_date", "source_file_id")
-    none = warehouse.stage_frame("no_bars", pl.DataFrame(schema=bars))
-    unread = dict.fromkeys(raw, none)
-    return run_sql_checks(context, checks, [""], frames=frames, tables=unread, pasted=raw)
+    none = context.session.warehouse.stage_frame("no_bars", pl.DataFrame(schema=bars))
+    return SqlInputs([""], frames=frames, tables=dict.fromkeys(raw, none), pasted=raw)
 
 
-def _files_in_slices(context: CheckContext) -> int:
-    """Return how many files of staging the stored slices of the raw tables have bars of."""
-    return int(context.session.warehouse.query(load_sql("checks/staging_files_in_slices")).item())
+def _has_staged_bars(context: CheckContext) -> bool:
+    """Return whether the slices of the raw tables have bars of a file of staging."""
+    staged = set(context.session.warehouse.query(STAGING_IDS.sql)["file_id"])
+    return any(
+        file_id in staged
+        for spec in RAW.values()
+        for piece in book_of(context).stored(spec.id).values()
+        for _, file_id, _ in piece.files
+    )
 
 
-def run_bridge(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Run checks on the Yahoo bridge."""
+def _bridge(context: CheckContext, checks: Sequence[Check]) -> SqlInputs:
     stitch = context.session.project.sources.stitch
     rows = [] if stitch is None else [stitch.model_dump(exclude={"columns", "close_only_before"})]
     schema = {
@@ -51,4 +57,11 @@ def run_bridge(context: CheckContext, checks: Sequence[Check]) -> list[CheckResu
         "adjustment": pl.String,
         "close_kind": pl.String,
     }
-    return run_sql_checks(context, checks, [""], frames={"stitch": pl.DataFrame(rows, schema)})
+    return SqlInputs([""], frames={"stitch": pl.DataFrame(rows, schema)})
+
+
+run_observations: Final = sql_runner(_observations)
+"""Runs checks on the macro and policy observations."""
+
+run_bridge: Final = sql_runner(_bridge)
+"""Runs checks on the Yahoo bridge."""

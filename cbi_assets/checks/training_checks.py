@@ -78,7 +78,7 @@ def run_training(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
             check.result(context, table.root, found.height, sample, paste, expected=expected)
         )
     if all(result.passed for result in results) and len(checks) == len(_CHECKS):
-        context.passed(spec.id, due.slices, due.gone)
+        context.store(spec.id, due.slices, due.gone)
     return results
 
 
@@ -297,7 +297,7 @@ def run_folds(context: CheckContext, checks: Sequence[Check]) -> list[CheckResul
             continue
         found = pl.concat(parts)
         if found.is_empty():
-            context.passed(FOLDS.id, [due[root]])
+            context.store(FOLDS.id, [due[root]])
         results.append(check.result(context, root, found.height, found.head(20).to_dicts(), sql))
     return results
 

@@ -64,6 +64,14 @@ def quarantined_files(warehouse: Warehouse, load_id: str) -> list[QuarantinedFil
     return [QuarantinedFile(**row) for row in found.to_dicts()]
 
 
+KNOWN_TRUSTS: Final = Statement(f"SELECT id, path, trust FROM `{SOURCE_FILES.id}`")
+"""What asks for the trust in each file."""
+
+PUBLISHED_FILES: Final = Statement(
+    "SELECT timeframe, root, source_file_id, published FROM `ops.loads`"
+)
+"""What asks for the published bars of each file."""
+
 PUBLISHED_ROWS: Final = Statement(
     "SELECT root, timeframe, SUM(published) AS row_count FROM `ops.loads` GROUP BY root, timeframe"
 )

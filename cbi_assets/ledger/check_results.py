@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import polars as pl
 
@@ -96,14 +96,23 @@ def record_results(session: Session, results: Sequence[CheckResult]) -> None:
     )
 
 
-def failed_upstream(warehouse: Warehouse, roots: Sequence[str]) -> dict[str, list[str]]:
+FAILED_UPSTREAM: Final = Statement(load_sql("checks/failed_upstream"))
+"""What `failed_upstream` asks."""
+
+
+def failed_upstream(
+    warehouse: Warehouse, roots: Sequence[str], found: Iterable[CheckResult] = ()
+) -> dict[str, list[str]]:
     """Return the roots whose raw bars failed an ERROR check when last checked.
 
-    Each with its failures, for example `ohlc_is_consistent on ZL|1h`.
+    Each with its failures, for example `ohlc_is_consistent on ZL|1h`. `found` are later results,
+    not recorded yet.
     """
-    rows = warehouse.query(load_sql("checks/failed_upstream"))
+    stored = dict.fromkeys(warehouse.query(FAILED_UPSTREAM.sql).iter_rows(), True)
+    raw = [result for result in found if result.timeframe is not None]
+    now = {(result.partition, result.name): result.failed for result in raw}
     failed: dict[str, list[str]] = {}
-    for partition, name in rows.iter_rows():
+    for partition, name in sorted(key for key, is_failed in (stored | now).items() if is_failed):
         root = partition.partition("|")[0]
         if root in roots:
             failed.setdefault(root, []).append(f"{name} on {partition}")

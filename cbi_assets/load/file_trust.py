@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Final
 
 import polars as pl
 
@@ -15,10 +14,6 @@ from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 _BEST_FIRST: tuple[Trust, ...] = ("verified", "unverified", "refused")
-
-
-KNOWN_TRUSTS: Final = Statement(f"SELECT id, path, trust FROM `{SOURCE_FILES.id}`")
-"""What the books say of each file."""
 
 
 def trust_by_file(survey: Survey) -> dict[str, Trust]:

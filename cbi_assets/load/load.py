@@ -18,6 +18,7 @@ from cbi_assets.drive.trust import Trust
 from cbi_assets.drive.walk import Entry
 from cbi_assets.errors import DamagedPackError, LedgerMovedError
 from cbi_assets.ledger.books import (
+    KNOWN_TRUSTS,
     LOAD_COUNTS,
     PUBLISHED_ROWS,
     BooksEntry,
@@ -33,12 +34,7 @@ from cbi_assets.ledger.versions import VERSION, ledger_version, with_version_gua
 from cbi_assets.load.accept import accepted_keys
 from cbi_assets.load.audit import Audited, audit, publication, stage
 from cbi_assets.load.canary import CanaryCheck, run_canary
-from cbi_assets.load.file_trust import (
-    KNOWN_TRUSTS,
-    changed_trusts,
-    trust_by_file,
-    trust_statements,
-)
+from cbi_assets.load.file_trust import changed_trusts, trust_by_file, trust_statements
 from cbi_assets.load.landed import ENTRIES, Landed, recorded_entries
 from cbi_assets.load.naming import NAME_TABLES, Naming, names_query
 from cbi_assets.load.overlaps import LOADED_JOBS, Overlap, find_overlaps

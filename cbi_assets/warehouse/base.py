@@ -90,6 +90,9 @@ class Warehouse(Protocol):
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Run a query and return its rows; timestamps are microseconds, UTC."""
 
+    def for_frames(self) -> Warehouse:
+        """Return a warehouse that bills nothing, for queries that read staged frames alone."""
+
     @property
     def row_hash(self) -> str:
         """The function behind FARM_FINGERPRINT, and its version: only its own hashes compare."""

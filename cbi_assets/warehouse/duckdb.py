@@ -315,6 +315,10 @@ class DuckDBWarehouse:
         # DuckDB sums INT64 to HUGEINT, a decimal in Arrow; GoogleSQL sums it to INT64.
         return frame.with_columns(cs.decimal().cast(pl.Int64))
 
+    def for_frames(self) -> Self:
+        """Return this warehouse."""
+        return self
+
     def verify(self) -> None:
         """Read every table in full. Closing raises HomeError if a part of the file is damaged."""
         tables = "SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +28,7 @@ from cbi_assets.warehouse.bigquery.error_translation import translates_errors
 from cbi_assets.warehouse.bigquery.inline_frames import MOST_ROWS, InlineFrames
 from cbi_assets.warehouse.bigquery.query_jobs import LABELS, Jobs
 from cbi_assets.warehouse.drift import LiveTable
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 
 STAGING = "ops_staging"
 STAGING_HOURS = 24
@@ -158,6 +160,14 @@ class BigQueryWarehouse:
         """Return the query's rows, over the Storage Read API if there are many."""
         return _to_frame(self._jobs.query(*self._frames.expand(sql, params)))
 
+    def for_frames(self) -> DuckDBWarehouse:
+        """Return a DuckDB warehouse of this process, without tables."""
+        return self._embedded
+
+    @cached_property
+    def _embedded(self) -> DuckDBWarehouse:
+        return DuckDBWarehouse(self._scratch / "frames.duckdb", self._scratch)
+
     @property
     def row_hash(self) -> str:
         """FARM_FINGERPRINT, which never changes."""
@@ -178,6 +188,8 @@ class BigQueryWarehouse:
     @translates_errors
     def close(self) -> None:
         """Drop the staging tables."""
+        if "_embedded" in self.__dict__:
+            self._embedded.close()
         for table_id in sorted(self._staged):
             self._drop(table_id)
 

@@ -1,8 +1,8 @@
 -- Compare the bars of each file in the table with those that the ledger says it published. One row
--- per root. Reads $files (bars by root, dataset and file), ops.loads. Parameters: timeframe, roots.
+-- per root. Reads $files (bars by root, dataset and file), $loads. Parameters: timeframe, roots.
 WITH recorded AS (
   SELECT root, source_file_id, SUM(published) AS bars
-  FROM `ops.loads`
+  FROM `$loads`
   WHERE timeframe = @timeframe AND root IN UNNEST(@roots)
   GROUP BY root, source_file_id
 ),

@@ -1,7 +1,7 @@
 -- Select files whose bars are of a dataset that may not be published, that the ledger does not know,
 -- or that the drive has since denied: their manifest or their path has other bytes now. One row per
 -- file and dataset; `offenders` counts bars, `remedy` is of denied files.
--- Reads $files (bars by root, dataset and file), ops.source_files. Parameters: roots, datasets.
+-- Reads $files (bars by root, dataset and file), $source_files. Parameters: roots, datasets.
 SELECT
   suspect.root, suspect.dataset, suspect.source_file_id, suspect.path, suspect.bars, suspect.remedy,
   SUM(suspect.bars) OVER (PARTITION BY suspect.root) AS offenders,
@@ -27,7 +27,7 @@ FROM (
     WHERE root IN UNNEST(@roots)
     GROUP BY root, dataset, source_file_id
   ) AS stored
-  LEFT JOIN `ops.source_files` AS files ON stored.source_file_id = files.id
+  LEFT JOIN `$source_files` AS files ON stored.source_file_id = files.id
   WHERE
     stored.dataset NOT IN UNNEST(@datasets) OR files.id IS NULL OR files.trust = 'refused'
 ) AS suspect
