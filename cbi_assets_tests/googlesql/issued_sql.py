@@ -40,7 +40,8 @@ _ROOTS = re.compile(r"'[A-Z0-9]{1,3}'(?=\)| AS root\b)")
 _A_ROOT = "'ZL'"
 _OWN = {spec.id: spec for spec in EVERY_TABLE}
 _NONE = pickle.dumps([])
-_RECORDERS = ("cbi_assets_tests.executed_sql", __name__)
+_RECORDERS = ("cbi_assets_tests.executed_sql", "cbi_assets.warehouse.read_ahead", __name__)
+"""What passes statements on."""
 
 Tables = dict[str, Any]
 """By id, the schema of a table that is not one of the project's, or the key of the text that
