@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from cbi_assets.build.build_rule import build_rule
-from cbi_assets.build.build_slices import NO_CUTOFF, Built
-from cbi_assets.build.session_rows import HoursReader, build_sessions
+from cbi_assets.build.build_slices import NO_CUTOFF, Built, all_dates
+from cbi_assets.build.session_rows import HoursReader, build_sessions, sessions_query
 from cbi_assets.build.zone_rows import ZoneStart, zone_rows
 from cbi_assets.config.universe import Universe
 from cbi_assets.features.crush import CRUSH_LEGS, CRUSH_ROOT
@@ -23,7 +23,7 @@ from cbi_assets.market.sessions import session_close
 from cbi_assets.market.symbology import is_continuous
 from cbi_assets.session import Project, Session
 from cbi_assets.tables import DAILY_ML_MATRIX, MACRO_OBSERVATIONS, ROLL_CALENDAR, YAHOO_BRIDGE
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement
 
 _FOREVER = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
 
@@ -118,8 +118,8 @@ def assemble(
     hours : HoursReader, optional
         Where several calls share what they read of the same bars.
     """
-    project, warehouse = session.project, session.warehouse
-    hours = hours or HoursReader(warehouse)
+    project = session.project
+    hours = hours or HoursReader(session.warehouse)
     found = build_sessions(hours, inventory, windows, [*roots, *legs], until, whole=whole)
     sessions = found.frame
     front = front_month_chain(sessions, project.universe)
@@ -137,7 +137,9 @@ def assemble(
         roots=roots,
     )
     matrix = build_matrix(inputs, session.now)
-    continuous = continuous_series(active, sessions, front.rolls, _read_bridge(warehouse, until))
+    query = _bridge_query(until)
+    bridge = session.warehouse.query(query.sql, query.params)
+    continuous = continuous_series(active, sessions, front.rolls, bridge)
     requested = pl.col("root").is_in(list(roots))
     return Assembled(
         sessions=sessions.filter(requested),
@@ -149,21 +151,36 @@ def assemble(
     )
 
 
+def assembly_reads(
+    session: Session, roots: Sequence[str], windows: pl.DataFrame, until: dt.date
+) -> list[Statement]:
+    """Return what `assemble` asks besides raw bars, whatever it finds; `roots` include legs."""
+    reads = [_observations_query(session, until), _bridge_query(until)]
+    if not windows.equals(all_dates(roots)):
+        reads.append(sessions_query(roots, until))
+    return reads
+
+
 def read_observations(session: Session, until: dt.date) -> pl.DataFrame:
     """Return the observations published by the last close of `until`, for `macro_as_of`."""
+    query = _observations_query(session, until)
+    return session.warehouse.query(query.sql, query.params)
+
+
+def _observations_query(session: Session, until: dt.date) -> Statement:
     known = _FOREVER
     if until != NO_CUTOFF:
         sectors = set(session.universe.calendars().values())
         known = max(session_close(until, sector) for sector in sectors)
-    return session.warehouse.query(
+    return Statement(
         "SELECT series_id, reference_date, available_at, value "
         f"FROM `{MACRO_OBSERVATIONS.id}` WHERE available_at <= @known",
         {"known": known},
     )
 
 
-def _read_bridge(warehouse: Warehouse, until: dt.date) -> pl.DataFrame:
-    return warehouse.query(
+def _bridge_query(until: dt.date) -> Statement:
+    return Statement(
         f"SELECT date, open, high, low, close, volume FROM `{YAHOO_BRIDGE.id}` "
         "WHERE date <= @until ORDER BY date",
         {"until": until},

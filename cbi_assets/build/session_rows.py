@@ -12,7 +12,7 @@ from cbi_assets.build.bar_inventory import SESSION_KEY, up_to_date
 from cbi_assets.build.build_slices import NO_CUTOFF, all_dates, within
 from cbi_assets.market.session_bars import choose_finest, session_bars
 from cbi_assets.tables import RAW, SESSIONS
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 BARS_AT_ONCE = 1_500_000
@@ -65,12 +65,8 @@ def build_sessions(
     every = all_dates(roots)
     existing = pl.DataFrame(schema=SESSIONS.polars_schema)
     if not windows.equals(every):
-        columns = ", ".join(SESSIONS.column_names)
-        existing = reader.warehouse.query(
-            f"SELECT {columns} FROM `{SESSIONS.id}` "
-            "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
-            {"roots": list(roots), "until": until},
-        ).with_columns(
+        query = sessions_query(roots, until)
+        existing = reader.warehouse.query(query.sql, query.params).with_columns(
             pl.col("load_ids").cast(existing.schema["load_ids"]).list.eval(pl.element().sort())
         )
     inside = within(existing, windows)
@@ -80,6 +76,15 @@ def build_sessions(
     outside = existing.join(inside, on=_KEY, how="anti")
     frame = pl.concat([part.select(SESSIONS.column_names) for part in (outside, kept, built)])
     return Sessions(frame.sort(_KEY), stale.height)
+
+
+def sessions_query(roots: Sequence[str], until: dt.date) -> Statement:
+    """Return what asks for the sessions that the table has of roots up to a trade date."""
+    return Statement(
+        f"SELECT {', '.join(SESSIONS.column_names)} FROM `{SESSIONS.id}` "
+        "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
+        {"roots": list(roots), "until": until},
+    )
 
 
 def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:

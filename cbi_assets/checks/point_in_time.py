@@ -7,11 +7,12 @@ import hashlib
 import random
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 import polars as pl
 
-from cbi_assets.build.assemble import assemble, feature_legs, matrix_slices
+from cbi_assets.build.assemble import assemble, assembly_reads, feature_legs, matrix_slices
 from cbi_assets.build.bar_inventory import read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
 from cbi_assets.build.session_rows import HoursReader
@@ -86,13 +87,15 @@ def _run(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
     legs = [leg for leg in feature_legs(session.project, due) if leg not in failed]
     zones = {} if context.full or not dates else _zones(session.warehouse, owed, [*due, *legs])
     found = [pl.DataFrame(schema=_DIFFERENCE)]
-    for date in reversed(dates):  # the newest first: the others need no more bars than it does
-        known = inventory.filter(pl.col("trade_date") <= date)
-        made = assemble(
-            session, due, legs, owed.windows, known, date, whole=True, zones=zones, hours=hours
-        )
-        rebuilt = _inside(made.matrix, owed.windows)
-        found.append(_compare(stored, rebuilt, date))
+    reads = [assembly_reads(session, [*due, *legs], owed.windows, date) for date in dates]
+    with session.reading_ahead(chain.from_iterable(reads)):
+        for date in reversed(dates):  # the newest first: the others need no more bars than it does
+            known = inventory.filter(pl.col("trade_date") <= date)
+            made = assemble(
+                session, due, legs, owed.windows, known, date, whole=True, zones=zones, hours=hours
+            )
+            rebuilt = _inside(made.matrix, owed.windows)
+            found.append(_compare(stored, rebuilt, date))
     differing = pl.concat(reversed(found))
     _store(context, owed.months, passed=set(roots) - set(differing["root"]))
     expected = f"none as of {', '.join(map(str, dates)) or 'any date'} (seed {seed})"

@@ -16,6 +16,7 @@ from cbi_assets.market.bars import Timeframe
 from cbi_assets.tables import SOURCE_FILES
 from cbi_assets.timestamps import utc_from_micros
 from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
+from cbi_assets.warehouse.merge import merge_rows
 from cbi_assets.warehouse.sql_files import load_sql
 
 
@@ -169,10 +170,8 @@ def source_file_statements(
     staged = warehouse.stage_frame(
         "source_files", pl.DataFrame(rows, schema=SOURCE_FILES.polars_schema)
     )
-    columns = ", ".join(SOURCE_FILES.column_names)
     return [
-        Statement(load_sql("ledger/delete_files", staged=staged)),
-        Statement(f"INSERT INTO `ops.source_files` ({columns}) SELECT {columns} FROM `{staged}`"),
+        merge_rows(SOURCE_FILES, staged),
         books_balance("Nothing was published. Retry the load."),
     ]
 
