@@ -11,8 +11,9 @@ import polars as pl
 from cbi_assets.build.bar_inventory import SESSION_KEY, up_to_date
 from cbi_assets.build.build_slices import NO_CUTOFF, all_dates, within
 from cbi_assets.market.session_bars import choose_finest, session_bars
-from cbi_assets.tables import RAW, SESSIONS
+from cbi_assets.tables import DAILY_ML_MATRIX, RAW, SESSIONS
 from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.read_ahead import query_alike
 from cbi_assets.warehouse.sql_files import load_sql
 
 BARS_AT_ONCE = 1_500_000
@@ -92,9 +93,9 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
 
     `wanted` has root, symbol, trade_date and built_from: one row per session.
     """
-    parts = [pl.DataFrame(schema=_HOURS)]
     if wanted.is_empty():
-        return parts[0]
+        return pl.DataFrame(schema=_HOURS)
+    queries = []
     staged = warehouse.stage_frame("sessions_wanted", wanted.select("root", *_KEY))
     for timeframe in sorted(set(wanted["built_from"])):
         dates = wanted.filter(pl.col("built_from") == timeframe)["trade_date"]
@@ -109,8 +110,11 @@ def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:
             "first": _midnight(first - dt.timedelta(days=7)),
             "end": _midnight(last + dt.timedelta(days=2)),
         }
-        rows = warehouse.query(sql, params)
-        parts.append(rows.select(pl.col(name).cast(kind) for name, kind in _HOURS.items()))
+        queries.append(Statement(sql, params))
+    parts = (
+        rows.select(pl.col(name).cast(kind) for name, kind in _HOURS.items())
+        for rows in query_alike(warehouse, queries)
+    )
     return pl.concat(parts).sort("symbol", "ts_event", "instrument_id")
 
 
@@ -126,6 +130,17 @@ class HoursReader:
         self._known = self._hours.select(_SESSION)
         self._sessions = pl.DataFrame(schema=SESSIONS.polars_schema)
         self._computed = self._sessions.select(_SESSION)
+        self._zones: dict[tuple[str, dt.date], pl.DataFrame] = {}
+
+    def zone_until(self, root: str, last: dt.date) -> pl.DataFrame:
+        """Return root, trade_date and golden_zone of the matrix up to a trade date."""
+        if (root, last) not in self._zones:
+            self._zones[root, last] = self.warehouse.query(
+                "SELECT symbol AS root, data_date AS trade_date, golden_zone "
+                f"FROM `{DAILY_ML_MATRIX.id}` WHERE symbol = @root AND data_date <= @last",
+                {"root": root, "last": last},
+            )
+        return self._zones[root, last]
 
     def read(self, wanted: pl.DataFrame) -> pl.DataFrame:
         """Return what `read_hours` does."""

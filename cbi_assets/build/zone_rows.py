@@ -18,7 +18,6 @@ from cbi_assets.build.session_rows import HoursReader
 from cbi_assets.features.golden_zone import GOLDEN_ZONE_COLUMNS, ZoneMemory, resume_golden_zone
 from cbi_assets.market.session_bars import INTRADAY
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX
-from cbi_assets.warehouse.base import Warehouse
 
 KEPT: Final = 3
 """Of how many of the owed months, the newest, the memory is kept; an older change starts anew."""
@@ -74,7 +73,7 @@ def zone_rows(
     own = active.filter(pl.col("root") == root, pl.col("built_from").is_in(INTRADAY))
     start = start or ZoneStart()
     earlier = own.filter(pl.col("trade_date") < start.since)
-    rows = [] if earlier.is_empty() else [_read_back(reader.warehouse, earlier, root)]
+    rows = [] if earlier.is_empty() else [_read_back(reader, earlier, root)]
     if rows and rows[0].height < earlier.height:
         start, rows = ZoneStart(keep=start.keep), []
     later = own.filter(pl.col("trade_date") >= start.since)
@@ -92,13 +91,11 @@ def zone_rows(
     return ZoneRows(pl.concat(rows), pl.DataFrame(memories, schema=schema, orient="row"))
 
 
-def _read_back(warehouse: Warehouse, sessions: pl.DataFrame, root: str) -> pl.DataFrame:
+def _read_back(reader: HoursReader, sessions: pl.DataFrame, root: str) -> pl.DataFrame:
     """Return what the matrix has of these sessions."""
-    rows = warehouse.query(
-        f"SELECT symbol AS root, data_date AS trade_date, golden_zone FROM `{DAILY_ML_MATRIX.id}` "
-        "WHERE symbol = @root AND data_date <= @last",
-        {"root": root, "last": sessions["trade_date"].max()},
-    )
+    last = sessions["trade_date"].max()
+    assert isinstance(last, dt.date)
+    rows = reader.zone_until(root, last)
     kind = DAILY_ML_MATRIX.polars_schema["golden_zone"]
     return (
         rows.join(sessions.select("trade_date"), on="trade_date", how="semi")
