@@ -255,11 +255,10 @@ def _check_and_profile(
 ) -> tuple[list[CheckResult], list[PartitionProfile]]:
     context, chosen = CheckContext(session, full=False), _by_timeframe(partitions)
     results: list[CheckResult] = []
-    with session.reading_ahead(RAW_READS):
-        for timeframe, roots in log_steps(
-            chosen, lambda own: f"checking {len(own[1])} partitions of {own[0]}", logger=logger
-        ):
-            results += run_checks(replace(context, roots=roots), checks_run_by(run_raw, timeframe))
+    for timeframe, roots in log_steps(
+        chosen, lambda own: f"checking {len(own[1])} partitions of {own[0]}", logger=logger
+    ):
+        results += run_checks(replace(context, roots=roots), checks_run_by(run_raw, timeframe))
     record_results(session, results)
     return results, [
         profile

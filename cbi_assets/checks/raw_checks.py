@@ -9,7 +9,7 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.check import Check, CheckContext, run_together, to_result
+from cbi_assets.checks.check import Check, CheckContext, PlannedRunner, run_together, to_result
 from cbi_assets.checks.inline_sql import render_check_sql
 from cbi_assets.checks.sliced_table import (
     SLICE_CHECKS,
@@ -67,7 +67,7 @@ _UNSETTLED: Final = pl.Schema(
 _FINER: Final[dict[Timeframe, tuple[Timeframe, str]]] = {"1d": ("1h", "DAY"), "1h": ("1m", "HOUR")}
 
 
-def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
+def _run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
     """Run checks on a raw table's own bars.
 
     SLICE_CHECKS read the slices that are owed, all in one statement a span; the others read what is
@@ -109,6 +109,10 @@ def run_raw(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]
                 result = _changed_outside(context, check, root, changed, sql)
             results.append(result)
     return results
+
+
+run_raw: Final = PlannedRunner(lambda *_: RAW_READS, _run_raw)
+"""Runs checks on a raw table's own bars."""
 
 
 def _run_on_frames(
