@@ -252,7 +252,7 @@ def store_slices(
     """Replace the stored slices with those just checked, and delete `removed`; both by table."""
     rows = [
         vars(piece)
-        | {name: json.dumps(vars(piece)[name], default=_freeze) for name in _AS_JSON}
+        | {name: _encode(vars(piece)[name]) for name in _AS_JSON}
         | {
             "table_id": table_id,
             "passed": piece.offenders == 0,
@@ -344,6 +344,9 @@ def _freeze(value: object) -> Any:
     if isinstance(value, dt.date):
         return {"date": value.isoformat()}
     raise TypeError(f"no JSON for {value!r}")
+
+
+_encode = json.JSONEncoder(default=_freeze).encode
 
 
 def _revive(found: dict[str, Any]) -> Any:

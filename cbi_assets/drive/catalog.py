@@ -9,7 +9,8 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ class Slice:
     last_ts: int | None
 
 
+_SLICE_VALUES = attrgetter(*(field.name for field in fields(Slice)))
+
+
 @dataclass(frozen=True)
 class Pack:
     """One Parquet file of the landing zone, named by the sha256 of its bytes."""
@@ -102,7 +106,7 @@ class Pack:
 
 def _content_json(content: Content) -> str:
     """Return the keys that earlier versions know, who read no other."""
-    found = asdict(content)
+    found = {**vars(content)}
     del found["covers_from"], found["covers_to"]
     return json.dumps(found)
 
@@ -310,7 +314,7 @@ class Catalog:
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [astuple(s) for s in slices],
+                map(_SLICE_VALUES, slices),
             )
             self._db.executemany(
                 "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?, ?)",

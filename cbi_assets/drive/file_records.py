@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from cbi_assets.drive.conditions import MISSING, ConditionRun
@@ -76,7 +76,7 @@ def details_json(details: FileDetails | None) -> dict[str, Any]:
     """Return details as a JSON object, with dates in ISO format; empty for None."""
     if details is None:
         return {}
-    found = asdict(details)
+    found: dict[str, Any] = {**vars(details)}
     if isinstance(details, SidecarDetails):
         found["missing_days"] = [str(day) for day in details.missing_days]  # earlier versions'
         found["conditions"] = [run.to_json() for run in details.conditions or ()]

@@ -78,6 +78,16 @@ def consensus(records: Sequence[FirstRecord]) -> FirstRecord:
     )
 
 
+def is_decided(records: Sequence[FirstRecord]) -> bool:
+    """Return whether more records, up to FIRST_RECORDS, would leave the consensus as it is.
+
+    It is if more than half of FIRST_RECORDS have been read, and all of them are alike.
+    """
+    if len(records) <= FIRST_RECORDS // 2 or records[0].pretty_px is None:
+        return False
+    return all(record == records[0] for record in records)
+
+
 def schema_of_bars(rtype: int) -> str | None:
     """Return the schema of bars that load, None for any other rtype."""
     schema = RTYPES.get(rtype)

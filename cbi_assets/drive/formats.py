@@ -21,6 +21,7 @@ from cbi_assets.drive.first_records import (
     consensus,
     first_dbn_records,
     first_record,
+    is_decided,
     schema_of_bars,
 )
 from cbi_assets.drive.grammar import first_repeated, quoted
@@ -246,6 +247,8 @@ def _sniff_json(head: bytes, compression: Compression) -> Detected:
         with suppress(ValueError, KeyError, TypeError, RecursionError):
             record = json.loads(line)
             firsts.append(first_record(record["hd"] | record))
+        if is_decided(firsts):
+            break
     if not firsts:
         return Rejected("other", "JSON, but not Databento's records", "json", compression)
     return _text_format(firsts, "json", compression)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 import polars as pl
@@ -188,7 +188,7 @@ def books_balance(remedy: str) -> Assertion:
 
 
 def _file_row(content: Content, outside: int, not_loaded: int) -> dict[str, object]:
-    return asdict(content) | {
+    return vars(content) | {
         "id": content.source_file_id,
         "outside_universe": outside,
         "not_loaded": not_loaded,

@@ -59,6 +59,17 @@ class _OpenEventLog(SqliteEventLogStorage):
         """The connections with an open transaction, by thread and database."""
         return {}
 
+    @cached_property
+    def _tables(self) -> set[str]:
+        """The tables that are known to exist: Dagster drops none."""
+        return set()
+
+    def has_table(self, table_name: str) -> bool:
+        """Return whether a table exists, for which Dagster opens the database for each check."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
+
     def store_event_batch(self, events: Sequence[dg.EventLogEntry]) -> None:
         """Store events, all or none."""
         with self.transaction():

@@ -5,8 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cbi_assets.drive.first_records import consensus, first_record
+from cbi_assets.drive.first_records import (
+    FIRST_RECORDS,
+    FirstRecord,
+    consensus,
+    first_record,
+    is_decided,
+)
 from cbi_assets.drive.formats import FileFormat, Rejected, sniff
 from cbi_assets.session import Project
 from cbi_assets_tests.helpers import (
@@ -95,3 +103,35 @@ def test_all_but_a_first_record_of_another_schema_load(project: Project, drive: 
     assert published(project) == expected_rows(bars(4))[1:]
     [file] = outcome.quarantined
     assert (file.quarantined, file.record_no) == (1, 1)
+
+
+flags = st.booleans()
+any_record = st.builds(
+    FirstRecord,
+    rtype=st.sampled_from([33, 34]),
+    publisher_id=st.sampled_from([1, 2]),
+    pretty_px=st.none() | flags,
+    pretty_ts=flags,
+    has_symbol=flags,
+    is_frame=flags,
+)
+
+
+@given(any_record, st.integers(0, FIRST_RECORDS), st.lists(any_record, max_size=FIRST_RECORDS))
+def test_consensus_is_that_of_all_first_records_once_it_is_decided(
+    alike: FirstRecord, count: int, others: list[FirstRecord]
+) -> None:
+    every = [*[alike] * count, *others][:FIRST_RECORDS]
+    decided = next((n for n in range(len(every) + 1) if is_decided(every[:n])), None)
+    if decided is not None:
+        assert consensus(every[:decided]) == consensus(every)
+
+
+def test_consensus_is_decided_by_more_than_half_of_the_records_tried() -> None:
+    pretty = FirstRecord(34, 1, pretty_px=True, pretty_ts=True, has_symbol=True)
+    unknown = FirstRecord(34, 1, pretty_px=None, pretty_ts=True, has_symbol=True)
+    # FIRST_RECORDS is 20
+    assert not is_decided([pretty] * 10)
+    assert is_decided([pretty] * 11)
+    assert not is_decided([unknown] * 11)  # the others may say how prices are written
+    assert not is_decided([unknown] + [pretty] * 10)
