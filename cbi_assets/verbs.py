@@ -15,10 +15,11 @@ from cbi_assets.build.build import BuildOutcome, build_tables
 from cbi_assets.build.training import TrainingOutcome, build_training
 from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_checks
 from cbi_assets.checks.built_checks import run_matrix, run_rolls
+from cbi_assets.checks.fold_checks import run_folds
 from cbi_assets.checks.profiles import profile_partitions
 from cbi_assets.checks.raw_checks import RAW_READS, run_raw
 from cbi_assets.checks.staging_checks import STAGING_IDS, run_bridge, run_observations
-from cbi_assets.checks.training_checks import run_folds, run_training
+from cbi_assets.checks.training_checks import run_training, training_queries
 from cbi_assets.counted_steps import log_steps
 from cbi_assets.ledger.check_results import (
     FAILED_UPSTREAM,
@@ -214,13 +215,15 @@ def train(
     rewritten = {name for name in outcome.written if outcome.written[name] or outcome.removed[name]}
     if not rewritten:
         return outcome
-    checks = run_checks(
-        CheckContext(session, full=False),
-        [
-            *(c for c in checks_run_by(run_training) if c.table.name in rewritten),
-            *checks_run_by(run_folds),
-        ],
-    )
+    context = CheckContext(session, full=False)
+    with session.reading_ahead(training_queries(context)):
+        checks = run_checks(
+            context,
+            [
+                *(c for c in checks_run_by(run_training) if c.table.name in rewritten),
+                *checks_run_by(run_folds),
+            ],
+        )
     record_results(session, checks)
     return replace(outcome, checks=checks)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -13,18 +11,15 @@ import polars as pl
 
 from cbi_assets.build.build_slices import (
     LONGEST_HOLIDAY,
-    BuildSlices,
-    Owed,
     all_dates,
-    last_date_of,
     spans_of,
-    windows_of,
     within,
 )
 from cbi_assets.build.date_counts import COUNTS
+from cbi_assets.build.owed_targets import BARS, STEPS
 from cbi_assets.config.training import TrainingTable
 from cbi_assets.features.targets import Steps, intraday_targets, no_symbols
-from cbi_assets.tables import BUILD_SLICES, DERIVED, RAW, TRAINING, TableSpec
+from cbi_assets.tables import RAW, TRAINING
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.read_ahead import query_alike
 from cbi_assets.warehouse.sql_files import load_sql
@@ -32,128 +27,8 @@ from cbi_assets.warehouse.sql_files import load_sql
 BATCH_BARS: Final = 250_000
 """Approximate number of bars in memory at a time; a trade date is never split."""
 
-BARS: Final[dict[str, TableSpec]] = {
-    "1m": RAW["1m"],
-    "1h": RAW["1h"],
-    **dict(DERIVED.items()),
-}
-"""The tables of bars, by size."""
-
-RULES: Final = 1
-"""Increase it if the formula of a target or the layout of folds changes: all rows are compared."""
-
-_STEP: Final = {"1m": "MINUTE", "1h": "HOUR"}
-_WANTED: Final = BUILD_SLICES.schema_of("root", "month", "rule", "ledger")
 _BEFORE: Final = dt.timedelta(days=10)
 _AFTER: Final = dt.timedelta(days=2)
-
-
-@dataclass(frozen=True)
-class MonthTexts:
-    """What rows of bars depend on besides the bars: sessions and matrix rows, as sorted lines."""
-
-    dates: list[dt.date]
-    lines: list[str]
-
-    @classmethod
-    def of(cls, *frames: pl.DataFrame) -> MonthTexts:
-        """Return the rows of these frames, whose first column is the date."""
-        parts = [
-            frame.select(
-                date=pl.col(frame.columns[0]),
-                line=pl.concat_str(pl.all().cast(pl.String).fill_null("-"), separator=" "),
-            )
-            for frame in frames
-        ]
-        rows = pl.concat(parts).sort("date", "line")
-        return cls(rows["date"].to_list(), rows["line"].to_list())
-
-    def of_month(self, month: dt.date) -> str:
-        """Return the lines of the trade dates that the month's bars may be of, and two before."""
-        first = max(bisect_left(self.dates, month) - 2, 0)
-        return "\n".join(self.lines[first : bisect_right(self.dates, last_date_of(month))])
-
-
-def owed_months(
-    name: str,
-    table: TrainingTable,
-    slices: BuildSlices,
-    texts: MonthTexts,
-    changed: Collection[dt.date],
-) -> Owed:
-    """Return what is owed of a training table of bars: the months whose rows may differ.
-
-    A month's ledger is a hash of what the ledger says of its bars, of what else its rows depend on,
-    and of whether it is the newest.
-
-    Parameters
-    ----------
-    name, table
-        The training table, and what training.yaml says of it.
-    slices : BuildSlices
-        Of the training tables, and of the derived tables.
-    texts : MonthTexts
-        Of the root's sessions and matrix rows; two of these are before a month's first.
-    changed : collection of dates
-        First days of months in which matrix rows were written by this process: another build may
-        have written them at the same time of the clock.
-    """
-    assert table.bar is not None
-    source = BARS[table.bar]
-    if table.bar in _STEP:
-        bars = slices.ledger.filter(root=table.root, timeframe=table.bar).select("month", "ledger")
-    else:
-        bars = slices.stored.filter(root=table.root, table_id=source.id)
-        bars = bars.select("month", ledger=pl.concat_str("rule", "ledger"))
-    newest = bars["month"].max()
-    rule = _rule(table)
-    wanted = [
-        (table.root, month, rule, _hash(f"{ledger} {month == newest}\n{texts.of_month(month)}"))
-        for month, ledger in bars.iter_rows()
-    ]
-    owed = slices.compare(
-        TRAINING[name],
-        pl.DataFrame(wanted, schema=_WANTED, orient="row"),
-        [table.root],
-        {(table.root, month) for month in changed},
-    )
-    return owed if owed.months.is_empty() else replace(owed, windows=_with_newest(owed, newest))
-
-
-def owed_daily_months(
-    name: str,
-    table: TrainingTable,
-    rows: pl.DataFrame,
-    slices: BuildSlices,
-    changed: Collection[dt.date],
-) -> pl.DataFrame:
-    """Return the owed months of a training table of trade dates, those whose rows differ.
-
-    A month's ledger is a hash of its `rows`, which have data_date, sorted. `changed` are those of
-    `owed_months`.
-    """
-    lines = pl.concat_str(pl.all().cast(pl.String).fill_null("-"), separator=" ")
-    months = (
-        rows.select(line=lines, month=pl.col("data_date").dt.truncate("1mo"))
-        .group_by("month", maintain_order=True)
-        .agg(pl.col("line").str.join("\n"))
-    )
-    rule = _rule(table)
-    wanted = [(table.root, month, rule, _hash(text)) for month, text in months.iter_rows()]
-    frame = pl.DataFrame(wanted, schema=_WANTED, orient="row")
-    again = {(table.root, month) for month in changed}
-    return slices.compare(TRAINING[name], frame, [table.root], again).months
-
-
-def _rule(table: TrainingTable) -> str:
-    return _hash(f"{RULES} {table.model_dump_json()}")
-
-
-def _with_newest(owed: Owed, newest: object) -> pl.DataFrame:
-    """Return the windows with that of the newest month: its last bar limits the known targets."""
-    months = owed.months.select("root", "month")
-    newest_month = months.head(1).with_columns(month=pl.lit(newest, pl.Date)).drop_nulls()
-    return windows_of(pl.concat([months, newest_month]).unique().sort("root", "month"))
 
 
 @dataclass(frozen=True)
@@ -350,7 +225,7 @@ def _source(table: TrainingTable) -> tuple[str, dict[str, str]]:
     """Return the id of a size's table, and how its columns are written."""
     assert table.bar is not None
     source = BARS[table.bar].id
-    if (step := _STEP.get(table.bar)) is None:
+    if (step := STEPS.get(table.bar)) is None:
         return source, {
             "bar_end": "own.bar_end",
             "loads": "ARRAY_TO_STRING(own.load_ids, ' ')",
@@ -401,17 +276,13 @@ def _read_within(
     asked = [
         (each, Statement(sql, span)) for each, sql in queries for span in spans_of(each.windows)
     ]
-    answers = query_alike(warehouse, [statement for _, statement in asked]) if asked else []
+    answers = query_alike(warehouse, [statement for _, statement in asked])
     found = {}
     for each, _ in queries:
         own = [rows for (of, _), rows in zip(asked, answers, strict=True) if of is each]
         rows = pl.concat(own).with_columns(root=pl.lit(each.table.root, pl.String))
         found[each.name] = within(rows, each.windows).drop("root").unique(maintain_order=True)
     return found
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _with_evidence(dates: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -458,7 +329,7 @@ def _read_bars(
         queries.append(Statement(sql, {"root": own.table.root, **span}))
     utc = pl.Datetime("us", "UTC")
     found = {}
-    answers = query_alike(warehouse, queries) if queries else []
+    answers = query_alike(warehouse, queries)
     for (own, dates), bars in zip(chosen, answers, strict=True):
         last_contract = dates.select("trade_date", last_contract="contract")
         found[own.name] = (

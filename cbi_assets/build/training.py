@@ -7,51 +7,23 @@ A row takes its features from daily_ml_matrix_flat, in SQL, and its target from
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
 from cbi_assets.build.assemble import front_month_chain
-from cbi_assets.build.bar_targets import (
-    RULES,
-    BarDates,
-    FreshBars,
-    MonthTexts,
-    OwedBars,
-    fresh_bars,
-    owed_daily_months,
-    owed_months,
-    read_bar_dates,
-    read_counts,
-)
 from cbi_assets.build.build_slices import (
-    NO_CUTOFF,
     BuildSlices,
-    Owed,
-    all_dates,
-    store_slices,
     stored_query,
 )
-from cbi_assets.build.date_counts import (
-    count_by_date,
-    months_to_store,
-    stored_counts,
-    update_counts,
-)
-from cbi_assets.build.training_statements import (
-    assert_row_counts,
-    replace_bars,
-    replace_daily_rows,
-)
 from cbi_assets.build.training_summaries import publish_summaries
-from cbi_assets.config.training import TrainingTable
+from cbi_assets.build.training_update import RootInputs, TrainingUpdate
 from cbi_assets.counted_steps import log_step
 from cbi_assets.errors import CbiError
-from cbi_assets.features.targets import TARGET_COLUMNS, Steps, daily_targets, no_symbols, steps_of
+from cbi_assets.features.targets import Steps, steps_of
 from cbi_assets.ledger.bar_ledger import bar_ledger_query
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Session
@@ -61,10 +33,8 @@ from cbi_assets.tables import (
     FOLDS,
     TRAINING,
     TRAINING_BUILDS,
-    TableSpec,
 )
 from cbi_assets.warehouse.base import Statement, Warehouse
-from cbi_assets.warehouse.read_ahead import query_alike
 from cbi_assets.warehouse.sql_files import load_sql
 
 logger = logging.getLogger(__name__)
@@ -84,8 +54,6 @@ _BUILDS: Final = Statement(
 _FOLDS: Final = Statement(
     f"SELECT {', '.join(f'`{name}`' for name in FOLDS.column_names)} FROM `{FOLDS.id}`"
 )
-_NONE: Final = pl.DataFrame()
-_MONTH: Final = pl.col("data_date").dt.truncate("1mo")
 
 
 @dataclass(frozen=True)
@@ -105,27 +73,6 @@ class TrainingOutcome:
     def has_failures(self) -> bool:
         """Whether a check of a table failed."""
         return any(result.failed for result in self.checks)
-
-
-@dataclass(frozen=True)
-class RootInputs:
-    """What the targets of a root's rows are computed from.
-
-    Attributes
-    ----------
-    matrix : pl.DataFrame
-        data_date, timestamp, ingestion_ts, price_source of its matrix rows, sorted by data_date.
-    steps : Steps or None
-        Its daily returns; None without sessions.
-    """
-
-    matrix: pl.DataFrame
-    steps: Steps | None
-
-    def month_texts(self) -> MonthTexts:
-        """Return what rows of bars depend on besides the bars."""
-        symbols = no_symbols() if self.steps is None else self.steps.symbols
-        return MonthTexts.of(symbols.select("trade_date", pl.exclude("trade_date")), self.matrix)
 
 
 def build_training(
@@ -165,7 +112,7 @@ def build_training(
             session.warehouse, tables, list(dict.fromkeys(t.root for t in wanted.values()))
         )
         folds = session.warehouse.query(_FOLDS.sql)
-    update = _Update(session.warehouse, wanted, slices, inputs, changed or {})
+    update = TrainingUpdate(session.warehouse, wanted, slices, inputs, changed or {})
     statements = [*update.daily(), *update.bars()]
     for name, change in update.changes.items():
         if change.written or change.removed:
@@ -198,14 +145,15 @@ def _queries(roots: Iterable[str]) -> list[Statement]:
         stored_query(list(roots)),
         bar_ledger_query(),
         Statement(load_sql("training/matrix_rows"), asked),
-        Statement(load_sql("training/session_closes"), asked | {"until": NO_CUTOFF}),
+        closes_query(list(roots)),
     ]
 
 
 def _read_inputs(session: Session, roots: Iterable[str]) -> dict[str, RootInputs]:
     """Read the matrix rows and the daily returns of these roots."""
     matrix = session.warehouse.query(load_sql("training/matrix_rows"), {"roots": list(roots)})
-    closes = read_closes(session.warehouse, list(roots))
+    query = closes_query(list(roots))
+    closes = session.warehouse.query(query.sql, query.params)
     return {
         root: RootInputs(
             matrix.filter(symbol=root).drop("symbol"),
@@ -232,12 +180,9 @@ def read_inputs(session: Session, root: str) -> RootInputs:
     return _read_inputs(session, [root])[root]
 
 
-def read_closes(
-    warehouse: Warehouse, roots: Sequence[str], until: dt.date = NO_CUTOFF
-) -> pl.DataFrame:
-    """Return the closes of roots' sessions up to `until`."""
-    params = {"roots": list(roots), "until": until}
-    return warehouse.query(load_sql("training/session_closes"), params)
+def closes_query(roots: Sequence[str]) -> Statement:
+    """Return the query of the closes of roots' sessions."""
+    return Statement(load_sql("training/session_closes"), {"roots": list(roots)})
 
 
 def steps_from(session: Session, root: str, sessions: pl.DataFrame) -> Steps | None:
@@ -246,165 +191,3 @@ def steps_from(session: Session, root: str, sessions: pl.DataFrame) -> Steps | N
         return None
     chain = front_month_chain(sessions, session.universe)
     return steps_of(root, sessions, chain.front_months, session.universe.calendars()[root])
-
-
-@dataclass(frozen=True)
-class Change:
-    """How many rows were written and removed, and the hash of what the table was built from."""
-
-    digest: str
-    written: int = 0
-    removed: int = 0
-
-
-class _Update:
-    """Brings tables up to date: what their rows were and are to be, and what has changed.
-
-    `counts` are COUNTS of the tables, `changes` what was done to them.
-    """
-
-    def __init__(
-        self,
-        warehouse: Warehouse,
-        tables: Mapping[str, TrainingTable],
-        slices: BuildSlices,
-        inputs: Mapping[str, RootInputs],
-        changed: Mapping[str, Collection[dt.date]],
-    ) -> None:
-        self.changes: dict[str, Change] = {}
-        self.counts: dict[str, pl.DataFrame] = {}
-        self._warehouse = warehouse
-        self._tables = tables
-        self._slices = slices
-        self._inputs = inputs
-        self._changed = changed
-        self._done: dict[TableSpec, pl.DataFrame] = {}
-        self._totals = {name: slices.row_counts[TRAINING[name].id] for name in tables}
-
-    def daily(self) -> list[Statement]:
-        """Return the statements that bring the tables of trade dates up to date."""
-        rows, owed = {}, {}
-        for name, table in self._tables.items():
-            if table.bar is not None:
-                continue
-            again = self._changed.get(table.root, ())
-            rows[name] = _daily_rows(self._inputs[table.root], table.horizon)
-            months = owed_daily_months(name, table, rows[name], self._slices, again)
-            self._done[TRAINING[name]] = months
-            self.counts[name] = count_by_date(rows[name], "data_date")
-            self.changes[name] = Change(_digest(table, rows[name]))
-            if not months.is_empty():
-                owed[name] = months
-        existing = self._read_daily(owed)
-        statements, changed = [], {}
-        for name, months in owed.items():
-            is_owed = _MONTH.is_in(months["month"].implode())
-            # an earlier version recorded no months: what it left may be in one without rows now
-            is_gone = ~pl.col("data_date").is_in(rows[name]["data_date"].implode())
-            fresh, before = rows[name].filter(is_owed), existing[name].filter(is_owed | is_gone)
-            root = self._tables[name].root
-            written, removed, own = replace_daily_rows(self._warehouse, name, root, fresh, before)
-            self.changes[name] = replace(self.changes[name], written=written, removed=removed)
-            if own:
-                of_others = self._totals[name] - existing[name].height
-                changed[name] = rows[name].height + of_others
-                statements += own
-        return [*statements, assert_row_counts(changed)] if changed else []
-
-    def _read_daily(self, names: Collection[str]) -> dict[str, pl.DataFrame]:
-        """Return the rows that exist in tables of trade dates, without their features."""
-        columns = ("data_date", "ingestion_ts", *TARGET_COLUMNS)
-        filled = [name for name in names if self._totals[name]]
-        queries = [
-            Statement(
-                f"SELECT {', '.join(columns)} FROM `{TRAINING[name].id}` WHERE symbol = @root",
-                {"root": self._tables[name].root},
-            )
-            for name in filled
-        ]
-        empty = {n: pl.DataFrame(schema=TRAINING[n].schema_of(*columns)) for n in names}
-        found = query_alike(self._warehouse, queries) if queries else []
-        return empty | dict(zip(filled, found, strict=True))
-
-    def bars(self) -> list[Statement]:
-        """Return the statements that bring the tables of bars up to date, and record all months.
-
-        If these are many rows, some of them are published here.
-        """
-        owed: dict[str, Owed] = {}
-        texts = {root: own.month_texts() for root, own in self._inputs.items()}
-        for name, table in self._tables.items():
-            if table.bar is None:
-                continue
-            again = self._changed.get(table.root, ())
-            owed[name] = owed_months(name, table, self._slices, texts[table.root], again)
-            self.changes[name] = Change(_digest(table, self._inputs[table.root].matrix))
-        dates = read_bar_dates(
-            self._warehouse,
-            [
-                OwedBars(name, self._tables[name], inputs.steps, inputs.matrix, own.windows)
-                for name, own in owed.items()
-                if not own.months.is_empty()
-                for inputs in [self._inputs[self._tables[name].root]]
-            ],
-        )
-        self._count_bars(owed, dates)
-        statements: list[Statement] = []
-        for batch in fresh_bars(self._warehouse, dates.values()):
-            log_step(f"replacing bars of {', '.join(fresh.name for fresh in batch)}")
-            if statements:
-                self._warehouse.transact(statements)
-            statements = [statement for fresh in batch for statement in self._replace(fresh)]
-            statements.append(assert_row_counts({f.name: self._totals[f.name] for f in batch}))
-        for name, own in owed.items():
-            stored = self._stored(name)
-            self._done[TRAINING[name]] = months_to_store(stored, own.months, self.counts[name])
-        return [*statements, *store_slices(self._warehouse, self._done)]
-
-    def _stored(self, name: str) -> pl.DataFrame:
-        own = {"table_id": TRAINING[name].id, "root": self._tables[name].root}
-        return self._slices.stored.filter(**own)
-
-    def _count_bars(self, owed: Collection[str], dates: Mapping[str, BarDates]) -> None:
-        """Count the rows of tables of bars as they are: by what is stored, where that agrees."""
-        missing = []
-        for name in owed:
-            known = stored_counts(self._stored(name))
-            if known is None or known["row_count"].sum() != self._totals[name]:
-                root = self._tables[name].root
-                missing.append(OwedBars(name, self._tables[name], None, _NONE, all_dates([root])))
-            else:
-                self.counts[name] = known
-        self.counts |= read_counts(self._warehouse, missing)
-        for name, own in dates.items():
-            self.counts[name] = update_counts(
-                self.counts[name], own.counts(), own.owed.windows, own.owed.table.root
-            )
-
-    def _replace(self, fresh: FreshBars) -> list[Statement]:
-        name, before = fresh.name, self.changes[fresh.name]
-        is_gone = ~pl.col("trade_date").is_in(fresh.dates)
-        parts = [self.counts[name].filter(is_gone), count_by_date(fresh.rows, "trade_date")]
-        self.counts[name] = pl.concat(parts).sort("trade_date")
-        self._totals[name] += fresh.rows.height - int(fresh.replaced["bars"].sum())
-        self.changes[name] = replace(
-            before,
-            written=before.written + fresh.rows.height,
-            removed=before.removed + fresh.removed,
-        )
-        return replace_bars(self._warehouse, fresh)
-
-
-def _daily_rows(inputs: RootInputs, horizon: int) -> pl.DataFrame:
-    """Return data_date, ingestion_ts and TARGET_COLUMNS of the matrix rows that have a session."""
-    rows = inputs.matrix.select("data_date", "ingestion_ts")
-    if inputs.steps is None or rows.is_empty():
-        return rows.clear()
-    rows = rows.filter(pl.col("data_date").is_in(inputs.steps.closes["trade_date"].implode()))
-    targets = daily_targets(rows, inputs.steps, horizon)
-    return rows.join(targets, on="data_date", maintain_order="left")
-
-
-def _digest(table: TrainingTable, frame: pl.DataFrame) -> str:
-    text = f"{RULES} {table.model_dump_json()} {frame.write_csv()}"
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -7,10 +7,11 @@ from typing import Final
 
 from cbi_assets.checks.built_checks import run_matrix, run_rolls, run_sessions, run_table_spec
 from cbi_assets.checks.check import Check, Runner
+from cbi_assets.checks.fold_checks import run_folds
 from cbi_assets.checks.point_in_time import run_point_in_time
 from cbi_assets.checks.raw_checks import run_raw, run_rebuilds
 from cbi_assets.checks.staging_checks import run_bridge, run_observations
-from cbi_assets.checks.training_checks import run_folds, run_training
+from cbi_assets.checks.training_checks import run_training
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.tables import (
     ALL_TABLES,

@@ -64,7 +64,8 @@ class Slice:
         Where the bars are from.
     days : dict
         Days from the first of the month to each trade date, by `kind symbol`; outrights have no
-        symbol there.
+        symbol there. Of a training table by days from that date to the last that its rows' targets
+        see, empty if they have none.
     closes : list of (day, bars, volume, close)
         By days from the first of the month to each trade date: its bars, and the volume and close
         of its most traded outright or continuous symbol; 0 and no close if there is none.

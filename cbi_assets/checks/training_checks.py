@@ -1,4 +1,4 @@
-"""Check the training tables: nothing leaks, targets roll as the ledger says, folds are purged."""
+"""Check the training tables: nothing leaks, and targets roll as the ledger says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.build.bar_targets import known_rows
-from cbi_assets.build.training import read_closes, steps_from
+from cbi_assets.build.build_slices import EVER
+from cbi_assets.build.training import closes_query, steps_from
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.checks.recomputed_targets import (
@@ -22,21 +23,28 @@ from cbi_assets.checks.recomputed_targets import (
     rolled_by_ledger,
     same,
 )
-from cbi_assets.checks.training_slices import StoredRows, draw, due_of, folds_due, read_rows
+from cbi_assets.checks.slices import SLICES
+from cbi_assets.checks.training_rows import StoredRows, draw, read_rows
+from cbi_assets.checks.training_slices import (
+    ALL_FOLDS,
+    MATRIX_MONTHS,
+    MONTHS_BUILT,
+    UNCHANGED,
+    read_rows_due,
+    with_windows,
+)
 from cbi_assets.features.targets import SESSION, UTC_DAY, daily_targets
 from cbi_assets.formatting import plural
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.market.session_bars import INTRADAY
-from cbi_assets.tables import DAILY_ML_MATRIX_FLAT, FOLDS, ROLL_CALENDAR, TRAINING
+from cbi_assets.tables import DAILY_ML_MATRIX_FLAT, ROLL_CALENDAR
 from cbi_assets.tables.training_tables import FEATURES
+from cbi_assets.warehouse.base import Statement
 
 CUTS: Final = 3
 """Dates at which the input is cut off."""
 
 SAMPLED_ROWS: Final = 200
-
-UNCHANGED: Final = "and no change since"
-"""Said of what passed before, and is not read again."""
 
 _NAMES: Final = [column.name for column in FEATURES if column.name not in ("symbol", "data_date")]
 _UTC: Final = pl.Datetime("us", "UTC")
@@ -53,10 +61,10 @@ def run_training(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
         return []
     if context.roots is not None and table.root not in context.roots:
         return []
-    due = due_of(context, spec.name, table)
-    stored = None
-    if due.slices or context.full:
-        stored = read_rows(context, spec.name, table, None if context.full else due.months)
+    found_due = read_rows_due(context)
+    due, stored = found_due.due[spec.name], found_due.rows.get(spec.name)
+    if stored is None and (due.slices or context.full):
+        stored = read_rows(context, {spec.name: (table, None)})[spec.name]
     results = []
     for check in checks:
         sql = f"SELECT * FROM `{spec.id}` WHERE symbol = @root"
@@ -78,7 +86,8 @@ def run_training(context: CheckContext, checks: Sequence[Check]) -> list[CheckRe
             check.result(context, table.root, found.height, sample, paste, expected=expected)
         )
     if all(result.passed for result in results) and len(checks) == len(_CHECKS):
-        context.store(spec.id, due.slices, due.gone)
+        passed = [] if stored is None else with_windows(due, stored.windows)
+        context.store(spec.id, passed, due.gone)
     return results
 
 
@@ -94,22 +103,26 @@ def find_leaks(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
         return rows.select(TRAINING_KEY[stored.table.bar is None])
     key = TRAINING_KEY[stored.table.bar is None]
     root = stored.table.root
-    flat = _flat(context, root)
+    matrix = _matrix_dates(context, root)
+    flat = _features(context, stored)
     joined = rows.join(flat, on="data_date", how="left", suffix="_matrix", maintain_order="left")
     if stored.table.bar is None:
-        closes = flat.select(target_date="data_date", last_close="timestamp")
+        closes = matrix.select(target_date="data_date", last_close="timestamp")
         parts = [
             rows.join(closes, on="target_date", how="left")
             .filter(pl.col("target_known_at") < pl.col("last_close"))
             .select(*key, leak=pl.lit("its target is dated before its last close")),
-            *(_leaks_of_targets(context, stored, cut) for cut in _cuts(stored, flat["data_date"])),
+            *(
+                _leaks_of_targets(context, stored, cut)
+                for cut in _cuts(stored, matrix["data_date"])
+            ),
         ]
     else:
         known = known_rows(
-            flat.select(
+            matrix.select(
                 "data_date", "timestamp", "ingestion_ts", price_source="source_price_source"
             ),
-            flat.select(trade_date="data_date", last_end=pl.lit(None, _UTC)),
+            matrix.select(trade_date="data_date", last_end=pl.lit(None, _UTC)),
         )
         parts = [
             rows.join(known.drop("ingestion_ts"), on="data_date")
@@ -144,15 +157,72 @@ def _first_differing(columns: tuple[str, ...]) -> pl.Expr:
 TRAINING_KEY: Final = {True: ["data_date"], False: ["bar_end"]}
 
 
-def _flat(context: CheckContext, root: str) -> pl.DataFrame:
-    """Return a root's matrix rows, sorted."""
-    return context.once(
-        ("flat", root),
-        lambda: context.session.warehouse.query(
-            f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol = @root ORDER BY data_date",
-            {"root": root},
-        ),
+def _matrix_dates(context: CheckContext, root: str) -> pl.DataFrame:
+    """Return what the checks need of all matrix rows of a root, sorted."""
+    query = _matrix_query(context)
+    every = context.once(
+        ("matrix dates",), lambda: context.session.warehouse.query(query.sql, query.params)
     )
+    return every.filter(symbol=root).drop("symbol").sort("data_date")
+
+
+def _features(context: CheckContext, stored: StoredRows) -> pl.DataFrame:
+    """Return the matrix rows that a table's rows may have their features from."""
+    root = stored.table.root
+    if stored.is_whole:
+        return context.once(("flat", root), lambda: _read_features(context, [stored]))
+    due = list(read_rows_due(context).rows.values())
+    every = context.once(("flat", "due"), lambda: _read_features(context, due))
+    return every.filter(symbol=root)
+
+
+def _read_features(context: CheckContext, stored: Sequence[StoredRows]) -> pl.DataFrame:
+    """Return the matrix rows of these tables' roots, from their first row to the last."""
+    dates = pl.concat([each.rows["data_date"].drop_nulls() for each in stored])
+    return context.session.warehouse.query(
+        f"SELECT * FROM `{DAILY_ML_MATRIX_FLAT.id}` "
+        "WHERE symbol IN UNNEST(@roots) AND data_date BETWEEN @first AND @last",
+        {
+            "roots": sorted({each.table.root for each in stored}),
+            "first": dates.min() or EVER,
+            "last": dates.max() or EVER,
+        },
+    )
+
+
+def _roots(context: CheckContext) -> list[str]:
+    """Return the roots that have training tables."""
+    return sorted({table.root for table in context.session.project.training.tables.values()})
+
+
+def _matrix_query(context: CheckContext) -> Statement:
+    return Statement(
+        "SELECT symbol, data_date, timestamp, ingestion_ts, source_price_source, source_roll_rule "
+        f"FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol IN UNNEST(@roots)",
+        {"roots": _roots(context)},
+    )
+
+
+def _rolls_query(context: CheckContext) -> Statement:
+    return Statement(
+        "SELECT root, roll_date, decided_on, from_contract, to_contract "
+        f"FROM `{ROLL_CALENDAR.id}` WHERE root IN UNNEST(@roots)",
+        {"roots": _roots(context)},
+    )
+
+
+def training_queries(context: CheckContext) -> list[Statement]:
+    """Return what the checks of training tables ask first, if some of these have changed."""
+    return [
+        SLICES,
+        ALL_FOLDS,
+        MATRIX_MONTHS,
+        MONTHS_BUILT,
+        ALL_FOLDS,
+        _matrix_query(context),
+        _rolls_query(context),
+        closes_query(_roots(context)),
+    ]
 
 
 def _cuts(stored: StoredRows, every: pl.Series) -> list[dt.date]:
@@ -211,7 +281,7 @@ def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame
     known = stored.rows.filter(pl.col("target").is_not_null())
     if stored.table.bar is not None:
         return inconsistent_bars(stored.rows, known).select(*key, "target", "recomputed")
-    known = rolled_by_ledger(stored.rows, _flat(context, stored.table.root))
+    known = rolled_by_ledger(stored.rows, _matrix_dates(context, stored.table.root))
     places = draw(range(known.height), SAMPLED_ROWS, stored.seed)
     rows = known[sorted(places)]
     root = stored.table.root
@@ -225,8 +295,11 @@ def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame
 
 
 def _closes_of(context: CheckContext, root: str) -> pl.DataFrame:
-    warehouse = context.session.warehouse
-    return context.once(("sessions", root), lambda: read_closes(warehouse, [root]))
+    query = closes_query(_roots(context))
+    every = context.once(
+        ("sessions",), lambda: context.session.warehouse.query(query.sql, query.params)
+    )
+    return every.filter(root=root)
 
 
 def _read_closes(context: CheckContext, root: str) -> tuple[Closes, Rolls]:
@@ -245,11 +318,11 @@ def _read_closes(context: CheckContext, root: str) -> tuple[Closes, Rolls]:
         .select(kind.alias("kind"), "contract_key", "trade_date", "close")
         .iter_rows()
     }
-    rolls = context.session.warehouse.query(
-        f"SELECT roll_date, decided_on, from_contract, to_contract FROM `{ROLL_CALENDAR.id}` "
-        "WHERE root = @root ORDER BY roll_date",
-        {"root": root},
-    ).rows()
+    query = _rolls_query(context)
+    every = context.once(
+        ("rolls",), lambda: context.session.warehouse.query(query.sql, query.params)
+    )
+    rolls = every.filter(root=root).drop("root").sort("roll_date").rows()
     return closes, rolls
 
 
@@ -257,88 +330,3 @@ _CHECKS: Final[dict[str, Callable[[CheckContext, StoredRows], pl.DataFrame]]] = 
     "targets_do_not_leak": find_leaks,
     "targets_are_roll_consistent": find_inconsistent,
 }
-
-
-def run_folds(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
-    """Compare the target windows of every fold's rows with the dates of its other roles.
-
-    Unless the context is full, only of roots of which a fold or a table has changed.
-    """
-    (check,) = checks
-    warehouse, training = context.session.warehouse, context.session.project.training
-    folds = warehouse.query(f"SELECT * FROM `{FOLDS.id}` ORDER BY `table`, fold, from_date")
-    chosen = {
-        name: training.tables[name]
-        for name in folds["table"].unique(maintain_order=True)
-        if name in training.tables
-        and (context.roots is None or training.tables[name].root in context.roots)
-    }
-    by_root: dict[str, list[pl.DataFrame]] = {table.root: [] for table in chosen.values()}
-    due = folds_due(context, folds, chosen)
-    chosen = {name: table for name, table in chosen.items() if table.root in due}
-    if chosen:
-        dates = {n: "data_date" if t.bar is None else "trade_date" for n, t in chosen.items()}
-        windows = warehouse.query(
-            " UNION ALL ".join(
-                f"SELECT '{name}' AS name, {date} AS first, MAX(target_date) AS last "
-                f"FROM `{TRAINING[name].id}` WHERE symbol = '{chosen[name].root}' GROUP BY {date}"
-                for name, date in dates.items()
-            )
-        ).sort("first")
-        for name, table in chosen.items():
-            own, rows = folds.filter(table=name), windows.filter(name=name).drop("name")
-            by_root[table.root].append(find_unpurged(name, own, rows))
-    sql = warehouse.to_dialect(f"SELECT * FROM `{FOLDS.id}` ORDER BY `table`, fold, from_date")
-    results = []
-    for root, parts in by_root.items():
-        if root not in due:
-            unchanged = f"{plural(0, check.noun)}, {UNCHANGED}"
-            results.append(check.result(context, root, 0, [], sql, actual=unchanged))
-            continue
-        found = pl.concat(parts)
-        if found.is_empty():
-            context.store(FOLDS.id, [due[root]])
-        results.append(check.result(context, root, found.height, found.head(20).to_dicts(), sql))
-    return results
-
-
-def find_unpurged(table: str, folds: pl.DataFrame, windows: pl.DataFrame) -> pl.DataFrame:
-    """Return rows in a role whose window reaches another role, or that follow too soon.
-
-    Parameters
-    ----------
-    table : str
-        The training table.
-    folds : pl.DataFrame
-        Its rows of training.folds.
-    windows : pl.DataFrame
-        first and last: each date that has rows, and the last date that their targets see.
-    """
-    spans = folds.pivot("role", index="fold", values=["from_date", "to_date"])
-    rows = windows.join(spans, how="cross")
-
-    def in_role(role: str) -> pl.Expr:
-        return pl.col("first").is_between(pl.col(f"from_date_{role}"), pl.col(f"to_date_{role}"))
-
-    def reaches(role: str) -> pl.Expr:
-        return pl.col("last") >= pl.col(f"from_date_{role}")
-
-    # The embargo: a row within the horizon after validation starts inside a validation window.
-    validated = (
-        rows.filter(in_role("valid")).group_by("fold").agg(pl.col("last").max().alias("seen"))
-    )
-    rows = rows.join(validated, on="fold", how="left")
-    return (
-        rows.with_columns(
-            problem=pl.when(in_role("train") & reaches("valid"))
-            .then(pl.lit("a training window touches validation"))
-            .when(in_role("train") & reaches("test"))
-            .then(pl.lit("a training window touches test"))
-            .when(in_role("valid") & reaches("test"))
-            .then(pl.lit("a validation window touches test"))
-            .when(in_role("test") & (pl.col("first") <= pl.col("seen")))
-            .then(pl.lit("a test row is within the horizon after validation"))
-        )
-        .filter(pl.col("problem").is_not_null())
-        .select(pl.lit(table).alias("table"), "fold", pl.col("first").alias("date"), "problem")
-    )

@@ -6,53 +6,44 @@
 from __future__ import annotations
 
 import datetime as dt
-import random
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
 
-from cbi_assets.build.build_slices import EVER, LONGEST_HOLIDAY, NO_CUTOFF, month_after
 from cbi_assets.checks.check import CheckContext
 from cbi_assets.checks.sliced_table import book_of
-from cbi_assets.checks.slices import Slice, SliceKey, Span, digest, spans_of
+from cbi_assets.checks.slices import Slice, SliceKey, digest
+from cbi_assets.checks.training_rows import StoredRows, read_rows
 from cbi_assets.config.training import TrainingTable
 from cbi_assets.tables import BUILD_SLICES, DAILY_ML_MATRIX, FOLDS, TRAINING, TRAINING_BUILDS
+from cbi_assets.warehouse.base import Statement
 
-RULES: Final = 1
+RULES: Final = 2
 """Increase it if a check of training tables changes: everything is checked again."""
 
-_DATES: Final = pl.Schema(
-    {
-        "trade_date": pl.Date(),
-        "first_end": pl.Datetime("us", "UTC"),
-        "last_end": pl.Datetime("us", "UTC"),
-    }
+NO_TARGET: Final = ""
+"""Under which `Slice.days` has dates without a target; others under the days to the last one's."""
+
+MATRIX_MONTHS: Final = Statement(
+    "SELECT symbol, DATE_TRUNC(data_date, MONTH) AS month, COUNT(*) AS row_count, "
+    f"MAX(ingestion_ts) AS written FROM `{DAILY_ML_MATRIX.id}` GROUP BY symbol, month"
 )
-SAMPLED_DATES: Final = 20
-"""Trade dates whose bars are compared at most: a table of 1m bars has millions."""
+MONTHS_BUILT: Final = Statement(
+    f"SELECT table_id, root, month, rule, ledger FROM `{BUILD_SLICES.id}`"
+)
 
-_DATES_PER_MONTH: Final = 5
-"""How many of these are of each month that changed, if others have not."""
+ALL_FOLDS: Final = Statement(
+    f"SELECT {', '.join(f'`{name}`' for name in FOLDS.column_names)} FROM `{FOLDS.id}`"
+)
+UNCHANGED: Final = "and no change since"
+"""Said of what passed before, and is not read again."""
 
-_EVER: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_NEVER: Final = dt.datetime(2200, 1, 1, tzinfo=dt.UTC)
+_WINDOWS: Final = pl.Schema({"first": pl.Date, "last": pl.Date})
 _WHOLE: Final = dt.date(1970, 1, 1)
 """The month under which a table without months is stored."""
-
-
-@dataclass(frozen=True)
-class StoredRows:
-    """A training table's rows to check: of one of bars, those of a few dates.
-
-    `is_whole` says that no month is left out.
-    """
-
-    table: TrainingTable
-    rows: pl.DataFrame
-    seed: int
-    is_whole: bool
 
 
 @dataclass(frozen=True)
@@ -111,16 +102,12 @@ def _months(context: CheckContext, name: str, table: TrainingTable) -> dict[dt.d
     A daily table's month also depends on the root's matrix rows of that month as they are, and the
     newest month of a table of bars on all: they may have been built again.
     """
-    matrix = _read(
-        context,
-        "SELECT symbol, DATE_TRUNC(data_date, MONTH) AS month, COUNT(*) AS row_count, "
-        f"MAX(ingestion_ts) AS written FROM `{DAILY_ML_MATRIX.id}` GROUP BY symbol, month",
-    ).filter(symbol=table.root)
-    built = _read(context, f"SELECT table_id, root, month, rule, ledger FROM `{BUILD_SLICES.id}`")
+    matrix = _read(context, MATRIX_MONTHS).filter(symbol=table.root)
+    built = _read(context, MONTHS_BUILT)
     own = built.filter(table_id=TRAINING[name].id, root=table.root).sort("month")
     now = str((matrix["row_count"].sum(), matrix["written"].max()))
     if own.is_empty():  # earlier versions recorded no months
-        builds = _read(context, f"SELECT `table`, inputs FROM `{TRAINING_BUILDS.id}`")
+        builds = _read(context, Statement(f"SELECT `table`, inputs FROM `{TRAINING_BUILDS.id}`"))
         return {_WHOLE: digest(*builds.filter(table=name)["inputs"], now)}
     texts = {own["month"].max(): now}
     if table.bar is None:
@@ -131,80 +118,70 @@ def _months(context: CheckContext, name: str, table: TrainingTable) -> dict[dt.d
     }
 
 
-def _read(context: CheckContext, sql: str) -> pl.DataFrame:
-    def read() -> pl.DataFrame:
-        return context.session.warehouse.query(sql)
-
-    return context.once((sql,), read)
+def _read(context: CheckContext, query: Statement) -> pl.DataFrame:
+    return context.once((query.sql,), lambda: context.session.warehouse.query(query.sql))
 
 
-def read_rows(
-    context: CheckContext, name: str, table: TrainingTable, months: Collection[dt.date] | None
-) -> StoredRows:
-    """Read the rows of these months (None: of all): of a table of bars, those of a few dates."""
-    session, seed = context.session, int(f"{context.session.now:%Y%m%d}")
-    sql, params = f"SELECT * FROM `{TRAINING[name].id}` WHERE symbol = @root", {"root": table.root}
-    if table.bar is None:
-        span = {"first": min(months or [EVER]), "last": month_after(max(months or [NO_CUTOFF]))}
-        inside = f"{sql} AND data_date BETWEEN @first AND @last ORDER BY data_date"
-        rows = session.warehouse.query(inside, params | span)
-        month = pl.col("data_date").dt.truncate("1mo")
-        rows = rows if months is None else rows.filter(month.is_in(list(months)))
-        return StoredRows(table, rows, seed, months is None)
-    dates = _dates_in(context, name, table.root, months)
-    most = SAMPLED_DATES if months is None else _DATES_PER_MONTH * max(len(months), 1)
-    drawn = draw(dates["trade_date"].to_list(), min(SAMPLED_DATES, most), seed)
-    month = pl.col("first_end").dt.truncate("1mo")
-    chosen = dates.filter(pl.col("trade_date").is_in(drawn)).with_columns(month=month)
-    # a statement per month, or BigQuery would read all months between the first and the last date
-    by_month = chosen.partition_by("month") or [chosen]
-    parts = [_rows_of(context, name, table.root, own) for own in by_month]
-    return StoredRows(table, pl.concat(parts).sort("bar_end"), seed, months is None)
+@dataclass(frozen=True)
+class RowsDue:
+    """What has changed of each training table, and of those not changed as a whole, the rows."""
+
+    due: dict[str, Due]
+    rows: dict[str, StoredRows]
 
 
-def _dates_in(
-    context: CheckContext, name: str, root: str, months: Collection[dt.date] | None
-) -> pl.DataFrame:
-    """Return the trade dates with bars in these months (None: in all), sorted.
-
-    trade_date, first_end and last_end of its bars.
-    """
-    spans = [Span(_EVER, _NEVER)] if months is None else spans_of(months)
-    parts = [pl.DataFrame(schema=_DATES)]
-    for span in spans:
-        rows = context.session.warehouse.query(
-            "SELECT trade_date, MIN(bar_end) AS first_end, MAX(bar_end) AS last_end "
-            f"FROM `{TRAINING[name].id}` WHERE symbol = @root "
-            "AND bar_end >= @first_ts AND bar_end < @last_ts GROUP BY trade_date",
-            # a trade date's first bar may be days before it, its last one in the next month
-            {
-                "root": root,
-                "first_ts": span.first - LONGEST_HOLIDAY,
-                "last_ts": span.end + LONGEST_HOLIDAY,
-            },
-        )
-        inside = (pl.col("last_end") >= span.first) & (pl.col("first_end") < span.end)
-        parts.append(rows.filter(inside))
-    return pl.concat(parts).unique("trade_date", keep="first").sort("trade_date")
+def read_rows_due(context: CheckContext) -> RowsDue:
+    """Read the rows that have changed of all tables to check, once per context."""
+    return context.once(("training rows due",), lambda: _read_rows_due(context))
 
 
-def _rows_of(context: CheckContext, name: str, root: str, dates: pl.DataFrame) -> pl.DataFrame:
-    """Return a table's rows of these trade dates."""
-    params = {
-        "root": root,
-        "dates": dates["trade_date"].to_list() or [_EVER.date()],
-        "first_ts": dates["first_end"].min() or _EVER,
-        "last_ts": dates["last_end"].max() or _EVER,
+def _read_rows_due(context: CheckContext) -> RowsDue:
+    tables = {
+        name: table
+        for name, table in context.session.project.training.tables.items()
+        if (context.roots is None or table.root in context.roots)
+        and context.session.warehouse.live_table(TRAINING[name]) is not None
     }
-    return context.session.warehouse.query(
-        f"SELECT * FROM `{TRAINING[name].id}` WHERE symbol = @root "
-        "AND bar_end BETWEEN @first_ts AND @last_ts AND trade_date IN UNNEST(@dates)",
-        params,
-    )
+    due = {name: due_of(context, name, table) for name, table in tables.items()}
+    wanted = {
+        name: (tables[name], own.months)
+        for name, own in due.items()
+        if own.slices and own.months is not None and not context.full
+    }
+    return RowsDue(due, read_rows(context, wanted))
 
 
-def draw[Item](items: Sequence[Item], count: int, seed: int) -> list[Item]:
-    """Draw some of the items; the newest is always one of them."""
-    if not items:
-        return []
-    return [*random.Random(seed).sample(items[:-1], min(count, len(items)) - 1), items[-1]]
+def with_windows(due: Due, windows: pl.DataFrame) -> list[Slice]:
+    """Return the slices that were checked, with the windows of their dates' rows.
+
+    A date is stored with the newest month that is not after it, else with the first.
+    """
+    months = sorted(piece.month for piece in due.slices)
+    days: dict[dt.date, dict[str, list[int]]] = {month: {} for month in months}
+    for first, last in windows.select("first", "last").iter_rows():
+        month = months[max(bisect_right(months, first) - 1, 0)]
+        ahead = NO_TARGET if last is None else str((last - first).days)
+        days[month].setdefault(ahead, []).append((first - month).days)
+    return [replace(piece, days=days[piece.month]) for piece in due.slices]
+
+
+def stored_windows(context: CheckContext, name: str) -> pl.DataFrame | None:
+    """Return the windows of a table's dates, as stored where nothing has changed.
+
+    None if they must be read: all months have changed, or the context is full.
+    """
+    found = read_rows_due(context)
+    due, rows = found.due[name], found.rows.get(name)
+    if context.full or (due.slices and rows is None):
+        return None
+    changed = {piece.key for piece in due.slices} | set(due.gone)
+    windows = [
+        (date, None if ahead == NO_TARGET else date + dt.timedelta(days=int(ahead)))
+        for key, piece in book_of(context).stored(TRAINING[name].id).items()
+        if key not in changed
+        for ahead, places in piece.days.items()
+        for date in (piece.month + dt.timedelta(days=place) for place in places)
+    ]
+    every = pl.DataFrame(windows, schema=_WINDOWS, orient="row")
+    parts = [every] if rows is None else [every, rows.windows.cast(_WINDOWS)]
+    return pl.concat(parts).group_by("first").agg(pl.col("last").max()).sort("first")

@@ -12,7 +12,7 @@ import pytest
 
 from cbi_assets.build.training import TrainingOutcome
 from cbi_assets.checks import CHECKS, CheckContext, run_checks
-from cbi_assets.checks.training_slices import read_rows
+from cbi_assets.checks.training_rows import read_rows
 from cbi_assets.config.settings import Settings
 from cbi_assets.config.training import parse_training
 from cbi_assets.session import Project, open_session
@@ -214,6 +214,21 @@ def test_a_leak_fails_its_check(home: Project, leak: str) -> None:
     assert words in str(failed[0].sample)
 
 
+@pytest.mark.parametrize("leak", [leak for leak in LEAKS if leak.startswith("a fold")])
+def test_folds_that_changed_are_compared_with_rows_that_did_not(home: Project, leak: str) -> None:
+    """What the rows' targets see is stored with the months that passed."""
+    name, sql, words = LEAKS[leak]
+    checks = [check for check in CHECKS if check.name == name]
+    with open_session(home, now=NOW) as session:
+        assert run_checks(CheckContext(session, full=False), checks)[0].passed
+        session.warehouse.transact([Statement(sql)])
+        samples = [
+            run_checks(CheckContext(session, full=full), checks)[0].sample for full in (False, True)
+        ]
+    assert words in str(samples[0])
+    assert samples[0] == samples[1]
+
+
 @pytest.mark.full
 def test_days_checks_read_only_what_has_changed_since_it_passed(
     home: Project, tmp_path: Path
@@ -276,7 +291,8 @@ def test_rows_of_bars_are_drawn_from_the_months_that_changed(
     home: Project, months: set[dt.date] | None, dates: int
 ) -> None:
     with open_session(home, now=NOW) as session:
-        found = read_rows(CheckContext(session), HOURLY, ONLY.tables[HOURLY], months)
+        wanted = {HOURLY: (ONLY.tables[HOURLY], months)}
+        found = read_rows(CheckContext(session), wanted)[HOURLY]
     assert found.rows["trade_date"].n_unique() == dates
     assert found.rows.height == 2 * dates
 

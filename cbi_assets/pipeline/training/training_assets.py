@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from cbi_assets.build.bar_targets import BARS
+from cbi_assets.build.owed_targets import BARS
 from cbi_assets.config.training import load_training
 from cbi_assets.pipeline.asset_keys import table_key
 from cbi_assets.pipeline.metadata import table_metadata
