@@ -22,7 +22,6 @@ from cbi_assets.ledger.books import (
     LOAD_COUNTS,
     PUBLISHED_ROWS,
     BooksEntry,
-    LoadCounts,
     QuarantinedFile,
     published_rows,
     quarantined_files,
@@ -38,7 +37,7 @@ from cbi_assets.load.file_trust import changed_trusts, trust_by_file, trust_stat
 from cbi_assets.load.landed import ENTRIES, Landed, recorded_entries
 from cbi_assets.load.naming import NAME_TABLES, Naming, names_query
 from cbi_assets.load.overlaps import LOADED_JOBS, Overlap, find_overlaps
-from cbi_assets.load.partition_profiles import PartitionProfile
+from cbi_assets.load.partition_profiles import PartitionLoad, PartitionProfile
 from cbi_assets.load.superseded import ACCEPTED_JOBS
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.session import Session
@@ -56,22 +55,6 @@ _READ_AHEAD: Final = (PUBLISHED_ROWS, LOADED_JOBS, ACCEPTED_JOBS)
 
 MAX_ATTEMPTS = 3
 """How often a load audits, if other loads keep publishing first or landed packs are damaged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartitionLoad(LoadCounts):
-    """What a load did to one partition: rows before and after, and the outcome of its records."""
-
-    root: str
-    timeframe: Timeframe
-    rows_before: int
-    rows_after: int
-    files: int
-
-    @property
-    def key(self) -> str:
-        """`ZL|1h`."""
-        return f"{self.root}|{self.timeframe}"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,24 @@ from typing import Any
 
 import polars as pl
 
+from cbi_assets.ledger.books import LoadCounts
 from cbi_assets.market.bars import Timeframe
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartitionLoad(LoadCounts):
+    """What a load did to one partition: rows before and after, and the outcome of its records."""
+
+    root: str
+    timeframe: Timeframe
+    rows_before: int
+    rows_after: int
+    files: int
+
+    @property
+    def key(self) -> str:
+        """`ZL|1h`."""
+        return f"{self.root}|{self.timeframe}"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from cbi_assets.drive.inventory import by_folder, count_trusts, jobs_of, trusts_
 from cbi_assets.drive.survey import Survey
 from cbi_assets.formatting import markdown_table, span
 from cbi_assets.ledger.books import LOAD_COUNTS
-from cbi_assets.load.load import PartitionLoad
-from cbi_assets.load.partition_profiles import PartitionProfile
+from cbi_assets.load.partition_profiles import PartitionLoad, PartitionProfile
 from cbi_assets.report.table_summaries import row_counts_sql
 from cbi_assets.tables import BUILT, DAILY_ML_MATRIX, SESSIONS, Column, TableSpec
 from cbi_assets.tables.lineage import LINEAGE, OTHER_ORIGINS
