@@ -57,7 +57,12 @@ class JobCost:
 
 
 class Warehouse(Protocol):
-    """Tables, staging, queries and transactions. All SQL is GoogleSQL with `@name` parameters."""
+    """Tables, staging, queries and transactions. All SQL is GoogleSQL with `@name` parameters.
+
+    `bills_statements` says whether each statement has a price, so that few should ask for much.
+    """
+
+    bills_statements: bool
 
     def cost(self) -> JobCost | None:
         """Return the cost of this object's jobs so far; None if the warehouse bills nothing."""

@@ -66,6 +66,8 @@ class DuckDBWarehouse:
     no process may write to it: it is a readers' copy.
     """
 
+    bills_statements = False
+
     def __init__(
         self, path: Path, scratch: Path, wait: float = 0.0, *, read_only: bool = False
     ) -> None:

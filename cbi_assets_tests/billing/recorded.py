@@ -52,6 +52,8 @@ class RecordingWarehouse:
     Loads of staged files and frames are not among them: they bill nothing.
     """
 
+    bills_statements = True
+
     def __init__(self, inner: Warehouse) -> None:
         self.asked: list[Asked] = []
         self.load_jobs = 0

@@ -35,9 +35,10 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def warehouse(tmp_path: Path) -> Iterator[ReadAhead]:
-    """A warehouse with its tables."""
+    """A warehouse with its tables, as if its statements had a price."""
     with DuckDBWarehouse(tmp_path / "w.duckdb", tmp_path / "scratch") as inner:
         inner.create_tables((*ALL_TABLES, *ALL_VIEWS))
+        inner.bills_statements = True
         yield ReadAhead(inner)
 
 
@@ -54,6 +55,18 @@ def test_expected_queries_are_asked_once_and_together(
         assert len(asked) == 2
     warehouse.query(OTHER.sql)
     assert len(asked) == 3  # forgotten with its context
+
+
+def test_expected_queries_are_asked_once_and_one_by_one_if_they_have_no_price(
+    warehouse: ReadAhead, asked: list[str]
+) -> None:
+    warehouse.inner.bills_statements = False
+    with warehouse.expecting([ONE, OTHER]):
+        for _ in range(2):
+            assert warehouse.query(OTHER.sql)["name"].to_list() == ["x"]
+        assert asked == [OTHER.sql]
+        warehouse.query(ONE.sql, ONE.params)
+        assert asked == [OTHER.sql, ONE.sql]
 
 
 def test_inner_context_is_asked_with_the_outer_one_and_forgotten_first(

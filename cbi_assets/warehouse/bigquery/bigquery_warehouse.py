@@ -49,6 +49,8 @@ class BigQueryWarehouse:
     stay apart, and a run finds what an earlier run of its home uploaded.
     """
 
+    bills_statements = True
+
     def __init__(self, connection: Connection, owner: str, scratch: Path) -> None:
         self._connection = connection
         self._client = connection.client
