@@ -22,7 +22,6 @@ from cbi_assets.session import Project, open_session
 from cbi_assets.tables import ALL_TABLES
 from cbi_assets.warehouse.access_checks import check_access
 from cbi_assets.warehouse.drift import differences
-from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets.warehouse.findings import Finding
 from cbi_assets.warehouse.read_copy import is_current, read_copy_time
 from cbi_assets.warehouse.sql_files import load_sql
@@ -173,8 +172,7 @@ def _check_warehouse(project: Project, now: dt.datetime) -> tuple[Finding, dt.da
     try:
         with open_session(project, now=now, wait=0) as session:
             warehouse = session.warehouse
-            if isinstance(warehouse, DuckDBWarehouse):
-                warehouse.verify()
+            warehouse.verify()
             differing = []
             for spec in ALL_TABLES:
                 live = warehouse.live_table(spec)

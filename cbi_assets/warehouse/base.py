@@ -95,6 +95,9 @@ class Warehouse(Protocol):
     def query(self, sql: str, params: Params | None = None) -> pl.DataFrame:
         """Run a query and return its rows; timestamps are microseconds, UTC."""
 
+    def verify(self) -> None:
+        """Read every table in full; closing raises HomeError if a part of a file is damaged."""
+
     def for_frames(self) -> Warehouse:
         """Return a warehouse that bills nothing, for queries that read staged frames alone."""
 

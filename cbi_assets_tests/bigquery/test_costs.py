@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from cbi_assets.errors import UsageError
@@ -13,6 +15,7 @@ from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets_tests.bigquery.conftest import OpenRemote, is_dry, one_line, work
 from cbi_assets_tests.bigquery.proxy import (
     INSERT_JOB,
+    UPLOAD,
     Proxy,
     Rule,
     rewrite,
@@ -93,6 +96,25 @@ def test_table_read_twice_counts_twice(proxy: Proxy, open_remote: OpenRemote) ->
         with pytest.raises(UsageError):
             warehouse.query(both)
     assert sum(map(is_dry, proxy.requests)) == 1
+
+
+def test_large_staging_table_is_dry_run_before_it_is_read(
+    proxy: Proxy, open_remote: OpenRemote, tmp_path: Path
+) -> None:
+    def grow_loaded(body: Any) -> None:
+        body.setdefault("statistics", {}).setdefault("load", {})["outputBytes"] = str(LIMIT + 1)
+
+    for method, path in (("POST", UPLOAD), ("GET", r"/jobs/")):
+        proxy.add(Rule(method, path, rewrite(grow_loaded), times=None))
+    file = tmp_path / "landed.parquet"
+    pl.DataFrame({"root": ["ZL"]}).write_parquet(file)
+    with open_remote(cbi_bq_max_bytes_billed=LIMIT) as warehouse:
+        staged = warehouse.stage_parquet("landed", [file])
+        estimate(proxy, LIMIT + 1)
+        before = len(proxy.requests)
+        with pytest.raises(UsageError, match=r"^CBI_BQ_MAX_BYTES_BILLED: "):
+            warehouse.query(f"SELECT root FROM `{staged}`")
+        assert [is_dry(request) for request in proxy.requests[before:] if request.sql] == [True]
 
 
 def test_small_tables_need_no_dry_run(proxy: Proxy, open_remote: OpenRemote) -> None:

@@ -162,6 +162,9 @@ class BigQueryWarehouse:
         """Return the query's rows, over the Storage Read API if there are many."""
         return _to_frame(self._jobs.query(*self._frames.expand(sql, params)))
 
+    def verify(self) -> None:
+        """Read nothing: there is no file."""
+
     def for_frames(self) -> DuckDBWarehouse:
         """Return a DuckDB warehouse of this process, without tables."""
         return self._embedded
