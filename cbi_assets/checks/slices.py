@@ -203,10 +203,14 @@ class SliceBook:
         """The frame of `read_bar_ledger`, of all timeframes."""
         return read_bar_ledger(self._warehouse)
 
+    def rows(self, table_id: str) -> pl.DataFrame:
+        """Return the stored slices of a table as they are stored."""
+        return self._rows.filter(table_id=table_id)
+
     def stored(self, table_id: str) -> dict[SliceKey, Slice]:
         """Return the slices of a table."""
         if table_id not in self._known:
-            self._known[table_id] = _parse_slices(self._rows.filter(table_id=table_id))
+            self._known[table_id] = _parse_slices(self.rows(table_id))
         return self._known[table_id]
 
     def ledger(self, timeframe: Timeframe) -> dict[SliceKey, str]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from cbi_assets.checks.slices import Slice, SliceBook, spans_of
+from cbi_assets.checks.slices import SliceBook, spans_of
 from cbi_assets.market.bars import Timeframe
 from cbi_assets.tables import RAW
 from cbi_assets.warehouse.base import Warehouse
@@ -23,6 +23,8 @@ _SCHEMA: Final = pl.Schema(
         "bars": pl.Int64(),
     }
 )
+
+_KEY: Final = ["root", "month"]
 
 _KEPT: Final = pl.Schema(
     {
@@ -50,52 +52,37 @@ def read_published_days(
         continuous symbol, and `bars` is how many it has there.
     """
     table = RAW[timeframe]
-    ledger = book.ledger(timeframe)
-    current = {
-        key: piece
-        for key, piece in book.stored(table.id).items()
-        if piece.published is not None and ledger.get(key) == piece.ledger
-    }
-    owed = ledger.keys() - current.keys()
-    frames = [_known(list(current.values()))]
-    for span in spans_of({month for _, month in owed}):
+    ledger = book.bar_ledger.filter(timeframe=timeframe).select(*_KEY, "ledger")
+    stored = book.rows(table.id).filter(pl.col("published") != "null")  # of an earlier version
+    current = stored.join(ledger, on=[*_KEY, "ledger"], how="semi")
+    owed = ledger.join(current, on=_KEY, how="anti").select(_KEY)
+    frames = [_known(current)]
+    for span in spans_of(set(owed["month"])):
+        is_inside = pl.col("month").is_between(span.first.date(), span.end.date(), closed="left")
         found = warehouse.query(
             load_sql("downloads/published_days", table=table.id),
             {
-                "roots": sorted({root for root, month in owed if span.contains(month)}),
+                "roots": owed.filter(is_inside)["root"].unique().sort().to_list(),
                 "first": span.first,
                 "end": span.end,
             },
         )
-        keys = pl.DataFrame(
-            list(owed), schema={"root": pl.String(), "month": pl.Date()}, orient="row"
-        )
         month = pl.col("utc_day").dt.truncate("1mo")
         frames.append(
-            found.with_columns(month=month)
-            .join(keys, on=["root", "month"], how="semi")
-            .select(_SCHEMA.names())
+            found.with_columns(month=month).join(owed, on=_KEY, how="semi").select(_SCHEMA.names())
         )
     days = pl.concat(frames).filter(pl.col("dataset").is_in(list(datasets)))
     grain = ["root", "series", "trade_date", "utc_day"]
     return days.group_by(grain).agg(pl.col("bars").sum()).sort(grain)
 
 
-def _known(slices: Collection[Slice]) -> pl.DataFrame:
-    """Return the days that slices keep, as columns: there are 100,000 of them in a large home."""
-    rows = [row for piece in slices for row in piece.published or ()]
-    counts = [len(piece.published or ()) for piece in slices]
-    kept = pl.DataFrame(
-        dict(zip(_KEPT, zip(*rows, strict=True), strict=True)) if rows else None, schema=_KEPT
-    )
-    pieces = pl.DataFrame(
-        [(piece.root, piece.month) for piece in slices],
-        schema={"root": pl.String(), "month": pl.Date()},
-        orient="row",
-    )
-    return pl.concat(
-        [kept, pieces.select(pl.all().repeat_by(pl.Series(counts)).explode())], how="horizontal"
-    ).select(
+def _known(slices: pl.DataFrame) -> pl.DataFrame:
+    """Return the days that slices keep as JSON: there are 100,000 of them in a large home."""
+    row = pl.col("published").str.json_decode(pl.List(pl.List(pl.String())))
+    values = [pl.col("row").list.get(place).alias(name) for place, name in enumerate(_KEPT)]
+    rows = slices.select(*_KEY, row=row).explode("row").drop_nulls("row")
+    days = rows.select(*_KEY, *values).cast(_KEPT)
+    return days.select(
         "dataset",
         "root",
         "series",

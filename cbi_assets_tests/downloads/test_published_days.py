@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cbi_assets.checks.slices import SliceBook
 from cbi_assets.downloads.contract_windows import published_days
 from cbi_assets.downloads.published_days import read_published_days
 from cbi_assets.session import Project, open_session
-from cbi_assets.warehouse.base import Statement
+from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets_tests.helpers import NOW, bars, dbn_file, load_once, open_warehouse, put_job
 from cbi_assets_tests.load.lines import put_lines, record
@@ -79,3 +85,33 @@ def test_contracts_days_are_those_whose_midnight_utc_is_in_the_trade_date_of_a_b
     with open_session(project, now=NOW) as session:
         found = published_days(session, "MES", "1h", [monday, tuesday])
     assert found == {"MESM2025": {tuesday}}
+
+
+texts = st.sampled_from(["GLBX.MDP3", "outright", "ZL.v.0", 'a "b", [c]', "é"])
+kept_days = st.lists(
+    st.tuples(texts, texts, st.integers(-3, 40), st.integers(0, 30), st.integers(0, 2**40)),
+    max_size=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([JANUARY, FEBRUARY]), kept_days | st.none(), min_size=1))
+def test_stored_days_are_those_that_their_json_lists(
+    kept: dict[dt.date, list[tuple[str, str, int, int, int]] | None],
+) -> None:
+    rows = [("ZL", month, "the same", json.dumps(days)) for month, days in kept.items()]
+    names = {"root": pl.String, "month": pl.Date, "ledger": pl.String, "published": pl.String}
+    slices = pl.DataFrame(rows, schema=names, orient="row")
+    ledger = slices.filter(pl.col("published") != "null").drop("published")
+    book = SimpleNamespace(
+        rows=lambda table_id: slices, bar_ledger=ledger.with_columns(timeframe=pl.lit("1h"))
+    )
+    datasets = {day[0] for days in kept.values() for day in days or ()}
+    found = read_published_days(
+        cast(Warehouse, None), cast(SliceBook, book), "1h", sorted(datasets)
+    )
+    expected: Counter[tuple[str, str, dt.date, dt.date]] = Counter()
+    for month, days in kept.items():
+        for _, series, trade_date, utc_day, count in days or ():
+            day = (month + dt.timedelta(n) for n in (trade_date, utc_day))
+            expected["ZL", series, *day] += count  # type: ignore[index]
+    assert {row[:4]: row[4] for row in found.iter_rows()} == dict(expected)
