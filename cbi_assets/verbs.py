@@ -11,9 +11,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from cbi_assets.build.build import BuildOutcome, build_tables
-from cbi_assets.build.training import TrainingOutcome, build_training
-from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_checks
+from cbi_assets.build.build import BUILD_READS, BuildOutcome, build_tables
+from cbi_assets.build.training import TrainingOutcome, build_training, training_reads
+from cbi_assets.checks import CHECKS, CheckContext, checks_run_by, run_all, run_checks
 from cbi_assets.checks.built_checks import run_matrix, run_rolls
 from cbi_assets.checks.fold_checks import run_folds
 from cbi_assets.checks.profiles import profile_partitions
@@ -170,8 +170,9 @@ def build(
     limit : int, optional
         Build and check this many rows, the newest, and publish nothing.
     """
-    session.require_clock()
-    outcome = build_tables(session, roots=roots, start=start, end=end, whole=whole, limit=limit)
+    with session.reading_ahead([NEWEST_LOAD, *BUILD_READS]):
+        session.require_clock()
+        outcome = build_tables(session, roots=roots, start=start, end=end, whole=whole, limit=limit)
     built = list(outcome.rows)
     if limit is not None:
         if outcome.preview is None:
@@ -179,11 +180,11 @@ def build(
         scratch = session.warehouse.stage_frame("matrix_preview", outcome.preview)
         preview = CheckContext(session, built, scratch=scratch)
         return replace(outcome, checks=run_checks(preview, checks_run_by(run_matrix)))
-    checks = [
-        *run_checks(CheckContext(session, built), checks_run_by(run_matrix)),
-        *run_checks(CheckContext(session, outcome.rolled), checks_run_by(run_rolls)),
-        *run_checks(CheckContext(session), checks_run_by(run_bridge)),
-    ]
+    checks = run_all(
+        (CheckContext(session, built), checks_run_by(run_matrix)),
+        (CheckContext(session, outcome.rolled), checks_run_by(run_rolls)),
+        (CheckContext(session), checks_run_by(run_bridge)),
+    )
     record_results(session, checks)
     return replace(outcome, checks=checks)
 
@@ -208,10 +209,11 @@ def train(
         `BuildOutcome.changed_months` of what this process has just built.
     """
     chosen = session.universe.select(roots)
-    failed = failed_upstream(session.warehouse, chosen)
-    outcome = build_training(
-        session, [root for root in chosen if root not in failed], changed or {}
-    )
+    with session.reading_ahead([FAILED_UPSTREAM, *training_reads(session)]):
+        failed = failed_upstream(session.warehouse, chosen)
+        outcome = build_training(
+            session, [root for root in chosen if root not in failed], changed or {}
+        )
     rewritten = {name for name in outcome.written if outcome.written[name] or outcome.removed[name]}
     if not rewritten:
         return outcome

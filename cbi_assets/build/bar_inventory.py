@@ -10,7 +10,7 @@ import polars as pl
 from cbi_assets.build.build_slices import spans_of, within
 from cbi_assets.market.bars import TIMEFRAMES, Timeframe
 from cbi_assets.tables import RAW, SESSIONS
-from cbi_assets.warehouse.base import Warehouse
+from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.sql_files import load_sql
 
 SESSION_KEY: Final = ("symbol", "trade_date", "built_from")
@@ -32,12 +32,8 @@ def read_inventory(
 ) -> pl.DataFrame:
     """Return INVENTORY of the outrights and continuous symbols of rank 0 in these WINDOWS."""
     parts = [pl.DataFrame(schema=_BY_LOAD)]
-    sql = " UNION ALL ".join(
-        f"({load_sql('build/bar_inventory', table=RAW[timeframe].id, timeframe=timeframe)})"
-        for timeframe in timeframes
-    )
-    for span in spans_of(windows):
-        part = warehouse.query(sql, span)
+    for query in inventory_queries(windows, timeframes):
+        part = warehouse.query(query.sql, query.params)
         parts.append(part.select(pl.col(name).cast(kind) for name, kind in _BY_LOAD.items()))
     return (
         within(pl.concat(parts), windows)
@@ -52,6 +48,17 @@ def read_inventory(
         )
         .select(*INVENTORY)
     )
+
+
+def inventory_queries(
+    windows: pl.DataFrame, timeframes: Sequence[Timeframe] = TIMEFRAMES
+) -> list[Statement]:
+    """Return what `read_inventory` asks."""
+    sql = " UNION ALL ".join(
+        f"({load_sql('build/bar_inventory', table=RAW[timeframe].id, timeframe=timeframe)})"
+        for timeframe in timeframes
+    )
+    return [Statement(sql, span) for span in spans_of(windows)]
 
 
 def up_to_date(existing: pl.DataFrame, wanted: pl.DataFrame) -> pl.DataFrame:

@@ -5,24 +5,45 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 
-from cbi_assets.build.assemble import Assembled, assemble, feature_legs, matrix_slices
-from cbi_assets.build.bar_inventory import read_inventory
-from cbi_assets.build.build_slices import BuildSlices, store_slices, within
-from cbi_assets.build.derive import DeriveOutcome, derive, derived_tables
-from cbi_assets.build.replace_rows import Replacement, assert_totals, replace_rows
+from cbi_assets.build.assemble import (
+    Assembled,
+    assemble,
+    assembly_reads,
+    feature_legs,
+    matrix_slices,
+)
+from cbi_assets.build.bar_inventory import inventory_queries, read_inventory
+from cbi_assets.build.build_slices import (
+    NO_CUTOFF,
+    SLICE_READS,
+    BuildSlices,
+    store_slices,
+    within,
+)
+from cbi_assets.build.derive import DeriveOutcome, derive, derived_queries, derived_tables
+from cbi_assets.build.replace_rows import (
+    Replacement,
+    assert_totals,
+    existing_query,
+    replace_rows,
+)
 from cbi_assets.build.stitch_statistics import record_stitch
 from cbi_assets.build.zone_rows import with_memories, zone_start
 from cbi_assets.features.matrix import ZONE_ROOTS
-from cbi_assets.ledger.check_results import CheckResult, failed_upstream
+from cbi_assets.ledger.check_results import FAILED_UPSTREAM, CheckResult, failed_upstream
 from cbi_assets.session import Session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, ROLL_CALENDAR, SESSIONS
 from cbi_assets.warehouse.base import Statement, Warehouse
+from cbi_assets.warehouse.row_counts import count_rows
 
 logger = logging.getLogger(__name__)
+
+BUILD_READS: Final = (FAILED_UPSTREAM, *SLICE_READS)
+"""What a build asks first."""
 
 
 @dataclass(frozen=True)
@@ -93,37 +114,50 @@ def build_tables(
     )
     owed = slices.owed(matrix_slices(session.project, every))
     windows = pl.concat([owed.windows, *(slices.owed(built).windows for built in tables.values())])
-    inventory = read_inventory(warehouse, windows.unique())
-    derived = None
-    if limit is None and buildable:
-        derived = derive(
+    of_derived = pl.concat(slices.owed(built).windows for built in tables.values()).unique()
+    is_derived = limit is None and bool(buildable)
+    reads = [
+        *inventory_queries(windows.unique()),
+        *(derived_queries(of_derived) if is_derived else ()),
+    ]
+    with session.reading_ahead(reads):
+        inventory = read_inventory(warehouse, windows.unique())
+        derived = None
+        if is_derived:
+            derived = derive(
+                session,
+                tuple(buildable),
+                whole=whole,
+                slices=slices,
+                inventory=inventory,
+                failed={},  # of those that may be built
+            )
+    reads = assembly_reads(session, every, owed.windows, NO_CUTOFF)
+    if limit is None:
+        reads += [existing_query(spec, buildable) for spec in (SESSIONS, ROLL_CALENDAR, CONTINUOUS)]
+    with session.reading_ahead(reads):
+        made = assemble(
             session,
-            tuple(buildable),
+            buildable,
+            legs,
+            owed.windows,
+            within(inventory, owed.windows),
             whole=whole,
-            slices=slices,
-            inventory=inventory,
-            failed={},  # of those that may be built
+            zones={
+                root: zone_start(slices.stored, owed, root) for root in ZONE_ROOTS if root in every
+            },
         )
-    made = assemble(
-        session,
-        buildable,
-        legs,
-        owed.windows,
-        within(inventory, owed.windows),
-        whole=whole,
-        zones={root: zone_start(slices.stored, owed, root) for root in ZONE_ROOTS if root in every},
-    )
-    matrix = made.matrix
-    if not matrix.is_empty():
-        matrix = matrix.filter(
-            pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
-        )
-    if limit is not None:
-        return _preview(matrix, skipped, limit)
-    months = with_memories(owed.months, made.zone_memories)
-    months = months.filter(pl.col("root").is_in(buildable))
-    done = store_slices(warehouse, {DAILY_ML_MATRIX: months}) if not (start or end) else []
-    replaced = _publish(warehouse, made, matrix, buildable, start, end, done)
+        matrix = made.matrix
+        if not matrix.is_empty():
+            matrix = matrix.filter(
+                pl.col("data_date").is_between(start or dt.date.min, end or dt.date.max)
+            )
+        if limit is not None:
+            return _preview(matrix, skipped, limit)
+        months = with_memories(owed.months, made.zone_memories)
+        months = months.filter(pl.col("root").is_in(buildable))
+        done = store_slices(warehouse, {DAILY_ML_MATRIX: months}) if not (start or end) else []
+        replaced = _publish(warehouse, made, matrix, buildable, start, end, done)
     _record_stitch(session, made)
     return BuildOutcome(
         **_extent(matrix),
@@ -156,6 +190,8 @@ def _publish(
     end: dt.date | None,
     done: list[Statement],
 ) -> list[Replacement]:
+    tables = (SESSIONS, ROLL_CALENDAR, CONTINUOUS, DAILY_ML_MATRIX)
+    row_counts = count_rows(warehouse, tables)
     replaced = [
         replace_rows(warehouse, SESSIONS, made.sessions, roots),
         replace_rows(warehouse, ROLL_CALENDAR, made.rolls, roots),
@@ -179,7 +215,7 @@ def _publish(
             f"{item.removed:,}",
         )
     statements = [statement for item in replaced for statement in item.statements]
-    if statements := [*statements, *assert_totals(replaced), *done]:
+    if statements := [*statements, *assert_totals(replaced, row_counts), *done]:
         warehouse.transact(statements)
     return replaced
 

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import polars as pl
 
-from cbi_assets.ledger.bar_ledger import read_bar_ledger
+from cbi_assets.ledger.bar_ledger import bar_ledger_query, read_bar_ledger
 from cbi_assets.tables import BUILD_SLICES, TableSpec
 from cbi_assets.warehouse.base import Statement, Warehouse
 from cbi_assets.warehouse.merge import merge_rows
+from cbi_assets.warehouse.row_counts import count_rows
 
 EVER: Final = dt.date(1900, 1, 1)
 NO_CUTOFF: Final = dt.date(2200, 1, 1)
@@ -27,6 +28,12 @@ LONGEST_HOLIDAY: Final = dt.timedelta(days=10)
 
 WINDOWS: Final = pl.Schema({"root": pl.String, "first": pl.Date, "last": pl.Date})
 """Trade dates of roots, from first to last."""
+
+_STORED: Final = Statement(
+    f"SELECT {', '.join(BUILD_SLICES.column_names)} FROM `{BUILD_SLICES.id}`"
+)
+SLICE_READS: Final = (_STORED, bar_ledger_query())
+"""What `BuildSlices.read` asks besides the tables' rows."""
 
 _KEY: Final = ("root", "month")
 _MERGED: Final = dt.timedelta(days=31)
@@ -59,13 +66,6 @@ class Owed:
     windows: pl.DataFrame
 
 
-def stored_query(roots: Sequence[str]) -> Statement:
-    """Return what `BuildSlices.read` asks of all tables."""
-    columns = ", ".join(BUILD_SLICES.column_names)
-    sql = f"SELECT {columns} FROM `{BUILD_SLICES.id}` WHERE root IN UNNEST(@roots)"
-    return Statement(sql, {"roots": list(roots)})
-
-
 @dataclass(frozen=True)
 class BuildSlices:
     """What the ledger says of the bars of some roots, and what tables were built from.
@@ -87,16 +87,12 @@ class BuildSlices:
         whole: bool = False,
     ) -> BuildSlices:
         """Read both, and the tables' rows; a table without rows was built from nothing."""
-        counts = " UNION ALL ".join(
-            f"SELECT '{table.id}' AS table_id, COUNT(*) AS row_count FROM `{table.id}`"
-            for table in tables
-        )
-        row_counts = dict(warehouse.query(counts).select("table_id", "row_count").iter_rows())
+        row_counts = count_rows(warehouse, tables)
         filled = [table for table, rows in row_counts.items() if rows]
-        query = stored_query(roots)
-        stored = warehouse.query(query.sql, query.params)
-        ledger = read_bar_ledger(warehouse).filter(pl.col("root").is_in(list(roots)))
-        return cls(ledger, stored.filter(pl.col("table_id").is_in(filled)), whole, row_counts)
+        is_chosen = pl.col("root").is_in(list(roots))
+        stored = warehouse.query(_STORED.sql).filter(is_chosen, pl.col("table_id").is_in(filled))
+        ledger = read_bar_ledger(warehouse).filter(is_chosen)
+        return cls(ledger, stored, whole, row_counts)
 
     def owed(self, built: Built, roots: Collection[str] | None = None) -> Owed:
         """Return what is owed of a table; of all months if it is to be built as a whole."""

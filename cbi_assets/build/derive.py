@@ -163,10 +163,8 @@ def _read_existing(
 ) -> dict[DerivedTimeframe, pl.DataFrame]:
     """Return the derived sessions in these windows, as `up_to_date` takes them, with root."""
     key = ["table_id", "root", *SESSION_KEY]
-    sql = " UNION ALL ".join(
-        f"({load_sql('build/derived_inventory', derived=DERIVED[t].id)})" for t in timeframes
-    )
-    parts = [warehouse.query(sql, span) for span in spans_of(windows)]
+    queries = derived_queries(windows, timeframes)
+    parts = [warehouse.query(query.sql, query.params) for query in queries]
     if not parts:
         schema = DERIVED["4h"].schema_of("root", *SESSION_KEY, "volume", "contract", "load_ids")
         return dict.fromkeys(timeframes, pl.DataFrame(schema=schema))
@@ -180,6 +178,16 @@ def _read_existing(
         [rows.filter(~is_mixed).select(columns), sums.join(loads, on=key).select(columns)]
     )
     return {t: every.filter(table_id=DERIVED[t].id).drop("table_id") for t in timeframes}
+
+
+def derived_queries(
+    windows: pl.DataFrame, timeframes: Sequence[DerivedTimeframe] = DERIVED_TIMEFRAMES
+) -> list[Statement]:
+    """Return what asks for the derived sessions in these WINDOWS."""
+    sql = " UNION ALL ".join(
+        f"({load_sql('build/derived_inventory', derived=DERIVED[t].id)})" for t in timeframes
+    )
+    return [Statement(sql, span) for span in spans_of(windows)]
 
 
 def _batches(

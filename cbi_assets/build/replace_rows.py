@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,26 +11,24 @@ import polars as pl
 
 from cbi_assets.errors import CbiError
 from cbi_assets.tables import TableSpec
-from cbi_assets.warehouse.base import Assertion, Params, Statement, Warehouse
+from cbi_assets.warehouse.base import Assertion, Statement, Warehouse
 
 
 @dataclass(frozen=True)
 class Replacement:
     """The statements that bring a table up to date in one transaction, and the rows they affect.
 
-    `written` counts rows that are new or differ, `removed` rows without a replacement, `total` the
-    rows of the given roots and dates afterwards. An up-to-date table gets no statements. `keys` are
-    of the rows written and removed; `where` and `span` limit a query to the given roots and dates.
+    `written` counts rows that are new or differ, `removed` rows without a replacement, `change` by
+    how many rows the table grows. An up-to-date table gets no statements. `keys` are of the rows
+    written and removed.
     """
 
     spec: TableSpec
     statements: list[Statement]
     written: int
     removed: int
-    total: int
+    change: int
     keys: pl.DataFrame
-    where: str
-    span: Params
 
 
 def replace_rows(
@@ -62,14 +60,8 @@ def replace_rows(
     """
     date = spec.partition_by
     assert date is not None
-    span: dict[str, Any] = {
-        "roots": list(roots),
-        "start": start or dt.date(1900, 1, 1),
-        "end": end or dt.date(2200, 1, 1),
-    }
-    where = f"{root_column} IN UNNEST(@roots) AND {date} BETWEEN @start AND @end"
-    columns = ", ".join(spec.column_names)
-    existing = warehouse.query(f"SELECT {columns} FROM `{spec.id}` WHERE {where}", span)
+    query = existing_query(spec, roots, root_column=root_column, start=start, end=end)
+    existing = warehouse.query(query.sql, query.params)
     fresh = fresh.select(spec.column_names) if fresh.width else existing.clear()
     _check_fields(spec, existing.schema, fresh.schema)
     key = list(spec.key)
@@ -84,8 +76,9 @@ def replace_rows(
     to_delete = existing.select(key).join(unchanged, on=key, how="anti")
     removed = to_delete.join(fresh, on=key, how="anti").height
     if changed.is_empty() and to_delete.is_empty():
-        return Replacement(spec, [], 0, 0, fresh.height, to_delete, where, span)
+        return Replacement(spec, [], 0, 0, 0, to_delete)
     statements: list[Statement] = []
+    columns = ", ".join(spec.column_names)
     if not to_delete.is_empty():
         staged = warehouse.stage_frame(f"{spec.name}_delete", to_delete)
         dates = {"first": to_delete[date].min(), "last": to_delete[date].max()}
@@ -103,22 +96,44 @@ def replace_rows(
             Statement(f"INSERT INTO `{spec.id}` ({columns}) SELECT {columns} FROM `{staged}`")
         )
     keys = pl.concat([changed.select(key), to_delete.cast(changed.select(key).schema)]).unique()
-    return Replacement(spec, statements, changed.height, removed, fresh.height, keys, where, span)
+    change = fresh.height - existing.height
+    return Replacement(spec, statements, changed.height, removed, change, keys)
 
 
-def assert_totals(replaced: Sequence[Replacement]) -> list[Statement]:
-    """Return the assertion that each table that is written to has the rows it should have."""
+def existing_query(
+    spec: TableSpec,
+    roots: Sequence[str],
+    *,
+    root_column: str = "root",
+    start: dt.date | None = None,
+    end: dt.date | None = None,
+) -> Statement:
+    """Return what `replace_rows` asks."""
+    return Statement(
+        f"SELECT {', '.join(spec.column_names)} FROM `{spec.id}` "
+        f"WHERE {root_column} IN UNNEST(@roots) AND {spec.partition_by} BETWEEN @start AND @end",
+        {
+            "roots": list(roots),
+            "start": start or dt.date(1900, 1, 1),
+            "end": end or dt.date(2200, 1, 1),
+        },
+    )
+
+
+def assert_totals(
+    replaced: Sequence[Replacement], row_counts: Mapping[str, int]
+) -> list[Statement]:
+    """Return the assertion that each table that is written to has the rows it should have.
+
+    `row_counts` are those of the tables before, by id.
+    """
     parts: list[str] = []
     params: dict[str, Any] = {}
     for number, item in enumerate(item for item in replaced if item.statements):
-        where = item.where
-        for name in item.span:
-            where = where.replace(f"@{name}", f"@{name}_{number}")
-        params |= {f"{name}_{number}": value for name, value in item.span.items()}
-        params[f"rows_{number}"] = item.total
+        params[f"rows_{number}"] = row_counts[item.spec.id] + item.change
         parts.append(
             f"SELECT '{item.spec.id}' AS table_id, COUNT(*) AS row_count, "
-            f"@rows_{number} AS built FROM `{item.spec.id}` WHERE {where} "
+            f"@rows_{number} AS built FROM `{item.spec.id}` "
             f"HAVING COUNT(*) <> @rows_{number}"
         )
     if not parts:

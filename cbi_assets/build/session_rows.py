@@ -10,6 +10,7 @@ import polars as pl
 
 from cbi_assets.build.bar_inventory import SESSION_KEY, up_to_date
 from cbi_assets.build.build_slices import NO_CUTOFF, all_dates, within
+from cbi_assets.build.replace_rows import existing_query
 from cbi_assets.market.session_bars import choose_finest, session_bars
 from cbi_assets.tables import DAILY_ML_MATRIX, RAW, SESSIONS
 from cbi_assets.warehouse.base import Statement, Warehouse
@@ -81,11 +82,7 @@ def build_sessions(
 
 def sessions_query(roots: Sequence[str], until: dt.date) -> Statement:
     """Return what asks for the sessions that the table has of roots up to a trade date."""
-    return Statement(
-        f"SELECT {', '.join(SESSIONS.column_names)} FROM `{SESSIONS.id}` "
-        "WHERE root IN UNNEST(@roots) AND trade_date <= @until",
-        {"roots": list(roots), "until": until},
-    )
+    return existing_query(SESSIONS, roots, end=until)
 
 
 def read_hours(warehouse: Warehouse, wanted: pl.DataFrame) -> pl.DataFrame:

@@ -16,15 +16,14 @@ import polars as pl
 
 from cbi_assets.build.assemble import front_month_chain
 from cbi_assets.build.build_slices import (
+    SLICE_READS,
     BuildSlices,
-    stored_query,
 )
 from cbi_assets.build.training_summaries import publish_summaries
 from cbi_assets.build.training_update import RootInputs, TrainingUpdate
 from cbi_assets.counted_steps import log_step
 from cbi_assets.errors import CbiError
 from cbi_assets.features.targets import Steps, steps_of
-from cbi_assets.ledger.bar_ledger import bar_ledger_query
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Session
 from cbi_assets.tables import (
@@ -96,10 +95,11 @@ def build_training(
     wanted = {n: t for n, t in session.project.training.tables.items() if t.root in roots}
     if not wanted:
         return TrainingOutcome({}, {}, pl.DataFrame(schema=TRAINING_BUILDS.polars_schema))
-    with session.reading_ahead(_queries(dict.fromkeys(t.root for t in wanted.values()))):
+    with session.reading_ahead(training_reads(session)):
         before = session.warehouse.query(_BUILDS.sql)
         known = dict(before.select("table", "inputs").iter_rows())
-        inputs = _read_inputs(session, dict.fromkeys(t.root for t in wanted.values()))
+        with_tables = dict.fromkeys(t.root for t in wanted.values())
+        inputs = _read_inputs(session, with_tables, training_roots(session))
         wanted = {
             n: t for n, t in wanted.items() if not inputs[t.root].matrix.is_empty() or n in known
         }
@@ -136,24 +136,27 @@ def build_training(
     )
 
 
-def _queries(roots: Iterable[str]) -> list[Statement]:
-    """Return what a build of these roots' tables asks first."""
-    asked = {"roots": list(roots)}
-    return [
-        _BUILDS,
-        _FOLDS,
-        stored_query(list(roots)),
-        bar_ledger_query(),
-        Statement(load_sql("training/matrix_rows"), asked),
-        closes_query(list(roots)),
-    ]
+def training_reads(session: Session) -> list[Statement]:
+    """Return what a build of training tables asks first."""
+    roots = training_roots(session)
+    return [_BUILDS, _FOLDS, *SLICE_READS, _matrix_query(roots), closes_query(roots)]
 
 
-def _read_inputs(session: Session, roots: Iterable[str]) -> dict[str, RootInputs]:
-    """Read the matrix rows and the daily returns of these roots."""
-    matrix = session.warehouse.query(load_sql("training/matrix_rows"), {"roots": list(roots)})
-    query = closes_query(list(roots))
-    closes = session.warehouse.query(query.sql, query.params)
+def training_roots(session: Session) -> list[str]:
+    """Return the roots that have training tables."""
+    return sorted({table.root for table in session.project.training.tables.values()})
+
+
+def _matrix_query(roots: Sequence[str]) -> Statement:
+    return Statement(load_sql("training/matrix_rows"), {"roots": list(roots)})
+
+
+def _read_inputs(
+    session: Session, roots: Iterable[str], every: Sequence[str]
+) -> dict[str, RootInputs]:
+    """Return the matrix rows and the daily returns of some of the roots that are read."""
+    queries = (_matrix_query(every), closes_query(every))
+    matrix, closes = (session.warehouse.query(query.sql, query.params) for query in queries)
     return {
         root: RootInputs(
             matrix.filter(symbol=root).drop("symbol"),
@@ -177,7 +180,7 @@ def _check_view(warehouse: Warehouse) -> None:
 
 def read_inputs(session: Session, root: str) -> RootInputs:
     """Read a root's matrix rows and its daily returns, from what the build published."""
-    return _read_inputs(session, [root])[root]
+    return _read_inputs(session, [root], [root])[root]
 
 
 def closes_query(roots: Sequence[str]) -> Statement:

@@ -178,19 +178,34 @@ class PlannedRunner:
         return self.run(context, checks)
 
 
-def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[CheckResult]:
-    """Run checks, those of one table and runner together, and return their results in order."""
-    groups = [
+def run_all(*asked: tuple[CheckContext, Sequence[Check]]) -> list[CheckResult]:
+    """Run checks of several contexts of one session, and ask what they state in one statement."""
+    session = asked[0][0].session
+    reads = [query for context, checks in asked for query in _planned(context, _grouped(checks))]
+    with session.reading_ahead(reads):
+        return [result for context, checks in asked for result in run_checks(context, checks)]
+
+
+def _grouped(checks: Iterable[Check]) -> list[list[Check]]:
+    return [
         list(group) for _, group in groupby(checks, key=lambda check: (check.table.id, check.run))
     ]
-    results: list[CheckResult] = []
-    planned = [
+
+
+def _planned(context: CheckContext, groups: Iterable[Sequence[Check]]) -> list[Statement]:
+    return [
         query
         for group in groups
         if isinstance(group[0].run, PlannedRunner)
         for query in group[0].run.queries(context, group)
     ]
-    with context.session.reading_ahead(planned):
+
+
+def run_checks(context: CheckContext, checks: Iterable[Check]) -> list[CheckResult]:
+    """Run checks, those of one table and runner together, and return their results in order."""
+    groups = _grouped(checks)
+    results: list[CheckResult] = []
+    with context.session.reading_ahead(_planned(context, groups)):
         for group in log_steps(groups, lambda group: f"checking {group[0].table.name}"):
             found = group[0].run(context, group)
             results += found

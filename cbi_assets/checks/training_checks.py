@@ -12,7 +12,7 @@ import polars as pl
 
 from cbi_assets.build.bar_targets import known_rows
 from cbi_assets.build.build_slices import EVER
-from cbi_assets.build.training import closes_query, steps_from
+from cbi_assets.build.training import closes_query, steps_from, training_roots
 from cbi_assets.checks.check import Check, CheckContext
 from cbi_assets.checks.inline_sql import inline_params
 from cbi_assets.checks.recomputed_targets import (
@@ -190,16 +190,11 @@ def _read_features(context: CheckContext, stored: Sequence[StoredRows]) -> pl.Da
     )
 
 
-def _roots(context: CheckContext) -> list[str]:
-    """Return the roots that have training tables."""
-    return sorted({table.root for table in context.session.project.training.tables.values()})
-
-
 def _matrix_query(context: CheckContext) -> Statement:
     return Statement(
         "SELECT symbol, data_date, timestamp, ingestion_ts, source_price_source, source_roll_rule "
         f"FROM `{DAILY_ML_MATRIX_FLAT.id}` WHERE symbol IN UNNEST(@roots)",
-        {"roots": _roots(context)},
+        {"roots": training_roots(context.session)},
     )
 
 
@@ -207,7 +202,7 @@ def _rolls_query(context: CheckContext) -> Statement:
     return Statement(
         "SELECT root, roll_date, decided_on, from_contract, to_contract "
         f"FROM `{ROLL_CALENDAR.id}` WHERE root IN UNNEST(@roots)",
-        {"roots": _roots(context)},
+        {"roots": training_roots(context.session)},
     )
 
 
@@ -221,7 +216,7 @@ def training_queries(context: CheckContext) -> list[Statement]:
         ALL_FOLDS,
         _matrix_query(context),
         _rolls_query(context),
-        closes_query(_roots(context)),
+        closes_query(training_roots(context.session)),
     ]
 
 
@@ -295,7 +290,7 @@ def find_inconsistent(context: CheckContext, stored: StoredRows) -> pl.DataFrame
 
 
 def _closes_of(context: CheckContext, root: str) -> pl.DataFrame:
-    query = closes_query(_roots(context))
+    query = closes_query(training_roots(context.session))
     every = context.once(
         ("sessions",), lambda: context.session.warehouse.query(query.sql, query.params)
     )
