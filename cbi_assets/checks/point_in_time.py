@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from cbi_assets.build.assemble import assemble, assembly_reads, feature_legs, matrix_slices
-from cbi_assets.build.bar_inventory import read_inventory
+from cbi_assets.build.bar_inventory import inventory_queries, read_inventory
 from cbi_assets.build.build_slices import NO_CUTOFF, BuildSlices, Owed, within
 from cbi_assets.build.session_rows import HoursReader
 from cbi_assets.build.zone_rows import ZoneStart, zone_start
@@ -72,17 +72,17 @@ def _run(context: CheckContext, checks: Sequence[Check]) -> list[CheckResult]:
     owed = _owed(context, [*roots, *legs])
     columns = ", ".join(DAILY_ML_MATRIX.column_names)
     sql = f"SELECT {columns} FROM `{context.table_id(check.table)}` WHERE symbol IN UNNEST(@roots)"
-    stored = pl.DataFrame(schema=DAILY_ML_MATRIX.polars_schema)
     due = [root for root in roots if root in owed.windows["root"]]
-    if due:
-        span = {"first": owed.windows["first"].min(), "last": owed.windows["last"].max()}
-        stored = session.warehouse.query(
-            f"{sql} AND data_date BETWEEN @first AND @last", {"roots": due, **span}
-        )
-        stored = _inside(stored, owed.windows)
+    span = {"first": owed.windows["first"].min(), "last": owed.windows["last"].max()}
+    query = Statement(f"{sql} AND data_date BETWEEN @first AND @last", {"roots": due, **span})
     seed = int(f"{session.now:%Y%m%d}")
-    dates = _draw(stored, seed, full=context.full)
-    inventory = read_inventory(session.warehouse, owed.windows if dates else owed.windows.clear())
+    with session.reading_ahead([query, *inventory_queries(owed.windows)] if due else ()):
+        stored = pl.DataFrame(schema=DAILY_ML_MATRIX.polars_schema)
+        if due:
+            stored = _inside(session.warehouse.query(query.sql, query.params), owed.windows)
+        dates = _draw(stored, seed, full=context.full)
+        windows = owed.windows if dates else owed.windows.clear()
+        inventory = read_inventory(session.warehouse, windows)
     hours = HoursReader(session.warehouse)
     legs = [leg for leg in feature_legs(session.project, due) if leg not in failed]
     zones = {} if context.full or not dates else _zones(session.warehouse, owed, [*due, *legs])

@@ -84,6 +84,16 @@ def test_warehouse_is_missing_if_its_file_is_damaged(project: Project) -> None:
     assert damaged.remedy.startswith("Put its backup in its place")
 
 
+def test_diagnose_reads_every_table_of_a_duckdb_file(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_once(project)
+    verified: list[DuckDBWarehouse] = []
+    monkeypatch.setattr(DuckDBWarehouse, "verify", verified.append)
+    diagnose(project, NOW)
+    assert len(verified) == 1
+
+
 def test_warehouse_is_missing_if_a_table_differs_from_its_spec(project: Project) -> None:
     with open_warehouse(project) as warehouse:
         warehouse._connection.execute('ALTER TABLE "ops"."load_costs" DROP COLUMN jobs')  # type: ignore[attr-defined]
