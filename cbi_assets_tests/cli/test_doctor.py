@@ -16,6 +16,7 @@ from cbi_assets.cli import app
 from cbi_assets.doctor import diagnose, unmet
 from cbi_assets.pipeline.instance import open_instance
 from cbi_assets.session import Project, exclusive_lock
+from cbi_assets.warehouse.duckdb import DuckDBWarehouse
 from cbi_assets.warehouse.findings import Finding
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, query
 from cbi_assets_tests.load.lines import put_lines, record
@@ -87,10 +88,10 @@ def test_warehouse_is_missing_if_its_file_is_damaged(project: Project) -> None:
 def test_diagnose_reads_every_table_of_a_duckdb_file(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load_once(project)
+    assert project.home.warehouse.exists()
     verified: list[DuckDBWarehouse] = []
-    monkeypatch.setattr(DuckDBWarehouse, "verify", verified.append)
-    diagnose(project, NOW)
+    monkeypatch.setattr(DuckDBWarehouse, "verify", lambda self: verified.append(self))
+    findings()
     assert len(verified) == 1
 
 
