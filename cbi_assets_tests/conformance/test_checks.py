@@ -13,9 +13,10 @@ from cbi_assets.checks.built_checks import run_matrix
 from cbi_assets.checks.point_in_time import run_point_in_time
 from cbi_assets.checks.raw_checks import run_raw, run_rebuilds
 from cbi_assets.ledger.check_results import CheckResult
+from cbi_assets.report.read_lights import read_lights, reading_lights_ahead
 from cbi_assets.session import Project, open_session
 from cbi_assets.tables import CONTINUOUS, DAILY_ML_MATRIX, RAW, ROLL_CALENDAR, SESSIONS
-from cbi_assets.verbs import build
+from cbi_assets.verbs import build, check, load
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, load_once, open_warehouse, paste_all, query
 from cbi_assets_tests.load.lines import LATER_JOB, put_condition, put_lines, record
@@ -150,6 +151,21 @@ def test_printed_sql_finds_in_the_table_what_checks_find_in_memory(bars: Project
     }
     for result, rows in zip(results, paste_all(bars, [r.sql for r in results]), strict=True):
         assert any(rows["offenders"]) != result.passed, result.name
+
+
+def test_lights_at_the_end_of_a_command_are_those_that_the_next_one_reads(
+    project: Project, drive: Path
+) -> None:
+    put_lines(drive, [record(0), record(0, "ZS.v.0")])
+    seen = []
+    for verb in (load, build, check):
+        with open_session(project, now=NOW) as session, reading_lights_ahead(session):
+            seen.append(read_lights(session))
+            verb(session)
+            at_the_end = read_lights(session)
+        with open_session(project, now=NOW) as session:
+            assert read_lights(session) == at_the_end
+    assert seen[0] != seen[1] != seen[2]  # a load and a build change them
 
 
 @pytest.mark.full
