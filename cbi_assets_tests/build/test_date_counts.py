@@ -78,6 +78,14 @@ def test_a_date_moves_to_its_month_when_that_exists_and_others_stay() -> None:
     assert after.equals(every)
 
 
+def test_a_date_before_all_months_is_counted_in_the_first() -> None:
+    owed = months((FEBRUARY, "b"), (MARCH, "c"))
+    february = stored(owed, NOTHING, counts((DAYS[0], 5))).filter(month=FEBRUARY)
+    found = stored_counts(february)
+    assert found is not None
+    assert found.equals(counts((DAYS[0], 5)))
+
+
 def test_a_month_that_is_gone_keeps_no_counts() -> None:
     before = stored(months((JANUARY, "a"), (FEBRUARY, "b")), NOTHING, counts((DAYS[1], 7)))
     written = months_to_store(before, months((FEBRUARY, None)), counts())

@@ -53,7 +53,8 @@ def test_expected_queries_are_asked_once_and_together(
         assert len(asked) == 1
         assert warehouse.query(ONE.sql, {"n": 1})["n"].to_list() == [1, 7]  # another parameter
         assert len(asked) == 2
-    warehouse.query(OTHER.sql)
+    with warehouse.expecting([OTHER]):
+        warehouse.query(OTHER.sql)
     assert len(asked) == 3  # forgotten with its context
 
 
