@@ -10,11 +10,11 @@ import pytest
 
 from cbi_assets.ledger.check_results import CheckResult
 from cbi_assets.session import Project, open_session
-from cbi_assets.tables import CHECK_RESULTS, DAILY_ML_MATRIX, MACRO_OBSERVATIONS, SESSIONS
-from cbi_assets.verbs import build
+from cbi_assets.tables import CHECK_RESULTS, DAILY_ML_MATRIX, MACRO_OBSERVATIONS, RAW, SESSIONS
+from cbi_assets.verbs import build, check
 from cbi_assets.warehouse.base import Statement
 from cbi_assets_tests.helpers import NOW, copy_home, load_once, open_warehouse, paste, run_check
-from cbi_assets_tests.load.lines import put_lines, record
+from cbi_assets_tests.load.lines import LATER_JOB, put_lines, record
 
 DAYS = [dt.date(2025, 1, day) for day in (6, 7, 8, 9)]
 
@@ -24,6 +24,11 @@ LINES = [
     *(record(24 * n, close=close) for n, close in enumerate(CLOSES)),
     *(record(24 * n, "ZS.v.0") for n in range(4)),
 ]
+
+FAILED_BEFORE = (
+    f"UPDATE `{CHECK_RESULTS.id}` SET passed = FALSE WHERE partition_key = 'ZL|1h' "
+    "AND check_name = 'ohlc_is_consistent'"
+)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +64,45 @@ def test_check_passes_on_a_matrix_that_knows_only_the_past(project: Project) -> 
     results = run(project)
     assert {root: result.passed for root, result in results.items()} == {"ZL": True, "ZS": True}
     assert results["ZL"].severity == "ERROR"
+
+
+def test_days_check_reads_the_earlier_sessions_of_legs(project: Project, drive: Path) -> None:
+    """ZL's correlation with ES in January is of thirty days; then a bar of ZL alone is loaded."""
+
+    def load_and_build(lines: list[str], job: str) -> None:
+        put_lines(drive, lines, f"{job}.json", job=job)
+        load_once(project)
+        with open_session(project, now=NOW) as session:
+            build(session)
+
+    def check_a_day() -> CheckResult:
+        with open_session(project, now=NOW) as session:
+            results = run_check(session, "matrix_is_point_in_time", ["ZL", "ZS", "ES"], full=False)
+        assert all(result.passed for result in results)
+        return results[0]
+
+    days = [n for n in range(-60, 4) if (DAYS[0] + dt.timedelta(days=n)).weekday() < 5]
+    earlier = [record(24 * n, close=CLOSES[n % 3]) for n in days if n < 0]
+    other = [record(24 * n, "ES.v.0", close=CLOSES[n % 4]) for n in days]
+    load_and_build([*earlier, *other], LATER_JOB)
+    check_a_day()
+    load_and_build([record(73)], "GLBX-20250113-DDDDDDDDDD")
+    with open_session(project, now=NOW) as session:
+        known = f"SELECT COUNT(relations.correlation_es_30) FROM `{DAILY_ML_MATRIX.id}`"
+        where = "WHERE symbol = 'ZL' AND data_date >= '2025-01-06'"
+        assert session.warehouse.query(f"{known} {where}").item() == 4
+    assert check_a_day().expected.startswith("none as of 2025-01-")
+
+
+def test_roots_are_compared_whose_bars_pass_their_checks_now(project: Project) -> None:
+    def compared(*spoil: str) -> list[str]:
+        with open_session(project, now=NOW) as session:
+            session.warehouse.transact([Statement(sql) for sql in spoil])
+            found = check(session, full=True)
+        return [result.root for result in found if result.name == "matrix_is_point_in_time"]
+
+    assert compared(FAILED_BEFORE) == ["ZL", "ZS"]
+    assert compared(f"UPDATE `{RAW['1h'].id}` SET volume = -1 WHERE root = 'ZL'") == ["ZS"]
 
 
 @pytest.mark.full
@@ -211,9 +255,5 @@ def test_late_observation_owes_the_months_in_which_it_may_be_used(
 @pytest.mark.full
 def test_rows_of_a_root_whose_bars_failed_a_check_are_not_compared(project: Project) -> None:
     old = set_matrix("data_date", "DATE '2024-12-31'", DAYS[0])
-    failed = (
-        f"UPDATE `{CHECK_RESULTS.id}` SET passed = FALSE WHERE partition_key = 'ZL|1h' "
-        "AND check_name = 'ohlc_is_consistent'"
-    )
     assert not run(project, old)["ZL"].passed
-    assert list(run(project, failed)) == ["ZS"]
+    assert list(run(project, FAILED_BEFORE)) == ["ZS"]
