@@ -13,8 +13,8 @@ from typing import Final
 import sqlglot
 from sqlglot import exp
 
-THEN: Final = ";\n"
-"""Between the statements that DuckDB runs for one."""
+THEN: Final = ";\n/* then */\n"
+"""Between the statements that DuckDB runs for one: a text may have a semicolon at a line's end."""
 
 
 @cache

@@ -237,6 +237,14 @@ def test_many_rows_survive_a_round_trip(opened: Warehouse) -> None:
     assert opened.query(f"SELECT n, text FROM `{staged}` ORDER BY n").equals(frame)
 
 
+@pytest.mark.both_warehouses
+def test_statement_may_have_a_semicolon_at_the_end_of_a_line_of_its_text(
+    opened: Warehouse,
+) -> None:
+    opened.transact([Statement(INSERT.replace("@name", r"'a;\nb'"), {"seen": NOW, "size": 1})])
+    assert names(opened) == ["a;\nb"]
+
+
 @pytest.mark.both_warehouses(quick=True)
 @pytest.mark.invalid_sql
 def test_transaction_is_all_or_nothing(opened: Warehouse) -> None:
