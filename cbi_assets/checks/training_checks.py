@@ -213,7 +213,6 @@ def training_queries(context: CheckContext) -> list[Statement]:
         ALL_FOLDS,
         MATRIX_MONTHS,
         MONTHS_BUILT,
-        ALL_FOLDS,
         _matrix_query(context),
         _rolls_query(context),
         closes_query(training_roots(context.session)),
